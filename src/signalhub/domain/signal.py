@@ -1,0 +1,87 @@
+"""A trading signal, understood.
+
+Prices keep the digits they came with: `1.0860` stays `1.0860`, so nothing here may normalise a `Decimal`.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+
+class Side(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        """+1 where a rising price earns, -1 where a falling one does."""
+        return 1 if self is Side.BUY else -1
+
+
+class OrderType(StrEnum):
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    STOP = "STOP"
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
+    """One order's worth of intent. `entry` alone is a price, with `entry_high` the low end of a range."""
+
+    side: Side
+    symbol: str
+    order_type: OrderType
+    entry: Decimal | None = None
+    entry_high: Decimal | None = None
+    stop_loss: Decimal
+    take_profits: tuple[Decimal, ...]
+    quantity: Decimal = Decimal(1)
+
+
+class SignalView(msgspec.Struct, frozen=True, kw_only=True):
+    """A signal as JSON shows it: the prices as text, in plain notation."""
+
+    side: Side
+    symbol: str
+    order_type: OrderType
+    entry: str | None
+    entry_high: str | None
+    stop_loss: str
+    take_profits: tuple[str, ...]
+    quantity: str
+
+
+def plain(number: Decimal) -> str:
+    """Every digit and no exponent; `str()` would turn 0.0000001 into 1E-7."""
+    return format(number, "f")
+
+
+def plain_or_none(number: Decimal | None) -> str | None:
+    return None if number is None else plain(number)
+
+
+def view(signal: Signal) -> SignalView:
+    return SignalView(
+        side=signal.side,
+        symbol=signal.symbol,
+        order_type=signal.order_type,
+        entry=plain_or_none(signal.entry),
+        entry_high=plain_or_none(signal.entry_high),
+        stop_loss=plain(signal.stop_loss),
+        take_profits=tuple(map(plain, signal.take_profits)),
+        quantity=plain(signal.quantity),
+    )
+
+
+def describe(signal: Signal) -> str:
+    """One line for people: `BUY EURUSD @ 1.0860, SL 1.0850, TP 1.0890`."""
+    head = f"{signal.side} {signal.symbol}"
+    if signal.order_type is OrderType.STOP:
+        head = f"{signal.side} STOP {signal.symbol}"
+    if signal.entry is not None:
+        head += f" @ {plain(signal.entry)}"
+    if signal.entry_high is not None:
+        head += f"-{plain(signal.entry_high)}"
+    targets = ", ".join(f"TP {plain(price)}" for price in signal.take_profits)
+    tail = f", QTY {plain(signal.quantity)}" if signal.quantity != 1 else ""
+    return f"{head}, SL {plain(signal.stop_loss)}, {targets}{tail}"
