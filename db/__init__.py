@@ -1,0 +1,1 @@
+"""What the database is: tables, the few statements that need its locks, and migrations."""

@@ -1,0 +1,1 @@
+"""Brokers: one small interface, found by entry point; the mock is one implementation."""

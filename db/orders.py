@@ -1,0 +1,163 @@
+"""Orders in and out of the database, and the claim that makes the database the clock."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from db import bulk
+from db.tables import OrderRow
+from signalhub.domain.order import CloseReason, Order, Status
+from signalhub.domain.signal import OrderType, Side, Signal
+
+TABLE = bulk.table(OrderRow)
+
+# What a move may change; all else is written once.
+_MUTABLE: Final = (
+    "status", "reason", "broker_order_id", "fill_price", "filled_at", "close_price", "closed_at", "close_reason",
+    "pnl", "r_multiple", "attempts", "next_attempt_at", "version", "updated_at", "due_at",
+)  # fmt: skip
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """Orders that are ours until the lease ends, and the database's time when they were claimed."""
+
+    orders: tuple[Order, ...]
+    now: datetime
+
+
+# Whoever claims pushes `due_at` ahead by the lease: should he die, the order falls due again by itself.
+_CLAIM = """
+    UPDATE orders SET due_at = statement_timestamp() + make_interval(secs => :lease)
+    FROM (
+        SELECT id FROM orders WHERE due_at <= statement_timestamp() {which}
+        ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
+    ) AS due
+    WHERE orders.id = due.id
+    RETURNING orders.*, statement_timestamp() AS claimed_at
+"""
+_CLAIM_ANY = text(_CLAIM.format(which=""))
+_CLAIM_THESE = text(_CLAIM.format(which="AND id = ANY(CAST(:ids AS uuid[]))"))
+
+# A lease may be forgotten when the server crashes - the order is then merely due at once - so no one waits for a disk.
+_NO_WAIT = text("SET LOCAL synchronous_commit = off")
+
+_SAVE = text(f"""
+    UPDATE orders SET {", ".join(f"{name} = CAST(fresh.{name} AS {TABLE.columns[name].type})" for name in _MUTABLE)}
+    FROM {bulk.source(TABLE, ("id", *_MUTABLE))} AS fresh (id, {", ".join(_MUTABLE)})
+    JOIN unnest(CAST(:fence_ids AS uuid[]), CAST(:fences AS integer[])) AS fence (id, version) ON fence.id = fresh.id
+    WHERE orders.id = fresh.id AND orders.version = fence.version
+    RETURNING orders.id::text
+""")  # noqa: S608 - names of our own columns
+
+
+async def insert(connection: AsyncConnection, orders: Sequence[tuple[Order, datetime | None]]) -> None:
+    """Insert new orders, each with the instant it is first due."""
+    await bulk.insert(connection, TABLE, [_row(order, due_at) for order, due_at in orders])
+
+
+async def claim(
+    connection: AsyncConnection, lease_s: float, *, most: int, ids: Sequence[str] | None = None
+) -> Claimed | None:
+    """Take up to `most` due orders, of `ids` only if given; None when nothing is due. The caller commits."""
+    await connection.execute(_NO_WAIT)
+    arguments: dict[str, Any] = {"lease": lease_s, "most": most}
+    statement = _CLAIM_ANY
+    if ids is not None:
+        statement, arguments["ids"] = _CLAIM_THESE, list(ids)
+    rows = (await connection.execute(statement, arguments)).mappings().fetchall()
+    if not rows:
+        return None
+    return Claimed(tuple(map(from_row, rows)), rows[0]["claimed_at"])
+
+
+async def save(
+    connection: AsyncConnection, moved: Mapping[str, tuple[Order, datetime | None]], fences: Mapping[str, int]
+) -> set[str]:
+    """Store orders as they now stand; the answer names those whose version was still that of their fence.
+
+    An order that is missing from the answer was moved by someone else meanwhile: what the caller decided about it
+    must not be written anywhere.
+    """
+    if not moved:
+        return set()
+    rows = [_changes(order, due_at) for order, due_at in sorted(moved.values(), key=lambda pair: pair[0].id)]
+    arguments: dict[str, Any] = bulk.columns(TABLE, ("id", *_MUTABLE), rows)
+    arguments |= {"fence_ids": list(fences), "fences": list(fences.values())}
+    return {row.id for row in await connection.execute(_SAVE, arguments)}
+
+
+async def due_count(connection: AsyncConnection, most: int) -> int:
+    """How many orders are due now, counted up to `most`."""
+    counted = text(
+        "SELECT count(*) FROM (SELECT 1 FROM orders WHERE due_at <= statement_timestamp() LIMIT :most) AS due"
+    )
+    count: int = (await connection.execute(counted, {"most": most})).scalar_one()
+    return count
+
+
+def from_row(row: RowMapping) -> Order:
+    return Order(
+        id=str(row["id"]),
+        account_id=str(row["account_id"]),
+        signal_id=str(row["signal_id"]),
+        trace_id=row["trace_id"],
+        terms=_terms(row),
+        profile=row["profile"],
+        simulate=row["simulate"],
+        status=Status(row["status"]),
+        reason=row["reason"],
+        broker_order_id=row["broker_order_id"],
+        fill_price=row["fill_price"],
+        filled_at=row["filled_at"],
+        close_price=row["close_price"],
+        closed_at=row["closed_at"],
+        close_reason=CloseReason(row["close_reason"]) if row["close_reason"] else None,
+        pnl=row["pnl"],
+        r_multiple=row["r_multiple"],
+        attempts=row["attempts"],
+        next_attempt_at=row["next_attempt_at"],
+        version=row["version"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _terms(row: RowMapping) -> Signal:
+    return Signal(
+        side=Side(row["side"]),
+        symbol=row["symbol"],
+        order_type=OrderType(row["order_type"]),
+        entry=row["entry"],
+        entry_high=row["entry_high"],
+        stop_loss=row["stop_loss"],
+        take_profits=tuple(row["take_profits"]),
+        quantity=row["quantity"],
+    )
+
+
+def _row(order: Order, due_at: datetime | None) -> dict[str, Any]:
+    terms = order.terms
+    return _changes(order, due_at) | {
+        "account_id": order.account_id,
+        "signal_id": order.signal_id,
+        "trace_id": order.trace_id,
+        "side": terms.side,
+        "symbol": terms.symbol,
+        "order_type": terms.order_type,
+        "entry": terms.entry,
+        "entry_high": terms.entry_high,
+        "stop_loss": terms.stop_loss,
+        "take_profits": terms.take_profits,
+        "quantity": terms.quantity,
+        "profile": order.profile,
+        "simulate": order.simulate,
+        "created_at": order.created_at,
+    }
+
+
+def _changes(order: Order, due_at: datetime | None) -> dict[str, Any]:
+    return {"id": order.id, "due_at": due_at} | {name: getattr(order, name) for name in _MUTABLE if name != "due_at"}

@@ -1,0 +1,43 @@
+"""What SignalHub asks of a broker.
+
+Two questions: when does this order next need you, and what happens to it now. Everything else - the log, the retry
+schedule, the fences against doing a step twice - is the lifecycle's business, so that a broker can stay small.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from signalhub.domain.order import Move, Order
+
+
+class BrokerError(Exception):
+    """The broker could not do it. `permanent` decides: refuse the order, or try again on the stored schedule."""
+
+    def __init__(self, reason: str, *, permanent: bool) -> None:
+        super().__init__(reason)
+        self.reason, self.permanent = reason, permanent
+
+
+class Broker(Protocol):
+    """A broker may be asked about the same order and version twice, and must then answer the same."""
+
+    def next_due(self, order: Order) -> datetime | None:
+        """The instant `order` next needs `step`; None when nothing more will happen by itself. Pure."""
+
+    async def step(self, order: Order, now: datetime) -> Move | None:
+        """What happens to `order`, due at `now`; None when nothing yet. Raises BrokerError. May use the network."""
+
+    async def close(self, order: Order, now: datetime) -> Move:
+        """Close an executed order at market. Raises BrokerError."""
+
+
+def load(name: str, options: Mapping[str, str]) -> Broker:
+    """The broker registered under `name` in the entry-point group `signalhub.brokers`."""
+    found = {point.name: point for point in entry_points(group="signalhub.brokers")}
+    if name not in found:
+        known = ", ".join(sorted(found))
+        raise LookupError(f"No broker named {name!r} is installed; there are: {known}.")
+    broker: Broker = found[name].load()(options)
+    return broker

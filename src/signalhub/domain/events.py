@@ -1,0 +1,183 @@
+"""The account's log: what happened, numbered 1, 2, 3 … without a gap, as the exact bytes every transport sends.
+
+An event is encoded once, when it is written, and never again: the database, the Redis stream, SSE, WebSocket and the
+pages of the log all pass on the same bytes.
+"""
+
+import hashlib
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from signalhub.domain.order import Order
+from signalhub.domain.signal import SignalView, plain, plain_or_none
+
+# Every type there is. docs/events.md is tested against it.
+TYPES: Final = (
+    "signal.accepted",
+    "signal.rejected",
+    "order.pending",
+    "order.retrying",
+    "order.executed",
+    "order.partially_closed",
+    "order.closed",
+    "order.rejected",
+    "order.cancelled",
+    "order.expired",
+    "account.created",
+    "account.broker_added",
+    "account.broker_removed",
+    "key.created",
+    "key.rotated",
+    "key.revoked",
+    "hook.created",
+    "hook.revoked",
+)
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that became true, before it has its place in the log. `data` is anything msgspec can encode."""
+
+    type: str
+    account_id: str
+    data: Any
+    order_id: str | None = None
+    signal_id: str | None = None
+    trace_id: str
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact in its place. `body` is the JSON that travels, `hash` chains it to the event before."""
+
+    account_id: str
+    seq: int
+    type: str
+    at: datetime
+    order_id: str | None
+    signal_id: str | None
+    trace_id: str
+    body: bytes
+    hash: bytes
+
+
+class _Body(msgspec.Struct, frozen=True):
+    """The fields in the order in which they travel."""
+
+    seq: int
+    type: str
+    at: str
+    order_id: str | None
+    signal_id: str | None
+    trace_id: str
+    data: Any
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Where an account's log ends: the last `seq` and the hash of that event (empty before the first)."""
+
+    seq: int = 0
+    hash: bytes = b""
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def append(head: Head, fact: Fact, at: datetime) -> tuple[Head, Event]:
+    """Give `fact` the place after `head`. The caller holds the account's lock, or two facts could share a place."""
+    seq = head.seq + 1
+    body = _encode(_Body(seq, fact.type, instant(at), fact.order_id, fact.signal_id, fact.trace_id, fact.data))
+    digest = chain(head.hash, body)
+    event = Event(
+        account_id=fact.account_id,
+        seq=seq,
+        type=fact.type,
+        at=at,
+        order_id=fact.order_id,
+        signal_id=fact.signal_id,
+        trace_id=fact.trace_id,
+        body=body,
+        hash=digest,
+    )
+    return Head(seq, digest), event
+
+
+def chain(previous: bytes, body: bytes) -> bytes:
+    """SHA-256 over the hash before and the body, so that no event can be changed without changing all that follow."""
+    return hashlib.sha256(previous + body).digest()
+
+
+def instant(at: datetime) -> str:
+    """RFC 3339 in UTC with microseconds, always of the same width so that text order is time order."""
+    return at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def instant_or_none(at: datetime | None) -> str | None:
+    return None if at is None else instant(at)
+
+
+class OrderView(SignalView, frozen=True, kw_only=True):
+    """An order as JSON shows it, in events and answers alike."""
+
+    id: str
+    signal_id: str
+    status: str
+    reason: str | None
+    broker_order_id: str | None
+    fill_price: str | None
+    filled_at: str | None
+    close_price: str | None
+    closed_at: str | None
+    close_reason: str | None
+    pnl: str | None
+    r_multiple: str | None
+    attempts: int
+    next_attempt_at: str | None
+    version: int
+    created_at: str
+    updated_at: str
+    trace_id: str
+
+
+def order_view(order: Order) -> OrderView:
+    terms = order.terms
+    return OrderView(
+        id=order.id,
+        signal_id=order.signal_id,
+        side=terms.side,
+        symbol=terms.symbol,
+        order_type=terms.order_type,
+        entry=plain_or_none(terms.entry),
+        entry_high=plain_or_none(terms.entry_high),
+        stop_loss=plain(terms.stop_loss),
+        take_profits=tuple(map(plain, terms.take_profits)),
+        quantity=plain(terms.quantity),
+        status=order.status,
+        reason=order.reason,
+        broker_order_id=order.broker_order_id,
+        fill_price=plain_or_none(order.fill_price),
+        filled_at=instant_or_none(order.filled_at),
+        close_price=plain_or_none(order.close_price),
+        closed_at=instant_or_none(order.closed_at),
+        close_reason=order.close_reason,
+        pnl=plain_or_none(order.pnl),
+        r_multiple=plain_or_none(order.r_multiple),
+        attempts=order.attempts,
+        next_attempt_at=instant_or_none(order.next_attempt_at),
+        version=order.version,
+        created_at=instant(order.created_at),
+        updated_at=instant(order.updated_at),
+        trace_id=order.trace_id,
+    )
+
+
+def order_fact(type_: str, order: Order) -> Fact:
+    """What every `order.*` event carries: the order as it now is."""
+    return Fact(
+        type=type_,
+        account_id=order.account_id,
+        data=order_view(order),
+        order_id=order.id,
+        signal_id=order.signal_id,
+        trace_id=order.trace_id,
+    )

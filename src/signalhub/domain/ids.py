@@ -1,0 +1,21 @@
+"""Names for things: time-ordered ids (UUID version 7, RFC 9562) and trace ids (W3C Trace Context)."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+_RANDOM_BITS = (1 << 74) - 1
+
+
+def uuid7(at_ms: int, entropy: bytes) -> str:
+    """The id for an instant in Unix milliseconds; `entropy` is at least ten random bytes.
+
+    Time first, so that an index on it grows at one end and a page of ids is in order of age.
+    """
+    noise = int.from_bytes(entropy[:10], "big") & _RANDOM_BITS
+    head, tail = noise >> 62, noise & ((1 << 62) - 1)
+    return str(UUID(int=at_ms << 80 | 0x7 << 76 | head << 64 | 0b10 << 62 | tail))
+
+
+def age_of(uuid: str) -> datetime:
+    """The instant an id was made, to the millisecond."""
+    return datetime.fromtimestamp((UUID(uuid).int >> 80) / 1000, tz=UTC)

@@ -1,0 +1,55 @@
+"""Logging: events with keys, JSON off a terminal, colours on one.
+
+Event names are dotted constants (`signal.accepted`), data goes in keys. Bodies, headers and credentials are never
+logged; `_redact` is the net under that rule, not the rule.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import structlog
+
+_CREDENTIAL: Final = re.compile(r"\b(sh[khts]_[A-Za-z0-9]+)_[A-Za-z0-9]+|whsec_[A-Za-z0-9+/=]+")
+
+
+def configure(level: str = "info", style: str = "auto") -> None:
+    """Set up structlog and the standard library's loggers, once per process."""
+    is_json = style == "json" or (style == "auto" and not sys.stderr.isatty())
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,  # first, so that what is bound is seen by all others
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,  # before redaction: a traceback can hold a credential too
+            _redact,
+            structlog.processors.JSONRenderer() if is_json else structlog.dev.ConsoleRenderer(colors=True),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[_Forward()], force=True)
+
+
+class _Forward(logging.Handler):
+    """The standard library's log lines, in our form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        method = {"WARNING": log.warning, "ERROR": log.error, "CRITICAL": log.critical}.get(record.levelname, log.info)
+        method(record.name, message=record.getMessage(), exc_info=record.exc_info)
+
+
+def _redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = redact(value)
+    return event
+
+
+def redact(text: str) -> str:
+    """`text` without the secret part of any credential of ours."""
+    return _CREDENTIAL.sub(lambda match: f"{match[1]}_***" if match[1] else "***", text)

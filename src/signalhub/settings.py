@@ -1,0 +1,188 @@
+"""Every setting, read once at the entry point from `SIGNALHUB_*` and handed on in pieces.
+
+A setting may also come from a file named by `SIGNALHUB_<NAME>_FILE`, the way container secrets do. A name that is not
+here is an error, because a typo must not become a default.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, get_type_hints
+
+import msgspec
+
+PREFIX: Final = "SIGNALHUB_"
+
+
+class SettingsError(ValueError):
+    """A setting is unknown, missing or not of its form. The message is one sentence for the operator."""
+
+
+class Secret(str):
+    """Text that does not show itself in a repr, a traceback's locals or a log line."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Durations are in seconds. The docstring of `docs/settings.md` is held against these fields by a test."""
+
+    database_url: Secret = Secret()
+    """PostgreSQL, `postgresql+asyncpg://…`. Empty: an embedded one (`signalhub up`)."""
+
+    redis_url: Secret = Secret()
+    """Redis or Valkey, `redis://…`, `rediss://…` or `unix://…`. Empty: an embedded one (`signalhub up`)."""
+
+    encryption_keys: Secret = Secret()
+    """Fernet keys, comma-separated: the first encrypts, all decrypt. Empty: one made and kept in the data directory."""
+
+    host: str = "127.0.0.1"
+    """Where the web process listens."""
+
+    port: int = 8000
+    """The web process's TCP port."""
+
+    public_url: str = ""
+    """How the outside reaches the service, for printed links and error types. Empty: made from host and port."""
+
+    web_processes: int = 1
+    """Web processes. A second pays only where Python is the bottleneck."""
+
+    worker_processes: int = 1
+    """Worker processes."""
+
+    worker_threads: int = 8
+    """Messages one worker process handles at a time."""
+
+    data_dir: Path = Path(".signalhub")
+    """Where the embedded servers and the made keys live."""
+
+    broker: str = "mock"
+    """The broker's name in the entry-point group `signalhub.brokers`."""
+
+    broker_profile: Literal["demo", "instant"] = "demo"
+    """How patient the mock broker is: `demo` fills after 5 s and closes 10 s later, `instant` does not wait."""
+
+    broker_seed: str = "signalhub"
+    """Another seed, other prices; the same seed, the same ones."""
+
+    retry_attempts: int = 6
+    """How often a broker's passing failure is tried before the order is rejected."""
+
+    retry_base_s: float = 0.5
+    """The first wait after a failure; each further one doubles."""
+
+    retry_cap_s: float = 30.0
+    """The longest wait between two attempts."""
+
+    lease_s: float = 5.0
+    """How long a worker may hold an order. A killed worker's orders go on after this."""
+
+    registration: Literal["auto", "open", "token", "closed"] = "auto"
+    """Who may POST /accounts/. `auto`: open while bound to loopback, closed otherwise."""
+
+    registration_token: Secret = Secret()
+    """What a registration must carry as `X-Registration-Token` when registration is `token`."""
+
+    allowed_origins: tuple[str, ...] = ()
+    """Further origins, comma-separated, that may open streams with cookies. The own one always may."""
+
+    max_streams_per_account: int = 100
+    """Open streams of one account in one web process."""
+
+    stream_lifetime_s: float = 900.0
+    """A stream is ended after about this time, with jitter, and the client comes back where it was."""
+
+    heartbeat_s: float = 15.0
+    """Silence on a stream before a heartbeat."""
+
+    rate_limit: int = 0
+    """Signals per account and minute in one web process; 0: no limit."""
+
+    intake_queue: int = 4096
+    """Signals that may wait for a commit in one web process; more are refused with 503."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe log line that is written."""
+
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """`auto`: colours on a terminal, JSON elsewhere."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the web process."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def registration_mode(self) -> Literal["open", "token", "closed"]:
+        if self.registration == "auto":
+            return "open" if self.is_loopback else "closed"
+        return self.registration
+
+    @property
+    def base_url(self) -> str:
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+_HINTS: Final = get_type_hints(Settings)
+
+
+def from_env(environ: Mapping[str, str]) -> Settings:
+    """Raises SettingsError, naming the variable."""
+    given = {name[len(PREFIX) :]: text for name, text in environ.items() if name.startswith(PREFIX)}
+    values: dict[str, Any] = {}
+    for name, text in given.items():
+        field, value = _resolve(name, text)
+        if field in values:
+            raise SettingsError(f"{PREFIX}{field.upper()} is given twice, as a value and as a file.")
+        values[field] = value
+    return Settings(**values)
+
+
+def to_env(settings: Settings) -> dict[str, str]:
+    """The variables that make `from_env` return an equal Settings: how a parent tells its child processes."""
+    defaults = Settings()
+    changed = {name: getattr(settings, name) for name in _HINTS if getattr(settings, name) != getattr(defaults, name)}
+    return {PREFIX + name.upper(): _text(value) for name, value in changed.items()}
+
+
+def _resolve(name: str, text: str) -> tuple[str, Any]:
+    field = name.lower()
+    if field in _HINTS:
+        return field, _parse(name, field, text)
+    field = field.removesuffix("_file")
+    if not name.endswith("_FILE") or field not in _HINTS:
+        raise SettingsError(f"{PREFIX}{name} is not a setting; docs/settings.md lists them all.")
+    try:
+        return field, _parse(name, field, Path(text).read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{PREFIX}{name}: {text} cannot be read ({error}).") from None
+
+
+def _parse(name: str, field: str, text: str) -> Any:  # noqa: ANN401 - as many types as there are settings
+    kind = _HINTS[field]
+    if kind is Secret:
+        return Secret(text)
+    if kind is Path:
+        return Path(text)
+    if kind == tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{PREFIX}{name} is {text!r}: {str(error).rstrip('.')}.") from None
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - the inverse of _parse
+    return ",".join(value) if isinstance(value, tuple) else str(value)
