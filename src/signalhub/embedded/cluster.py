@@ -1,0 +1,84 @@
+"""A PostgreSQL cluster on disk: made once, whole or not at all, and checked before each start."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from signalhub.embedded import binaries
+from signalhub.embedded.account import Account
+from signalhub.embedded.child import ENVIRONMENT
+from signalhub.embedded.errors import EmbeddedError
+from signalhub.embedded.logfile import cause, last_lines, open_log
+
+USER: Final = "signalhub"
+DATABASE: Final = "signalhub"
+
+# How the programs name the cluster. They start inside it, and this link is followed without asking whether the
+# folders above may be entered: so it works for `nobody` in /root/x as well.
+HERE: Final = "/proc/self/cwd" if sys.platform == "linux" else "."
+
+_INITDB = (
+    f"--username={USER}",
+    "--auth-local=trust",  # the socket's directory is closed to others
+    "--auth-host=reject",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--data-checksums",
+)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    home: Path
+    programs: Path
+    account: Account
+    log: Path
+
+    def prepare(self) -> None:
+        """Make the cluster on first use. No server runs in it: the caller holds the lock and has ended left-overs."""
+        if not self.home.exists():
+            self._create()
+        self.account.make_directory(self.home)
+        self._require_version()
+        # After `kill -9` this names a pid that anything may have by now, and PostgreSQL would refuse to start.
+        (self.home / "postmaster.pid").unlink(missing_ok=True)
+
+    def _create(self) -> None:
+        """Make it beside its place and rename, so that a crash on the way leaves nothing that looks like one."""
+        draft = self.home.with_suffix(".new")
+        shutil.rmtree(draft, ignore_errors=True)
+        self.account.make_directory(draft)
+        with open_log(self.log) as log:
+            self._run(draft, log, "initdb", *_INITDB)
+            self._run(draft, log, "postgres", "--single", statement=f"CREATE DATABASE {DATABASE}\n")
+        draft.rename(self.home)
+
+    def _run(self, where: Path, log: IO[bytes], program: str, *options: str, statement: str = "") -> None:
+        command = [self.programs / program, *options, "-D", HERE, *(["postgres"] if statement else [])]
+        run = subprocess.run(  # noqa: S603  # our own binaries
+            command,
+            input=statement.encode(),
+            stdout=log,
+            stderr=log,
+            cwd=where,
+            env=ENVIRONMENT,
+            check=False,
+            **self.account.popen_options(),
+        )
+        if run.returncode != 0:
+            shutil.rmtree(where, ignore_errors=True)
+            lines = last_lines(self.log)
+            raise EmbeddedError(f"postgres cannot make a cluster in {self.home}: {cause(lines)}.\n{lines}")
+
+    def _require_version(self) -> None:
+        ours, theirs = binaries.postgres_major(), (self.home / "PG_VERSION").read_text().strip()
+        if ours != theirs:
+            raise EmbeddedError(
+                f"{self.home} was made by PostgreSQL {theirs} and this is {ours}: "
+                f"move the data with pg_upgrade or pg_dump, or choose another SIGNALHUB_DATA_DIR."
+            )

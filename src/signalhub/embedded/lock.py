@@ -1,0 +1,39 @@
+"""One owner for a data directory, for as long as its process lives.
+
+The kernel drops the lock with the process, so there is no stale lock to clean up after `kill -9`.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+
+from signalhub.embedded.errors import AlreadyRunning
+
+
+class Lock:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    @property
+    def held(self) -> bool:
+        return self._descriptor is not None
+
+    def acquire(self) -> None:
+        if self._descriptor is not None:
+            return
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 32).decode() or "unknown"
+            os.close(descriptor)
+            raise AlreadyRunning(f"{self._path.parent} is in use by process {holder}: stop that one first.") from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,87 @@
+"""Where one server of one data directory keeps its things.
+
+Data, log and lock lie in the data directory. Sockets cannot: a socket's path may have about 107 bytes, a data
+directory's any number. They go to a short directory under /tmp whose name follows from the data directory, so that
+every process finds it without asking. Not under XDG_RUNTIME_DIR: it differs between sessions and vanishes at logout.
+"""
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from signalhub.embedded.account import Account, name_of
+from signalhub.embedded.errors import EmbeddedError
+
+SOCKET_PATH_LIMIT = 103  # macOS; Linux allows four more
+_LONGEST_SOCKET_NAME = len("/postgres/.s.PGSQL.5432")
+
+
+@dataclass(frozen=True)
+class Place:
+    server: str
+    data_dir: Path
+    run_dir: Path
+
+    @classmethod
+    def of(cls, server: str, data_dir: Path, run_dir: Path | None) -> "Place":
+        home = data_dir.resolve()
+        place = cls(server, home, run_dir or Path("/tmp") / f"signalhub-{os.geteuid()}-{_digest(home)}")  # noqa: S108  # ownership is checked
+        if len(os.fsencode(place.run_dir)) + _LONGEST_SOCKET_NAME > SOCKET_PATH_LIMIT:
+            raise EmbeddedError(
+                f"{place.run_dir} is too long a path for a Unix socket: choose a shorter run directory."
+            )
+        return place
+
+    @property
+    def mark(self) -> str:
+        """A word in the command line of every process of this data directory, and of no other."""
+        return f"signalhub-{_digest(self.data_dir)}"
+
+    @property
+    def home(self) -> Path:
+        return self.data_dir / self.server
+
+    @property
+    def log(self) -> Path:
+        return self.data_dir / f"{self.server}.log"
+
+    @property
+    def lock(self) -> Path:
+        return self.data_dir / f"{self.server}.lock"
+
+    @property
+    def sockets(self) -> Path:
+        return self.run_dir / self.server
+
+    def open_run_dir(self, account: Account) -> None:
+        """Make the socket directories, or make sure that the ones there are ours and closed to others."""
+        # As root the outer one stays root's and lets `nobody` only pass through, so that nothing can be planted in it.
+        self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _require_private(self.run_dir)
+        self.run_dir.chmod(0o711 if account.drops_root else 0o700)
+        account.make_directory(self.sockets)
+
+    def close_run_dir(self) -> None:
+        for path in (*_entries(self.sockets), self.sockets, self.run_dir):
+            try:
+                path.rmdir() if path.is_dir() else path.unlink()
+            except OSError:  # already gone, or the other server still has its socket beside ours
+                continue
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+
+
+def _entries(directory: Path) -> list[Path]:
+    return list(directory.iterdir()) if directory.is_dir() else []
+
+
+def _require_private(path: Path) -> None:
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise EmbeddedError(f"{path} belongs to {name_of(status.st_uid)} and is not to be trusted: remove it.")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise EmbeddedError(f"{path} is writable by others and not to be trusted: remove it.")

