@@ -1,0 +1,11 @@
+"""From raw bytes to a signal or to reasons why not: pure, total, and linear in the length of the text.
+
+`parse` is what the service calls; `explain` tells a person what `parse` saw; `rewrite` is the signal said plainly.
+"""
+
+from signalhub.grammar.results import Explanation, Ignored, Part, Refused, Understood
+
+__all__ = ["Explanation", "Ignored", "Part", "Refused", "Understood", "explain", "parse", "rewrite"]
+
+from signalhub.grammar.canonical import rewrite
+from signalhub.grammar.reading import explain, parse

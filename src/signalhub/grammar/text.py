@@ -1,0 +1,41 @@
+"""A text as it was sent and the copy that is read, character for character beside each other."""
+
+import re
+from bisect import bisect_right
+from functools import cached_property
+from typing import Final
+
+from signalhub.domain.errors import Problem
+from signalhub.grammar.characters import cleaned
+from signalhub.grammar.results import Ignored, Part
+
+_LINE_END: Final = re.compile("\r\n|[\n\r\u2028\u2029]")
+
+
+class Text:
+    """`raw` is what was sent and what is quoted back; `clean` is what is parsed. Both have the same length."""
+
+    def __init__(self, raw: str) -> None:
+        self.raw = raw
+        self.clean = cleaned(raw)
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        return [0, *(end.end() for end in _LINE_END.finditer(self.raw))]
+
+    def place(self, start: int) -> tuple[int, int]:
+        """Line and column, both from 1."""
+        line = bisect_right(self._line_starts, start)
+        return line, start - self._line_starts[line - 1] + 1
+
+    def part(self, kind: str, start: int, end: int, value: str) -> Part:
+        line, column = self.place(start)
+        return Part(kind, line, column, end - start, start, self.raw[start:end], value)
+
+    def ignored(self, start: int, end: int, reason: str) -> Ignored:
+        line, column = self.place(start)
+        return Ignored(line, column, end - start, start, self.raw[start:end], reason)
+
+    def problem(self, code: str, hint: str, start: int = 0, end: int = 0) -> Problem:
+        line, column = self.place(start)
+        return Problem(code=code, line=line, column=column, length=end - start, text=self.raw[start:end], hint=hint)
