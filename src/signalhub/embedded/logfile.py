@@ -16,15 +16,17 @@ _CAUSES = {
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Open for appending; a long one becomes the `.1` beside it."""
+    """Open for appending, so that `tell()` is where this start begins; a long file becomes the `.1` beside it."""
     if path.exists() and path.stat().st_size > _MAX_BYTES:
         path.replace(f"{path}.1")
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab")
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab")
+    file.seek(0, os.SEEK_END)
+    return file
 
 
-def last_lines(path: Path, count: int = 6) -> str:
+def last_lines(path: Path, *, since: int, count: int = 6) -> str:
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        file.seek(max(since, path.stat().st_size - _TAIL_BYTES))
         lines = file.read().decode(errors="replace").splitlines()
     return "\n".join(lines[-count:])
 

@@ -5,13 +5,14 @@ directory's any number. They go to a short directory under /tmp whose name follo
 every process finds it without asking. Not under XDG_RUNTIME_DIR: it differs between sessions and vanishes at logout.
 """
 
+import contextlib
 import hashlib
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from signalhub.embedded.account import Account, name_of
+from signalhub.embedded.account import Account
 from signalhub.embedded.errors import EmbeddedError
 
 SOCKET_PATH_LIMIT = 103  # macOS; Linux allows four more
@@ -57,18 +58,20 @@ class Place:
 
     def open_run_dir(self, account: Account) -> None:
         """Make the socket directories, or make sure that the ones there are ours and closed to others."""
-        # As root the outer one stays root's and lets `nobody` only pass through, so that nothing can be planted in it.
         self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _require_private(self.run_dir)
+        if not _is_private(self.run_dir):
+            raise EmbeddedError(f"{self.run_dir} was made by somebody else and is not to be trusted: remove it.")
+        # As root the outer one stays root's and lets `nobody` only pass through, so that nothing can be planted in it.
         self.run_dir.chmod(0o711 if account.drops_root else 0o700)
         account.make_directory(self.sockets)
 
     def close_run_dir(self) -> None:
+        if not _is_private(self.run_dir):
+            return
         for path in (*_entries(self.sockets), self.sockets, self.run_dir):
-            try:
+            # Already gone, or the other server still has its socket beside ours.
+            with contextlib.suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
-            except OSError:  # already gone, or the other server still has its socket beside ours
-                continue
 
 
 def _digest(path: Path) -> str:
@@ -79,9 +82,11 @@ def _entries(directory: Path) -> list[Path]:
     return list(directory.iterdir()) if directory.is_dir() else []
 
 
-def _require_private(path: Path) -> None:
-    status = path.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-        raise EmbeddedError(f"{path} belongs to {name_of(status.st_uid)} and is not to be trusted: remove it.")
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise EmbeddedError(f"{path} is writable by others and not to be trusted: remove it.")
+def _is_private(directory: Path) -> bool:
+    """Tell whether *directory* is a real one, ours, and writable by nobody else."""
+    try:
+        status = directory.lstat()
+    except FileNotFoundError:
+        return False
+    closed = not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and closed

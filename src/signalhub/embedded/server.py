@@ -43,6 +43,7 @@ class Server(ABC):
         self.place = Place.of(self.name, data_dir, run_dir)
         self.settings = dict(settings or {})
         self._lock = Lock(self.place.lock)
+        self._log_began = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -122,6 +123,7 @@ class Server(ABC):
                 logger.warning("embedded.orphans_ended", server=self.name, processes=left)
             self.prepare()
             with open_log(self.place.log) as log:
+                self._log_began = log.tell()
                 self._process = spawn(
                     self.command(),
                     env=ENVIRONMENT,
@@ -141,7 +143,7 @@ class Server(ABC):
             time.sleep(_POLL_S)
 
     def _failure(self, what: str) -> EmbeddedError:
-        lines = last_lines(self.place.log)
+        lines = last_lines(self.place.log, since=self._log_began)
         return EmbeddedError(f"{self.name} {what} in {self.place.data_dir}: {cause(lines)}.\n{lines}")
 
     @contextlib.contextmanager

@@ -1,0 +1,66 @@
+"""Real servers on a fresh directory each; nothing outlives its test."""
+
+import pwd
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from signalhub.embedded.postgres import Postgres
+from signalhub.embedded.valkey import Valkey
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def made_cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cluster as the first start leaves it; copying one is faster than making one."""
+    with Postgres(tmp_path_factory.mktemp("made")) as server:
+        return server.place.home
+
+
+@pytest.fixture
+def postgres(data_dir: Path, made_cluster: Path) -> Iterator[Postgres]:
+    data_dir.mkdir(mode=0o700)
+    subprocess.run(["/bin/cp", "-a", made_cluster, data_dir], check=True)  # noqa: S603  # our own
+    with Postgres(data_dir) as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(data_dir: Path) -> Iterator[Valkey]:
+    with Valkey(data_dir) as server:
+        yield server
+
+
+@pytest.fixture
+def script(data_dir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run Python in a process of its own, with `postgres` and `valkey` made but not started."""
+
+    def run(body: str, *, user: str = "", where: Path = data_dir) -> subprocess.CompletedProcess[str]:
+        lines = [
+            "import email.parser, os, signal, sys, threading",
+            "from pathlib import Path",
+            "from signalhub.embedded.postgres import Postgres",
+            "from signalhub.embedded.valkey import Valkey",
+            *_become(user),
+            f"postgres, valkey = Postgres(Path({str(where)!r})), Valkey(Path({str(where)!r}))",
+            body,
+        ]
+        command = [sys.executable, "-c", "\n".join(lines)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603  # our own
+
+    return run
+
+
+def _become(user: str) -> list[str]:
+    if not user:
+        return []
+    # After all imports, late ones of the library too: the interpreter may lie where this user cannot read.
+    account = pwd.getpwnam(user)
+    return [f"os.setgroups([]); os.setgid({account.pw_gid}); os.setuid({account.pw_uid})"]

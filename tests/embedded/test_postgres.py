@@ -1,0 +1,142 @@
+"""PostgreSQL starts, keeps its data and says plainly when it cannot run."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg  # type: ignore[import-untyped]  # it ships none
+import psutil  # type: ignore[import-untyped]  # it ships none
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from signalhub.embedded.errors import EmbeddedError
+from signalhub.embedded.postgres import Postgres
+
+
+async def _value(server: Postgres, query: str) -> object:
+    connection = await asyncpg.connect(host=str(server.place.sockets), user="signalhub", database="signalhub")
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
+
+
+async def test_the_url_suits_sqlalchemy(postgres: Postgres) -> None:
+    engine = create_async_engine(postgres.url)
+    async with engine.connect() as connection:
+        assert (await connection.execute(text("select lower('ÄÖ')"))).scalar_one() == "äö"
+    await engine.dispose()
+
+
+async def test_what_is_committed_is_safe_on_disk(postgres: Postgres) -> None:
+    for setting in ("fsync", "synchronous_commit", "full_page_writes", "data_checksums"):
+        assert await _value(postgres, f"select current_setting('{setting}')") == "on"
+
+
+async def test_a_restart_keeps_the_data(postgres: Postgres) -> None:
+    await _value(postgres, "create table kept as select 42 as value")
+    first = postgres.pid
+    postgres.stop()
+    assert not postgres.alive()
+    postgres.start()
+    assert postgres.pid != first
+    assert await _value(postgres, "select value from kept") == 42
+
+
+def test_start_and_stop_may_be_repeated(postgres: Postgres) -> None:
+    first = postgres.pid
+    postgres.start()
+    assert postgres.pid == first
+    postgres.stop()
+    postgres.stop()
+
+
+def test_nothing_is_open_but_a_private_socket(postgres: Postgres) -> None:
+    assert psutil.Process(postgres.pid).net_connections("inet") == []
+    assert postgres.place.sockets.stat().st_mode & 0o777 == 0o700
+    assert postgres.place.home.stat().st_mode & 0o777 == 0o700
+    postgres.stop()
+    assert not postgres.place.run_dir.exists()
+
+
+async def test_two_run_side_by_side(postgres: Postgres, tmp_path: Path) -> None:
+    with Postgres(tmp_path / "other") as other:
+        await _value(postgres, "create table mine ()")
+        assert await _value(other, "select to_regclass('mine')") is None
+
+
+def test_kill_leaves_no_process_behind(postgres: Postgres) -> None:
+    family = [psutil.Process(postgres.pid), *psutil.Process(postgres.pid).children(recursive=True)]
+    postgres.kill()
+    assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_half_made_cluster_is_made_anew(data_dir: Path) -> None:
+    (data_dir / "postgres.new" / "base").mkdir(parents=True)
+    with Postgres(data_dir) as server:
+        assert server.alive()
+
+
+@pytest.fixture
+def stranger(postgres: Postgres) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of the server's own user that has nothing to do with us."""
+    with subprocess.Popen(["/bin/sleep", "60"], **postgres.account.popen_options()) as process:
+        yield process
+        process.kill()
+
+
+def test_a_stale_pid_file_with_a_reused_pid_is_harmless(postgres: Postgres, stranger: subprocess.Popen[bytes]) -> None:
+    stale = postgres.place.home / "postmaster.pid"
+    lines = stale.read_text().splitlines()
+    postgres.kill()
+    stale.write_text("\n".join([str(stranger.pid), *lines[1:]]))
+    postgres.start()
+    assert postgres.alive()
+    assert stranger.poll() is None
+
+
+def test_a_cluster_of_another_version_is_refused_in_one_sentence(postgres: Postgres) -> None:
+    postgres.stop()
+    (postgres.place.home / "PG_VERSION").write_text("17\n")
+    with pytest.raises(EmbeddedError, match=r"was made by PostgreSQL 17 and this is 18: move the data"):
+        postgres.start()
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EmbeddedError, match=r"postgres cannot use .*/file/data: Not a directory\."):
+        Postgres(tmp_path / "file" / "data").start()
+
+
+def test_a_failing_start_gives_the_servers_last_words(postgres: Postgres) -> None:
+    postgres.stop()
+    broken = Postgres(postgres.place.data_dir, settings={"shared_buffers": "plenty"})
+    with pytest.raises(
+        EmbeddedError, match=r"did not start in .*\n.*FATAL:  invalid value for parameter \"shared_buffers\""
+    ):
+        broken.start()
+    postgres.start()
+    assert postgres.alive()
+
+
+def test_a_run_directory_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddedError, match="too long a path for a Unix socket"):
+        Postgres(tmp_path, run_dir=tmp_path / ("x" * 80))
+
+
+def test_a_full_disk_is_called_that(small_disk: Path) -> None:
+    with pytest.raises(EmbeddedError, match=r"the disk is full|No space left on device"):
+        Postgres(small_disk / "data").start()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["/bin/mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:  # noqa: S603  # our own
+        pytest.skip("needs the right to mount")
+    yield disk
+    subprocess.run(["/bin/umount", str(disk)], check=True)  # noqa: S603  # our own
