@@ -1,0 +1,26 @@
+"""The worker's side: every actor, its wire name and its queue, in one table."""
+
+from functools import partial
+from typing import Protocol
+
+import dramatiq
+
+from signalhub.jobs import ADVANCE, QUEUE, SWEEP
+
+
+class Work(Protocol):
+    """What the actors ask for; `actors.work.Worker` is it."""
+
+    async def advance(self, order_ids: list[str]) -> None: ...
+    async def sweep(self) -> None: ...
+
+
+def declare(broker: dramatiq.Broker, work: Work) -> None:
+    """Declare the actors on `broker`.
+
+    The names are the wire contract: messages in flight carry them across a deploy. No actor is retried by Dramatiq: a
+    failed one leaves its orders to their leases, and the clock rings again.
+    """
+    actor = partial(dramatiq.actor, broker=broker, queue_name=QUEUE, max_retries=0, time_limit=60_000)
+    actor(actor_name=ADVANCE)(work.advance)
+    actor(actor_name=SWEEP)(work.sweep)

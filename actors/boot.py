@@ -1,0 +1,80 @@
+"""Where the Dramatiq command line begins: `dramatiq actors.boot:boot`."""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any
+
+import dramatiq
+import redis
+import structlog
+from dramatiq.asyncio import get_event_loop_thread
+from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware, ShutdownNotifications, TimeLimit
+
+from actors import clock, declare
+from actors.consumer import Bell, WakefulBroker
+from actors.work import Worker
+from signalhub import log, settings
+from signalhub.jobs import BELL, NAMESPACE, SWEEP, connect, message
+
+_log = structlog.get_logger()
+
+
+def boot() -> None:
+    """Read the settings, set up the broker and leave it where Dramatiq looks for it."""
+    found = settings.from_env(os.environ)
+    log.configure(found.log_level, found.log_format)
+    dramatiq.set_broker(make_broker(found))
+
+
+def make_broker(found: settings.Settings) -> WakefulBroker:
+    client = connect(found.redis_url, timeout_s=5.0)
+    worker = Worker(found)
+    broker = WakefulBroker(
+        bell=Bell(connect(found.redis_url, timeout_s=5.0)),
+        client=client,
+        namespace=NAMESPACE,
+        # A killed worker's messages go back after this; its orders do not wait for them.
+        heartbeat_timeout=5_000,
+        maintenance_chance=1_000_000,
+        middleware=[
+            AsyncIO(),  # first: the loop must run before anything below uses it, and stop after
+            Clock(worker, client),
+            TimeLimit(time_limit=60_000),  # no retries, no age limit: what must happen is in the database
+            ShutdownNotifications(),
+            CurrentMessage(),
+        ],
+    )
+    declare(broker, worker)
+    return broker
+
+
+class Clock(Middleware):
+    """Runs the clock on the worker's loop, and closes the connections when the worker goes."""
+
+    def __init__(self, worker: Worker, client: "redis.Redis") -> None:
+        self._worker, self._client = worker, client
+        self._running: list[Future[None]] = []
+
+    def after_worker_boot(self, broker: dramatiq.Broker, _worker: Any) -> None:  # noqa: ANN401 - untyped in Dramatiq
+        def ring() -> None:
+            try:
+                broker.enqueue(message(SWEEP))
+                self._client.publish(BELL, b"")
+            except (redis.RedisError, OSError) as error:
+                _log.info("doorbell.unheard", error=repr(error))
+
+        self._running = [_start(clock.run(self._worker.engine, ring)), _start(clock.watch_parent(os.getppid()))]
+
+    def before_worker_shutdown(self, _broker: dramatiq.Broker, _worker: Any) -> None:  # noqa: ANN401 - the same
+        _log.info("worker.stopping")
+        for task in self._running:
+            task.cancel()
+
+
+def _start(coroutine: Coroutine[Any, Any, None]) -> "Future[None]":
+    thread = get_event_loop_thread()
+    if thread is None:
+        raise RuntimeError("the AsyncIO middleware must come first")
+    return asyncio.run_coroutine_threadsafe(coroutine, thread.loop)

@@ -1,0 +1,47 @@
+"""The clock: rings for due orders that nobody has rung for.
+
+Every worker process has one and none is in charge, so that no process that hangs can stop time. Ringing twice is
+harmless; each tick rings once, and while a backlog lasts each further tick calls one more thread to it.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import orders
+
+TICK_S: Final = 0.05
+
+_log = structlog.get_logger()
+
+
+async def run(engine: AsyncEngine, ring: Callable[[], None]) -> None:
+    """Tick for ever. `ring` blocks a little, so it is called on a thread."""
+    is_blind = False
+    while True:
+        try:
+            if await _is_anything_due(engine):
+                await asyncio.to_thread(ring)
+            is_blind = False
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            if not is_blind:
+                _log.warning("clock.blind", error=repr(error))
+            is_blind = True
+        await asyncio.sleep(1.0 if is_blind else TICK_S)
+
+
+async def watch_parent(parent: int) -> None:
+    """Leave when the parent process is gone: an orphan would go on unseen and unstopped."""
+    while os.getppid() == parent:  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(1.0)
+    os._exit(1)
+
+
+async def _is_anything_due(engine: AsyncEngine) -> bool:
+    async with engine.connect() as connection:
+        return await orders.due_count(connection, 1) > 0

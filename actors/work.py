@@ -1,0 +1,48 @@
+"""What an actor has in its hands: the database, the broker, the way to the stream - made on the worker's own loop."""
+
+import structlog
+from redis import RedisError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.engine import create_engine
+from signalhub.brokers import base
+from signalhub.domain.events import Event
+from signalhub.domain.retry import RetryPolicy
+from signalhub.services.lifecycle import Lifecycle
+from signalhub.settings import Settings
+from signalhub.streams import wire
+
+_log = structlog.get_logger()
+
+
+class Worker:
+    """Connections are opened on first use, by which time the event loop that owns them runs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.engine: AsyncEngine = create_engine(settings.database_url, pool_size=settings.worker_threads + 2)
+        self._redis = wire.connect(settings.redis_url, timeout_s=1.0)
+        self._lifecycle = Lifecycle(
+            self.engine,
+            base.load(settings.broker, {"seed": settings.broker_seed}),
+            RetryPolicy(settings.retry_attempts, settings.retry_base_s, settings.retry_cap_s),
+            lease_s=settings.lease_s,
+        )
+
+    async def advance(self, order_ids: list[str]) -> None:
+        """Take these orders a step on, those of them that are due."""
+        await self._publish(await self._lifecycle.advance(order_ids) or ())
+
+    async def sweep(self) -> None:
+        """Take everything that is due a step on, batch by batch, until nothing is."""
+        while (events := await self._lifecycle.advance()) is not None:
+            await self._publish(events)
+
+    async def _publish(self, events: "list[Event] | tuple[()]") -> None:
+        try:
+            await wire.publish(self._redis, events)
+        except (RedisError, OSError) as error:
+            _log.info("news.unheard", events=len(events), error=repr(error))
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+        await self.engine.dispose()

@@ -1,0 +1,72 @@
+"""What a trader may do to an order of his own: cancel it before the fill, close it after."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from db import journal, orders
+from signalhub.brokers.base import Broker, BrokerError
+from signalhub.domain.errors import SignalHubError
+from signalhub.domain.events import order_fact
+from signalhub.domain.order import Cancelled, IllegalTransition, Move, Order, Status, apply
+from signalhub.services.intake import Announce
+
+_NOW = text("SELECT clock_timestamp()")
+_Decide = Callable[[Order, datetime], Awaitable[Move]]
+
+
+class Commands:
+    def __init__(self, engine: AsyncEngine, broker: Broker, announce: Announce) -> None:
+        self._engine, self._broker, self._announce = engine, broker, announce
+
+    async def cancel(self, account_id: str, order_id: str) -> Order:
+        """Raises `not_found`, or `illegal_transition` where the order is pending no longer."""
+
+        async def decide(_order: Order, _now: datetime) -> Move:
+            return Cancelled()
+
+        return await self._move(account_id, order_id, Status.PENDING, decide)
+
+    async def close(self, account_id: str, order_id: str) -> Order:
+        """At market. Raises `not_found`, `illegal_transition` where it is not executed, `unavailable`."""
+
+        async def decide(order: Order, now: datetime) -> Move:
+            try:
+                return await self._broker.close(order, now)
+            except BrokerError as error:
+                raise SignalHubError("unavailable", f"The broker refused: {error.reason}.", retry_after=1) from None
+
+        return await self._move(account_id, order_id, Status.EXECUTED, decide)
+
+    async def _move(self, account_id: str, order_id: str, needed: Status, decide: _Decide) -> Order:
+        """The row stays locked from the look to the write, so a fill at the same moment comes before or after."""
+        async with self._engine.connect() as connection:
+            order = await _locked(connection, account_id, order_id)
+            if order.status is not needed:
+                raise _moved_on(order)
+            now = (await connection.execute(_NOW)).scalar_one()
+            move = await decide(order, now)
+            try:
+                moved = apply(order, move, now)
+            except IllegalTransition:
+                raise _moved_on(order) from None
+            await orders.save(connection, {moved.id: (moved, self._broker.next_due(moved))}, {order.id: order.version})
+            heads = await journal.lock(connection, {account_id})
+            events = await journal.write(connection, heads, [order_fact(str(move.__struct_config__.tag), moved)])
+            await connection.commit()
+        self._announce(events, ())
+        return moved
+
+
+async def _locked(connection: AsyncConnection, account_id: str, order_id: str) -> Order:
+    mine = orders.TABLE.c.id == order_id, orders.TABLE.c.account_id == account_id
+    row = (await connection.execute(select(orders.TABLE).where(*mine).with_for_update())).mappings().one_or_none()
+    if row is None:
+        raise SignalHubError("not_found", "There is no such order.")
+    return orders.from_row(row)
+
+
+def _moved_on(order: Order) -> SignalHubError:
+    return SignalHubError("illegal_transition", f"The order is {order.status}; that can no longer be done.")

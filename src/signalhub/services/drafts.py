@@ -1,0 +1,136 @@
+"""From a submission to what will be written: pure, so that one transaction can do it for a whole batch."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from signalhub.domain.errors import REFUSALS, Problem, SignalHubError
+from signalhub.domain.events import Event, Fact, order_fact
+from signalhub.domain.order import Order
+from signalhub.domain.signal import SignalView, describe, view
+from signalhub.services.submission import Answer, Submission
+
+_encode = msgspec.json.Encoder().encode
+
+
+class AcceptedData(msgspec.Struct, frozen=True):
+    """`data` of `signal.accepted`."""
+
+    info: str
+    raw: str
+    credential_id: str
+    signal: SignalView
+
+
+class RejectedData(msgspec.Struct, frozen=True):
+    """`data` of `signal.rejected`. `reason` is the first problem's code."""
+
+    reason: str
+    detail: str
+    raw: str
+    credential_id: str
+    errors: tuple[Problem, ...]
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """One submission, decided. Without an `order` it is a refusal."""
+
+    submission: Submission
+    signal_id: str
+    order: Order | None
+    facts: tuple[Fact, ...]
+
+    def answer(self, events: list[Event]) -> Answer:
+        """The body of the 2xx, once the facts have their places in the log."""
+        if self.order is None:
+            raise TypeError("a refusal has no answer")
+        terms = self.order.terms
+        return Answer(
+            info=describe(terms),
+            signal_id=self.signal_id,
+            order_id=self.order.id,
+            status=self.order.status,
+            duplicate=False,
+            seq=events[-1].seq,
+            trace_id=self.submission.trace_id,
+            signal=view(terms),
+        )
+
+    def row(self, answer: bytes, now: datetime) -> dict[str, Any]:
+        """The `signals` row."""
+        sent = self.submission
+        return {
+            "id": self.signal_id,
+            "account_id": sent.account_id,
+            "credential_id": sent.credential_id,
+            "hook_id": sent.hook_id,
+            "is_accepted": self.order is not None,
+            "raw": sent.raw,
+            "fingerprint": sent.fingerprint,
+            # A refusal leaves its key free: the sender may mend the text and send it again under the same key.
+            "idempotency_key": sent.idempotency_key if self.order is not None else None,
+            "answer": answer.decode(),
+            "received_at": now,
+            "trace_id": sent.trace_id,
+        }
+
+
+def draft(submission: Submission, ids: tuple[str, str], profile: str, now: datetime) -> Draft:
+    """Decide a submission at `now`; `ids` are the signal's and the order's."""
+    signal_id, order_id = ids
+    if submission.signal is None:
+        return Draft(submission=submission, signal_id=signal_id, order=None, facts=(_rejected(submission, signal_id),))
+    order = Order(
+        id=order_id,
+        account_id=submission.account_id,
+        signal_id=signal_id,
+        trace_id=submission.trace_id,
+        terms=submission.signal,
+        profile=profile,
+        simulate=submission.simulate,
+        created_at=now,
+        updated_at=now,
+    )
+    facts = (_accepted(submission, order), order_fact("order.pending", order))
+    return Draft(submission=submission, signal_id=signal_id, order=order, facts=facts)
+
+
+def refusal(problems: tuple[Problem, ...]) -> SignalHubError:
+    """The error a sender gets for these problems: the first one speaks, all are listed."""
+    return SignalHubError(problems[0].code, _sentence(problems[0]), problems=problems)
+
+
+def _sentence(problem: Problem) -> str:
+    title = REFUSALS[problem.code].title
+    return f"{title}: {problem.hint}" if problem.hint else f"{title}."
+
+
+def _accepted(submission: Submission, order: Order) -> Fact:
+    data = AcceptedData(describe(order.terms), _readable(submission.raw), submission.credential_id, view(order.terms))
+    return Fact(
+        type="signal.accepted",
+        account_id=submission.account_id,
+        data=data,
+        order_id=order.id,
+        signal_id=order.signal_id,
+        trace_id=submission.trace_id,
+    )
+
+
+def _rejected(submission: Submission, signal_id: str) -> Fact:
+    first = submission.problems[0]
+    data = RejectedData(
+        first.code, _sentence(first), _readable(submission.raw), submission.credential_id, submission.problems
+    )
+    return Fact(
+        type="signal.rejected",
+        account_id=submission.account_id,
+        data=data,
+        signal_id=signal_id,
+        trace_id=submission.trace_id,
+    )
+
+
+def _readable(raw: bytes) -> str:
+    return raw.decode("utf-8", errors="replace")

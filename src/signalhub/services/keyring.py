@@ -1,0 +1,137 @@
+"""Telling who a credential belongs to, without asking the database each time.
+
+What was read is believed for two seconds: that is how long a revoked key can still work, in any process.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Final, Generic, TypeVar
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+
+from db.tables import ApiKeyRow, HookRow
+from signalhub.domain import tokens
+from signalhub.domain.errors import SignalHubError
+from signalhub.services.principal import WRITE_SIGNALS, HookPrincipal, Principal
+
+BELIEVED_S: Final = 2.0
+
+Row = TypeVar("Row")
+
+
+class _Memory(Generic[Row]):
+    """Rows by id, each believed for BELIEVED_S; those who ask for the same at once share one read."""
+
+    def __init__(self, load: Callable[[str], Awaitable[Row | None]]) -> None:
+        self._load = load
+        self._known: dict[str, tuple[float, Row | None]] = {}
+        self._loading: dict[str, asyncio.Task[Row | None]] = {}
+
+    def recall(self, id_: str) -> tuple[bool, Row | None]:
+        known = self._known.get(id_)
+        return (False, None) if known is None or known[0] < monotonic() else (True, known[1])
+
+    async def ask(self, id_: str) -> Row | None:
+        if id_ not in self._loading:
+            task = self._loading[id_] = asyncio.create_task(self._read(id_))
+            task.add_done_callback(lambda _: self._loading.pop(id_, None))
+        return await asyncio.shield(self._loading[id_])
+
+    async def _read(self, id_: str) -> Row | None:
+        # Its age counts from before the read, or a revocation during it could be believed away for longer.
+        until = monotonic() + BELIEVED_S
+        row = await self._load(id_)
+        if len(self._known) > 20_000:  # noqa: PLR2004 - unknown ids, tried by the thousand, must not fill the memory
+            self._known.clear()
+        self._known[id_] = (until, row)
+        return row
+
+
+class Keyring:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._keys = _Memory(self._load_key)
+        self._hooks = _Memory(self._load_hook)
+        self._used: set[str] = set()
+
+    async def key(self, text: str) -> Principal:
+        """Whose API key this is. Raises `mistyped_key`, `unknown_key`, `revoked_key`, `expired_key`."""
+        token = tokens.read(tokens.API_KEY, text)
+        is_known, row = self._keys.recall(token.id)
+        if not is_known:
+            row = await self._keys.ask(token.id)
+        if row is None or not token.matches(row.digest):
+            raise SignalHubError("unknown_key")
+        return self._admit(row)
+
+    async def key_id(self, id_: str) -> Principal:
+        """The same for a key that has proved itself before, as behind a cookie or a ticket."""
+        is_known, row = self._keys.recall(id_)
+        if not is_known:
+            row = await self._keys.ask(id_)
+        if row is None:
+            raise SignalHubError("unknown_key")
+        return self._admit(row)
+
+    async def hook(self, text: str) -> HookPrincipal:
+        """Whose hook URL this is. Raises `unknown_hook`, whatever is wrong with it."""
+        try:
+            token = tokens.read(tokens.HOOK, text)
+        except SignalHubError:
+            raise SignalHubError("unknown_hook") from None
+        is_known, row = self._hooks.recall(token.id)
+        if not is_known:
+            row = await self._hooks.ask(token.id)
+        if row is None or not token.matches(row.digest) or row.revoked_at is not None:
+            raise SignalHubError("unknown_hook")
+        self._used.add(row.id)
+        return HookPrincipal(
+            account_id=row.account_id,
+            credential_id=row.id,
+            scopes=frozenset({WRITE_SIGNALS}),
+            sealed_secret=row.secret,
+            duplicate_window_s=row.duplicate_window_s,
+        )
+
+    def _admit(self, row: ApiKeyRow) -> Principal:
+        if row.revoked_at is not None and row.revoked_at <= datetime.now(UTC):
+            raise SignalHubError("revoked_key")
+        if row.expires_at is not None and row.expires_at <= datetime.now(UTC):
+            raise SignalHubError("expired_key")
+        self._used.add(row.id)
+        return Principal(account_id=row.account_id, credential_id=row.id, scopes=frozenset(row.scopes))
+
+    async def dead(self, key_ids: Iterable[str]) -> set[str]:
+        """Which of these keys no longer open anything, as the database has it now."""
+        asked = list(key_ids)
+        if not asked:
+            return set()
+        now = datetime.now(UTC)
+        alive = select(ApiKeyRow.id).where(
+            ApiKeyRow.id.in_(asked),
+            or_(ApiKeyRow.revoked_at.is_(None), ApiKeyRow.revoked_at > now),
+            or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now),
+        )
+        async with self._sessions() as session:
+            return set(asked) - set((await session.scalars(alive)).all())
+
+    async def note_uses(self) -> None:
+        """Write down which credentials were used since the last time."""
+        used, self._used = self._used, set()
+        if not used:
+            return
+        async with self._sessions() as session:
+            for table in (ApiKeyRow, HookRow):
+                await session.execute(update(table).where(table.id.in_(used)).values(last_used_at=datetime.now(UTC)))
+            await session.commit()
+
+    async def _load_key(self, id_: str) -> ApiKeyRow | None:
+        async with self._sessions() as session:
+            return await session.get(ApiKeyRow, id_)
+
+    async def _load_hook(self, id_: str) -> HookRow | None:
+        async with self._sessions() as session:
+            return await session.get(HookRow, id_)

@@ -1,0 +1,58 @@
+"""After the commit: the news to Redis, then the doorbell, in the background of whoever committed.
+
+News first, so that a worker's next event cannot overtake the one it follows. While one round is under way everything
+that arrives waits for the next, which then takes it all.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from redis import RedisError
+
+from signalhub.domain.events import Event
+from signalhub.jobs import Doorbell
+from signalhub.streams import wire
+
+_MOST_WAITING = 20_000
+
+_log = structlog.get_logger()
+
+
+class Announcer:
+    """Forgets what Redis does not take: relays heal from the database and the clock rings for what is due."""
+
+    def __init__(self, redis_url: str, doorbell: Doorbell) -> None:
+        self._client = wire.connect(redis_url, timeout_s=1.0)
+        self._doorbell = doorbell
+        self._events: list[Event] = []
+        self._due: list[str] = []
+        self._round: asyncio.Task[None] | None = None
+
+    def announce(self, events: Sequence[Event], due: Sequence[str]) -> None:
+        """Pass on new events and orders that are due already. Does not wait and does not raise."""
+        if len(self._events) < _MOST_WAITING:
+            self._events.extend(events)
+            self._due.extend(due)
+        if self._round is None:
+            self._round = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while self._events or self._due:
+            events, self._events = self._events, []
+            due, self._due = self._due, []
+            await self._publish(events)
+            await self._doorbell.ring(due)
+        self._round = None
+
+    async def _publish(self, events: Sequence[Event]) -> None:
+        try:
+            await wire.publish(self._client, events)
+        except (RedisError, OSError) as error:
+            _log.info("news.unheard", events=len(events), error=repr(error))
+
+    async def close(self) -> None:
+        if self._round is not None:
+            await self._round
+        await self._client.aclose()
+        self._doorbell.close()

@@ -1,0 +1,29 @@
+"""`?types=order.*,signal.rejected`: which events a subscriber wants to see. What it does not see still moves it on."""
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+
+from signalhub.domain.errors import SignalHubError
+from signalhub.domain.events import TYPES
+
+Wanted = Callable[[str], bool]
+
+
+def everything(_type: str) -> bool:
+    return True
+
+
+def parse(text: str | None) -> Wanted:
+    """Raises `bad_request` for a pattern that no event type could match, since that is always a typing mistake."""
+    if not text:
+        return everything
+    return selected(text).__contains__
+
+
+def selected(text: str) -> frozenset[str]:
+    """The event types that `text` names."""
+    patterns = [part.strip() for part in text.split(",") if part.strip()]
+    for pattern in patterns:
+        if not any(fnmatchcase(known, pattern) for known in TYPES):
+            raise SignalHubError("bad_request", f"No event type matches {pattern[:64]!r}; docs/events.md lists them.")
+    return frozenset(known for known in TYPES if any(fnmatchcase(known, pattern) for pattern in patterns))

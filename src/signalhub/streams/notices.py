@@ -1,0 +1,49 @@
+"""What a stream says of itself, beside the events: where it begins, that it had to begin elsewhere, what is missing."""
+
+import msgspec
+
+from signalhub.streams.subscription import Gap, Subscription
+
+SNAPSHOT = "/api/v1/orders"
+
+
+class Ready(msgspec.Struct, frozen=True, tag="stream.ready", tag_field="type"):
+    """The first word: `seq` is where this stream begins (after it), `head` where the log ends now."""
+
+    epoch: str
+    seq: int
+    head: int
+
+
+class Reset(msgspec.Struct, frozen=True, tag="stream.reset", tag_field="type"):
+    """The cursor could not be followed: go on from `seq`, after loading `snapshot`."""
+
+    epoch: str
+    seq: int
+    head: int
+    reason: str
+    snapshot: str = SNAPSHOT
+
+
+class Pruned(msgspec.Struct, frozen=True, tag="stream.gap", tag_field="type"):
+    """Events `first` to `last` are no longer kept."""
+
+    epoch: str
+    first: int
+    last: int
+    snapshot: str = SNAPSHOT
+
+
+Notice = Ready | Reset | Pruned
+
+
+def opening(subscription: Subscription) -> list[Notice]:
+    epoch, seq, head = subscription.epoch, subscription.seq, subscription.head
+    notices: list[Notice] = [Ready(epoch, seq, head)]
+    if subscription.start.reset is not None:
+        notices.append(Reset(epoch, seq, head, subscription.start.reset))
+    return notices
+
+
+def pruned(subscription: Subscription, gap: Gap) -> Pruned:
+    return Pruned(subscription.epoch, gap.first, gap.last)

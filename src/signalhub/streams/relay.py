@@ -1,0 +1,155 @@
+"""One relay a process: reads the Redis stream once and feeds every watched account's channel.
+
+What keeps the promise is not the stream. A jump in `seq` is healed from the database before anything is delivered, and
+every few seconds the heads of the watched logs are compared with the database, so that a dead reader or a lost tail is
+noticed even when nothing more arrives.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from redis import RedisError
+from redis.asyncio import Redis
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import epoch, log
+from signalhub.streams import wire
+from signalhub.streams.channel import Channel, Frame, frame
+from signalhub.streams.heads import HeadReader
+from signalhub.streams.metrics import HEALS, RING_MISSES
+
+PAGE = 500
+_BLOCK_MS = 1000
+# A connection that says nothing for this long, though asked every second, is dead without having said so.
+_SILENCE_S = 3.0
+_HEADS_AT_ONCE = 1000
+
+_log = structlog.get_logger()
+
+
+class Relay:
+    """`pulse_s` is the time between two comparisons of heads; while the reader is down they come far oftener."""
+
+    def __init__(self, engine: AsyncEngine, redis_url: str, *, pulse_s: float = 2.0) -> None:
+        self._engine, self._redis_url, self._pulse_s = engine, redis_url, pulse_s
+        self._heads = HeadReader(engine)
+        self._channels: dict[str, Channel] = {}
+        self._healing: dict[str, asyncio.Task[None]] = {}
+        self._pages: dict[tuple[str, int], asyncio.Task[list[Frame]]] = {}
+        # Catching up must not take every connection from those who accept signals.
+        self._reads = asyncio.Semaphore(4)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.epoch = ""
+        self.is_reading = False
+
+    async def start(self) -> None:
+        async with self._engine.connect() as connection:
+            self.epoch = await epoch.current(connection)
+            await connection.commit()
+        self._tasks = [asyncio.create_task(self._read_forever()), asyncio.create_task(self._pulse_forever())]
+
+    async def stop(self) -> None:
+        running = [*self._tasks, *self._healing.values(), *self._pages.values()]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    @asynccontextmanager
+    async def channel(self, account_id: str) -> AsyncIterator[tuple[Channel, int]]:
+        """The account's channel, made for its first subscriber and gone with its last, and the log's head now."""
+        found = self._channels.setdefault(account_id, Channel(account_id))
+        found.subscribers += 1
+        try:
+            head = await self._heads.of(account_id)
+            self._compare(found, head)
+            yield found, head
+        finally:
+            found.subscribers -= 1
+            if found.subscribers == 0 and self._channels.get(account_id) is found:
+                del self._channels[account_id]
+
+    async def page(self, account_id: str, after: int) -> list[Frame]:
+        """A page of the log for a cursor that the ring has left behind; those who ask for the same share one read."""
+        name = (account_id, after)
+        if name not in self._pages:
+            RING_MISSES.inc()
+            task = self._pages[name] = asyncio.create_task(self._read_page(account_id, after))
+            task.add_done_callback(lambda _: self._pages.pop(name, None))
+        return await asyncio.shield(self._pages[name])
+
+    async def _read_page(self, account_id: str, after: int) -> list[Frame]:
+        async with self._reads, self._engine.connect() as connection:
+            lines = await log.page(connection, account_id, after, most=PAGE)
+        return [frame(self.epoch, line.seq, line.type, line.body) for line in lines]
+
+    def _compare(self, channel: Channel, head: int) -> None:
+        """Hold the channel against the database: a new one begins there, one that fell behind is healed."""
+        if not channel.is_ready:
+            channel.start(head)
+        elif head > channel.head:
+            self._heal(channel)
+
+    def _heal(self, channel: Channel) -> None:
+        if channel.account_id not in self._healing:
+            HEALS.inc()
+            task = self._healing[channel.account_id] = asyncio.create_task(self._fill(channel))
+            task.add_done_callback(lambda _: self._healing.pop(channel.account_id, None))
+
+    async def _fill(self, channel: Channel) -> None:
+        """Read what is missing after the head. An outage ends the attempt; the next pulse begins another."""
+        with suppress(SQLAlchemyError, OSError, TimeoutError):
+            while True:
+                missing = await self._read_page(channel.account_id, channel.head)
+                for fresh in missing:
+                    if not channel.push(fresh):
+                        channel.start(fresh.seq - 1)  # pruned in between: cursors find the gap and say so
+                        channel.push(fresh)
+                if len(missing) < PAGE:
+                    return
+
+    async def _read_forever(self) -> None:
+        client = wire.connect(self._redis_url, timeout_s=_SILENCE_S)
+        last: bytes | None = None
+        while True:
+            try:
+                last = await self._read(client, last)
+                self.is_reading = True
+            except (RedisError, OSError) as error:
+                if self.is_reading:
+                    _log.warning("relay.reader_lost", error=repr(error))
+                self.is_reading = False
+                await asyncio.sleep(0.2)
+
+    async def _read(self, client: "Redis", last: bytes | None) -> bytes:
+        """Pass on what came after `last`, waiting for it a while; the answer is the new `last`."""
+        last = last or await wire.newest(client)
+        entries = await wire.read(client, last, _BLOCK_MS)
+        for _, fields in entries:
+            self._pass_on(fields)
+        return entries[-1][0] if entries else last
+
+    def _pass_on(self, fields: "dict[bytes, bytes]") -> None:
+        channel = self._channels.get(fields[b"a"].decode())
+        if channel is None:
+            return
+        entry = wire.decode(fields)
+        if not channel.push(frame(self.epoch, entry.seq, entry.type, entry.body)):
+            self._heal(channel)
+
+    async def _pulse_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._pulse_s if self.is_reading else self._pulse_s / 8)
+            watched = list(self._channels.values())
+            with suppress(SQLAlchemyError, OSError, TimeoutError):
+                for start in range(0, len(watched), _HEADS_AT_ONCE):
+                    await self._compare_all(watched[start : start + _HEADS_AT_ONCE])
+
+    async def _compare_all(self, channels: Sequence[Channel]) -> None:
+        async with self._engine.connect() as connection:
+            heads = await log.heads(connection, [channel.account_id for channel in channels])
+        for channel in channels:
+            if channel.is_ready:
+                self._compare(channel, heads.get(channel.account_id, 0))

@@ -1,0 +1,147 @@
+"""One subscriber: a cursor over an account's log, and the list of all that are open in this process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic
+
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
+
+from signalhub.domain.errors import SignalHubError
+from signalhub.streams import cursor
+from signalhub.streams.channel import Channel, Frame
+from signalhub.streams.filters import Wanted
+from signalhub.streams.metrics import RESETS, SUBSCRIBERS
+from signalhub.streams.relay import Relay
+
+_MOST = 256
+_OUTAGE_PAUSE_S = 0.3
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """Events that retention has pruned: `first` to `last`, both gone."""
+
+    first: int
+    last: int
+
+
+class Subscription:
+    """`seq` is the last event passed on. `ended` says why there will be no more."""
+
+    def __init__(  # noqa: PLR0913 - made in one place, below
+        self, relay: Relay, channel: Channel, head: int, start: cursor.Start, *, wanted: Wanted, ends_at: float
+    ) -> None:
+        self._relay, self._channel, self._wanted, self._ends_at = relay, channel, wanted, ends_at
+        self.epoch, self.head, self.start = relay.epoch, head, start
+        self.seq = start.seq
+        self.ended: str | None = None
+
+    def end(self, reason: str) -> None:
+        self.ended = reason
+        self._channel.wake()
+
+    async def next(self, wait_s: float) -> Sequence[Frame | Gap]:
+        """What comes next, in order; empty after `wait_s` without news, or at the end."""
+        until = monotonic() + wait_s
+        while self.ended is None:
+            if monotonic() >= self._ends_at:
+                self.ended = "lifetime"
+                break
+            found = await self._read()
+            if found:
+                return found
+            left = min(until, self._ends_at) - monotonic()
+            if left <= 0 and monotonic() >= until:
+                break
+            if self.seq >= self._channel.head:
+                await self._channel.changed(max(left, 0.001))
+        return ()
+
+    async def _read(self) -> Sequence[Frame | Gap]:
+        frames = self._channel.after(self.seq, _MOST)
+        if frames is None:
+            frames = await self._catch_up()
+        if not frames:
+            return ()
+        missing = [Gap(self.seq + 1, frames[0].seq - 1)] if frames[0].seq > self.seq + 1 else []
+        self.seq = frames[-1].seq
+        return [*missing, *(one for one in frames if self._wanted(one.type))]
+
+    async def _catch_up(self) -> Sequence[Frame]:
+        try:
+            return await self._relay.page(self._channel.account_id, self.seq)
+        except (SQLAlchemyError, OSError, TimeoutError):
+            # The stream stays open while the database is away: what it has to tell can wait.
+            await asyncio.sleep(_OUTAGE_PAUSE_S)
+            return ()
+
+
+class OpenStreams:
+    """Who is listening: so that a revoked key, a full house or a shutdown can end streams."""
+
+    def __init__(self, most_per_account: int) -> None:
+        self._most = most_per_account
+        self._by_key: dict[str, set[Subscription]] = {}
+        self._by_account: dict[str, int] = {}
+        self.is_closing = False
+
+    @asynccontextmanager
+    async def hold(
+        self, subscription: Subscription, *, account_id: str, key_id: str, transport: str
+    ) -> AsyncIterator[None]:
+        """Count a stream while it is open; `admit` was asked before."""
+        self._by_key.setdefault(key_id, set()).add(subscription)
+        self._by_account[account_id] = self._by_account.get(account_id, 0) + 1
+        SUBSCRIBERS.labels(transport).inc()
+        try:
+            yield
+        finally:
+            SUBSCRIBERS.labels(transport).dec()
+            self._leave(subscription, account_id, key_id)
+
+    def _leave(self, subscription: Subscription, account_id: str, key_id: str) -> None:
+        self._by_key[key_id].discard(subscription)
+        if not self._by_key[key_id]:
+            del self._by_key[key_id]
+        self._by_account[account_id] -= 1
+        if not self._by_account[account_id]:
+            del self._by_account[account_id]
+
+    def admit(self, account_id: str) -> None:
+        """Raises `too_many_streams`, or `unavailable` while the process is going down."""
+        if self.is_closing:
+            raise SignalHubError("unavailable", "The server is shutting down; come back in a second.", retry_after=1)
+        if self._by_account.get(account_id, 0) >= self._most:
+            raise SignalHubError(
+                "too_many_streams", f"This account has {self._most} open streams here; close one.", retry_after=5
+            )
+
+    def keys(self) -> list[str]:
+        return list(self._by_key)
+
+    def end(self, key_id: str, reason: str) -> None:
+        for subscription in list(self._by_key.get(key_id, ())):
+            subscription.end(reason)
+
+    async def close(self) -> None:
+        """End every stream and wait, a little, until they are gone."""
+        self.is_closing = True
+        for key_id in self.keys():
+            self.end(key_id, "shutdown")
+        for _ in range(50):
+            if not self._by_key:
+                return
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def subscribe(
+    relay: Relay, account_id: str, after: str | None, *, wanted: Wanted, lifetime_s: float
+) -> AsyncIterator[Subscription]:
+    """Open a cursor at `after`. Raises what the database raises when the log's head cannot be read."""
+    async with relay.channel(account_id) as (channel, head):
+        begin = cursor.start(after, epoch=relay.epoch, head=head)
+        if begin.reset is not None:
+            RESETS.labels(begin.reset).inc()
+        yield Subscription(relay, channel, head, begin, wanted=wanted, ends_at=monotonic() + lifetime_s)
