@@ -58,6 +58,7 @@ class Draft:
         self.simulations: list[Found[str]] = []
         self.notes: list[Found[str]] = []
         self.ignored: list[Found[str]] = []
+        self.empty: dict[str, Found[str]] = {}  # labels without a value, by field
         self.problems: list[Problem] = []
 
     def fault(self, code: str, hint: str, start: int = 0, end: int = 0) -> None:

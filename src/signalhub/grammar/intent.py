@@ -1,0 +1,75 @@
+"""Is the text an order at all? Talk about open trades, reports, negations and chat are refused as what they are.
+
+A text that makes a complete signal is still refused if it says on the way that it is none.
+"""
+
+from typing import Final
+
+from signalhub.grammar.message import Message
+from signalhub.grammar.scan import Token
+from signalhub.grammar.vocabulary import Kind
+
+_TRADED: Final = frozenset({Kind.MANAGE, Kind.DONE})
+_LEVELS: Final = frozenset({Kind.SL, Kind.TP, Kind.STOP})
+_TOUCHED: Final = frozenset({"HIT", "HITS", "REACHED", "ACHIEVED", "FILLED"})
+
+_MANAGEMENT: Final = "This reads as news about an open trade. Orders are closed or cancelled on the order itself."
+_COMMENTARY: Final = "This reads as a comment. A signal is BUY or SELL, a symbol, SL and TP."
+_CONDITION: Final = "An order cannot wait for a condition. Write BUY STOP or SELL LIMIT with a price instead."
+_NEGATION: Final = "This says what not to trade."
+
+
+def settle(m: Message) -> None:
+    is_signal = bool(m.draft.sides and m.draft.names and m.is_complete)
+    refusal = _first(m, is_signal=is_signal)
+    if refusal is None and not m.draft.sides and not m.has_levels and not m.draft.empty and not m.draft.problems:
+        refusal = ("commentary", _COMMENTARY, m.tokens[0])
+    if refusal is not None:
+        code, hint, token = refusal
+        # What else is wrong with a text that is no signal would only mislead.
+        m.draft.problems.clear()
+        m.draft.fault(code, hint, token.start, token.end)
+
+
+def _first(m: Message, *, is_signal: bool) -> tuple[str, str, Token] | None:
+    for at in m.remarks:
+        token = m.tokens[at]
+        if token.kind in _TRADED and (not is_signal or _is_about_trade(m, at)):
+            return "management", _MANAGEMENT, token
+        if token.kind in (Kind.NOT, Kind.NO) and Kind.SIDE in (m.tokens[at + 1].kind, m.tokens[at + 2].kind):
+            return "commentary", _NEGATION, token
+        if is_signal and token.kind is Kind.IF and m.begin <= token.start < m.reach:
+            return "commentary", _CONDITION, token
+    if is_signal and (quote := _quoted(m)) is not None:
+        return "commentary", _COMMENTARY, quote
+    return None
+
+
+def _is_about_trade(m: Message, at: int) -> bool:
+    """Inside the signal always; behind it unless it is advice on what to do later."""
+    token = m.tokens[at]
+    if token.start < m.reach:
+        return token.start >= m.begin or token.text not in _TOUCHED
+    if token.kind is Kind.MANAGE:
+        return False
+    kinds = {neighbour.kind for neighbour in _line(m, at)}
+    if kinds & {Kind.WHEN, Kind.IF}:
+        return False
+    return token.text not in _TOUCHED or bool(kinds & _LEVELS)
+
+
+def _line(m: Message, at: int) -> list[Token]:
+    first = last = at
+    while first > 0 and m.tokens[first - 1].kind is not Kind.NEWLINE:
+        first -= 1
+    while m.tokens[last].kind is not Kind.NEWLINE:
+        last += 1
+    return m.tokens[first:last]
+
+
+def _quoted(m: Message) -> Token | None:
+    """The mark of a quotation before the line the signal begins on."""
+    line_start = m.text.clean.rfind("\n", 0, m.begin) + 1
+    return (
+        next((t for t in m.tokens if t.start >= line_start), None) if m.text.clean.startswith(">", line_start) else None
+    )

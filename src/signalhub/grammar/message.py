@@ -1,0 +1,83 @@
+"""A text being read: its tokens, the draft that grows out of them, and what the reader has to remember.
+
+The rules move `at` forward; nothing ever moves it back, which is what keeps reading linear.
+"""
+
+import re
+from typing import Final
+
+from signalhub.grammar.draft import Draft, Found, Name
+from signalhub.grammar.numbers import Number
+from signalhub.grammar.scan import Token, scan
+from signalhub.grammar.vocabulary import Kind
+
+_RUN: Final = re.compile(r"[^ \t\r\n]+")
+
+
+class Message:
+    """`expecting` means that a bare number would be the entry, `listing` that it would be one more target."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self.text = text = draft.text
+        self.tokens = scan(text.clean)
+        self.size = len(self.tokens)
+        end = len(text.clean)
+        # Rules look ahead by up to three tokens; ends of line that are always there spare them every bounds check.
+        self.tokens.extend([Token(Kind.NEWLINE, end, end, "")] * 4)
+        self.at = 0
+        self.used: set[int] = set()
+        self.expecting = False
+        self.listing = False
+        self.asset_at = -1
+        self.begin = -1  # where the first piece of the signal stands
+        self.reach = 0  # where the last level ends: what comes later is ignored
+        self.restart: Token | None = None  # a side or symbol after a complete signal
+        self.side_at: list[int] = []
+        self.strays: list[Number] = []
+        self.tags: list[Name] = []
+        self.assets: list[Name] = []
+        self.remarks: list[int] = []  # words that tell of open trades, negations, conditions
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether both kinds of level are there, so that another side would begin another signal."""
+        return bool(self.draft.stops and self.draft.targets)
+
+    @property
+    def has_levels(self) -> bool:
+        return bool(self.draft.stops or self.draft.targets)
+
+    def starts_line(self, at: int) -> bool:
+        """Whether nothing but marks stands before the token on its line."""
+        while at > 0 and self.tokens[at - 1].kind is Kind.MARK:
+            at -= 1
+        return at == 0 or self.tokens[at - 1].kind is Kind.NEWLINE
+
+    def is_glued(self, at: int) -> bool:
+        """Whether the token follows the one before it without a gap."""
+        return at > 0 and self.tokens[at].start == self.tokens[at - 1].end
+
+    def structure(self, token: Token) -> None:
+        """The token is a piece of a signal."""
+        if self.begin < 0:
+            self.begin = token.start
+
+    def level(self, number: Number) -> None:
+        self.reach = max(self.reach, number.end)
+
+    def use(self, first: int, last: int) -> None:
+        """The tokens from `first` up to `last` were understood."""
+        self.used.update(range(first, last))
+
+    def note(self, first: int, last: int) -> None:
+        """The tokens from `first` up to `last` say something that changes nothing."""
+        if last > first:
+            self.use(first, last)
+            start, end = self.tokens[first].start, self.tokens[last - 1].end
+            self.draft.notes.append(Found(self.text.raw[start:end], start, end))
+
+    def run_from(self, start: int) -> int:
+        """Where the unbroken run of characters that begins at `start` ends."""
+        run = _RUN.match(self.text.clean, start)
+        return run.end() if run else start

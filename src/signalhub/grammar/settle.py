@@ -1,0 +1,152 @@
+"""What can be said of a text only when all of it is read: which name counts, which numbers stay unexplained, what the
+text is about.
+"""
+
+from itertools import chain
+from typing import Final
+
+from signalhub.grammar import symbols
+from signalhub.grammar.characters import look_alike
+from signalhub.grammar.draft import Found, Name
+from signalhub.grammar.message import Message
+from signalhub.grammar.numbers import Number
+from signalhub.grammar.scan import Token
+from signalhub.grammar.vocabulary import MEANINGS, Kind
+
+_LABELS: Final = frozenset({Kind.SIDE, Kind.TYPE, Kind.STOP, Kind.SL, Kind.TP, Kind.ENTRY})
+_BEHIND_NAME: Final = frozenset(Kind) - {Kind.WORD, Kind.LINK, Kind.FILLER, Kind.TO}
+_BEFORE_NAME: Final = frozenset({Kind.TYPE, Kind.STOP, Kind.FILLER, Kind.AT})
+
+
+def settle(m: Message) -> None:
+    if not m.text.clean.isascii():
+        _look_alikes(m)
+    _settle_names(m)
+    _settle_strays(m)
+    _settle_restart(m)
+    _leave_out(m)
+
+
+def _look_alikes(m: Message) -> None:
+    for token in m.tokens:
+        if token.kind is not Kind.WORD or token.text.isascii() or (latin := look_alike(token.text)) is None:
+            continue
+        is_mixed = any(char.isascii() for char in token.text)
+        branch = MEANINGS.get(latin.upper())
+        if is_mixed or (branch and branch.kind in _LABELS):
+            m.draft.fault(
+                "homoglyph", f"Write {latin.upper()} in Latin letters; some here only look so.", token.start, token.end
+            )
+
+
+def _settle_names(m: Message) -> None:
+    """Known names in the signal come first, then the one behind `Symbol:`, beside the side, or tagged."""
+    names = [name for name in m.draft.names if name.start < m.reach or not m.reach]
+    candidates = names or m.assets or _beside_side(m) or m.tags
+    m.draft.names = [name for name in candidates if name.start < m.reach or not m.reach]
+
+
+def _beside_side(m: Message) -> list[Name]:
+    for at in m.side_at:
+        name = _behind_side(m, at) or _before_side(m, at)
+        if name is not None:
+            return [name]
+    return []
+
+
+def _behind_side(m: Message, side: int) -> Name | None:
+    at = side + 1
+    while m.tokens[at].kind in _BEFORE_NAME or m.tokens[at].text in ("#", "$", ":") or _is_break(m, at):
+        at += 1
+    raw = m.text.raw[m.tokens[at].start : m.tokens[at].end]
+    is_like_side = raw.islower() and m.text.raw[m.tokens[side].start].islower()
+    if m.tokens[at].kind is not Kind.WORD or not (raw.isupper() or is_like_side):
+        return None
+    read = symbols.unknown(m, at)
+    return read[0] if read is not None and m.tokens[read[1]].kind in _BEHIND_NAME else None
+
+
+def _is_break(m: Message, at: int) -> bool:
+    return m.tokens[at].kind is Kind.NEWLINE and m.tokens[at].text != "" and m.tokens[at - 1].kind is not Kind.NEWLINE
+
+
+def _before_side(m: Message, side: int) -> Name | None:
+    """A ticker in capitals at the start of the line, or alone on the line above."""
+    at = side - 1
+    while at > 0 and (m.tokens[at].kind in (Kind.NEWLINE, Kind.TYPE) or m.tokens[at].text in ("|", "-", ":")):
+        at -= 1
+    token = m.tokens[at]
+    if at < 0 or token.kind is not Kind.WORD or not m.starts_line(at) or not token.text.isascii():
+        return None
+    if not m.text.raw[token.start : token.end].isupper():
+        return None
+    read = symbols.unknown(m, at)
+    return None if read is None else read[0]
+
+
+def _settle_strays(m: Message) -> None:
+    """A number before the last level that no rule explains refuses the message: it may be a level."""
+    told = {entry.first.value for entry in m.draft.entries} | {
+        entry.second.value for entry in m.draft.entries if entry.second
+    }
+    for stray in m.strays:
+        if stray.start >= m.reach or stray.value in told or _is_caption(m, stray):
+            continue
+        m.draft.fault(
+            "ambiguous_number", "Say what this number is, or leave it out: SL, TP or @?", stray.start, stray.end
+        )
+
+
+def _is_caption(m: Message, stray: Number) -> bool:
+    """A whole number in a line of words above the signal, in nothing like its prices."""
+    if stray.start >= m.begin or not stray.text.isdigit() or "\n" not in m.text.clean[stray.end : m.begin]:
+        return False
+    line = m.text.clean[m.text.clean.rfind("\n", 0, stray.start) + 1 :].split("\n", 1)[0]
+    values = m.draft.values
+    is_far = all(value > 10 * int(stray.text) or int(stray.text) > 10 * value for value in values)
+    return any(char.isalpha() for char in line) and (is_far or all("." in level.text for level in m.draft.levels))
+
+
+def _settle_restart(m: Message) -> None:
+    """A side or symbol behind a complete signal begins another one, if it has levels or names something else."""
+    token = m.restart
+    if token is None:
+        return
+    if token.start < m.reach or _is_other_order(m, token):
+        m.draft.fault("multiple_signals", "Send one signal a message.", token.start, token.end)
+
+
+def _is_other_order(m: Message, token: Token) -> bool:
+    """`SELL GBPUSD` in the tail, as against `good buy`."""
+    at = m.tokens.index(token)
+    return any(
+        token.kind is Kind.SIDE and (read := symbols.known(m, near)) and read[0].name != _name(m)
+        for near in (at + 1, at - 1)
+        if near >= 0
+    )
+
+
+def _name(m: Message) -> str:
+    return m.draft.names[0].name if m.draft.names else ""
+
+
+def _leave_out(m: Message) -> None:
+    """Report every word and number that was not used, line by line."""
+    run: list[Token] = []
+    for at, token in enumerate(chain(m.tokens[: m.size], m.tokens[-1:])):
+        if token.kind is Kind.MARK:
+            continue
+        if at in m.used or token.kind is Kind.NEWLINE:
+            if run:
+                m.draft.ignored.append(Found(_reason(m, run[0]), run[0].start, run[-1].end))
+            run = []
+        else:
+            run.append(token)
+
+
+def _reason(m: Message, token: Token) -> str:
+    if token.start >= m.reach:
+        return "It comes after the last level."
+    if token.start < m.begin:
+        return "It comes before the signal."
+    return "It has no meaning in a signal."
