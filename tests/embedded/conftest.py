@@ -25,10 +25,20 @@ def made_cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def postgres(data_dir: Path, made_cluster: Path) -> Iterator[Postgres]:
-    data_dir.mkdir(mode=0o700)
-    subprocess.run(["/bin/cp", "-a", made_cluster, data_dir], check=True)  # noqa: S603  # our own
-    with Postgres(data_dir) as server:
+def seeded(made_cluster: Path) -> Callable[[Path], Path]:
+    """Make a data directory that has a cluster already."""
+
+    def seed(where: Path) -> Path:
+        where.mkdir(mode=0o700)
+        subprocess.run(["/bin/cp", "-a", made_cluster, where], check=True)  # noqa: S603  # our own
+        return where
+
+    return seed
+
+
+@pytest.fixture
+def postgres(data_dir: Path, seeded: Callable[[Path], Path]) -> Iterator[Postgres]:
+    with Postgres(seeded(data_dir)) as server:
         yield server
 
 

@@ -16,6 +16,7 @@ from signalhub.embedded.postgres import Postgres
 from signalhub.embedded.valkey import Valkey
 
 Script = Callable[..., subprocess.CompletedProcess[str]]
+Seeded = Callable[[Path], Path]
 
 START_AND_DIE = {
     "main thread": "postgres.start(); valkey.start(); os.kill(os.getpid(), signal.SIGKILL)",
@@ -29,7 +30,8 @@ START_AND_DIE = {
 
 @pytest.mark.fault
 @pytest.mark.parametrize("way", START_AND_DIE)
-def test_servers_of_a_killed_parent_are_replaced(script: Script, way: str, data_dir: Path) -> None:
+def test_servers_of_a_killed_parent_are_replaced(script: Script, way: str, data_dir: Path, seeded: Seeded) -> None:
+    seeded(data_dir)
     assert script(START_AND_DIE[way]).returncode == -9
     for server in (Postgres(data_dir), Valkey(data_dir)):
         with server:

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
@@ -61,8 +61,8 @@ def test_nothing_is_open_but_a_private_socket(postgres: Postgres) -> None:
     assert not postgres.place.run_dir.exists()
 
 
-async def test_two_run_side_by_side(postgres: Postgres, tmp_path: Path) -> None:
-    with Postgres(tmp_path / "other") as other:
+async def test_two_run_side_by_side(postgres: Postgres, seeded: Callable[[Path], Path], tmp_path: Path) -> None:
+    with Postgres(seeded(tmp_path / "other")) as other:
         await _value(postgres, "create table mine ()")
         assert await _value(other, "select to_regclass('mine')") is None
 
@@ -87,11 +87,12 @@ def stranger(postgres: Postgres) -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def test_a_stale_pid_file_with_a_reused_pid_is_harmless(postgres: Postgres, stranger: subprocess.Popen[bytes]) -> None:
-    stale = postgres.place.home / "postmaster.pid"
-    lines = stale.read_text().splitlines()
+def test_stale_pid_files_with_a_reused_pid_are_harmless(postgres: Postgres, stranger: subprocess.Popen[bytes]) -> None:
+    stale = postgres.place.home / "postmaster.pid", postgres.place.sockets / ".s.PGSQL.5432.lock"
+    contents = [file.read_text().splitlines() for file in stale]
     postgres.kill()
-    stale.write_text("\n".join([str(stranger.pid), *lines[1:]]))
+    for file, lines in zip(stale, contents, strict=True):
+        file.write_text("\n".join([str(stranger.pid), *lines[1:], ""]))
     postgres.start()
     assert postgres.alive()
     assert stranger.poll() is None

@@ -38,7 +38,6 @@ def spawn(
         stdout=output,
         stderr=output and subprocess.STDOUT,
         start_new_session=True,  # Ctrl-C in the terminal is for us; we end the children in order
-        umask=0o077,
         preexec_fn=_die_with_parent(farewell),  # noqa: PLW1509  # only from the main thread, and it takes no lock
         **options,
     )

@@ -37,8 +37,7 @@ class Place:
 
     @property
     def mark(self) -> str:
-        """A word in the command line of every process of this data directory, and of no other."""
-        return f"signalhub-{_digest(self.data_dir)}"
+        return mark_of(self.data_dir)
 
     @property
     def home(self) -> Path:
@@ -65,21 +64,28 @@ class Place:
         self.run_dir.chmod(0o711 if account.drops_root else 0o700)
         account.make_directory(self.sockets)
 
+    def clear_sockets(self) -> None:
+        """Remove what a dead server left: its lock names a pid that may be a zombie's or anybody's by now."""
+        for path in self.sockets.iterdir():
+            path.unlink()
+
     def close_run_dir(self) -> None:
         if not _is_private(self.run_dir):
             return
-        for path in (*_entries(self.sockets), self.sockets, self.run_dir):
-            # Already gone, or the other server still has its socket beside ours.
-            with contextlib.suppress(OSError):
-                path.rmdir() if path.is_dir() else path.unlink()
+        # Already gone, or the other server still has its socket beside ours.
+        with contextlib.suppress(OSError):
+            self.clear_sockets()
+            self.sockets.rmdir()
+            self.run_dir.rmdir()
+
+
+def mark_of(data_dir: Path) -> str:
+    """Return a word that every process of this data directory carries, and no other."""
+    return f"signalhub-{_digest(data_dir.resolve())}"
 
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
-
-
-def _entries(directory: Path) -> list[Path]:
-    return list(directory.iterdir()) if directory.is_dir() else []
 
 
 def _is_private(directory: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from signal import Signals
 from typing import ClassVar, Self
 
+import psutil  # type: ignore[import-untyped]  # it ships none
 import structlog
 
 from signalhub.embedded import orphans
@@ -61,6 +62,11 @@ class Server(ABC):
     def answers(self) -> bool: ...
 
     @property
+    def status(self) -> int | None:
+        """How the last run ended: a status, or the negative of a signal; None while it runs."""
+        return self._process.poll() if self._process else None
+
+    @property
     def pid(self) -> int:
         if self._process is None:
             raise EmbeddedError(f"{self.name} was not started.")
@@ -74,9 +80,8 @@ class Server(ABC):
         if self.alive():
             return
         began = time.monotonic()
-        self._take_possession()
         try:
-            self._launch()
+            self.launch()
             self._wait_until_it_answers()
         except BaseException:
             self.kill()
@@ -84,17 +89,36 @@ class Server(ABC):
             raise
         logger.info("embedded.started", server=self.name, pid=self.pid, ms=round(1000 * (time.monotonic() - began)))
 
-    def stop(self, *, patience_s: float = STOP_PATIENCE_S) -> None:
-        """Stop cleanly; after *patience_s* by force, which loses nothing either but makes the next start slower."""
+    def launch(self) -> None:
+        """Start without waiting for an answer."""
+        self.kill()  # a backend of our own dead server may still be busy, and would keep the next one out
+        with self._plain_errors():
+            self.place.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock.acquire()
+            self.place.open_run_dir(self.account)
+            if left := orphans.end(self._processes, politely=self.farewell):
+                logger.warning("embedded.orphans_ended", server=self.name, processes=left)
+            self.place.clear_sockets()
+            self.prepare()
+            self._spawn()
+
+    def ask(self) -> None:
+        """Ask the server to stop, and return at once."""
         if self._process is not None and self.alive():
             self._process.send_signal(self.farewell)
+
+    def stop(self, *, patience_s: float = STOP_PATIENCE_S) -> None:
+        """Stop cleanly; after *patience_s* by force, which loses nothing either but makes the next start slower."""
+        if not self._lock.held:
+            return
+        if self._process is not None:
+            self.ask()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(patience_s)
             self.kill()
-            logger.info("embedded.stopped", server=self.name, status=self._process.returncode)
-        if self._lock.held:
-            self.place.close_run_dir()
-            self._lock.release()
+            logger.info("embedded.stopped", server=self.name, status=self.status)
+        self.place.close_run_dir()
+        self._lock.release()
 
     def kill(self) -> None:
         """End the server and its children at once, as a crash would. The directory stays ours until `stop`."""
@@ -102,7 +126,7 @@ class Server(ABC):
             self._process.kill()
             self._process.wait()
         if self._lock.held:  # else what bears our mark is somebody else's
-            orphans.kill(self.program, self.place.mark, self.account.uid)
+            orphans.kill(self._processes)
 
     def __enter__(self) -> Self:
         self.start()
@@ -111,27 +135,21 @@ class Server(ABC):
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _take_possession(self) -> None:
-        with self._plain_errors():
-            self.place.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock.acquire()
+    def _spawn(self) -> None:
+        with open_log(self.place.log) as log:
+            self._log_began = log.tell()
+            self._process = spawn(
+                self.command(),
+                env=ENVIRONMENT,
+                farewell=self.farewell,
+                cwd=self.place.home,
+                output=log,
+                umask=0o077,
+                **self.account.popen_options(),
+            )
 
-    def _launch(self) -> None:
-        with self._plain_errors():
-            self.place.open_run_dir(self.account)
-            if left := orphans.end(self.program, self.place.mark, self.account.uid, politely=self.farewell):
-                logger.warning("embedded.orphans_ended", server=self.name, processes=left)
-            self.prepare()
-            with open_log(self.place.log) as log:
-                self._log_began = log.tell()
-                self._process = spawn(
-                    self.command(),
-                    env=ENVIRONMENT,
-                    farewell=self.farewell,
-                    cwd=self.place.home,
-                    output=log,
-                    **self.account.popen_options(),
-                )
+    def _processes(self) -> list[psutil.Process]:
+        return orphans.of_server(self.program, self.place.mark, self.account.uid)
 
     def _wait_until_it_answers(self) -> None:
         give_up = time.monotonic() + START_PATIENCE_S

@@ -1,0 +1,165 @@
+"""`signalhub up` without the application: real servers, shell scripts for children, real kills."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # it ships none
+import pytest
+
+from signalhub.embedded.orphans import of_supervisor
+from signalhub.embedded.place import mark_of
+from signalhub.embedded.postgres import Postgres
+from signalhub.embedded.valkey import Valkey
+
+pytestmark = pytest.mark.fault
+
+WITH_GRANDCHILD = "sleep 1000 & echo $$ $! >> pids; wait"
+DEAF = "trap '' TERM; echo $$ $$ >> pids; while true; do sleep 1; done"
+
+Up = Callable[..., subprocess.Popen[str]]
+
+
+def _until(condition: Callable[[], object], patience_s: float = 10.0) -> None:
+    give_up = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < give_up, "waited in vain"
+        time.sleep(0.01)
+
+
+def _living(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+@pytest.fixture
+def up(data_dir: Path, tmp_path: Path, seeded: Callable[[Path], Path]) -> Iterator[Up]:
+    """Start a supervisor of one shell script in a process of its own; it prints `ready` when all is up."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(script: str, *, servers: bool = False, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        if servers and not data_dir.exists():
+            seeded(data_dir)
+        body = f"""
+from pathlib import Path
+from signalhub.embedded.group import Child
+from signalhub.embedded.supervisor import Supervisor
+with Supervisor(Path({str(data_dir)!r}), postgres={servers}, valkey={servers}) as up:
+    up.start_servers()
+    up.run([Child("child", ["/bin/sh", "-c", {script!r}], {{"PATH": "/usr/bin:/bin"}})], lambda: print("ready") is None)
+"""
+        command = [*prefix, sys.executable, "-u", "-c", body]
+        process = subprocess.Popen(  # noqa: S603  # our own
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        started.append(process)
+        output = _read_until(process, "ready")
+        assert output.endswith("ready\n"), output
+        return process
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.communicate(timeout=20)
+    assert of_supervisor(mark_of(data_dir)) == []
+
+
+def _read_until(process: subprocess.Popen[str], word: str) -> str:
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if word in line:
+            break
+    return "".join(lines)
+
+
+def _pids(tmp_path: Path, runs: int) -> list[tuple[int, int]]:
+    """Wait for the script's *runs*-th run; each is a child and its grandchild."""
+    file = tmp_path / "pids"
+    _until(lambda: file.exists() and len(file.read_text().splitlines()) >= runs)
+    return [(int(child), int(grandchild)) for child, grandchild in map(str.split, file.read_text().splitlines())]
+
+
+def test_a_killed_child_is_restarted_and_its_own_children_end_with_it(up: Up, tmp_path: Path) -> None:
+    up(WITH_GRANDCHILD)
+    child, grandchild = _pids(tmp_path, 1)[0]
+    os.kill(child, signal.SIGKILL)
+    new_child, new_grandchild = _pids(tmp_path, 2)[1]
+    assert not _living(grandchild)
+    assert _living(new_child)
+    assert _living(new_grandchild)
+
+
+def test_killed_servers_come_back_on_the_same_sockets(up: Up, data_dir: Path) -> None:
+    process = up(WITH_GRANDCHILD, servers=True)
+    servers = [one for one in psutil.Process(process.pid).children() if one.name() in ("postgres", "valkey-server")]
+    assert len(servers) == 2
+    for server in servers:
+        server.kill()
+    _read_until(process, "supervisor.died")
+    _until(lambda: Postgres(data_dir).answers() and Valkey(data_dir).answers())
+
+
+def test_a_signal_ends_everything_in_reverse_order(up: Up, data_dir: Path, tmp_path: Path) -> None:
+    process = up(WITH_GRANDCHILD, servers=True)
+    child, grandchild = _pids(tmp_path, 1)[0]
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=20)[0]
+    assert process.returncode == 0
+    assert rest.index("server=valkey") < rest.index("server=postgres")
+    assert not _living(child)
+    assert not _living(grandchild)
+    assert not Postgres(data_dir).place.run_dir.exists()
+
+
+def test_a_second_signal_does_not_wait_for_a_deaf_child(up: Up, tmp_path: Path) -> None:
+    process = up(DEAF)
+    child, _ = _pids(tmp_path, 1)[0]
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert _living(child)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=2)
+    assert not _living(child)
+
+
+def test_after_kill_9_of_everything_the_next_start_clears_away_the_rest(up: Up, tmp_path: Path) -> None:
+    first = up(WITH_GRANDCHILD, servers=True)
+    child, grandchild = _pids(tmp_path, 1)[0]
+    for pid in (first.pid, child, *(one.pid for one in psutil.Process(first.pid).children())):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert _living(grandchild)
+    up(WITH_GRANDCHILD, servers=True)
+    assert not _living(grandchild)
+    assert _living(_pids(tmp_path, 2)[1][0])
+
+
+def test_a_second_supervisor_of_the_same_directory_is_refused(up: Up, data_dir: Path, tmp_path: Path) -> None:
+    process = up(WITH_GRANDCHILD)
+    body = f"from signalhub.embedded.supervisor import *; Supervisor(Path({str(data_dir)!r})).__enter__()"
+    second = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=False)  # noqa: S603  # our own
+    assert f"AlreadyRunning: {data_dir} is in use by process {process.pid}: stop that one first." in second.stderr
+    assert _living(_pids(tmp_path, 1)[0][0])
+
+
+def test_as_pid_1_it_collects_the_dead_of_others(up: Up, tmp_path: Path) -> None:
+    unshare = shutil.which("unshare")
+    if unshare is None or os.geteuid() != 0:
+        pytest.skip("needs the right to make a PID namespace")
+    # The inner shell dies before its child, which so becomes the child of PID 1 and then a zombie.
+    process = up("(sleep 0.1 &) ; echo $$ $$ >> pids; sleep 1000", prefix=(unshare, "--pid", "--fork", "--mount-proc"))
+    _pids(tmp_path, 1)
+    time.sleep(0.4)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert [one for one in family if one.status() == psutil.STATUS_ZOMBIE] == []
+    psutil.Process(process.pid).children()[0].terminate()
+    process.communicate(timeout=20)
