@@ -18,9 +18,9 @@ class Work(Protocol):
 def declare(broker: dramatiq.Broker, work: Work) -> None:
     """Declare the actors on `broker`.
 
-    The names are the wire contract: messages in flight carry them across a deploy. No actor is retried by Dramatiq: a
+    The names are the wire contract: messages in flight carry them across a deploy. There is no retry middleware: a
     failed one leaves its orders to their leases, and the clock rings again.
     """
-    actor = partial(dramatiq.actor, broker=broker, queue_name=QUEUE, max_retries=0, time_limit=60_000)
+    actor = partial(dramatiq.actor, broker=broker, queue_name=QUEUE, time_limit=60_000)
     actor(actor_name=ADVANCE)(work.advance)
     actor(actor_name=SWEEP)(work.sweep)

@@ -16,7 +16,7 @@ from actors import clock, declare
 from actors.consumer import Bell, WakefulBroker
 from actors.work import Worker
 from signalhub import log, settings
-from signalhub.jobs import BELL, NAMESPACE, SWEEP, connect, message
+from signalhub.jobs import BELL, NAMESPACE, SWEEP, WORKER_SEEN, connect, message
 
 _log = structlog.get_logger()
 
@@ -59,13 +59,17 @@ class Clock(Middleware):
 
     def after_worker_boot(self, broker: dramatiq.Broker, _worker: Any) -> None:  # noqa: ANN401 - untyped in Dramatiq
         def ring() -> None:
-            try:
-                broker.enqueue(message(SWEEP))
-                self._client.publish(BELL, b"")
-            except (redis.RedisError, OSError) as error:
-                _log.info("doorbell.unheard", error=repr(error))
+            broker.enqueue(message(SWEEP))
+            self._client.publish(BELL, b"")
 
-        self._running = [_start(clock.run(self._worker.engine, ring)), _start(clock.watch_parent(os.getppid()))]
+        def show() -> None:
+            self._client.set(WORKER_SEEN, os.getpid(), ex=5)
+
+        self._running = [
+            _start(clock.run(self._worker.engine, ring)),
+            _start(clock.be_seen(show)),
+            _start(clock.watch_parent(os.getppid())),
+        ]
 
     def before_worker_shutdown(self, _broker: dramatiq.Broker, _worker: Any) -> None:  # noqa: ANN401 - the same
         _log.info("worker.stopping")

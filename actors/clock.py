@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
+from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -26,7 +27,7 @@ async def run(engine: AsyncEngine, ring: Callable[[], None]) -> None:
     while True:
         try:
             if await _is_anything_due(engine):
-                await asyncio.to_thread(ring)
+                await _safely(ring)
             is_blind = False
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             if not is_blind:
@@ -35,11 +36,26 @@ async def run(engine: AsyncEngine, ring: Callable[[], None]) -> None:
         await asyncio.sleep(1.0 if is_blind else TICK_S)
 
 
+async def be_seen(show: Callable[[], None]) -> None:
+    """Say every second that a worker lives."""
+    while True:
+        await _safely(show)
+        await asyncio.sleep(1.0)
+
+
 async def watch_parent(parent: int) -> None:
     """Leave when the parent process is gone: an orphan would go on unseen and unstopped."""
     while os.getppid() == parent:  # noqa: ASYNC110 - no event tells of it
         await asyncio.sleep(1.0)
     os._exit(1)
+
+
+async def _safely(call: Callable[[], object]) -> None:
+    """Run a blocking call of Redis on a thread; without Redis nothing is lost but time."""
+    try:
+        await asyncio.to_thread(call)
+    except (RedisError, OSError) as error:
+        _log.info("clock.unheard", error=repr(error))
 
 
 async def _is_anything_due(engine: AsyncEngine) -> bool:

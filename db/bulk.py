@@ -47,7 +47,7 @@ def source(of: Table, names: Sequence[str]) -> str:
 @cache
 def _insert(into: Table, names: tuple[str, ...]) -> TextClause:
     taken = ", ".join(names)
-    given = ", ".join(_selected(into.columns[name]) for name in names)
+    given = ", ".join(selected(into.columns[name]) for name in names)
     return text(
         f"INSERT INTO {into.name} ({taken}) SELECT {given} FROM {source(into, names)} AS fresh ({taken})"  # noqa: S608 - names of our own tables
     )
@@ -58,8 +58,10 @@ def _parameter(column: Column[Any]) -> str:
     return f"CAST(:{column.name} AS {sent}[])"
 
 
-def _selected(column: Column[Any]) -> str:
-    return f"CAST({column.name} AS {column.type.compile(_DIALECT)})" if _encoder(column) else column.name
+def selected(column: Column[Any], source: str = "fresh") -> str:
+    """The column of the source, in its own type."""
+    name = f"{source}.{column.name}"
+    return f"CAST({name} AS {column.type.compile(_DIALECT)})" if _encoder(column) else name
 
 
 def _encoder(column: Column[Any]) -> Callable[[Any], str | None] | None:

@@ -46,7 +46,7 @@ _CLAIM_THESE = text(_CLAIM.format(which="AND id = ANY(CAST(:ids AS uuid[]))"))
 _NO_WAIT = text("SET LOCAL synchronous_commit = off")
 
 _SAVE = text(f"""
-    UPDATE orders SET {", ".join(f"{name} = CAST(fresh.{name} AS {TABLE.columns[name].type})" for name in _MUTABLE)}
+    UPDATE orders SET {", ".join(f"{name} = {bulk.selected(TABLE.columns[name])}" for name in _MUTABLE)}
     FROM {bulk.source(TABLE, ("id", *_MUTABLE))} AS fresh (id, {", ".join(_MUTABLE)})
     JOIN unnest(CAST(:fence_ids AS uuid[]), CAST(:fences AS integer[])) AS fence (id, version) ON fence.id = fresh.id
     WHERE orders.id = fresh.id AND orders.version = fence.version

@@ -24,6 +24,9 @@ NAMESPACE: Final = "signalhub:jobs"
 BELL: Final = "signalhub:bell"
 """The pub/sub channel that wakes idle consumers, which would otherwise poll."""
 
+WORKER_SEEN: Final = "signalhub:worker"
+"""A key that a living worker renews; it goes five seconds after the last one."""
+
 _MOST_IDS = 200
 
 _log = structlog.get_logger()

@@ -1,0 +1,5 @@
+"""The `signalhub` command."""
+
+from signalhub.cli.main import main
+
+__all__ = ["main"]

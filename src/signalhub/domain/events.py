@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from signalhub.domain.order import Order
-from signalhub.domain.signal import SignalView, plain, plain_or_none
+from signalhub.domain.signal import OrderType, Side, plain, plain_or_none
 
 # Every type there is. docs/events.md is tested against it.
 TYPES: Final = (
@@ -116,11 +116,19 @@ def instant_or_none(at: datetime | None) -> str | None:
     return None if at is None else instant(at)
 
 
-class OrderView(SignalView, frozen=True, kw_only=True):
+class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     """An order as JSON shows it, in events and answers alike."""
 
     id: str
     signal_id: str
+    side: Side
+    symbol: str
+    order_type: OrderType
+    entry: str | None
+    entry_high: str | None
+    stop_loss: str
+    take_profits: tuple[str, ...]
+    quantity: str
     status: str
     reason: str | None
     broker_order_id: str | None

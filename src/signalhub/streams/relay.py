@@ -125,7 +125,8 @@ class Relay:
 
     async def _read(self, client: "Redis", last: bytes | None) -> bytes:
         """Pass on what came after `last`, waiting for it a while; the answer is the new `last`."""
-        last = last or await wire.newest(client)
+        if last is None:
+            return await wire.newest(client)
         entries = await wire.read(client, last, _BLOCK_MS)
         for _, fields in entries:
             self._pass_on(fields)

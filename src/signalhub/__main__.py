@@ -1,0 +1,5 @@
+"""`python -m signalhub`: the same as the `signalhub` command."""
+
+from signalhub.cli import main
+
+main()

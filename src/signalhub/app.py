@@ -1,0 +1,152 @@
+"""The only place where the web process is put together."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from sqlalchemy.exc import SQLAlchemyError
+
+from db.engine import create_engine
+from signalhub import log
+from signalhub import settings as settings_
+from signalhub.brokers import base
+from signalhub.jobs import Doorbell
+from signalhub.services.accounts import Accounts
+from signalhub.services.commands import Commands
+from signalhub.services.hooks import Hooks
+from signalhub.services.intake import Intake
+from signalhub.services.keyring import Keyring
+from signalhub.services.keys import Keys
+from signalhub.services.tickets import Tickets
+from signalhub.services.vault import Vault
+from signalhub.services.views import Views
+from signalhub.settings import Settings
+from signalhub.streams import wire
+from signalhub.streams.announcer import Announcer
+from signalhub.streams.relay import Relay
+from signalhub.streams.subscription import OpenStreams
+from signalhub.web import accounts, feeds, health, orders, problems, signals, sockets
+from signalhub.web.house import House
+from signalhub.web.limits import Limits
+
+_WATCH_S = 1.0
+_NOTE_S = 10.0
+_BODY_LIMIT = 1024 * 1024
+
+_log = structlog.get_logger()
+
+
+def create_app(settings: Settings) -> Litestar:
+    """The web application. Connections are opened when it starts."""
+    house = furnish(settings)
+    return Litestar(
+        route_handlers=[
+            signals.ROUTES,
+            orders.ROUTES,
+            accounts.ROUTES,
+            feeds.follow,
+            sockets.ROUTES,
+            health.ROUTES,
+        ],
+        state=State({"house": house}),
+        lifespan=[lambda _: _running(house)],
+        exception_handlers=problems.HANDLERS,
+        request_max_body_size=_BODY_LIMIT,
+        openapi_config=OpenAPIConfig(
+            title="SignalHub", version="0.1.0", path="/schema", render_plugins=[JsonRenderPlugin()]
+        ),
+        logging_config=None,
+        pdb_on_exception=False,
+        debug=False,
+    )
+
+
+def serve() -> Litestar:
+    """What granian runs in each web process: the application, with the drain that granian itself lacks."""
+    settings = settings_.from_env(os.environ)
+    log.configure(settings.log_level, settings.log_format)
+    app = create_app(settings)
+    house: House = app.state.house
+    app.on_startup.append(lambda: _drain_on_sigterm(house))
+    return app
+
+
+def furnish(settings: Settings) -> House:
+    engine = create_engine(settings.database_url)
+    broker = base.load(settings.broker, {"seed": settings.broker_seed})
+    announcer = Announcer(settings.redis_url, Doorbell(settings.redis_url))
+    vault = Vault(settings.encryption_keys)
+    say = announcer.announce
+    return House(
+        settings=settings,
+        engine=engine,
+        redis=wire.connect(settings.redis_url, timeout_s=1.0),
+        vault=vault,
+        announcer=announcer,
+        intake=Intake(engine, broker, say, profile=settings.broker_profile, queue=settings.intake_queue),
+        commands=Commands(engine, broker, say),
+        keyring=Keyring(engine),
+        keys=Keys(engine, say),
+        hooks=Hooks(engine, vault, say),
+        tickets=Tickets(engine),
+        accounts=Accounts(engine, vault, say),
+        views=Views(engine),
+        relay=Relay(engine, settings.redis_url),
+        streams=OpenStreams(settings.max_streams_per_account),
+        limits=Limits(settings.rate_limit),
+    )
+
+
+@asynccontextmanager
+async def _running(house: House) -> AsyncIterator[None]:
+    await house.relay.start()
+    tasks = [asyncio.create_task(_end_dead_streams(house)), asyncio.create_task(_note_uses(house))]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await house.streams.close()
+        await house.relay.stop()
+        await house.announcer.close()
+        await house.redis.aclose()
+        await house.engine.dispose()
+
+
+async def _end_dead_streams(house: House) -> None:
+    """Close the streams of keys that were revoked, in whichever process that was, or have expired."""
+    while True:
+        await asyncio.sleep(_WATCH_S)
+        with suppress(SQLAlchemyError, OSError, TimeoutError):
+            for key_id in await house.keyring.dead(house.streams.keys()):
+                house.streams.end(key_id, "revoked")
+
+
+async def _note_uses(house: House) -> None:
+    while True:
+        await asyncio.sleep(_NOTE_S)
+        with suppress(SQLAlchemyError, OSError, TimeoutError):
+            await house.keyring.note_uses()
+
+
+def _drain_on_sigterm(house: House) -> None:
+    """On SIGTERM: refuse what is new, end the streams, then let granian stop as on SIGINT.
+
+    Left to itself granian waits for open streams until its kill timeout, and then skips the lifespan's end.
+    """
+
+    async def drain() -> None:
+        _log.info("web.draining")
+        await house.streams.close()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    loop = asyncio.get_running_loop()
+    tasks: set[asyncio.Task[None]] = set()
+    loop.add_signal_handler(signal.SIGTERM, lambda: tasks.add(loop.create_task(drain())))

@@ -1,0 +1,26 @@
+"""When to try again: exponential backoff with jitter, a function of the order and the attempt.
+
+The jitter is drawn from a hash, so that a second worker that decides the same failure decides the same time.
+"""
+
+import hashlib
+from datetime import datetime, timedelta
+
+import msgspec
+
+
+class RetryPolicy(msgspec.Struct, frozen=True):
+    """Seconds; `attempts` counts the tries in all."""
+
+    attempts: int
+    base_s: float
+    cap_s: float
+
+    def is_spent(self, attempts: int) -> bool:
+        return attempts >= self.attempts
+
+    def next_attempt(self, order_id: str, attempts: int, now: datetime) -> datetime:
+        """After `attempts` failures: base * 2**(attempts-1), at most the cap, of which the last half is jitter."""
+        wait = min(self.cap_s, self.base_s * 2 ** min(attempts - 1, 30))
+        draw = hashlib.sha256(f"{order_id}/{attempts}".encode()).digest()[0] / 255
+        return now + timedelta(seconds=wait * (0.5 + draw / 2))

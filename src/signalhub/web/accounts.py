@@ -1,0 +1,123 @@
+"""Accounts, keys, hooks, broker accounts: who may do what."""
+
+import hmac
+from typing import Any, Final
+
+import msgspec
+from litestar import Controller, Request, Router, delete, get, post
+
+from signalhub.domain import tokens
+from signalhub.domain.errors import SignalHubError
+from signalhub.services import tickets
+from signalhub.services.accounts import BrokerAccountView, NewBrokerAccount, Registered, Registration
+from signalhub.services.hooks import HookView, NewHook
+from signalhub.services.keys import KeyView, NewKey
+from signalhub.services.principal import ADMIN, READ_ORDERS
+from signalhub.services.views import an_id
+from signalhub.web.callers import caller
+from signalhub.web.house import house
+
+AnyRequest = Request[Any, Any, Any]
+
+
+class Overlap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long the old key goes on working, in seconds."""
+
+    overlap_s: int = 86_400
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap_s <= 30 * 86_400:
+            raise ValueError("overlap_s must be from 0 to 2592000")
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    ticket: str
+    expires_in: int
+
+
+class Listed(msgspec.Struct, frozen=True):
+    items: list[Any]
+
+
+@post("/accounts", status_code=201, summary="Register an account")
+async def register(request: AnyRequest, data: Registration) -> Registered:
+    found = house(request)
+    mode, expected = found.settings.registration_mode, found.settings.registration_token
+    sent = request.headers.get("x-registration-token", "")
+    if mode == "closed":
+        raise SignalHubError("registration_closed", "This service takes no registrations.")
+    if mode == "token" and not (expected and hmac.compare_digest(sent.encode(), expected.encode())):
+        raise SignalHubError("registration_closed", "Registration needs the right X-Registration-Token.")
+    return await found.accounts.register(data)
+
+
+@post("/api/v1/tickets", status_code=201, summary="A ticket that opens one stream")
+async def issue_ticket(request: AnyRequest) -> Ticket:
+    who = (await caller(request)).need(READ_ORDERS)
+    text = await house(request).tickets.issue(who.credential_id, purpose=tokens.TICKET, ttl_s=tickets.STREAM_S)
+    return Ticket(text, tickets.STREAM_S)
+
+
+class KeyController(Controller):
+    path = "/api/v1/keys"
+    tags = ("account",)
+
+    @get(summary="The account's keys")
+    async def list_keys(self, request: AnyRequest) -> Listed:
+        return Listed(await house(request).keys.of(await _admin(request)))
+
+    @post(summary="A new key")
+    async def create(self, request: AnyRequest, data: NewKey) -> KeyView:
+        return await house(request).keys.create(await _admin(request), data)
+
+    @post("/{key_id:str}/rotate", summary="A new key in place of this one")
+    async def rotate(self, request: AnyRequest, key_id: str, data: Overlap | None = None) -> KeyView:
+        overlap = (data or Overlap()).overlap_s
+        return await house(request).keys.rotate(await _admin(request), key_id, overlap)
+
+    @delete("/{key_id:str}", summary="Revoke a key")
+    async def revoke(self, request: AnyRequest, key_id: str) -> None:
+        await house(request).keys.revoke(await _admin(request), key_id)
+
+
+class HookController(Controller):
+    path = "/api/v1/hooks"
+    tags = ("account",)
+
+    @get(summary="The account's hooks")
+    async def list_hooks(self, request: AnyRequest) -> Listed:
+        return Listed(await house(request).hooks.of(await _admin(request)))
+
+    @post(summary="A new hook URL")
+    async def create(self, request: AnyRequest, data: NewHook) -> HookView:
+        return await house(request).hooks.create(await _admin(request), data)
+
+    @delete("/{hook_id:str}", summary="Revoke a hook")
+    async def revoke(self, request: AnyRequest, hook_id: str) -> None:
+        await house(request).hooks.revoke(await _admin(request), hook_id)
+
+
+class BrokerAccountController(Controller):
+    path = "/api/v1/broker-accounts"
+    tags = ("account",)
+
+    @get(summary="The account's broker accounts")
+    async def list_broker_accounts(self, request: AnyRequest) -> Listed:
+        return Listed(await house(request).accounts.broker_accounts(await _admin(request)))
+
+    @post(summary="Link a broker account")
+    async def create(self, request: AnyRequest, data: NewBrokerAccount) -> BrokerAccountView:
+        return await house(request).accounts.add_broker_account(await _admin(request), data)
+
+    @delete("/{id_:str}", summary="Unlink a broker account")
+    async def remove(self, request: AnyRequest, id_: str) -> None:
+        await house(request).accounts.remove_broker_account(await _admin(request), an_id(id_))
+
+
+async def _admin(request: AnyRequest) -> str:
+    return (await caller(request)).need(ADMIN).account_id
+
+
+ROUTES: Final = Router(
+    "/", route_handlers=[register, issue_ticket, KeyController, HookController, BrokerAccountController]
+)

@@ -1,0 +1,95 @@
+"""Whether the process lives, whether it should get traffic, and what it counts."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Final
+
+import msgspec
+from litestar import MediaType, Request, Response, Router, get
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis import RedisError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from db import migrate
+from signalhub.domain.events import instant
+from signalhub.jobs import WORKER_SEEN
+from signalhub.web.house import House, house
+
+_PATIENCE_S: Final = 1.5
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """`workers` is told and does not count: without one, signals are still taken and run later."""
+
+    status: str
+    database: bool
+    redis: bool
+    migrations: bool
+    relay: bool
+    workers: bool
+
+
+@get("/health/live", media_type=MediaType.JSON, summary="The process runs")
+async def live() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+@get("/health/ready", summary="The process should get traffic")
+async def ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
+    found = house(request)
+    database, migrations, redis, workers = await asyncio.gather(
+        _holds(_database(found)),
+        _holds(migrate.is_current(found.engine)),
+        _holds(_redis(found)),
+        _holds(_workers(found)),
+    )
+    relay = found.relay.is_reading
+    is_ready = database and migrations and redis and relay and not found.streams.is_closing
+    body = Readiness(
+        status="ok" if is_ready else "unavailable",
+        database=database,
+        redis=redis,
+        migrations=migrations,
+        relay=relay,
+        workers=workers,
+    )
+    return Response(body, status_code=200 if is_ready else 503)
+
+
+@get("/health", summary="The service runs (older shape)")
+async def health(request: Request[Any, Any, Any]) -> dict[str, str]:
+    found = house(request)
+    async with found.engine.connect() as connection:
+        now = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
+    return {"status": "ok", "timestamp": instant(now)}
+
+
+@get("/metrics", summary="Prometheus metrics")
+async def metrics() -> Response[bytes]:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _holds(question: Awaitable[bool]) -> bool:
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            return await question
+    except (SQLAlchemyError, RedisError, OSError, TimeoutError):
+        return False
+
+
+async def _database(found: House) -> bool:
+    async with found.engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+    return True
+
+
+async def _redis(found: House) -> bool:
+    return bool(await found.redis.ping())
+
+
+async def _workers(found: House) -> bool:
+    return bool(await found.redis.exists(WORKER_SEEN))
+
+
+ROUTES: Final = Router("/", route_handlers=[live, ready, health, metrics])

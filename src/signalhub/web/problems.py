@@ -1,0 +1,127 @@
+"""Errors as RFC 9457 problem documents: one shape, rendered in one place.
+
+`error` repeats `detail` because the older clients look for it there.
+"""
+
+import asyncio
+import os
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar import MediaType, Request, Response
+from litestar.exceptions import HTTPException
+from litestar.types import ExceptionHandlersMap
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from signalhub.domain.errors import Problem, SignalHubError
+from signalhub.web.house import AnyConnection, house
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+_BY_STATUS: Final = {
+    400: "bad_request",
+    401: "unauthenticated",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+}
+
+_log = structlog.get_logger()
+
+
+class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    error: str
+    trace_id: str
+    errors: tuple[Problem, ...] = ()
+
+
+def trace_id(connection: "AnyConnection") -> str:
+    """The request's trace id: the caller's, where it sent a W3C `traceparent`, else a new one."""
+    scope: Any = connection.scope
+    found: str | None = scope.get("signalhub.trace_id")
+    if found is None:
+        found = scope["signalhub.trace_id"] = _given(connection) or os.urandom(16).hex()
+    return found
+
+
+def _given(connection: "AnyConnection") -> str | None:
+    header = connection.headers.get("traceparent")
+    if header is None:
+        return None
+    parts = header.split("-")
+    is_trace = len(parts) >= 4 and len(parts[1]) == 32 and set(parts[1]) <= set("0123456789abcdef")  # noqa: PLR2004 - the form of W3C Trace Context
+    return parts[1] if is_trace and set(parts[1]) != {"0"} else None
+
+
+def document(connection: "AnyConnection", error: SignalHubError, status: int) -> ProblemDocument:
+    return ProblemDocument(
+        type=f"{house(connection).settings.base_url}/docs/errors#{error.code}",
+        title=error.refusal.title,
+        status=status,
+        code=error.code,
+        detail=error.detail,
+        error=error.detail,
+        trace_id=trace_id(connection),
+        errors=error.problems,
+    )
+
+
+def respond(
+    request: "Request[Any, Any, Any]", error: SignalHubError, *, status: int | None = None
+) -> Response[ProblemDocument]:
+    """`status` overrides the table's, for the paths whose clients expect another."""
+    final = status or error.refusal.status
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    if final == 401:  # noqa: PLR2004 - RFC 9110 wants the header with it
+        headers["WWW-Authenticate"] = 'Bearer realm="signalhub"'
+    _log.info("request.refused", path=request.scope.get("path_template"), code=error.code, trace_id=trace_id(request))
+    return Response(document(request, error, final), status_code=final, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _ours(request: "Request[Any, Any, Any]", error: SignalHubError) -> Response[ProblemDocument]:
+    return respond(request, error)
+
+
+def _http(request: "Request[Any, Any, Any]", error: HTTPException) -> Response[ProblemDocument]:
+    code = _BY_STATUS.get(error.status_code, "bad_request" if error.status_code < 500 else "internal")  # noqa: PLR2004 - the class of status
+    extra = getattr(error, "extra", None)
+    if error.status_code == 400 and extra:  # noqa: PLR2004 - Litestar lists what did not fit
+        code = "invalid_request"
+    return respond(request, SignalHubError(code, _detail(error, extra)))
+
+
+def _detail(error: HTTPException, extra: object) -> str:
+    if isinstance(extra, list) and extra and isinstance(extra[0], dict):
+        first = extra[0]
+        return f"{first.get('key', 'the request')}: {first.get('message', 'not understood')}."
+    return "" if error.status_code in {404, 405, 413} else str(error.detail)
+
+
+def _outage(request: "Request[Any, Any, Any]", error: Exception) -> Response[ProblemDocument]:
+    _log.warning("database.unreachable", error=repr(error)[:200], trace_id=trace_id(request))
+    return respond(request, SignalHubError("unavailable", "The database cannot be reached.", retry_after=1))
+
+
+def _unexpected(request: "Request[Any, Any, Any]", error: Exception) -> Response[ProblemDocument]:
+    _log.error("request.failed", exc_info=error, trace_id=trace_id(request))
+    return respond(request, SignalHubError("internal", "Something went wrong here; the trace id finds it in the log."))
+
+
+HANDLERS: Final[ExceptionHandlersMap] = {
+    SignalHubError: _ours,
+    HTTPException: _http,
+    DBAPIError: _outage,
+    PoolTimeoutError: _outage,
+    asyncio.TimeoutError: _outage,
+    OSError: _outage,
+    Exception: _unexpected,
+}
+
+JSON: Final = MediaType.JSON

@@ -1,0 +1,193 @@
+"""`/ws/…`: the log over WebSocket, on the canonical path and on those of the older clients.
+
+A socket is accepted first and asked for its credential after, because a close code can only be given to an open one.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from random import SystemRandom
+from typing import Any, Final
+
+import msgspec
+from litestar import Router, WebSocket, websocket
+from litestar.exceptions import WebSocketDisconnect
+from sqlalchemy.exc import SQLAlchemyError
+
+from signalhub.domain.errors import SignalHubError
+from signalhub.services.principal import READ_ORDERS, Principal
+from signalhub.streams import filters, notices, sockets
+from signalhub.streams.subscription import Subscription, subscribe
+from signalhub.web.callers import SESSION, check_origin, key_text, stream_caller
+from signalhub.web.house import house
+
+UNAUTHENTICATED: Final = 4401
+FORBIDDEN: Final = 4403
+TOO_MANY: Final = 4429
+GOING_AWAY: Final = 1001
+TRY_LATER: Final = 1013
+
+_AUTHENTICATE_S: Final = 5.0
+_POLL_S: Final = 3600.0
+_jitter = SystemRandom()
+_encode = msgspec.json.Encoder().encode
+
+Socket = WebSocket[Any, Any, Any]
+
+
+class _Authenticate(msgspec.Struct, tag="authenticate", tag_field="type"):
+    api_key: str
+
+
+class _Word(msgspec.Struct):
+    type: str = ""
+
+
+class Line:
+    """One open socket: sends from two sides must not interleave, and the peer's going ends the subscription.
+
+    granian does not raise when sending to a peer that has gone, so a receiver must always be listening.
+    """
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket, self._lock = socket, asyncio.Lock()
+
+    async def send(self, text: bytes) -> None:
+        async with self._lock:
+            await self._socket.send_text(text.decode())
+
+    async def listen(self, subscription: Subscription) -> None:
+        """Answer pings until the peer goes, then end the subscription."""
+        try:
+            while True:
+                word = _word(await self._socket.receive_data(mode="text"))
+                if word == "ping":
+                    await self.send(b'{"type":"pong"}')
+        except (WebSocketDisconnect, RuntimeError):
+            subscription.end("gone")
+
+
+@websocket("/ws/stream")
+async def follow(socket: Socket) -> None:
+    """The log: one event a text frame, or with `?batch=1` an array of them."""
+    render = sockets.batched if socket.query_params.get("batch") == "1" else sockets.single
+    await _serve(socket, lambda _: render, types=socket.query_params.get("types"))
+
+
+@websocket("/ws/orders")
+async def legacy_orders(socket: Socket) -> None:
+    await _serve(socket, sockets.legacy_orders, types="order.*", hello="Connected to real-time order updates.")
+
+
+@websocket("/ws/orders/{user_id:str}")
+async def legacy_user_orders(socket: Socket, user_id: str) -> None:
+    """The older clients name the account in the path; it must be the credential's own."""
+    await _serve(
+        socket, sockets.legacy_orders, types="order.*", hello="Connected to real-time order updates.", owner=user_id
+    )
+
+
+@websocket("/ws/signals/invalid")
+async def legacy_refusals(socket: Socket) -> None:
+    await _serve(socket, sockets.legacy_refusals, types="signal.rejected", hello="Connected to refused signals.")
+
+
+async def _serve(
+    socket: Socket,
+    renderer: Callable[[str], sockets.Render],
+    *,
+    types: str | None,
+    hello: str | None = None,
+    owner: str | None = None,
+) -> None:
+    await socket.accept()
+    try:
+        who = await _admit(socket, owner)
+        wanted = filters.parse(types)
+        await _follow(socket, who, renderer(who.account_id), wanted, hello)
+    except SignalHubError as error:
+        await _close(socket, _close_code(error), error.code)
+    except (SQLAlchemyError, OSError, TimeoutError):
+        await _close(socket, TRY_LATER, "unavailable")
+    except WebSocketDisconnect:
+        return
+
+
+async def _admit(socket: Socket, owner: str | None) -> Principal:
+    found = house(socket)
+    has_credential = key_text(socket) or "ticket" in socket.query_params or SESSION in socket.cookies
+    if not has_credential:
+        who = await _by_first_message(socket)
+    else:
+        if key_text(socket) is None:
+            check_origin(socket)
+        who = await stream_caller(socket)
+    who.need(READ_ORDERS)
+    if owner is not None and owner != who.account_id:
+        raise SignalHubError("missing_scope", "This is another account's stream.")
+    found.streams.admit(who.account_id)
+    return who
+
+
+async def _by_first_message(socket: Socket) -> Principal:
+    try:
+        async with asyncio.timeout(_AUTHENTICATE_S):
+            text = await socket.receive_data(mode="text")
+        sent = msgspec.json.decode(text, type=_Authenticate)
+    except (TimeoutError, msgspec.MsgspecError):
+        raise SignalHubError("unauthenticated") from None
+    return await house(socket).keyring.key(sent.api_key)
+
+
+async def _follow(
+    socket: Socket, who: Principal, render: sockets.Render, wanted: filters.Wanted, hello: str | None
+) -> None:
+    found, line = house(socket), Line(socket)
+    after = socket.query_params.get("after")
+    lifetime_s = found.settings.stream_lifetime_s * _jitter.uniform(0.8, 1.2)
+    async with subscribe(found.relay, who.account_id, after, wanted=wanted, lifetime_s=lifetime_s) as subscription:
+        place = {"account_id": who.account_id, "key_id": who.credential_id, "transport": "websocket"}
+        async with found.streams.hold(subscription, **place):
+            listener = asyncio.create_task(line.listen(subscription))
+            try:
+                await _open(line, subscription, hello)
+                await _send(line, subscription, render)
+            finally:
+                listener.cancel()
+    if subscription.ended != "gone":
+        code = UNAUTHENTICATED if subscription.ended == "revoked" else GOING_AWAY
+        await _close(socket, code, subscription.ended or "")
+
+
+async def _open(line: Line, subscription: Subscription, hello: str | None) -> None:
+    opening = [sockets.LegacyHello(hello)] if hello else notices.opening(subscription)
+    for notice in opening:
+        await line.send(_encode(notice))
+
+
+async def _send(line: Line, subscription: Subscription, render: sockets.Render) -> None:
+    while subscription.ended is None:
+        found = await subscription.next(_POLL_S)
+        for text in render(found, subscription) if found else ():
+            await line.send(text)
+
+
+async def _close(socket: Socket, code: int, reason: str) -> None:
+    with suppress(WebSocketDisconnect, RuntimeError):
+        await socket.close(code, reason)
+
+
+def _close_code(error: SignalHubError) -> int:
+    if error.code == "too_many_streams":
+        return TOO_MANY
+    return {401: UNAUTHENTICATED, 403: FORBIDDEN, 503: TRY_LATER}.get(error.refusal.status, 1008)
+
+
+def _word(text: str | bytes) -> str:
+    try:
+        return msgspec.json.decode(text, type=_Word).type
+    except msgspec.MsgspecError:
+        return ""
+
+
+ROUTES: Final = Router("/", route_handlers=[follow, legacy_orders, legacy_user_orders, legacy_refusals])
