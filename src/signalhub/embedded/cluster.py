@@ -1,5 +1,6 @@
 """A PostgreSQL cluster on disk: made once, whole or not at all, and checked before each start."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -57,6 +58,7 @@ class Cluster:
             self._run(draft, log, "initdb", *_INITDB)
             self._run(draft, log, "postgres", "--single", statement=f"CREATE DATABASE {DATABASE}\n")
         draft.rename(self.home)
+        _sync(self.home.parent)
 
     def _run(self, where: Path, log: IO[bytes], program: str, *options: str, statement: str = "") -> None:
         command = [self.programs / program, *options, "-D", HERE, *(["postgres"] if statement else [])]
@@ -73,7 +75,9 @@ class Cluster:
         if run.returncode != 0:
             shutil.rmtree(where, ignore_errors=True)
             lines = last_lines(self.log, since=0)
-            raise EmbeddedError(f"postgres cannot make a cluster in {self.home}: {cause(lines)}.\n{lines}")
+            raise EmbeddedError(
+                f"postgres cannot make a cluster in {self.home}: {cause(lines) or 'its last words follow'}.\n{lines}"
+            )
 
     def _require_version(self) -> None:
         ours, theirs = binaries.postgres_major(), (self.home / "PG_VERSION").read_text().strip()
@@ -82,3 +86,12 @@ class Cluster:
                 f"{self.home} was made by PostgreSQL {theirs} and this is {ours}: "
                 f"move the data with pg_upgrade or pg_dump, or choose another SIGNALHUB_DATA_DIR."
             )
+
+
+def _sync(directory: Path) -> None:
+    """Make a rename in *directory* outlast a power failure; undone, it would make the next start begin from nothing."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

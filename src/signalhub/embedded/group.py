@@ -61,3 +61,6 @@ class Group:
             os.killpg(self._leader.pid, signal.SIGKILL)
         self._leader.wait()
         self._leader = None
+
+    def last_words(self) -> str:
+        return ""  # it wrote them where we write ours

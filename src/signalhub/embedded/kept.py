@@ -29,6 +29,8 @@ class Mortal(Protocol):
 
     def kill(self) -> None: ...
 
+    def last_words(self) -> str: ...
+
 
 class Kept:
     def __init__(self, what: Mortal) -> None:
@@ -47,8 +49,14 @@ class Kept:
     def _bury(self) -> None:
         life_s = time.monotonic() - self._began
         wait_s = self._pace.wait_s(life_s)
-        status = self._what.status
-        logger.warning("supervisor.died", name=self._what.name, status=status, after_s=round(life_s, 1), wait_s=wait_s)
+        logger.warning(
+            "supervisor.died",
+            name=self._what.name,
+            status=self._what.status,
+            last_words=self._what.last_words(),
+            after_s=round(life_s, 1),
+            wait_s=wait_s,
+        )
         self._what.kill()  # and with it whatever it left running
         self._due = time.monotonic() + wait_s
 

@@ -7,7 +7,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from signalhub.embedded.errors import AlreadyRunning
+from signalhub.embedded.errors import AlreadyRunning, EmbeddedError
 
 
 class Lock:
@@ -20,9 +20,10 @@ class Lock:
         return self._descriptor is not None
 
     def acquire(self) -> None:
+        """Take the directory, which is made on first use, or raise `AlreadyRunning`."""
         if self._descriptor is not None:
             return
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = self._open()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -37,3 +38,10 @@ class Lock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def _open(self) -> int:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise EmbeddedError(f"{self._path.parent} cannot be used: {error.strerror}.") from error

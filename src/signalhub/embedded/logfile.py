@@ -1,10 +1,11 @@
 """What a server says, in a file of bounded size, and its last words when it fails."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import IO
 
-_MAX_BYTES = 5_000_000
+MAX_BYTES = 5_000_000
 _TAIL_BYTES = 4_000
 
 _CAUSES = {
@@ -16,12 +17,18 @@ _CAUSES = {
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Open for appending, so that `tell()` is where this start begins; a long file becomes the `.1` beside it."""
-    if path.exists() and path.stat().st_size > _MAX_BYTES:
-        path.replace(f"{path}.1")
+    """Open for appending, so that `tell()` is where this start begins."""
+    trim(path)
     file = os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab")
     file.seek(0, os.SEEK_END)
     return file
+
+
+def trim(path: Path) -> None:
+    """Move a long log to the `.1` beside it. The server may have it open: it goes on in the emptied file."""
+    if path.exists() and path.stat().st_size > MAX_BYTES:
+        shutil.copy2(path, f"{path}.1")
+        os.truncate(path, 0)
 
 
 def last_lines(path: Path, *, since: int, count: int = 6) -> str:
@@ -32,5 +39,5 @@ def last_lines(path: Path, *, since: int, count: int = 6) -> str:
 
 
 def cause(lines: str) -> str:
-    """Return the reason in plain words, where the server's *lines* give a known one."""
-    return next((plain for words, plain in _CAUSES.items() if words in lines), "its last words follow")
+    """Return the reason in plain words, if the server's *lines* give a known one."""
+    return next((plain for words, plain in _CAUSES.items() if words in lines), "")

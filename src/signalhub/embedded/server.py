@@ -17,7 +17,7 @@ from signalhub.embedded.account import Account
 from signalhub.embedded.child import ENVIRONMENT, spawn
 from signalhub.embedded.errors import EmbeddedError
 from signalhub.embedded.lock import Lock
-from signalhub.embedded.logfile import cause, last_lines, open_log
+from signalhub.embedded.logfile import cause, last_lines, open_log, trim
 from signalhub.embedded.place import Place
 
 logger = structlog.get_logger()
@@ -92,9 +92,8 @@ class Server(ABC):
     def launch(self) -> None:
         """Start without waiting for an answer."""
         self.kill()  # a backend of our own dead server may still be busy, and would keep the next one out
+        self._lock.acquire()
         with self._plain_errors():
-            self.place.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock.acquire()
             self.place.open_run_dir(self.account)
             if left := orphans.end(self._processes, politely=self.farewell):
                 logger.warning("embedded.orphans_ended", server=self.name, processes=left)
@@ -127,6 +126,14 @@ class Server(ABC):
             self._process.wait()
         if self._lock.held:  # else what bears our mark is somebody else's
             orphans.kill(self._processes)
+
+    def last_words(self) -> str:
+        """Why it died, as far as it said so."""
+        lines = last_lines(self.place.log, since=self._log_began)
+        return cause(lines) or lines.rpartition("\n")[2]
+
+    def trim_log(self) -> None:
+        trim(self.place.log)
 
     def __enter__(self) -> Self:
         self.start()
@@ -162,7 +169,9 @@ class Server(ABC):
 
     def _failure(self, what: str) -> EmbeddedError:
         lines = last_lines(self.place.log, since=self._log_began)
-        return EmbeddedError(f"{self.name} {what} in {self.place.data_dir}: {cause(lines)}.\n{lines}")
+        return EmbeddedError(
+            f"{self.name} {what} in {self.place.data_dir}: {cause(lines) or 'its last words follow'}.\n{lines}"
+        )
 
     @contextlib.contextmanager
     def _plain_errors(self) -> Iterator[None]:

@@ -56,11 +56,10 @@ class Supervisor:
         self._patient = False  # before the loop a signal interrupts; in it, and after it, it is only counted
 
     def __enter__(self) -> Self:
-        self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock.acquire()
         if left := orphans.end(partial(orphans.of_supervisor, mark_of(self._data_dir)), politely=signal.SIGTERM):
             logger.warning("supervisor.orphans_ended", processes=left)
-        self._handlers = {which: signal.signal(which, self._heed) for which in (signal.SIGINT, signal.SIGTERM)}
+        self._handlers = {which: signal.signal(which, self._heed) for which in _endings()}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -91,6 +90,8 @@ class Supervisor:
         while not self._signals:
             for one in kept:
                 one.tend()
+            for server in self._servers:
+                server.trim_log()
             reap_strangers({one.pid for one in mortals})
             told = told or ready()
             time.sleep(_POLL_S)
@@ -116,3 +117,9 @@ class Supervisor:
         give_up = time.monotonic() + patience_s
         while going_on() and time.monotonic() < give_up and not self._signals:
             time.sleep(_POLL_S)
+
+
+def _endings() -> list[signal.Signals]:
+    """The signals that mean: stop. A closed terminal means it too, unless `nohup` said otherwise."""
+    hangup = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hangup]
