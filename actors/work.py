@@ -23,7 +23,7 @@ class Worker:
         self._redis = wire.connect(settings.redis_url, timeout_s=1.0)
         self._lifecycle = Lifecycle(
             self.engine,
-            base.load(settings.broker, {"seed": settings.broker_seed}),
+            base.load(settings.broker, settings.broker_options),
             RetryPolicy(settings.retry_attempts, settings.retry_base_s, settings.retry_cap_s),
             lease_s=settings.lease_s,
         )

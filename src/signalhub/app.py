@@ -80,7 +80,7 @@ def serve() -> Litestar:
 
 def furnish(settings: Settings) -> House:
     engine = create_engine(settings.database_url)
-    broker = base.load(settings.broker, {"seed": settings.broker_seed})
+    broker = base.load(settings.broker, settings.broker_options)
     announcer = Announcer(settings.redis_url, Doorbell(settings.redis_url))
     vault = Vault(settings.encryption_keys)
     say = announcer.announce

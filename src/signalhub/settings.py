@@ -64,7 +64,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The broker's name in the entry-point group `signalhub.brokers`."""
 
     broker_profile: Literal["demo", "instant"] = "demo"
-    """How patient the mock broker is: `demo` fills after 5 s and closes 10 s later, `instant` does not wait."""
+    """How patient the mock broker is: `demo` waits before it fills and before it closes, `instant` does not."""
+
+    demo_fill_s: float = 5.0
+    """How long the profile `demo` waits before it fills an order. For all web and worker processes the same."""
+
+    demo_close_s: float = 10.0
+    """How long the profile `demo` waits before it closes a filled order. For all web and worker processes the same."""
 
     broker_seed: str = "signalhub"
     """Another seed, other prices; the same seed, the same ones."""
@@ -120,6 +126,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def broker_options(self) -> dict[str, str]:
+        """What the broker is made with. Web and worker processes must agree on it, or they disagree on what is due."""
+        return {
+            "seed": self.broker_seed,
+            "demo_fill_s": str(self.demo_fill_s),
+            "demo_close_s": str(self.demo_close_s),
+        }
 
     @property
     def registration_mode(self) -> Literal["open", "token", "closed"]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from signalhub.brokers.profiles import PROFILES
+from signalhub.brokers.profiles import profiles
 from signalhub.domain.order import Closed, CloseReason, Executed, Move, Order, Status
 from signalhub.domain.signal import Side
 
@@ -19,11 +19,12 @@ _STEPS = 10_000
 class MockBroker:
     def __init__(self, options: Mapping[str, str]) -> None:
         self._seed = options.get("seed", "signalhub")
+        self._profiles = profiles(options)
 
     def next_due(self, order: Order) -> datetime | None:
         if order.next_attempt_at is not None:
             return order.next_attempt_at
-        profile = PROFILES[order.profile]
+        profile = self._profiles[order.profile]
         if order.status is Status.PENDING:
             return order.created_at + profile.fill_after
         if order.status is Status.EXECUTED and order.filled_at is not None:
