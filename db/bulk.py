@@ -22,12 +22,17 @@ def table(model: type[DeclarativeBase]) -> Table:
     return cast("Table", model.__table__)
 
 
-async def insert(connection: AsyncConnection, into: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert `rows`, which all have the same keys; a missing column gets its default."""
+async def insert(
+    connection: AsyncConnection,
+    into: Table,
+    rows: Sequence[Mapping[str, Any]],
+    shared: Mapping[str, Any] | None = None,
+) -> None:
+    """Insert `rows`, which all have the same keys, each with the `shared` values; a missing column gets its default."""
     if not rows:
         return
-    names = tuple(rows[0])
-    await connection.execute(_insert(into, names), columns(into, names, rows))
+    names, common = tuple(rows[0]), shared or {}
+    await connection.execute(_insert(into, names, tuple(common)), {**columns(into, names, rows), **common})
 
 
 def columns(of: Table, names: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -45,11 +50,12 @@ def source(of: Table, names: Sequence[str]) -> str:
 
 
 @cache
-def _insert(into: Table, names: tuple[str, ...]) -> TextClause:
-    taken = ", ".join(names)
-    given = ", ".join(selected(into.columns[name]) for name in names)
+def _insert(into: Table, names: tuple[str, ...], shared: tuple[str, ...]) -> TextClause:
+    given = [selected(into.columns[name]) for name in names]
+    given += [f"CAST(:{name} AS {into.columns[name].type.compile(_DIALECT)})" for name in shared]
     return text(
-        f"INSERT INTO {into.name} ({taken}) SELECT {given} FROM {source(into, names)} AS fresh ({taken})"  # noqa: S608 - names of our own tables
+        f"INSERT INTO {into.name} ({', '.join((*names, *shared))}) SELECT {', '.join(given)} "  # noqa: S608 - names of our own tables
+        f"FROM {source(into, names)} AS fresh ({', '.join(names)})"
     )
 
 

@@ -54,7 +54,7 @@ async def write(connection: AsyncConnection, heads: Heads, facts: Sequence[Fact]
     for fact in facts:
         moved[fact.account_id], event = append(moved[fact.account_id], fact, heads.now)
         events.append(event)
-    await bulk.insert(connection, _EVENTS, [_row(event) for event in events])
+    await bulk.insert(connection, _EVENTS, [_row(event) for event in events], {"at": heads.now})
     await _move(connection, {event.account_id: moved[event.account_id] for event in events})
     return events
 
@@ -74,7 +74,6 @@ def _row(event: Event) -> dict[str, object]:
         "account_id": event.account_id,
         "seq": event.seq,
         "type": event.type,
-        "at": event.at,
         "order_id": event.order_id,
         "signal_id": event.signal_id,
         "trace_id": event.trace_id,

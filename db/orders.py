@@ -54,9 +54,10 @@ _SAVE = text(f"""
 """)  # noqa: S608 - names of our own columns
 
 
-async def insert(connection: AsyncConnection, orders: Sequence[tuple[Order, datetime | None]]) -> None:
-    """Insert new orders, each with the instant it is first due."""
-    await bulk.insert(connection, TABLE, [_row(order, due_at) for order, due_at in orders])
+async def insert(connection: AsyncConnection, fresh: Sequence[tuple[Order, datetime | None]], now: datetime) -> None:
+    """Insert orders made at `now`, each with the instant it is first due."""
+    shared = {"status": Status.PENDING, "attempts": 0, "version": 1, "created_at": now, "updated_at": now}
+    await bulk.insert(connection, TABLE, [_new(order, due_at) for order, due_at in fresh], shared)
 
 
 async def claim(
@@ -139,9 +140,10 @@ def _terms(row: RowMapping) -> Signal:
     )
 
 
-def _row(order: Order, due_at: datetime | None) -> dict[str, Any]:
+def _new(order: Order, due_at: datetime | None) -> dict[str, Any]:
     terms = order.terms
-    return _changes(order, due_at) | {
+    return {
+        "id": order.id,
         "account_id": order.account_id,
         "signal_id": order.signal_id,
         "trace_id": order.trace_id,
@@ -155,7 +157,7 @@ def _row(order: Order, due_at: datetime | None) -> dict[str, Any]:
         "quantity": terms.quantity,
         "profile": order.profile,
         "simulate": order.simulate,
-        "created_at": order.created_at,
+        "due_at": due_at,
     }
 
 

@@ -1,6 +1,7 @@
 """Signals in the database, and the question whether one was here before."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -79,5 +80,5 @@ async def _in_window(connection: AsyncConnection, probe: Probe) -> Earlier | Non
     return None if row is None else Earlier(row.fingerprint, row.answer)
 
 
-async def insert(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
-    await bulk.insert(connection, TABLE, rows)
+async def insert(connection: AsyncConnection, rows: Sequence[dict[str, Any]], received_at: datetime) -> None:
+    await bulk.insert(connection, TABLE, rows, {"received_at": received_at})

@@ -39,25 +39,25 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     submission: Submission
     signal_id: str
     order: Order | None
+    said: AcceptedData | RejectedData
     facts: tuple[Fact, ...]
 
     def answer(self, events: list[Event]) -> Answer:
         """The body of the 2xx, once the facts have their places in the log."""
-        if self.order is None:
+        if self.order is None or isinstance(self.said, RejectedData):
             raise TypeError("a refusal has no answer")
-        terms = self.order.terms
         return Answer(
-            info=describe(terms),
+            info=self.said.info,
             signal_id=self.signal_id,
             order_id=self.order.id,
             status=self.order.status,
             duplicate=False,
             seq=events[-1].seq,
             trace_id=self.submission.trace_id,
-            signal=view(terms),
+            signal=self.said.signal,
         )
 
-    def row(self, answer: bytes, now: datetime) -> dict[str, Any]:
+    def row(self, answer: bytes) -> dict[str, Any]:
         """The `signals` row."""
         sent = self.submission
         return {
@@ -71,7 +71,6 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
             # A refusal leaves its key free: the sender may mend the text and send it again under the same key.
             "idempotency_key": sent.idempotency_key if self.order is not None else None,
             "answer": answer.decode(),
-            "received_at": now,
             "trace_id": sent.trace_id,
         }
 
@@ -80,7 +79,14 @@ def draft(submission: Submission, ids: tuple[str, str], profile: str, now: datet
     """Decide a submission at `now`; `ids` are the signal's and the order's."""
     signal_id, order_id = ids
     if submission.signal is None:
-        return Draft(submission=submission, signal_id=signal_id, order=None, facts=(_rejected(submission, signal_id),))
+        refused = _refused(submission)
+        return Draft(
+            submission=submission,
+            signal_id=signal_id,
+            order=None,
+            said=refused,
+            facts=(_fact("signal.rejected", submission, refused, signal_id),),
+        )
     order = Order(
         id=order_id,
         account_id=submission.account_id,
@@ -92,8 +98,13 @@ def draft(submission: Submission, ids: tuple[str, str], profile: str, now: datet
         created_at=now,
         updated_at=now,
     )
-    facts = (_accepted(submission, order), order_fact("order.pending", order))
-    return Draft(submission=submission, signal_id=signal_id, order=order, facts=facts)
+    terms = order.terms
+    said = AcceptedData(describe(terms), _readable(submission.raw), submission.credential_id, view(terms))
+    facts = (
+        _fact("signal.accepted", submission, said, signal_id, order_id),
+        order_fact("order.pending", order),
+    )
+    return Draft(submission=submission, signal_id=signal_id, order=order, said=said, facts=facts)
 
 
 def refusal(problems: tuple[Problem, ...]) -> SignalHubError:
@@ -106,27 +117,25 @@ def _sentence(problem: Problem) -> str:
     return f"{title}: {problem.hint}" if problem.hint else f"{title}."
 
 
-def _accepted(submission: Submission, order: Order) -> Fact:
-    data = AcceptedData(describe(order.terms), _readable(submission.raw), submission.credential_id, view(order.terms))
-    return Fact(
-        type="signal.accepted",
-        account_id=submission.account_id,
-        data=data,
-        order_id=order.id,
-        signal_id=order.signal_id,
-        trace_id=submission.trace_id,
-    )
-
-
-def _rejected(submission: Submission, signal_id: str) -> Fact:
+def _refused(submission: Submission) -> RejectedData:
     first = submission.problems[0]
-    data = RejectedData(
+    return RejectedData(
         first.code, _sentence(first), _readable(submission.raw), submission.credential_id, submission.problems
     )
+
+
+def _fact(
+    type_: str,
+    submission: Submission,
+    data: AcceptedData | RejectedData,
+    signal_id: str,
+    order_id: str | None = None,
+) -> Fact:
     return Fact(
-        type="signal.rejected",
+        type=type_,
         account_id=submission.account_id,
         data=data,
+        order_id=order_id,
         signal_id=signal_id,
         trace_id=submission.trace_id,
     )

@@ -5,9 +5,11 @@ No timer, so an idle service adds no latency; the busier it is, the larger the b
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
 from typing import Generic, TypeVar
 
 import structlog
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from signalhub.domain.errors import SignalHubError
 
@@ -17,22 +19,33 @@ Result = TypeVar("Result")
 _log = structlog.get_logger()
 
 
+class _Waiting(Generic[Item, Result]):
+    """An item in line, since when, and who waits for it."""
+
+    __slots__ = ("future", "item", "since")
+
+    def __init__(self, item: Item) -> None:
+        self.item, self.since = item, monotonic()
+        self.future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+
 class GroupCommit(Generic[Item, Result]):
     """`commit` stores a batch in one transaction and answers for each item, in order, with a result or an exception.
 
-    When it raises instead, nothing of that batch was stored, or no one can know; see `_answer_for`.
+    When it raises instead, nothing of that batch was stored, or no one can know. `patience_s` bounds the wait in line
+    and the commit, each: together they must stay below the two seconds in which every sender is owed an answer.
     """
 
     def __init__(
         self,
         commit: Callable[[Sequence[Item]], Awaitable[Sequence[Result | SignalHubError]]],
         *,
-        most: int = 256,
+        most: int = 1000,
         queue: int = 4096,
-        patience_s: float = 1.6,
+        patience_s: float = 0.85,
     ) -> None:
         self._commit, self._most, self._queue, self._patience_s = commit, most, queue, patience_s
-        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._line: list[_Waiting[Item, Result]] = []
         self._runner: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Result:
@@ -41,45 +54,49 @@ class GroupCommit(Generic[Item, Result]):
         After that the outcome is unknown to the caller: the item may be stored yet, which is why a resend needs an
         idempotency key.
         """
-        if len(self._waiting) >= self._queue:
+        if len(self._line) >= self._queue:
             raise _unavailable("Too many signals are waiting; try again in a second.")
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        waiting: _Waiting[Item, Result] = _Waiting(item)
+        self._line.append(waiting)
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
-        try:
-            async with asyncio.timeout(self._patience_s):
-                return await future
-        except TimeoutError:
-            raise _unavailable("The database is slow; it is not known whether the signal was stored.") from None
+        return await waiting.future
 
     async def _run(self) -> None:
-        while self._waiting:
-            batch = [pair for pair in self._waiting[: self._most] if not pair[1].done()]
-            del self._waiting[: self._most]
+        while self._line:
+            batch = self._take(monotonic() - self._patience_s)
             if batch:
                 await self._store(batch)
         self._runner = None
 
-    async def _store(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
+    def _take(self, oldest: float) -> list[_Waiting[Item, Result]]:
+        """The next batch, without those whose caller has gone or who have waited for too long."""
+        first, self._line = self._line[: self._most], self._line[self._most :]
+        for waiting in first:
+            if waiting.since < oldest:
+                _resolve(waiting.future, _unavailable("The database is slow; the signal was not accepted."))
+        return [waiting for waiting in first if not waiting.future.done()]
+
+    async def _store(self, batch: Sequence[_Waiting[Item, Result]]) -> None:
         try:
             async with asyncio.timeout(self._patience_s):
-                results = await self._commit([item for item, _ in batch])
+                results = await self._commit([waiting.item for waiting in batch])
         except Exception as error:  # noqa: BLE001 - the loop must live, and every waiting request gets its answer
             await self._fall_back(batch, error)
             return
-        for (_, future), result in zip(batch, results, strict=True):
-            _resolve(future, result)
+        for waiting, result in zip(batch, results, strict=True):
+            _resolve(waiting.future, result)
 
-    async def _fall_back(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]], error: Exception) -> None:
-        """One bad item fails alone: after an error that is about the rows, each is stored by itself."""
+    async def _fall_back(self, batch: Sequence[_Waiting[Item, Result]], error: Exception) -> None:
+        """One bad item fails alone: after an error that is about the rows, halves are tried, down to the one."""
         if len(batch) > 1 and not _is_outage(error):
-            for pair in batch:
-                await self._store([pair])
+            middle = len(batch) // 2
+            await self._store(batch[:middle])
+            await self._store(batch[middle:])
             return
         _log.warning("intake.commit_failed", items=len(batch), error=repr(error))
-        for _, future in batch:
-            _resolve(future, _answer_for(error))
+        for waiting in batch:
+            _resolve(waiting.future, _answer_for(error))
 
 
 def _resolve(future: asyncio.Future[Result], result: Result | SignalHubError) -> None:
@@ -93,14 +110,16 @@ def _resolve(future: asyncio.Future[Result], result: Result | SignalHubError) ->
 
 def _is_outage(error: Exception) -> bool:
     """Whether the error is about the way to the database, not about what was to be stored."""
-    return isinstance(error, OSError | TimeoutError) or getattr(error, "connection_invalidated", False)
+    return isinstance(error, OSError | TimeoutError | PoolTimeoutError) or getattr(
+        error, "connection_invalidated", False
+    )
 
 
 def _answer_for(error: Exception) -> SignalHubError:
     if isinstance(error, SignalHubError):
         return error
-    if _is_outage(error) or "pool" in str(error).lower():
-        return _unavailable("The database cannot be reached; the signal was not accepted.")
+    if _is_outage(error):
+        return _unavailable("The database cannot be reached or is slow; it is not known whether the signal was stored.")
     return _unavailable("The signal could not be stored; try again.")
 
 

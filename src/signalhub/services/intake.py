@@ -100,10 +100,10 @@ class Intake:
         events = await journal.write(connection, heads, [fact for one in drafts for fact in one.facts])
         places = iter(events)
         answers = [_answer(one, [next(places) for _ in one.facts]) for one in drafts]
-        rows = [one.row(_stored(answer), heads.now) for one, answer in zip(drafts, answers, strict=True)]
-        await signals.insert(connection, rows)
+        rows = [one.row(_stored(answer)) for one, answer in zip(drafts, answers, strict=True)]
+        await signals.insert(connection, rows, heads.now)
         placed = [(one.order, self._broker.next_due(one.order)) for one in drafts if one.order is not None]
-        await orders.insert(connection, placed)
+        await orders.insert(connection, placed, heads.now)
         return drafts, events, answers
 
     def _due(self, drafts: Sequence[Draft]) -> list[str]:

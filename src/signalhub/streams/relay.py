@@ -26,6 +26,7 @@ _BLOCK_MS = 1000
 # A connection that says nothing for this long, though asked every second, is dead without having said so.
 _SILENCE_S = 3.0
 _HEADS_AT_ONCE = 1000
+_IDLE_S = 1.0
 
 _log = structlog.get_logger()
 
@@ -37,6 +38,7 @@ class Relay:
         self._engine, self._redis_url, self._pulse_s = engine, redis_url, pulse_s
         self._heads = HeadReader(engine)
         self._channels: dict[str, Channel] = {}
+        self._watched = asyncio.Event()
         self._healing: dict[str, asyncio.Task[None]] = {}
         self._pages: dict[tuple[str, int], asyncio.Task[list[Frame]]] = {}
         # Catching up must not take every connection from those who accept signals.
@@ -62,6 +64,7 @@ class Relay:
         """The account's channel, made for its first subscriber and gone with its last, and the log's head now."""
         found = self._channels.setdefault(account_id, Channel(account_id))
         found.subscribers += 1
+        self._watched.set()
         try:
             head = await self._heads.of(account_id)
             self._compare(found, head)
@@ -70,6 +73,8 @@ class Relay:
             found.subscribers -= 1
             if found.subscribers == 0 and self._channels.get(account_id) is found:
                 del self._channels[account_id]
+                if not self._channels:
+                    self._watched.clear()
 
     async def page(self, account_id: str, after: int) -> list[Frame]:
         """A page of the log for a cursor that the ring has left behind; those who ask for the same share one read."""
@@ -125,20 +130,33 @@ class Relay:
 
     async def _read(self, client: "Redis", last: bytes | None) -> bytes:
         """Pass on what came after `last`, waiting for it a while; the answer is the new `last`."""
-        if last is None:
+        if last is None or not await self._is_watched():
             return await wire.newest(client)
         entries = await wire.read(client, last, _BLOCK_MS)
         for _, fields in entries:
             self._pass_on(fields)
         return entries[-1][0] if entries else last
 
+    async def _is_watched(self) -> bool:
+        """Whether anybody listens, waiting a while for somebody who does.
+
+        While nobody does, the place in the stream only moves on once a second. It is thus always from before the
+        first channel's head was read, and nothing can fall between the two.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_IDLE_S):
+                await self._watched.wait()
+        return self._watched.is_set()
+
     def _pass_on(self, fields: "dict[bytes, bytes]") -> None:
         channel = self._channels.get(fields[b"a"].decode())
         if channel is None:
             return
         entry = wire.decode(fields)
-        if not channel.push(frame(self.epoch, entry.seq, entry.type, entry.body)):
-            self._heal(channel)
+        for seq, (type_, body) in enumerate(zip(entry.types, entry.bodies, strict=True), entry.first):
+            if not channel.push(frame(self.epoch, seq, type_, body)):
+                self._heal(channel)
+                return
 
     async def _pulse_forever(self) -> None:
         while True:

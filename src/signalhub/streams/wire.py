@@ -1,4 +1,4 @@
-"""The Redis stream: one for all accounts, an entry an event.
+"""The Redis stream: one for all accounts, an entry for a run of events of one account.
 
 The stream makes delivery fast and nothing else. It may lose, repeat or reorder entries; the relay puts right what it
 does from the database.
@@ -16,15 +16,20 @@ from redis.typing import EncodableT
 from signalhub.domain.events import Event
 
 STREAM: Final = "signalhub:events"
-LENGTH: Final = 100_000
+MOST: Final = 64
+"""Events in one entry."""
+
+LENGTH: Final = 50_000
 """Entries kept, more or less. A relay that is further behind reads the database."""
 
 
 class Entry(msgspec.Struct, frozen=True):
+    """Consecutive events of an account. `first` is the seq of the first; the others follow without a gap."""
+
     account_id: str
-    seq: int
-    type: str
-    body: bytes
+    first: int
+    types: list[str]
+    bodies: list[bytes]
 
 
 def connect(url: str, *, timeout_s: float | None) -> "Redis":
@@ -39,9 +44,22 @@ async def publish(client: "Redis", events: Sequence[Event]) -> None:
     if not events:
         return
     pipeline = client.pipeline(transaction=False)
-    for event in events:
-        pipeline.xadd(STREAM, encode(event), maxlen=LENGTH, approximate=True)
+    for run in runs(events):
+        pipeline.xadd(STREAM, encode(run), maxlen=LENGTH, approximate=True)
     await pipeline.execute()
+
+
+def runs(events: Sequence[Event]) -> list[list[Event]]:
+    """The events by account, cut where `seq` jumps."""
+    open_runs: dict[str, list[Event]] = {}
+    found: list[list[Event]] = []
+    for event in events:
+        run = open_runs.get(event.account_id)
+        if run is None or run[-1].seq + 1 != event.seq or len(run) >= MOST:
+            run = open_runs[event.account_id] = []
+            found.append(run)
+        run.append(event)
+    return found
 
 
 async def newest(client: "Redis") -> bytes:
@@ -56,9 +74,16 @@ async def read(client: "Redis", after: bytes, block_ms: int) -> Sequence[tuple[b
     return found[0][1] if found else ()
 
 
-def encode(event: Event) -> dict[EncodableT, EncodableT]:
-    return {"a": event.account_id, "s": event.seq, "t": event.type, "b": event.body}
+def encode(run: Sequence[Event]) -> dict[EncodableT, EncodableT]:
+    """No event's JSON holds a line break, so lines can part them."""
+    return {
+        "a": run[0].account_id,
+        "s": run[0].seq,
+        "t": ",".join(event.type for event in run),
+        "b": b"\n".join(event.body for event in run),
+    }
 
 
 def decode(fields: Mapping[bytes, bytes]) -> Entry:
-    return Entry(fields[b"a"].decode(), int(fields[b"s"]), fields[b"t"].decode(), fields[b"b"])
+    types = fields[b"t"].decode().split(",")
+    return Entry(fields[b"a"].decode(), int(fields[b"s"]), types, fields[b"b"].split(b"\n"))
