@@ -1,0 +1,69 @@
+"""A running installation: a web process, and hands that do at once what a worker does in its own time."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+from sqlalchemy import text
+
+from actors.work import Worker
+from signalhub.app import furnish
+from signalhub.settings import Settings
+from signalhub.web.house import House
+from tests.kit.processes import Process, running_web
+from tests.kit.trader import Trader
+
+# As if the order had been accepted, and filled, long ago: the profile's waits are over, and it is due.
+_RIPEN = text("""
+    UPDATE orders SET created_at = created_at - make_interval(mins => 1),
+        filled_at = filled_at - make_interval(mins => 1), due_at = statement_timestamp()
+    WHERE id = CAST(:id AS uuid)
+""")
+
+
+class Hub:
+    """`house` is what a web process is made of, in this process and on the same database as the running one."""
+
+    def __init__(self, settings: Settings, web: Process, http: httpx.AsyncClient, house: House) -> None:
+        self.settings, self.web, self.http, self.house = settings, web, http, house
+        self.worker = Worker(settings)
+
+    async def trader(self) -> Trader:
+        """A fresh account."""
+        return await Trader.register(self.http)
+
+    async def step(self, order_id: str) -> None:
+        """Let the order's time come, and take it one step on, as a worker would."""
+        async with self.house.engine.begin() as connection:
+            await connection.execute(_RIPEN, {"id": order_id})
+        await self.worker.advance([order_id])
+
+    async def execute(self, statement: str, **values: object) -> list[tuple[object, ...]]:
+        """Look at, or touch, what is stored."""
+        async with self.house.engine.begin() as connection:
+            result = await connection.execute(text(statement), values)
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+
+@asynccontextmanager
+async def running_hub(settings: Settings, logs: Path) -> AsyncIterator[Hub]:
+    """A hub whose orders move only when a test says so: it has no worker process."""
+    async with running_web(settings, logs / f"web-{settings.port}.log") as web, client(settings) as http:
+        house = furnish(settings)
+        hub = Hub(settings, web, http, house)
+        try:
+            yield hub
+        finally:
+            await hub.worker.close()
+            await house.announcer.close()
+            await house.redis.aclose()
+            await house.engine.dispose()
+
+
+@asynccontextmanager
+async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a credential, good for many streams at once."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+    async with httpx.AsyncClient(base_url=settings.base_url, limits=limits, timeout=15, verify=False) as http:  # noqa: S501 - loopback, no TLS
+        yield http

@@ -1,0 +1,126 @@
+"""A reader of Server-Sent Events that keeps every byte, comments and `retry:` included."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import msgspec
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One block between blank lines. `data` is the bytes of its data lines."""
+
+    id: str | None
+    event: str | None
+    data: bytes
+    comment: bytes | None
+    retry: int | None
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - what the event carries
+        return msgspec.json.decode(self.data)
+
+
+def parse(block: bytes) -> Frame:
+    fields: dict[bytes, list[bytes]] = {}
+    for line in block.split(b"\n"):
+        name, _, value = line.partition(b":")
+        fields.setdefault(name, []).append(value.removeprefix(b" "))
+    one = {name: values[-1].decode() for name, values in fields.items()}
+    return Frame(
+        id=one.get(b"id"),
+        event=one.get(b"event"),
+        data=b"\n".join(fields.get(b"data", [])),
+        comment=fields[b""][0] if b"" in fields else None,
+        retry=int(one[b"retry"]) if b"retry" in one else None,
+    )
+
+
+class Sse:
+    """An open stream. Frames are read as they come, so that waiting for one in vain costs none."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self.frames: list[Frame] = []
+        self._fresh: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._pump = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        rest = b""
+        try:
+            async for chunk in self.response.aiter_bytes():
+                *blocks, rest = (rest + chunk).split(b"\n\n")
+                for block in blocks:
+                    self._fresh.put_nowait(parse(block))
+        except httpx.TransportError:
+            pass
+        finally:
+            self._fresh.put_nowait(None)
+
+    async def next(self, timeout_s: float = 8.0) -> Frame | None:
+        """The next frame, whatever it is; None where the stream has ended."""
+        async with asyncio.timeout(timeout_s):
+            frame = await self._fresh.get()
+        if frame is None:
+            self._fresh.put_nowait(None)
+        else:
+            self.frames.append(frame)
+        return frame
+
+    async def event(self, timeout_s: float = 8.0) -> Frame:
+        """The next frame that is an event; fails where the stream ends."""
+        async with asyncio.timeout(timeout_s):
+            while (frame := await self.next(timeout_s)) is not None:
+                if frame.event is not None:
+                    return frame
+        raise AssertionError("the stream ended")
+
+    async def ready(self) -> Frame:
+        frame = await self.event()
+        assert frame.event == "stream.ready"
+        return frame
+
+    async def take(self, count: int) -> list[Frame]:
+        return [await self.event() for _ in range(count)]
+
+    async def till(self, event: str) -> list[Frame]:
+        """Everything up to and with the first `event`."""
+        found = [await self.event()]
+        while found[-1].event != event:
+            found.append(await self.event())
+        return found
+
+    async def ended(self, timeout_s: float = 8.0) -> None:
+        """Wait for the end of the stream; frames on the way are kept in `frames`."""
+        async with asyncio.timeout(timeout_s):
+            while await self.next(timeout_s) is not None:
+                pass
+
+    async def is_silent(self, for_s: float = 0.3) -> bool:
+        """Whether no event comes for so long."""
+        try:
+            await self.event(for_s)
+        except TimeoutError:
+            return True
+        return False
+
+    async def close(self) -> None:
+        self._pump.cancel()
+        await asyncio.gather(self._pump, return_exceptions=True)
+
+
+@asynccontextmanager
+async def sse(
+    http: httpx.AsyncClient, *, headers: Mapping[str, str] | None = None, **params: str | int
+) -> AsyncIterator[Sse]:
+    """Open `/api/v1/stream`. It must be let in."""
+    asked = http.stream("GET", "/api/v1/stream", params=params, headers=headers, timeout=30)
+    async with asked as response:
+        assert response.status_code == httpx.codes.OK, (await response.aread()).decode()
+        stream = Sse(response)
+        try:
+            yield stream
+        finally:
+            await stream.close()

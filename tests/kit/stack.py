@@ -1,0 +1,156 @@
+"""The whole service as real processes on a directory and a port of its own, made to be killed.
+
+PostgreSQL and Valkey are children of the tests and stay down when killed until a test starts them again; web and
+worker commands are started again by themselves. Nothing here looks into a process: whatever a test finds out, a
+client or an operator could.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Self
+
+import httpx
+import psutil  # type: ignore[import-untyped]  # it ships none
+from cryptography.fernet import Fernet
+from msgspec.structs import replace
+
+from signalhub.embedded.postgres import Postgres
+from signalhub.embedded.valkey import Valkey
+from signalhub.settings import Secret, Settings, to_env
+from tests.kit.processes import free_port
+from tests.kit.service import Service
+from tests.kit.waiting import until
+
+_COMMAND = [sys.executable, "-m", "signalhub"]
+_TEND_S = 0.02
+
+
+class Stack:
+    def __init__(self, home: Path, settings: Settings) -> None:
+        self.home = home
+        self.postgres, self.valkey = Postgres(home / "data"), Valkey(home / "data")
+        self.settings = replace(
+            settings,
+            database_url=Secret(self.postgres.url),
+            redis_url=Secret(self.valkey.url),
+            encryption_keys=Secret(Fernet.generate_key().decode()),
+            port=free_port(),
+            log_format="json",
+        )
+        self.web, self.worker = self._service("web"), self._service("worker")
+        self._is_over = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+
+    @property
+    def url(self) -> str:
+        return self.settings.base_url
+
+    @property
+    def logs(self) -> list[Path]:
+        """Every file that a process of ours writes for an operator to read."""
+        return sorted(self.home.rglob("*.log"))
+
+    def start(self) -> Self:
+        """From nothing, or again after everything was killed."""
+        self.postgres.start()
+        self.valkey.start()
+        migrate = [*_COMMAND, "migrate"]
+        subprocess.run(migrate, env=self._environment(), check=True, capture_output=True)  # noqa: S603 - our own
+        self.web.start()
+        self.worker.start()
+        if not self._keeper.is_alive():
+            self._keeper.start()
+        return self
+
+    def stop(self) -> None:
+        self._is_over.set()
+        if self._keeper.is_alive():
+            self._keeper.join()
+        self.web.kill_all()
+        self.worker.kill_all()
+        self.valkey.stop()
+        self.postgres.stop()
+
+    async def ready(self, timeout_s: float = 20.0) -> float:
+        """Wait until traffic is welcome and a worker is there; the answer is how many seconds it took."""
+        began = time.monotonic()
+        async with httpx.AsyncClient(base_url=self.url, timeout=3.0) as http:
+            await until(lambda: _is_ready(http), timeout_s=timeout_s)
+        return time.monotonic() - began
+
+    async def restart_postgres(self, *, down_s: float = 0.0, immediate: bool = False) -> None:
+        """`immediate` is the stop of that name (every backend ends at once); else `kill -9` of them all."""
+        if immediate:
+            os.kill(self.postgres.pid, signal.SIGQUIT)
+            await asyncio.to_thread(_await_end, self.postgres)
+        await asyncio.to_thread(self.postgres.kill)
+        await asyncio.sleep(down_s)
+        await asyncio.to_thread(self.postgres.start)
+
+    async def restart_valkey(self, *, down_s: float = 0.0, empty: bool = False) -> None:
+        """`kill -9`; `empty`: and everything it knew is gone."""
+        await asyncio.to_thread(self.valkey.kill)
+        if empty:
+            await asyncio.to_thread(shutil.rmtree, self.valkey.place.home)
+        await asyncio.sleep(down_s)
+        await asyncio.to_thread(self.valkey.start)
+
+    def kill_everything(self) -> None:
+        self.web.kill_all()
+        self.worker.kill_all()
+        self.valkey.kill()
+        self.postgres.kill()
+
+    def _service(self, name: str) -> Service:
+        return Service([*_COMMAND, name], self._environment(), self.home / f"{name}.log")
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {name: text for name, text in os.environ.items() if not name.startswith("SIGNALHUB_")}
+        return inherited | to_env(self.settings)
+
+    def _keep(self) -> None:
+        while not self._is_over.wait(_TEND_S):
+            self.web.tend()
+            self.worker.tend()
+
+
+class Frozen:
+    """`with Frozen(pid):` stops a process and all its children, and lets them go on at the end.
+
+    A black hole: connections stay open and nobody answers.
+    """
+
+    def __init__(self, pid: int) -> None:
+        main = psutil.Process(pid)
+        self._pids = [pid, *(child.pid for child in main.children(recursive=True))]
+
+    def __enter__(self) -> Self:
+        self._send(signal.SIGSTOP)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._send(signal.SIGCONT)
+
+    def _send(self, what: signal.Signals) -> None:
+        for pid in self._pids:
+            os.kill(pid, what)
+
+
+def _await_end(server: Postgres) -> None:
+    while server.alive():
+        time.sleep(0.01)
+
+
+async def _is_ready(http: httpx.AsyncClient) -> bool:
+    try:
+        answer = await http.get("/health/ready")
+    except httpx.TransportError:
+        return False
+    return answer.is_success and bool(answer.json()["workers"])
