@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from signalhub.domain.errors import Problem
-from signalhub.grammar.characters import CONTROL, HIDDEN, KEYCAP
+from signalhub.grammar.characters import CONTROL, HIDDEN
 from signalhub.grammar.draft import Found
 from signalhub.grammar.text import Text
 from signalhub.grammar.tree import Malformed, Node, parse
@@ -54,16 +54,19 @@ def open_text(sent: str) -> Body | tuple[Problem, ...]:
 
 def screened(body: Body) -> Body | tuple[Problem, ...]:
     """The body, if no character in it deceives and no placeholder is left."""
-    text = body.text
-    problems = [
-        text.problem("control_char", "Remove the invisible character here.", match.start(), match.end())
-        for pattern in (CONTROL, HIDDEN)
-        for match in list(pattern.finditer(KEYCAP.sub("   ", text.raw) if pattern is HIDDEN else text.raw))
-    ]
-    problems += [
-        text.problem("unresolved_placeholder", f"{match[0]} was not filled in by the sender.", *match.span())
-        for match in _PLACEHOLDER.finditer(text.raw)
-    ]
+    text, raw = body.text, body.text.raw
+    problems = []
+    if CONTROL.search(raw) or HIDDEN.search(raw):
+        problems += [
+            text.problem("control_char", "Remove the invisible character here.", *match.span())
+            for pattern in (CONTROL, HIDDEN)
+            for match in pattern.finditer(raw)
+        ]
+    if "{{" in raw or "%" in raw:
+        problems += [
+            text.problem("unresolved_placeholder", f"{match[0]} was not filled in by the sender.", *match.span())
+            for match in _PLACEHOLDER.finditer(raw)
+        ]
     return tuple(problems[:_MOST_REPORTED]) or body
 
 

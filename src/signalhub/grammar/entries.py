@@ -3,7 +3,9 @@
 from decimal import Decimal
 
 from signalhub.grammar import levels
+from signalhub.grammar.beside import beside
 from signalhub.grammar.draft import Range
+from signalhub.grammar.measures import enumerator, measure
 from signalhub.grammar.message import Message
 from signalhub.grammar.numbers import Number, exact
 from signalhub.grammar.vocabulary import Kind
@@ -17,7 +19,7 @@ def read(m: Message, at: int) -> None:
     """The entry whose number is at `at`, which may be the first of two."""
     m.expecting = False
     is_bracketed = m.tokens[at - 1].text == "[" or m.tokens[at - 2].text == "["
-    behind = levels.measure(m, at)
+    behind = measure(m, at)
     if behind is not None:
         m.at = levels.relative(m, at, behind)
         return
@@ -25,23 +27,23 @@ def read(m: Message, at: int) -> None:
     second = _second(m) if first is not None else None
     if first is not None:
         m.draft.entries.append(Range(first, _unabridged(m, first, second)))
-    m.at = levels.beside(m, m.at)
+    m.at = beside(m, m.at)
     _refuse_more(m, at)
     _close(m, at, is_bracketed=is_bracketed)
 
 
 def _second(m: Message) -> Number | None:
     at = _over_money(m, m.at)
-    if m.tokens[at].text not in _JOINTS and m.tokens[at].kind is not Kind.TO:
+    if m.tokens[at].text not in _JOINTS and m.tokens[at].kind != Kind.TO:
         return None
     at = _over_money(m, at + 1)
-    if m.tokens[at].kind is not Kind.NUMBER or levels.measure(m, at) is not None:
+    if m.tokens[at].kind != Kind.NUMBER or measure(m, at) is not None:
         return None
     number = m.tokens[at]
     if exact(number.text) is None and number.text.isdigit():  # `4105-03`: only the end of a price
         m.at = at + 1
-        m.use(at, m.at)
-        m.level(Number(number.text, number.start, number.end))
+        number.used = True
+        m.reach = max(m.reach, number.end)
         return Number(number.text, number.start, number.end)
     second, m.at = levels.read(_dash_is_no_sign(m, at), at)
     return second
@@ -56,7 +58,7 @@ def _dash_is_no_sign(m: Message, at: int) -> Message:
 
 
 def _over_money(m: Message, at: int) -> int:
-    while m.tokens[at].text == "$" or m.tokens[at].kind is Kind.MONEY:
+    while m.tokens[at].text == "$" or m.tokens[at].kind == Kind.MONEY:
         at += 1
     return at
 
@@ -82,13 +84,13 @@ def _refuse_more(m: Message, at: int) -> None:
     following = m.at
     while m.tokens[following].text in _JOINTS or m.tokens[following].text == ",":
         following += 1
-    if m.tokens[following].kind is not Kind.NUMBER or levels.lots(m, following):
+    if m.tokens[following].kind != Kind.NUMBER or levels.lots(m, following):
         return
-    if levels.measure(m, following) is not None or levels.enumerator(m, following) is not None:
+    if measure(m, following) is not None or enumerator(m, following) is not None:
         return
     start, end = m.tokens[at].start, m.tokens[following].end
     m.draft.fault("bad_entry", "Write one entry price, or a zone with a dash like 1.0850-1.0860.", start, end)
-    m.level(Number("", start, end))
+    m.reach = max(m.reach, end)
     m.at = following + 1
 
 
@@ -102,8 +104,3 @@ def _close(m: Message, at: int, *, is_bracketed: bool) -> None:
         start, end = m.tokens[at].start, m.tokens[m.at].end if closes else m.tokens[m.at - 1].end
         m.draft.fault("bad_entry", "Write the entry as @1.0860 or [@1.0860], with both brackets.", start, end)
     m.at += closes
-
-
-def bracket(m: Message) -> None:
-    """`[`: around an entry, or decoration."""
-    m.at += 1

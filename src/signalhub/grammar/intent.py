@@ -38,7 +38,7 @@ def _first(m: Message, *, is_signal: bool) -> tuple[str, str, Token] | None:
             return "management", _MANAGEMENT, token
         if token.kind in (Kind.NOT, Kind.NO) and Kind.SIDE in (m.tokens[at + 1].kind, m.tokens[at + 2].kind):
             return "commentary", _NEGATION, token
-        if is_signal and token.kind is Kind.IF and m.begin <= token.start < m.reach:
+        if is_signal and token.kind == Kind.IF and m.begin <= token.start < m.reach:
             return "commentary", _CONDITION, token
     if is_signal and (quote := _quoted(m)) is not None:
         return "commentary", _COMMENTARY, quote
@@ -50,7 +50,7 @@ def _is_about_trade(m: Message, at: int) -> bool:
     token = m.tokens[at]
     if token.start < m.reach:
         return token.start >= m.begin or token.text not in _TOUCHED
-    if token.kind is Kind.MANAGE:
+    if token.kind == Kind.MANAGE:
         return False
     kinds = {neighbour.kind for neighbour in _line(m, at)}
     if kinds & {Kind.WHEN, Kind.IF}:
@@ -60,9 +60,9 @@ def _is_about_trade(m: Message, at: int) -> bool:
 
 def _line(m: Message, at: int) -> list[Token]:
     first = last = at
-    while first > 0 and m.tokens[first - 1].kind is not Kind.NEWLINE:
+    while first > 0 and m.tokens[first - 1].kind != Kind.NEWLINE:
         first -= 1
-    while m.tokens[last].kind is not Kind.NEWLINE:
+    while m.tokens[last].kind != Kind.NEWLINE:
         last += 1
     return m.tokens[first:last]
 

@@ -88,10 +88,10 @@ def _choose_readings(draft: Draft, instrument: Instrument | None) -> None:
 def _chosen(draft: Draft, number: Number, instrument: Instrument | None, known: list[Decimal]) -> tuple[Number, ...]:
     if number.value is not None:
         return (number,)
-    possible = [reading for reading in readings(number) if _is_likely(reading, instrument, known)]
+    possible = [reading for reading in readings(number.text) if _is_likely(reading, instrument, known)]
     # Three digits behind a comma are thousands to one half of the world and a fraction to the other.
     if len(possible) == 1 and possible[0].decimals != 3:  # noqa: PLR2004
-        return possible[0].numbers
+        return tuple(possible[0].of(number))
     hint = "Write the price with a point and without thousands separators, like 65000.50."
     draft.fault("ambiguous_number", hint, number.start, number.end)
     return ()

@@ -1,4 +1,4 @@
-"""A text being read: its tokens, the draft that grows out of them, and what the reader has to remember.
+"""A text being read: its tokens, the draft that grows out of them, and what the rules have to remember.
 
 The rules move `at` forward; nothing ever moves it back, which is what keeps reading linear.
 """
@@ -24,16 +24,15 @@ class Message:
         self.size = len(self.tokens)
         end = len(text.clean)
         # Rules look ahead by up to three tokens; ends of line that are always there spare them every bounds check.
-        self.tokens.extend([Token(Kind.NEWLINE, end, end, "")] * 4)
+        self.tokens.extend([Token(Kind.NEWLINE, end, end, "") for _ in range(4)])
         self.at = 0
-        self.used: set[int] = set()
         self.expecting = False
         self.listing = False
         self.asset_at = -1
         self.begin = -1  # where the first piece of the signal stands
         self.reach = 0  # where the last level ends: what comes later is ignored
-        self.restart: Token | None = None  # a side or symbol after a complete signal
-        self.side_at: list[int] = []
+        self.restart: Token | None = None  # a side or symbol behind a complete signal
+        self.sides_at: list[int] = []
         self.strays: list[Number] = []
         self.tags: list[Name] = []
         self.assets: list[Name] = []
@@ -48,27 +47,29 @@ class Message:
     def has_levels(self) -> bool:
         return bool(self.draft.stops or self.draft.targets)
 
+    @property
+    def has_header(self) -> bool:
+        return bool(self.draft.sides or self.draft.names)
+
     def starts_line(self, at: int) -> bool:
         """Whether nothing but marks stands before the token on its line."""
-        while at > 0 and self.tokens[at - 1].kind is Kind.MARK:
+        while at > 0 and self.tokens[at - 1].kind == Kind.MARK:
             at -= 1
-        return at == 0 or self.tokens[at - 1].kind is Kind.NEWLINE
+        return at == 0 or self.tokens[at - 1].kind == Kind.NEWLINE
 
     def is_glued(self, at: int) -> bool:
         """Whether the token follows the one before it without a gap."""
         return at > 0 and self.tokens[at].start == self.tokens[at - 1].end
 
-    def structure(self, token: Token) -> None:
-        """The token is a piece of a signal."""
+    def begins(self, token: Token) -> None:
+        """The token is a piece of a signal; the first of them is where the signal begins."""
         if self.begin < 0:
             self.begin = token.start
 
-    def level(self, number: Number) -> None:
-        self.reach = max(self.reach, number.end)
-
     def use(self, first: int, last: int) -> None:
         """The tokens from `first` up to `last` were understood."""
-        self.used.update(range(first, last))
+        for token in self.tokens[first:last]:
+            token.used = True
 
     def note(self, first: int, last: int) -> None:
         """The tokens from `first` up to `last` say something that changes nothing."""

@@ -31,12 +31,14 @@ class Number(msgspec.Struct, frozen=True, gc=False):
 
 def exact(text: str) -> Decimal | None:
     """The value of a plain number within the limits. `0890` is none: a piece of something that was torn apart."""
-    if len(text) > MOST_DIGITS + 1 or _PLAIN.fullmatch(text) is None:
-        return None
-    whole, _, decimals = text.partition(".")
-    if len(whole) + len(decimals) > MOST_DIGITS or len(decimals) > MOST_DECIMALS:
+    if _PLAIN.fullmatch(text) is None or (len(text) > MOST_DECIMALS and not _is_within_limits(text)):
         return None
     return Decimal(text)
+
+
+def _is_within_limits(text: str) -> bool:
+    whole, _, decimals = text.partition(".")
+    return len(whole) + len(decimals) <= MOST_DIGITS and len(decimals) <= MOST_DECIMALS
 
 
 def thousands(text: str) -> Decimal | None:
@@ -46,43 +48,32 @@ def thousands(text: str) -> Decimal | None:
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
-    """One way to read a number. `decimals` is the length of a fraction behind a comma, 0 where there is none."""
+    """One way to read a number: one value, or several for a list. `decimals` counts a fraction behind a comma."""
 
-    numbers: tuple[Number, ...]
+    values: tuple[Decimal, ...]
     decimals: int = 0
 
-    @property
-    def values(self) -> tuple[Decimal, ...]:
-        return tuple(number.value for number in self.numbers if number.value is not None)
+    def of(self, number: Number) -> Iterator[Number]:
+        """The number, or the numbers of the list, where they stand."""
+        texts = [number.text] if len(self.values) == 1 else number.text.split(",")
+        start = number.start
+        for text, value in zip(texts, self.values, strict=True):
+            yield Number(text, start, start + len(text), value)
+            start += len(text) + 1
 
 
-def readings(number: Number) -> Iterator[Reading]:
+def readings(text: str) -> list[Reading]:
     """Every way to read a number with commas, apostrophes or several points in it."""
-    text = number.text
-    if _GROUPED.fullmatch(text):
-        yield from _single(number, text.replace(",", "").replace("'", ""))
-    if _EUROPEAN.fullmatch(text):
-        yield from _single(number, text.replace(".", "").replace(",", "."))
-    if comma := _DECIMAL_COMMA.fullmatch(text):
-        yield from _single(number, text.replace(",", "."), len(comma[1]))
-    if "," in text:
-        yield from _list(number)
-
-
-def _single(number: Number, plain: str, decimals: int = 0) -> Iterator[Reading]:
-    if (value := exact(plain)) is not None:
-        yield Reading((Number(number.text, number.start, number.end, value),), decimals)
-
-
-def _list(number: Number) -> Iterator[Reading]:
-    pieces = tuple(_pieces(number))
-    values = [piece.value for piece in pieces if piece.value]
-    if len(values) == len(pieces) and max(values) < 10 * min(values):
-        yield Reading(pieces)
-
-
-def _pieces(number: Number) -> Iterator[Number]:
-    start = number.start
-    for piece in number.text.split(","):
-        yield Number(piece, start, start + len(piece), exact(piece))
-        start += len(piece) + 1
+    found = []
+    if _GROUPED.fullmatch(text) and (value := exact(text.replace(",", "").replace("'", ""))):
+        found.append(Reading((value,)))
+    if "," not in text:
+        return found
+    if _EUROPEAN.fullmatch(text) and (value := exact(text.replace(".", "").replace(",", "."))):
+        found.append(Reading((value,)))
+    if (comma := _DECIMAL_COMMA.fullmatch(text)) and (value := exact(text.replace(",", "."))):
+        found.append(Reading((value,), len(comma[1])))
+    values = tuple(value for piece in text.split(",") if (value := exact(piece)))
+    if len(values) == text.count(",") + 1 and max(values) < 10 * min(values):
+        found.append(Reading(values))
+    return found

@@ -1,67 +1,112 @@
-"""From the cleaned text to tokens with their places. Linear: every pattern here is anchored and bounded."""
+"""From the cleaned text to tokens with their places, phrases of the vocabulary merged into one token.
+
+Linear, and quick: one `findall` splits the whole text, and places are counted up from the lengths of the pieces.
+"""
 
 import re
 from typing import Final
 
 import msgspec
 
-from signalhub.grammar.vocabulary import MEANINGS, Kind
+from signalhub.grammar.vocabulary import MEANINGS, SINGLE, Branch, Kind
 
 
 class Token(msgspec.Struct, gc=False):
-    """A word or phrase (in capitals), a number, a mark or the end of a line."""
+    """A word or phrase (in capitals), a number, a mark or the end of a line. `used` once a rule has understood it."""
 
-    kind: Kind
+    kind: str
     start: int
     end: int
     text: str
+    used: bool = False
 
 
-_TOKEN: Final = re.compile(
-    r"""([A-Za-z\x80-\u2211\u2213-\U0010ffff]+(?:'[A-Za-z]+)?)
-    |([0-9]+(?:[.,'][0-9]+)*|(?<![\w.,])\.[0-9]+(?![.,]?[0-9]))
-    |([\r\n][\r\n\t ]*)
-    |(:[a-z][a-z0-9_+-]{2,40}:)
-    |([^ \t\r\n])""",
-    re.VERBOSE,
+_PIECE: Final = re.compile(
+    r"([A-Za-z\x80-\u2211\u2213-\U0010ffff]+|[0-9]+(?:[.,'][0-9]+)*|[\r\n][\r\n\t ]*|[^ \t])([ \t]*)"
 )
-_WORD, _NUMBER, _NEWLINE, _EMOJI_CODE = 1, 2, 3, 4
-_KINDS: Final = (Kind.MARK, Kind.WORD, Kind.NUMBER, Kind.NEWLINE, Kind.LINK, Kind.MARK)
-_LINK: Final = re.compile(r"(?:https?://|www\.|t\.me/)[^ \t\r\n]*", re.ASCII | re.IGNORECASE)
-_LINK_WORDS: Final = frozenset({"HTTP", "HTTPS", "WWW", "T"})
+"""A word, a number, ends of lines or a mark; and the blanks behind it."""
+
+_JOINTS: Final = frozenset("-/._:'")
+_WIDEST_JOINT: Final = 4
+_BY_FIRST: Final = (
+    dict.fromkeys("0123456789", Kind.NUMBER)
+    | dict.fromkeys("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", Kind.WORD)
+    | {"\n": Kind.NEWLINE, "\r": Kind.NEWLINE}
+    | {chr(code): Kind.MARK for code in range(33, 127) if not chr(code).isalnum()}
+    | {"\u2212": Kind.MARK}
+)
 
 
 def scan(clean: str) -> list[Token]:
     tokens: list[Token] = []
-    resume = 0  # a phrase or a link reaches over the tokens it is made of
-    for match in _TOKEN.finditer(clean):
-        start, end = match.span()
-        if start < resume:
-            continue
-        index = match.lastindex or 0
-        if index == _WORD:
-            token = _word(clean, start, end)
-            resume = token.end
-            tokens.append(token)
-        elif index == _NUMBER and "," in match[0]:
-            tokens.extend(_apart(match[0], start))
+    start = len(clean) - len(clean.lstrip(" \t"))
+    branch: Branch | None = None  # the phrase the last words may have begun
+    first = 0  # and the token it began with
+    for text, gap in _PIECE.findall(clean):
+        end = start + len(text)
+        kind = _BY_FIRST.get(text[0], Kind.WORD)
+        if kind == Kind.WORD:
+            # Capitals of foreign letters can be ASCII, so those are never looked up.
+            word = text.upper() if text.isascii() else text
+            if branch is None and word not in MEANINGS:
+                tokens.append(Token(kind, start, end, word))
+            else:
+                branch, first = _word(tokens, Token(SINGLE.get(word, kind), start, end, word), branch, first)
+        elif kind == Kind.NUMBER:
+            branch = None
+            if "," in text or (tokens and tokens[-1].text == "."):
+                _number(tokens, start, text)
+            else:
+                tokens.append(Token(kind, start, end, text))
         else:
-            tokens.append(Token(_KINDS[index], start, end, match[0]))
+            if branch is not None and (text not in _JOINTS or tokens[-1].kind == Kind.MARK):
+                branch = None
+            tokens.append(Token(kind, start, end, text))
+        start = end + len(gap)
     return tokens
 
 
-def _word(clean: str, start: int, end: int) -> Token:
-    text = clean[start:end]
-    if not text.isascii():
-        return Token(Kind.WORD, start, end, text)  # capitals of foreign letters can be ASCII: never look those up
-    text = text.upper()
-    branch = MEANINGS.get(text)
-    if branch is not None:
-        kind, end = branch.longest(clean, end) if branch.then else (branch.kind, end)
-        return Token(kind or Kind.WORD, start, end, text)
-    if text in _LINK_WORDS and (link := _LINK.match(clean, start)):
-        return Token(Kind.LINK, start, link.end(), link[0])
-    return Token(Kind.WORD, start, end, text)
+def _word(tokens: list[Token], token: Token, branch: Branch | None, first: int) -> tuple[Branch | None, int]:
+    """Append a word, or merge it with the words before it; give the phrase that may go on behind it."""
+    if branch is not None and token.start - tokens[-1].end < _WIDEST_JOINT:
+        longer = branch.then.get(token.text)
+        if longer is not None:
+            return _longer(tokens, token, longer, first)
+    meaning = MEANINGS.get(token.text)
+    tokens.append(token)
+    if meaning is None or not meaning.then:
+        return None, 0
+    token.kind = meaning.kind or Kind.WORD
+    return meaning, len(tokens) - 1
+
+
+def _longer(tokens: list[Token], token: Token, branch: Branch, first: int) -> tuple[Branch | None, int]:
+    """The phrase goes on: if it means something as far as it has come, it becomes one token."""
+    if branch.kind is not None:
+        del tokens[first + 1 :]
+        tokens[first].kind = branch.kind
+        tokens[first].end = token.end
+    else:
+        tokens.append(token)
+    return (branch if branch.then else None), first
+
+
+def _number(tokens: list[Token], start: int, text: str) -> None:
+    if "," in text:
+        tokens.extend(_apart(text, start))
+        return
+    point = tokens[-1] if tokens else None
+    if point is not None and point.text == "." and point.end == start and text.isdigit() and _leads(tokens):
+        point.kind, point.end, point.text = Kind.NUMBER, start + len(text), "." + text
+    else:
+        tokens.append(Token(Kind.NUMBER, start, start + len(text), text))
+
+
+def _leads(tokens: list[Token]) -> bool:
+    """Whether the point stands before a number, as in `@.1520`, and not between a label and one, as in `Sl.1520`."""
+    if len(tokens) < 2 or tokens[-2].end != tokens[-1].start:  # noqa: PLR2004
+        return True
+    return tokens[-2].kind == Kind.MARK and tokens[-2].text not in ".,"
 
 
 def _apart(text: str, start: int) -> list[Token]:
@@ -69,7 +114,7 @@ def _apart(text: str, start: int) -> list[Token]:
     pieces = text.split(",")
     if not all("." in piece for piece in pieces):
         return [Token(Kind.NUMBER, start, start + len(text), text)]
-    tokens = []
+    tokens: list[Token] = []
     for piece in pieces:
         if tokens:
             tokens.append(Token(Kind.MARK, start - 1, start, ","))

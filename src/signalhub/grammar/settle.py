@@ -2,7 +2,6 @@
 text is about.
 """
 
-from itertools import chain
 from typing import Final
 
 from signalhub.grammar import symbols
@@ -11,10 +10,11 @@ from signalhub.grammar.draft import Found, Name
 from signalhub.grammar.message import Message
 from signalhub.grammar.numbers import Number
 from signalhub.grammar.scan import Token
-from signalhub.grammar.vocabulary import MEANINGS, Kind
+from signalhub.grammar.vocabulary import KINDS, MEANINGS, Kind
 
 _LABELS: Final = frozenset({Kind.SIDE, Kind.TYPE, Kind.STOP, Kind.SL, Kind.TP, Kind.ENTRY})
-_BEHIND_NAME: Final = frozenset(Kind) - {Kind.WORD, Kind.LINK, Kind.FILLER, Kind.TO}
+_BEHIND_NAME: Final = KINDS - {Kind.WORD, Kind.LINK, Kind.FILLER, Kind.TO}
+_PROSE: Final = frozenset({Kind.WORD, Kind.NUMBER})
 _BEFORE_NAME: Final = frozenset({Kind.TYPE, Kind.STOP, Kind.FILLER, Kind.AT})
 
 
@@ -29,7 +29,7 @@ def settle(m: Message) -> None:
 
 def _look_alikes(m: Message) -> None:
     for token in m.tokens:
-        if token.kind is not Kind.WORD or token.text.isascii() or (latin := look_alike(token.text)) is None:
+        if token.kind != Kind.WORD or token.text.isascii() or (latin := look_alike(token.text)) is None:
             continue
         is_mixed = any(char.isascii() for char in token.text)
         branch = MEANINGS.get(latin.upper())
@@ -47,7 +47,7 @@ def _settle_names(m: Message) -> None:
 
 
 def _beside_side(m: Message) -> list[Name]:
-    for at in m.side_at:
+    for at in m.sides_at:
         name = _behind_side(m, at) or _before_side(m, at)
         if name is not None:
             return [name]
@@ -60,14 +60,14 @@ def _behind_side(m: Message, side: int) -> Name | None:
         at += 1
     raw = m.text.raw[m.tokens[at].start : m.tokens[at].end]
     is_like_side = raw.islower() and m.text.raw[m.tokens[side].start].islower()
-    if m.tokens[at].kind is not Kind.WORD or not (raw.isupper() or is_like_side):
+    if m.tokens[at].kind != Kind.WORD or not (raw.isupper() or is_like_side):
         return None
     read = symbols.unknown(m, at)
     return read[0] if read is not None and m.tokens[read[1]].kind in _BEHIND_NAME else None
 
 
 def _is_break(m: Message, at: int) -> bool:
-    return m.tokens[at].kind is Kind.NEWLINE and m.tokens[at].text != "" and m.tokens[at - 1].kind is not Kind.NEWLINE
+    return m.tokens[at].kind == Kind.NEWLINE and m.tokens[at].text != "" and m.tokens[at - 1].kind != Kind.NEWLINE
 
 
 def _before_side(m: Message, side: int) -> Name | None:
@@ -76,7 +76,7 @@ def _before_side(m: Message, side: int) -> Name | None:
     while at > 0 and (m.tokens[at].kind in (Kind.NEWLINE, Kind.TYPE) or m.tokens[at].text in ("|", "-", ":")):
         at -= 1
     token = m.tokens[at]
-    if at < 0 or token.kind is not Kind.WORD or not m.starts_line(at) or not token.text.isascii():
+    if at < 0 or token.kind != Kind.WORD or not m.starts_line(at) or not token.text.isascii():
         return None
     if not m.text.raw[token.start : token.end].isupper():
         return None
@@ -120,7 +120,7 @@ def _is_other_order(m: Message, token: Token) -> bool:
     """`SELL GBPUSD` in the tail, as against `good buy`."""
     at = m.tokens.index(token)
     return any(
-        token.kind is Kind.SIDE and (read := symbols.known(m, near)) and read[0].name != _name(m)
+        token.kind == Kind.SIDE and (read := symbols.known(m, near)) and read[0].name != _name(m)
         for near in (at + 1, at - 1)
         if near >= 0
     )
@@ -131,17 +131,17 @@ def _name(m: Message) -> str:
 
 
 def _leave_out(m: Message) -> None:
-    """Report every word and number that was not used, line by line."""
-    run: list[Token] = []
-    for at, token in enumerate(chain(m.tokens[: m.size], m.tokens[-1:])):
-        if token.kind is Kind.MARK:
+    """Report every word and number that no rule has used, line by line. Of labels only those behind the signal."""
+    first = last = None
+    for token in m.tokens[: m.size + 1]:
+        kind = token.kind
+        if kind == Kind.MARK:
             continue
-        if at in m.used or token.kind is Kind.NEWLINE:
-            if run:
-                m.draft.ignored.append(Found(_reason(m, run[0]), run[0].start, run[-1].end))
-            run = []
-        else:
-            run.append(token)
+        if kind != Kind.NEWLINE and not token.used and (kind in _PROSE or token.start >= m.reach):
+            first, last = first or token, token
+        elif first is not None and last is not None:
+            m.draft.ignored.append(Found(_reason(m, first), first.start, last.end))
+            first = last = None
 
 
 def _reason(m: Message, token: Token) -> str:

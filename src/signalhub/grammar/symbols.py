@@ -21,13 +21,12 @@ _SUFFIXES: Final = frozenset("M C I R P PRO ECN RAW STD MICRO CASH SPOT PERP FX"
 _LONG_SUFFIXES: Final = frozenset({"PRO", "CASH", "RAW", "ECN", "PERP", "STD", "SPOT", "MICRO", "P", "M"})
 _TICKER: Final = re.compile(r"[A-Z0-9]*[A-Z][A-Z0-9]*(?:\.[A-Z]|!)?", re.ASCII)
 _MAY_FOLLOW: Final = frozenset("@:,;/|()[].-!?*#&~_+$ \t\r\n")
-_NAMELESS: Final = frozenset(
-    """
-    SIGNAL SIGNALS FREE VIP FOREX CRYPTO FUTURES SPOT SCALP SCALPING SWING TRADING TRADE ALERT NEW UPDATE IT THIS THAT SOME
-    MORE TODAY ENTRY SETUP COMEX BINANCE BYBIT KUCOIN BITTREX OANDA FX INTRADAY ZONE LIMIT STOP GOOD STRONG ANOTHER BEST
-    QUICK HIGH LOW RISK DAY DIP DIPS BREAKOUT RETEST PULLBACK IDEA CALL CALLS ORDER ORDERS PREMIUM NEXT FIRST SECOND
-    """.split()
-)
+_NAMELESS_WORDS: Final = """
+SIGNAL SIGNALS FREE VIP FOREX CRYPTO FUTURES SPOT SCALP SCALPING SWING TRADING TRADE ALERT NEW UPDATE IT THIS THAT SOME
+MORE TODAY ENTRY SETUP COMEX BINANCE BYBIT KUCOIN BITTREX OANDA FX INTRADAY ZONE LIMIT STOP GOOD STRONG ANOTHER BEST
+QUICK HIGH LOW RISK DAY DIP DIPS BREAKOUT RETEST PULLBACK IDEA CALL CALLS ORDER ORDERS PREMIUM NEXT FIRST SECOND
+"""
+_NAMELESS: Final = frozenset(_NAMELESS_WORDS.split())
 _JOINERS: Final = frozenset({"/", "-"})
 
 
@@ -91,7 +90,7 @@ def _behind_suffix(m: Message, at: int) -> int:
     mark, suffix = m.tokens[at], m.tokens[at + 1]
     if mark.text not in (".", "-", "_") or not (m.is_glued(at) and m.is_glued(at + 1)) or not suffix.text.isalpha():
         return at
-    is_suffix = suffix.text in _SUFFIXES or (mark.text == "." and suffix.kind is Kind.WORD and len(suffix.text) <= 6)  # noqa: PLR2004
+    is_suffix = suffix.text in _SUFFIXES or (mark.text == "." and suffix.kind == Kind.WORD and len(suffix.text) <= 6)  # noqa: PLR2004
     return at + 2 if is_suffix else at
 
 
@@ -122,7 +121,7 @@ def single(written: str, start: int) -> Name | None:
 def _name(m: Message, first: int, behind: int, name: str) -> Name:
     start, end = m.tokens[first].start, m.tokens[behind - 1].end
     exchange, colon = m.tokens[first - 2], m.tokens[first - 1]
-    if first > 1 and colon.text == ":" and m.is_glued(first) and m.is_glued(first - 1) and exchange.kind is Kind.WORD:
+    if first > 1 and colon.text == ":" and m.is_glued(first) and m.is_glued(first - 1) and exchange.kind == Kind.WORD:
         start = exchange.start
     if m.text.clean[end : end + 1] and m.text.clean[end] not in _MAY_FOLLOW:
         run = m.run_from(start)

@@ -7,7 +7,7 @@ from typing import Final
 
 from signalhub.domain.errors import Problem
 from signalhub.grammar.characters import cleaned
-from signalhub.grammar.results import Ignored, Part
+from signalhub.grammar.results import Ignored
 
 _LINE_END: Final = re.compile("\r\n|[\n\r\u2028\u2029]")
 
@@ -21,16 +21,13 @@ class Text:
 
     @cached_property
     def _line_starts(self) -> list[int]:
-        return [0, *(end.end() for end in _LINE_END.finditer(self.raw))]
+        return [0, *[end.end() for end in _LINE_END.finditer(self.raw)]]
 
     def place(self, start: int) -> tuple[int, int]:
         """Line and column, both from 1."""
-        line = bisect_right(self._line_starts, start)
-        return line, start - self._line_starts[line - 1] + 1
-
-    def part(self, kind: str, start: int, end: int, value: str) -> Part:
-        line, column = self.place(start)
-        return Part(kind, line, column, end - start, start, self.raw[start:end], value)
+        starts = self._line_starts
+        line = bisect_right(starts, start)
+        return line, start - starts[line - 1] + 1
 
     def ignored(self, start: int, end: int, reason: str) -> Ignored:
         line, column = self.place(start)

@@ -4,51 +4,55 @@ Words of a phrase may be joined by blanks, `-`, `/`, `.`, `_` or `:`, so `S L` i
 Adding a way to write something is adding a phrase here. Matching is by ASCII letters only, whatever the case.
 """
 
-import re
-from enum import StrEnum, auto
 from typing import Final
 
 import msgspec
 
 
-class Kind(StrEnum):
-    """What a token is. The first block comes from the table below, the second from its shape."""
+class Kind:
+    """What a token is: the first block comes from the table below, the second from its shape.
 
-    SIDE = auto()
-    ORDER = auto()  # side and order type in one word
-    TYPE = auto()
-    STOP = auto()  # an order type or a stop loss, which only the place can tell
-    SL = auto()
-    TP = auto()
-    ENTRY = auto()
-    AT = auto()  # a price is coming
-    FILLER = auto()  # says nothing and interrupts nothing
-    TO = auto()
-    QUANTITY = auto()
-    NOTE = auto()  # the rest of the line is about something else
-    OPEN = auto()  # a runner: a target without a price
-    VOID = auto()  # what a failed calculation prints
-    ASSET = auto()
-    UNIT = auto()
-    CLOCK = auto()
-    CALENDAR = auto()
-    OPTION = auto()
-    MONEY = auto()
-    MANAGE = auto()
-    DONE = auto()
-    WHEN = auto()
-    NOT = auto()
-    NO = auto()
-    IF = auto()
+    Plain strings, because the members of an enumeration take four times as long to look up, and rules look up little
+    else.
+    """
 
-    WORD = auto()
-    NUMBER = auto()
-    NEWLINE = auto()
-    MARK = auto()
-    LINK = auto()
+    SIDE: Final = "side"
+    ORDER: Final = "order"  # side and order type in one word
+    TYPE: Final = "type"
+    STOP: Final = "stop"  # an order type or a stop loss, which only the place can tell
+    SL: Final = "sl"
+    TP: Final = "tp"
+    ENTRY: Final = "entry"
+    AT: Final = "at"  # a price is coming
+    FILLER: Final = "filler"  # says nothing and interrupts nothing
+    TO: Final = "to"
+    QUANTITY: Final = "quantity"
+    NOTE: Final = "note"  # the rest of the line is about something else
+    OPEN: Final = "open"  # a runner: a target without a price
+    VOID: Final = "void"  # what a failed calculation prints
+    ASSET: Final = "asset"
+    UNIT: Final = "unit"
+    CLOCK: Final = "clock"
+    CALENDAR: Final = "calendar"
+    OPTION: Final = "option"
+    MONEY: Final = "money"
+    MANAGE: Final = "manage"
+    DONE: Final = "done"
+    WHEN: Final = "when"
+    NOT: Final = "not"
+    NO: Final = "no"
+    IF: Final = "if"
+
+    WORD: Final = "word"
+    NUMBER: Final = "number"
+    NEWLINE: Final = "newline"
+    MARK: Final = "mark"
+    LINK: Final = "link"
 
 
-PHRASES: Final[dict[Kind, str]] = {
+KINDS: Final = frozenset(value for name, value in vars(Kind).items() if name.isupper())
+
+PHRASES: Final[dict[str, str]] = {
     Kind.SIDE: "BUY, SELL, LONG, SHORT",
     Kind.ORDER: "BUYLIMIT, BUYSTOP, SELLLIMIT, SELLIMIT, SELLSTOP",
     Kind.TYPE: "LIMIT, MARKET, NOW, TRIGGER, AT MARKET, INSTANTLY",
@@ -103,7 +107,7 @@ PHRASES: Final[dict[Kind, str]] = {
         CLOSED, CANCELLED, CANCELED, DELETED, HIT, HITS, REACHED, ACHIEVED, MOVED, STOPPED OUT, EXITED, FILLED
     """,
     Kind.WHEN: "WHEN, ONCE, AFTER, UNTIL, IN CASE, EVERY",
-    Kind.NOT: "NOT, DONT, DON'T, NEVER, AVOID, CAN'T, CANT, WON'T, ISN'T, STOP BUYING, STOP SELLING",
+    Kind.NOT: "NOT, DONT, DON T, NEVER, AVOID, CAN T, CANT, WON T, ISN T, STOP BUYING, STOP SELLING",
     Kind.NO: "NO, WITHOUT",
     Kind.IF: "IF, UNLESS, MAYBE, MIGHT, WAIT, WAITING",
     Kind.WORD: """
@@ -113,23 +117,12 @@ PHRASES: Final[dict[Kind, str]] = {
     """,
 }
 
-_NEXT: Final = re.compile(r"[ \t]{0,3}[-/._:]?[ \t]{0,3}([A-Za-z]+)", re.ASCII)
-
 
 class Branch(msgspec.Struct):
-    """The phrases that begin with the words so far: what they mean if they end here, and what may follow."""
+    """The phrases that begin with the words so far: what they mean if they end here, and what may go on."""
 
-    kind: Kind | None = None
+    kind: str | None = None
     then: dict[str, "Branch"] = {}
-
-    def longest(self, clean: str, end: int) -> tuple[Kind | None, int]:
-        """The meaning of the longest phrase in `clean` whose first words end at `end`, and where it ends."""
-        following = _NEXT.match(clean, end)
-        branch = self.then.get(following[1].upper()) if following else None
-        if branch is None or following is None:
-            return self.kind, end
-        kind, reach = branch.longest(clean, following.end())
-        return (kind, reach) if kind is not None else (self.kind, end)
 
 
 def _grow() -> dict[str, Branch]:
@@ -145,3 +138,6 @@ def _grow() -> dict[str, Branch]:
 
 MEANINGS: Final = _grow()
 """The table as a tree of words, in capitals."""
+
+SINGLE: Final = {word: branch.kind for word, branch in MEANINGS.items() if branch.kind and not branch.then}
+"""The words that mean what they mean whatever follows."""

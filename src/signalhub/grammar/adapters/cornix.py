@@ -8,9 +8,11 @@ from signalhub.grammar.adapter import Adapter
 from signalhub.grammar.adapters.text import read_by
 from signalhub.grammar.body import Body
 from signalhub.grammar.draft import Draft, Range
+from signalhub.grammar.measures import enumerator
 from signalhub.grammar.message import Message
 from signalhub.grammar.numbers import Number
-from signalhub.grammar.rules import RULES, entry
+from signalhub.grammar.rules import RULES
+from signalhub.grammar.rules.labels import entry
 from signalhub.grammar.vocabulary import Kind
 
 _HEADING: Final = re.compile(r"take[- ]profit (?:targets|orders)[ \t]*[:=]", re.ASCII | re.IGNORECASE)
@@ -29,9 +31,9 @@ def _ladder(m: Message) -> None:
 
 
 def _next_rung(m: Message) -> int | None:
-    if m.tokens[m.at].kind is not Kind.NEWLINE or m.tokens[m.at + 1].kind is not Kind.NUMBER:
+    if m.tokens[m.at].kind != Kind.NEWLINE or m.tokens[m.at + 1].kind != Kind.NUMBER:
         return None
-    behind = levels.enumerator(m, m.at + 1)
+    behind = enumerator(m, m.at + 1)
     number, crossed = (None, False) if behind is None else levels.seek(m, behind)
     return None if crossed else number
 

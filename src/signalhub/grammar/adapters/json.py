@@ -145,7 +145,7 @@ class Reader:
         number = Number(text, start, start + len(node.text), exact(text))
         if node.text.rstrip().lower().endswith(("%", "pips", "pip")):
             self.relative(node)
-        elif number.value or (number.value is None and next(readings(number), None)):
+        elif number.value or (number.value is None and readings(text)):
             return number
         else:
             hint = "Write a price as digits with a point, like 1.0850: no sign, letters or exponent."

@@ -1,16 +1,11 @@
 """Signals written by people: the native text grammar."""
 
-from collections.abc import Callable, Mapping
-
 from signalhub.grammar import directives, intent, settle
 from signalhub.grammar.adapter import Adapter
 from signalhub.grammar.body import Body
 from signalhub.grammar.draft import Draft
 from signalhub.grammar.message import Message
-from signalhub.grammar.rules import RULES
-from signalhub.grammar.vocabulary import Kind
-
-Rules = Mapping[Kind, Callable[[Message], None]]
+from signalhub.grammar.rules import RULES, Rules
 
 
 def read_by(body: Body, rules: Rules) -> Draft:

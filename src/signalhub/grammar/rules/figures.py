@@ -1,0 +1,84 @@
+"""Numbers no label announced: explained by a unit or by their place, or strays."""
+
+from typing import Final
+
+from signalhub.grammar import entries, levels
+from signalhub.grammar.measures import behind_index, enumerator, measure
+from signalhub.grammar.message import Message
+from signalhub.grammar.numbers import Number, exact
+from signalhub.grammar.rules.asides import take_quantity
+from signalhub.grammar.rules.header import word
+from signalhub.grammar.vocabulary import Kind
+
+_LONGEST_COUNT: Final = 2
+_DATE_POINTS: Final = 2
+_NAMED: Final = frozenset({Kind.WORD, Kind.CLOCK, Kind.UNIT})
+
+
+def number(m: Message) -> None:
+    behind = _explained(m)
+    if behind is not None:
+        m.note(m.at, behind)
+        m.at = behind
+    elif levels.lots(m, m.at):
+        take_quantity(m)
+    elif m.tokens[m.at + 1].kind == Kind.OPTION:
+        _refuse_option(m)
+    elif m.listing:
+        _next_target(m)
+    elif m.expecting:
+        entries.read(m, m.at)
+    else:
+        token = m.tokens[m.at]
+        m.strays.append(Number(token.text, token.start, token.end, exact(token.text)))
+        m.at += 1
+
+
+def _next_target(m: Message) -> None:
+    """One more line of a list whose label stands above it."""
+    at, _ = levels.seek(m, behind_index(m, m.at, len(m.draft.targets) + 1))
+    numbers, m.at = levels.prices(m, m.at if at is None else at)
+    m.draft.targets.extend(numbers)
+
+
+def _refuse_option(m: Message) -> None:
+    start, end = m.tokens[m.at].start, m.tokens[m.at + 1].end
+    m.draft.fault("unsupported", "Options are not traded here: a strike looks like an entry.", start, end)
+    m.at += 2
+
+
+def _explained(m: Message) -> int | None:
+    """The index behind a number whose meaning is plain and which is no price."""
+    return measure(m, m.at) or enumerator(m, m.at) or _clock(m) or _part_of_word(m)
+
+
+def _clock(m: Message) -> int | None:
+    """`02:25`, and dates such as `2020.02.24`, which have no other reading."""
+    at = m.at
+    if m.tokens[at].text.count(".") == _DATE_POINTS:
+        return at + 1
+    while m.tokens[at + 1].text == ":" and m.tokens[at + 2].kind == Kind.NUMBER and m.is_glued(at + 2):
+        at += 2
+    return at + 1 if at > m.at and len(m.tokens[m.at].text) <= _LONGEST_COUNT else None
+
+
+def _part_of_word(m: Message) -> int | None:
+    """The figure in `H1`, `#12` or `Signal 6`, and a word that begins with one."""
+    token, before, following = m.tokens[m.at], m.tokens[m.at - 1], m.tokens[m.at + 1]
+    if not token.text.isdigit():
+        return None
+    if m.is_glued(m.at) and (before.text == "#" or before.kind in _NAMED):
+        return m.at + 1
+    if before.kind == Kind.FILLER and len(token.text) <= _LONGEST_COUNT and not m.draft.sides:
+        return m.at + 1
+    is_word = following.kind == Kind.WORD and following.text != "K" and m.is_glued(m.at + 1)
+    return m.at + 2 if is_word and not m.expecting else None
+
+
+def unit(m: Message) -> None:
+    """`x20` is leverage; a unit without a number is a word."""
+    if m.tokens[m.at].text == "X" and m.tokens[m.at + 1].kind == Kind.NUMBER and m.is_glued(m.at + 1):
+        m.note(m.at, m.at + 2)
+        m.at += 2
+    else:
+        word(m)

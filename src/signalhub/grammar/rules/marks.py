@@ -1,0 +1,67 @@
+"""Marks that carry meaning: `@` announces an entry, `/` joins a pair, `#` and `$` tag a symbol."""
+
+from collections.abc import Callable
+from typing import Final
+
+from signalhub.grammar import entries, levels, symbols
+from signalhub.grammar.message import Message
+from signalhub.grammar.rules.header import take_name
+from signalhub.grammar.vocabulary import Kind
+
+_NO_HANDLE: Final = frozenset({Kind.MARK, Kind.NEWLINE, Kind.NUMBER})
+
+
+def mark(m: Message) -> None:
+    rule = _MARKS.get(m.tokens[m.at].text)
+    if rule is None:
+        m.at += 1
+    else:
+        rule(m)
+
+
+def _slash(m: Message) -> None:
+    read = symbols.slashed(m, m.at)
+    if read is None:
+        m.at += 1
+    else:
+        take_name(m, *read)
+
+
+def _tag(m: Message) -> None:
+    """`#BTC` or `$AAPL`: a symbol if nothing else is one."""
+    at = m.at + 1
+    if m.tokens[at].kind == Kind.WORD and m.is_glued(at) and symbols.known(m, at) is None:
+        read = symbols.unknown(m, at)
+        if read is not None:
+            m.tags.append(read[0])
+            m.expecting = m.expecting or bool(m.draft.sides and not m.has_levels)
+            m.use(at, read[1])
+            m.at = read[1]
+            return
+    m.at = at
+
+
+def _at_sign(m: Message) -> None:
+    """An entry, if a number follows; a handle, if a word hangs on it; else an entry someone forgot to fill in."""
+    number, crossed = levels.seek(m, m.at + 1)
+    if number is not None and not crossed:
+        entries.read(m, number)
+        return
+    following = m.tokens[m.at + 1]
+    is_handle = following.kind not in _NO_HANDLE and m.is_glued(m.at + 1)
+    if m.expecting and (is_handle or following.kind in (Kind.MARK, Kind.NEWLINE, Kind.VOID)):
+        start, end = m.tokens[m.at].start, m.run_from(m.tokens[m.at].start)
+        code = "bad_price" if following.kind == Kind.VOID else "bad_entry"
+        m.draft.fault(code, "Write the entry price behind the @, like @1.0860.", start, end)
+        m.reach = max(m.reach, end)
+    m.at += 1
+    while is_handle and m.is_glued(m.at) and m.tokens[m.at].kind != Kind.NEWLINE:
+        m.at += 1
+
+
+_MARKS: Final[dict[str, Callable[[Message], None]]] = {
+    "@": _at_sign,
+    "/": _slash,
+    "#": _tag,
+    "$": _tag,
+}
