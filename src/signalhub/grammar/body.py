@@ -55,6 +55,8 @@ def open_text(sent: str) -> Body | tuple[Problem, ...]:
 def screened(body: Body) -> Body | tuple[Problem, ...]:
     """The body, if no character in it deceives and no placeholder is left."""
     text, raw = body.text, body.text.raw
+    if not text.clean.strip():
+        return (text.problem("empty", "Write BUY or SELL, a symbol, SL and TP."),)
     problems = []
     if CONTROL.search(raw) or HIDDEN.search(raw):
         problems += [

@@ -60,12 +60,19 @@ class Draft:
         self.ignored: list[Found[str]] = []
         self.empty: dict[str, Found[str]] = {}  # labels without a value, by field
         self.problems: list[Problem] = []
+        self.is_order = True  # False once dismissed
 
     def fault(self, code: str, hint: str, start: int = 0, end: int = 0) -> None:
         """Note a problem, once: the same code at the same place says nothing new."""
         problem = self.text.problem(code, hint, start, end)
         if problem not in self.problems:
             self.problems.append(problem)
+
+    def dismiss(self, code: str, hint: str, start: int = 0, end: int = 0) -> None:
+        """Say what the text is instead of an order. What else is wrong with it would only mislead."""
+        self.problems.clear()
+        self.fault(code, hint, start, end)
+        self.is_order = False
 
     @property
     def levels(self) -> list[Number]:

@@ -26,9 +26,7 @@ def settle(m: Message) -> None:
         refusal = ("commentary", _COMMENTARY, m.tokens[0])
     if refusal is not None:
         code, hint, token = refusal
-        # What else is wrong with a text that is no signal would only mislead.
-        m.draft.problems.clear()
-        m.draft.fault(code, hint, token.start, token.end)
+        m.draft.dismiss(code, hint, token.start, token.end)
 
 
 def _first(m: Message, *, is_signal: bool) -> tuple[str, str, Token] | None:

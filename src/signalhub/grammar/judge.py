@@ -9,7 +9,7 @@ from typing import Final
 from signalhub.domain.signal import OrderType, Side, Signal, plain
 from signalhub.grammar.draft import Draft, Name, Range
 from signalhub.grammar.instruments import Instrument, nearest
-from signalhub.grammar.numbers import Number, Reading, readings
+from signalhub.grammar.numbers import Number, Reading
 from signalhub.grammar.suggest import did_you_mean
 
 MOST_TARGETS: Final = 20
@@ -17,6 +17,8 @@ MOST_TARGETS: Final = 20
 
 def judge(draft: Draft) -> Signal | None:
     """The signal, if the draft is one; otherwise its `problems` say why not."""
+    if not draft.is_order:
+        return None
     side, name = _side(draft), _name(draft)
     _choose_readings(draft, name.instrument if name else None)
     entry, order_type = _entry(draft), _order_type(draft)
@@ -88,13 +90,13 @@ def _choose_readings(draft: Draft, instrument: Instrument | None) -> None:
 def _chosen(draft: Draft, number: Number, instrument: Instrument | None, known: list[Decimal]) -> tuple[Number, ...]:
     if number.value is not None:
         return (number,)
-    possible = [reading for reading in readings(number.text) if _is_likely(reading, instrument, known)]
+    possible = [reading for reading in number.readings if _is_likely(reading, instrument, known)]
     # Three digits behind a comma are thousands to one half of the world and a fraction to the other.
     if len(possible) == 1 and possible[0].decimals != 3:  # noqa: PLR2004
-        return tuple(possible[0].of(number))
+        return tuple(number.read_as(possible[0]))
     hint = "Write the price with a point and without thousands separators, like 65000.50."
     draft.fault("ambiguous_number", hint, number.start, number.end)
-    return ()
+    return (number,)
 
 
 def _is_likely(reading: Reading, instrument: Instrument | None, known: list[Decimal]) -> bool:
@@ -162,7 +164,7 @@ def _targets(draft: Draft) -> tuple[Decimal, ...]:
 def _missing(draft: Draft, field: str, code: str, hint: str) -> None:
     """Report a missing level at its empty label, unless what stands there was already found to be no price."""
     label = draft.empty.get(field)
-    if any(problem.code in ("bad_price", "relative_price", "ambiguous_number") for problem in draft.problems):
+    if any(problem.code in ("bad_price", "relative_price") for problem in draft.problems):
         return
     if label is None:
         draft.fault(code, hint + did_you_mean(draft, field))

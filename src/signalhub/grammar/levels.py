@@ -29,6 +29,7 @@ def seek(m: Message, at: int) -> tuple[int | None, bool]:
             behind = enumerator(m, at)
             if behind is None:
                 return at, crossed
+            token.used = True
             at = behind
             continue
         if kind == Kind.NEWLINE and not crossed and token.text:
@@ -51,8 +52,9 @@ def lots(m: Message, at: int) -> bool:
     """Whether the number at `at` is one of lots: `0.05 lots`, but not `1.0890 LOT 0.05`."""
     if m.tokens[at + 1].kind != Kind.QUANTITY:
         return False
-    number, crossed = seek(m, at + 2)
-    return number is None or crossed
+    following = m.tokens[at + 2]
+    number = m.tokens[at + 3] if following.text in (":", "=", "-") else following
+    return number.kind != Kind.NUMBER
 
 
 def is_negative(m: Message, at: int) -> bool:
@@ -76,13 +78,13 @@ def read(m: Message, at: int) -> tuple[Number | None, int]:
             is_sound = is_sound and following.text in _MAY_FOLLOW and not is_ratio(m, at)
         else:
             is_sound = is_sound and following.kind in _MAY_BE_GLUED
-    number = Number(token.text, token.start, end, value)
-    if not is_sound or value == 0 or (value is None and not readings(token.text)):
+    possible = readings(token.text) if value is None else ()
+    if not is_sound or value == 0 or (value is None and not possible):
         _refuse(m, at)
         return None, behind
     token.used = True
     m.reach = max(m.reach, end)
-    return number, behind
+    return Number(token.text, token.start, end, value, possible), behind
 
 
 def _refuse(m: Message, at: int) -> None:

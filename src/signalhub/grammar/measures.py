@@ -58,6 +58,7 @@ def behind_index(m: Message, at: int, expected: int) -> int:
         at += 1
         token = m.tokens[at]
     if token.text == "(" and _SMALL.fullmatch(m.tokens[at + 1].text) and m.tokens[at + 2].text == ")":
+        m.tokens[at + 1].used = True
         return at + 3
     if token.kind != Kind.NUMBER:
         return at
@@ -67,9 +68,10 @@ def behind_index(m: Message, at: int, expected: int) -> int:
         return at
     if _SMALL.fullmatch(token.text) is None or measure(m, at) is not None:
         return at
-    if is_glued or m.tokens[at + 1].text == ")":
+    if is_glued or m.tokens[at + 1].text == ")" or (int(token.text) == expected and _is_index(m, at)):
+        token.used = True
         return at + 1
-    return at + 1 if int(token.text) == expected and _is_index(m, at) else at
+    return at
 
 
 def _is_index(m: Message, at: int) -> bool:

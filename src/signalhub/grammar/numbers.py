@@ -20,13 +20,29 @@ _EUROPEAN: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]+", re.ASCII)
 _DECIMAL_COMMA: Final = re.compile(r"[0-9]+,([0-9]+)", re.ASCII)
 
 
+class Reading(msgspec.Struct, frozen=True, gc=False):
+    """One way to read a number: one value, or several for a list. `decimals` counts a fraction behind a comma."""
+
+    values: tuple[Decimal, ...]
+    decimals: int = 0
+
+
 class Number(msgspec.Struct, frozen=True, gc=False):
-    """A number where it stands. `value` is None while the text has more than one reading."""
+    """A number where it stands. `value` is None while the text has more than one of its `readings`."""
 
     text: str
     start: int
     end: int
     value: Decimal | None = None
+    readings: tuple[Reading, ...] = ()
+
+    def read_as(self, reading: Reading) -> Iterator["Number"]:
+        """The number with the value chosen for it, or the numbers of the list it turned out to be."""
+        texts = [self.text] if len(reading.values) == 1 else self.text.split(",")
+        start = self.start
+        for text, value in zip(texts, reading.values, strict=True):
+            yield Number(text, start, start + len(text), value)
+            start += len(text) + 1
 
 
 def exact(text: str) -> Decimal | None:
@@ -47,28 +63,13 @@ def thousands(text: str) -> Decimal | None:
     return None if value is None else Decimal(format(value.scaleb(3), "f"))
 
 
-class Reading(msgspec.Struct, frozen=True, gc=False):
-    """One way to read a number: one value, or several for a list. `decimals` counts a fraction behind a comma."""
-
-    values: tuple[Decimal, ...]
-    decimals: int = 0
-
-    def of(self, number: Number) -> Iterator[Number]:
-        """The number, or the numbers of the list, where they stand."""
-        texts = [number.text] if len(self.values) == 1 else number.text.split(",")
-        start = number.start
-        for text, value in zip(texts, self.values, strict=True):
-            yield Number(text, start, start + len(text), value)
-            start += len(text) + 1
-
-
-def readings(text: str) -> list[Reading]:
+def readings(text: str) -> tuple[Reading, ...]:
     """Every way to read a number with commas, apostrophes or several points in it."""
-    found = []
+    found: list[Reading] = []
     if _GROUPED.fullmatch(text) and (value := exact(text.replace(",", "").replace("'", ""))):
         found.append(Reading((value,)))
     if "," not in text:
-        return found
+        return tuple(found)
     if _EUROPEAN.fullmatch(text) and (value := exact(text.replace(".", "").replace(",", "."))):
         found.append(Reading((value,)))
     if (comma := _DECIMAL_COMMA.fullmatch(text)) and (value := exact(text.replace(",", "."))):
@@ -76,4 +77,4 @@ def readings(text: str) -> list[Reading]:
     values = tuple(value for piece in text.split(",") if (value := exact(piece)))
     if len(values) == text.count(",") + 1 and max(values) < 10 * min(values):
         found.append(Reading(values))
-    return found
+    return tuple(found)

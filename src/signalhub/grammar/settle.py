@@ -44,6 +44,8 @@ def _settle_names(m: Message) -> None:
     names = [name for name in m.draft.names if name.start < m.reach or not m.reach]
     candidates = names or m.assets or _beside_side(m) or m.tags
     m.draft.names = [name for name in candidates if name.start < m.reach or not m.reach]
+    for token in m.tokens if not names else ():
+        token.used = token.used or any(name.start <= token.start < name.end for name in m.draft.names)
 
 
 def _beside_side(m: Message) -> list[Name]:
@@ -113,12 +115,12 @@ def _settle_restart(m: Message) -> None:
     if token is None:
         return
     if token.start < m.reach or _is_other_order(m, token):
-        m.draft.fault("multiple_signals", "Send one signal a message.", token.start, token.end)
+        m.draft.dismiss("multiple_signals", "Send one signal a message.", token.start, token.end)
 
 
 def _is_other_order(m: Message, token: Token) -> bool:
     """`SELL GBPUSD` in the tail, as against `good buy`."""
-    at = m.tokens.index(token)
+    at = next(at for at, other in enumerate(m.tokens) if other is token)
     return any(
         token.kind == Kind.SIDE and (read := symbols.known(m, near)) and read[0].name != _name(m)
         for near in (at + 1, at - 1)

@@ -19,7 +19,7 @@ _CODES: Final = CURRENCIES | METALS | COINS
 _SPOKEN_QUOTES: Final = CURRENCIES | {"USDT"}
 _SUFFIXES: Final = frozenset("M C I R P PRO ECN RAW STD MICRO CASH SPOT PERP FX".split())  # noqa: SIM905
 _LONG_SUFFIXES: Final = frozenset({"PRO", "CASH", "RAW", "ECN", "PERP", "STD", "SPOT", "MICRO", "P", "M"})
-_TICKER: Final = re.compile(r"[A-Z0-9]*[A-Z][A-Z0-9]*(?:\.[A-Z]|!)?", re.ASCII)
+_TICKER: Final = re.compile(r"[A-Z0-9]*[A-Z][A-Z0-9]*(?:\.[A-Z]{1,2}|!)?", re.ASCII)
 _MAY_FOLLOW: Final = frozenset("@:,;/|()[].-!?*#&~_+$ \t\r\n")
 _NAMELESS_WORDS: Final = """
 SIGNAL SIGNALS FREE VIP FOREX CRYPTO FUTURES SPOT SCALP SCALPING SWING TRADING TRADE ALERT NEW UPDATE IT THIS THAT SOME

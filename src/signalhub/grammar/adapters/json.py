@@ -85,7 +85,7 @@ class Reader:
             self.draft.sides.append(Found(_SIDES[text], node.start, node.end))
         elif text in _MANAGING:
             hint = "This changes an open trade. Orders are closed or cancelled on the order itself."
-            self.draft.fault("management", hint, node.start, node.end)
+            self.draft.dismiss("management", hint, node.start, node.end)
         elif text:
             self.draft.ignored.append(Found("This is neither buy nor sell.", node.start, node.end))
 
@@ -142,10 +142,11 @@ class Reader:
     def _number(self, node: Node) -> Number | None:
         start = node.start + (node.kind == "string")
         text = cleaned(node.text).strip().removeprefix("$")
-        number = Number(text, start, start + len(node.text), exact(text))
+        value = exact(text)
+        number = Number(text, start, start + len(node.text), value, readings(text) if value is None else ())
         if node.text.rstrip().lower().endswith(("%", "pips", "pip")):
             self.relative(node)
-        elif number.value or (number.value is None and readings(text)):
+        elif number.value or number.readings:
             return number
         else:
             hint = "Write a price as digits with a point, like 1.0850: no sign, letters or exponent."
@@ -177,7 +178,7 @@ class Reader:
         if not (draft.sides or draft.names or draft.levels or draft.problems or draft.order_types):
             known = any(re.sub(r"[_\- ]", "", key.lower()) in KEYS for key, _ in self.tree.members)
             if not known:
-                draft.fault("missing_signal", 'Send {"signal": "BUY EURUSD SL 1.0850 TP 1.0890"} or its fields.')
+                draft.dismiss("missing_signal", 'Send {"signal": "BUY EURUSD SL 1.0850 TP 1.0890"} or its fields.')
 
 
 _FIELDS: Final[dict[str, Callable[[Reader, Node], None]]] = {

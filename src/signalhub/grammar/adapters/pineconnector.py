@@ -62,7 +62,7 @@ def _read(body: Body) -> Draft:
     command, start = fields[1]
     if command.lower() not in _ORDERS:
         hint = "This changes an open trade. Orders are closed or cancelled on the order itself."
-        draft.fault("management", hint, start, start + len(command))
+        draft.dismiss("management", hint, start, start + len(command))
         return draft
     side, order_type = _ORDERS[command.lower()]
     draft.sides.append(Found(side, start, start + len(command)))

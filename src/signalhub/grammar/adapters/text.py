@@ -16,7 +16,8 @@ def read_by(body: Body, rules: Rules) -> Draft:
     while message.at < message.size:
         rules[message.tokens[message.at].kind](message)
     settle.settle(message)
-    intent.settle(message)
+    if draft.is_order:
+        intent.settle(message)
     return draft
 
 

@@ -14,13 +14,14 @@ from signalhub.grammar.numbers import Number
 from signalhub.grammar.tree import Node
 
 _ABSOLUTE: Final = frozenset({"limitPrice", "stopPrice", "price"})
+_QUOTES: Final = frozenset({"price", "signalprice"})
 _DISTANCES: Final = frozenset({"percent", "amount", "trailPercent", "trailPrice", "trailAmount", "rel"})
 
 
 class _Reader(Reader):
     def read(self) -> Draft:
         draft = super().read()
-        if draft.entries and not draft.order_types and "limitprice" not in self.entries:
+        if draft.entries and not draft.order_types and self.entries.keys() <= _QUOTES:
             draft.order_types.append(Found(OrderType.MARKET, self.tree.start, self.tree.start))
         return draft
 

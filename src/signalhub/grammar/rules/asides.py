@@ -8,7 +8,6 @@ from signalhub.grammar.numbers import Number, exact
 from signalhub.grammar.vocabulary import Kind
 
 _LABELS: Final = frozenset({Kind.NEWLINE, Kind.SL, Kind.TP, Kind.ENTRY, Kind.STOP})
-_LABELS_AND_SIDE: Final = _LABELS | {Kind.SIDE}
 
 
 def skip(m: Message) -> None:
@@ -23,23 +22,29 @@ def remark(m: Message) -> None:
 
 
 def note(m: Message) -> None:
-    _rest_of_line(m, m.at)
+    """Leave the rest of the line aside, up to the next label, side or entry."""
+    first = m.at
+    m.at += 1
+    while not _ends_note(m):
+        m.at += 1
+    m.note(first, m.at)
 
 
-def _rest_of_line(m: Message, first: int) -> None:
-    """Leave the rest of the line aside, up to the next label."""
-    labels = _LABELS if m.draft.sides else _LABELS_AND_SIDE
-    at = max(first, m.at)
-    while m.tokens[at].kind not in labels:
-        at += 1
-    m.note(first, at)
-    m.at = at
+def _ends_note(m: Message) -> bool:
+    token = m.tokens[m.at]
+    if token.kind in _LABELS or (token.kind == Kind.SIDE and not m.draft.sides):
+        return True
+    if m.has_levels or m.draft.entries or m.tokens[m.at + 1].kind != Kind.NUMBER:
+        return False
+    return token.text == "@" or (token.kind == Kind.AT and m.has_header)
 
 
 def quantity(m: Message) -> None:
     number, crossed = levels.seek(m, m.at + 1)
+    label = m.tokens[m.at]
     m.at += 1
     if number is not None and not crossed:
+        label.used = True
         m.at = number
         take_quantity(m)
 
@@ -54,4 +59,6 @@ def take_quantity(m: Message) -> None:
         m.draft.quantities.append(Number(token.text, token.start, token.end, value))
     token.used = True
     m.at += 1
-    _rest_of_line(m, m.at)
+    if following.kind == Kind.QUANTITY:
+        following.used = True
+        m.at += 1

@@ -43,7 +43,7 @@ def _next_target(m: Message) -> None:
 
 def _refuse_option(m: Message) -> None:
     start, end = m.tokens[m.at].start, m.tokens[m.at + 1].end
-    m.draft.fault("unsupported", "Options are not traded here: a strike looks like an entry.", start, end)
+    m.draft.dismiss("unsupported", "Options are not traded here: a strike looks like an entry.", start, end)
     m.at += 2
 
 

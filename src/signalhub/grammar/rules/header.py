@@ -10,6 +10,7 @@ from signalhub.grammar.rules.labels import stop_loss
 from signalhub.grammar.vocabulary import Kind
 
 _SIDES: Final = {"BUY": Side.BUY, "LONG": Side.BUY, "SELL": Side.SELL, "SHORT": Side.SELL}
+_BEFORE_SYMBOL: Final = frozenset({Kind.SIDE, Kind.ORDER, Kind.TYPE, Kind.STOP})
 _TYPES: Final = {
     "LIMIT": OrderType.LIMIT,
     "MARKET": OrderType.MARKET,
@@ -99,7 +100,8 @@ def word(m: Message) -> None:
         m.use(m.at, read[1])
         m.at = read[1]
     else:
-        m.expecting = False
+        # Beside the side an unknown word is most likely the symbol, and the entry may still follow.
+        m.expecting = m.expecting and m.tokens[m.at - 1].kind in _BEFORE_SYMBOL
         m.at += 1
 
 
