@@ -57,5 +57,7 @@ def worker() -> None:
     from dramatiq.cli import main, make_argument_parser  # noqa: PLC0415 - reads the environment when imported
 
     arguments = ["actors.boot:boot", "-p", str(found.worker_processes), "-t", str(found.worker_threads)]
+    # Until this has passed a worker that dies while it boots goes unnoticed; the default is half a minute.
+    arguments += ["--worker-fork-timeout", "100"]
     arguments += ["--worker-shutdown-timeout", "8000", "--skip-logging"]
     raise SystemExit(main(make_argument_parser().parse_args(arguments)))  # type: ignore[no-untyped-call]
