@@ -1,5 +1,8 @@
 """What an actor has in its hands: the database, the broker, the way to the stream - made on the worker's own loop."""
 
+from time import monotonic
+from typing import Final
+
 import structlog
 from redis import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -11,6 +14,8 @@ from signalhub.domain.retry import RetryPolicy
 from signalhub.services.lifecycle import Lifecycle
 from signalhub.settings import Settings
 from signalhub.streams import wire
+
+_SWEEP_S: Final = 1.0
 
 _log = structlog.get_logger()
 
@@ -33,8 +38,12 @@ class Worker:
         await self._publish(await self._lifecycle.advance(order_ids) or ())
 
     async def sweep(self) -> None:
-        """Take everything that is due a step on, batch by batch, until nothing is."""
-        while (events := await self._lifecycle.advance()) is not None:
+        """Take what is due a step on, batch by batch, for a while: the clock calls again for the rest.
+
+        A message that ran until nothing is due could run for ever, and no worker could be stopped.
+        """
+        until = monotonic() + _SWEEP_S
+        while monotonic() < until and (events := await self._lifecycle.advance()) is not None:
             await self._publish(events)
 
     async def _publish(self, events: "list[Event] | tuple[()]") -> None:

@@ -78,5 +78,5 @@ def _row(event: Event) -> dict[str, object]:
         "signal_id": event.signal_id,
         "trace_id": event.trace_id,
         "body": event.body.decode(),
-        "hash": event.hash,
+        "hash": bulk.hexed(event.hash),
     }

@@ -46,8 +46,8 @@ _CLAIM_THESE = text(_CLAIM.format(which="AND id = ANY(CAST(:ids AS uuid[]))"))
 _NO_WAIT = text("SET LOCAL synchronous_commit = off")
 
 _SAVE = text(f"""
-    UPDATE orders SET {", ".join(f"{name} = {bulk.selected(TABLE.columns[name])}" for name in _MUTABLE)}
-    FROM {bulk.source(TABLE, ("id", *_MUTABLE))} AS fresh (id, {", ".join(_MUTABLE)})
+    UPDATE orders SET {", ".join(f"{name} = fresh.{name}" for name in _MUTABLE)}
+    FROM {bulk.source(TABLE, ("id", *_MUTABLE))}
     JOIN unnest(CAST(:fence_ids AS uuid[]), CAST(:fences AS integer[])) AS fence (id, version) ON fence.id = fresh.id
     WHERE orders.id = fresh.id AND orders.version = fence.version
     RETURNING orders.id::text
@@ -86,8 +86,7 @@ async def save(
     if not moved:
         return set()
     rows = [_changes(order, due_at) for order, due_at in sorted(moved.values(), key=lambda pair: pair[0].id)]
-    arguments: dict[str, Any] = bulk.columns(TABLE, ("id", *_MUTABLE), rows)
-    arguments |= {"fence_ids": list(fences), "fences": list(fences.values())}
+    arguments = {"rows": bulk.document(rows), "fence_ids": list(fences), "fences": list(fences.values())}
     return {row.id for row in await connection.execute(_SAVE, arguments)}
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from db.bulk import hexed
 from signalhub.domain.errors import REFUSALS, Problem, SignalHubError
 from signalhub.domain.events import Event, Fact, order_fact
 from signalhub.domain.order import Order
@@ -66,8 +67,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
             "credential_id": sent.credential_id,
             "hook_id": sent.hook_id,
             "is_accepted": self.order is not None,
-            "raw": sent.raw,
-            "fingerprint": sent.fingerprint,
+            "raw": hexed(sent.raw),
+            "fingerprint": hexed(sent.fingerprint),
             # A refusal leaves its key free: the sender may mend the text and send it again under the same key.
             "idempotency_key": sent.idempotency_key if self.order is not None else None,
             "answer": answer.decode(),

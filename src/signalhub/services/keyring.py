@@ -18,6 +18,9 @@ from signalhub.domain.errors import SignalHubError
 from signalhub.services.principal import WRITE_SIGNALS, HookPrincipal, Principal
 
 BELIEVED_S: Final = 2.0
+# Ids that do not exist, tried by the thousand, must not fill the memory.
+_MOST_REMEMBERED: Final = 20_000
+_NOBODY: Final = (0.0, Principal(account_id="", credential_id="", scopes=frozenset()))
 
 Row = TypeVar("Row")
 
@@ -34,6 +37,11 @@ class _Memory(Generic[Row]):
         known = self._known.get(id_)
         return (False, None) if known is None or known[0] < monotonic() else (True, known[1])
 
+    def until(self, id_: str) -> float:
+        """When what is known of this row is to be believed no longer."""
+        known = self._known.get(id_)
+        return 0.0 if known is None else known[0]
+
     async def ask(self, id_: str) -> Row | None:
         if id_ not in self._loading:
             task = self._loading[id_] = asyncio.create_task(self._read(id_))
@@ -44,7 +52,7 @@ class _Memory(Generic[Row]):
         # Its age counts from before the read, or a revocation during it could be believed away for longer.
         until = monotonic() + BELIEVED_S
         row = await self._load(id_)
-        if len(self._known) > 20_000:  # noqa: PLR2004 - unknown ids, tried by the thousand, must not fill the memory
+        if len(self._known) > _MOST_REMEMBERED:
             self._known.clear()
         self._known[id_] = (until, row)
         return row
@@ -56,16 +64,31 @@ class Keyring:
         self._keys = _Memory(self._load_key)
         self._hooks = _Memory(self._load_hook)
         self._used: set[str] = set()
+        self._admitted: dict[str, tuple[float, Principal]] = {}
 
     async def key(self, text: str) -> Principal:
         """Whose API key this is. Raises `mistyped_key`, `unknown_key`, `revoked_key`, `expired_key`."""
+        until, principal = self._admitted.get(text, _NOBODY)
+        if until < monotonic():
+            principal = await self._read_key(text)
+        return principal
+
+    async def _read_key(self, text: str) -> Principal:
         token = tokens.read(tokens.API_KEY, text)
         is_known, row = self._keys.recall(token.id)
         if not is_known:
             row = await self._keys.ask(token.id)
         if row is None or not token.matches(row.digest):
             raise SignalHubError("unknown_key")
-        return self._admit(row)
+        principal = self._admit(row)
+        self._remember(text, token.id, principal)
+        return principal
+
+    def _remember(self, text: str, key_id: str, principal: Principal) -> None:
+        """A busy sender's key need not be taken apart and compared a thousand times in two seconds."""
+        if len(self._admitted) > _MOST_REMEMBERED:
+            self._admitted.clear()
+        self._admitted[text] = self._keys.until(key_id), principal
 
     async def key_id(self, id_: str) -> Principal:
         """The same for a key that has proved itself before, as behind a cookie or a ticket."""

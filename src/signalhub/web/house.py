@@ -48,4 +48,4 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def house(connection: "AnyConnection") -> House:
-    return cast("House", connection.app.state.house)
+    return cast("House", connection.app.state["house"])

@@ -5,9 +5,10 @@ from hashlib import sha256
 from typing import Annotated, Any, Final
 
 import structlog
-from litestar import Controller, MediaType, Request, Response, Router, get, post
+from litestar import Controller, MediaType, Request, Router, get, post
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.params import Parameter
+from litestar.response.base import ASGIResponse
 from msgspec.structs import replace
 
 from signalhub import grammar
@@ -47,7 +48,7 @@ class SignalController(Controller):
     tags = ("signals",)
 
     @post(status_code=202, operation_class=RawText, summary="Send a signal")
-    async def send(self, request: AnyRequest) -> Response[bytes]:
+    async def send(self, request: AnyRequest) -> ASGIResponse:
         return await _receive(request, await _writer(request), 202)
 
     @post("/parse", status_code=200, operation_class=RawText, summary="Explain a text without sending it")
@@ -72,7 +73,7 @@ class SignalController(Controller):
 
 
 @post("/hooks/{token:str}", status_code=202, operation_class=RawText, summary="Send a signal to a hook URL")
-async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_length=200)]) -> Response[bytes]:
+async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_length=200)]) -> ASGIResponse:
     found = house(request)
     hook = await found.keyring.hook(token)
     if hook.sealed_secret is not None:
@@ -82,7 +83,7 @@ async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_
 
 
 @post("/api/v1/broker/webhook/receive-signal", status_code=200, operation_class=RawText, summary="Send (older path)")
-async def receive_broker(request: AnyRequest) -> Response[Any]:
+async def receive_broker(request: AnyRequest) -> Any:  # noqa: ANN401 - either kind of response
     """Clients of this path expect 400 for a text that is no signal."""
     try:
         return await _receive(request, await _writer(request), 200)
@@ -92,7 +93,7 @@ async def receive_broker(request: AnyRequest) -> Response[Any]:
 
 
 @post("/webhook/receive-signal", status_code=200, operation_class=RawText, summary="Send (older path)")
-async def receive_webhook(request: AnyRequest) -> Response[bytes]:
+async def receive_webhook(request: AnyRequest) -> ASGIResponse:
     return await _receive(request, await _writer(request), 200)
 
 
@@ -100,11 +101,20 @@ async def _writer(request: AnyRequest) -> Principal:
     return (await caller(request)).need(WRITE_SIGNALS)
 
 
-async def _receive(request: AnyRequest, who: Principal, status: int, *, busy_status: int = 429) -> Response[bytes]:
+async def _receive(request: AnyRequest, who: Principal, status: int, *, busy_status: int = 429) -> ASGIResponse:
+    answer = await accept(request, who, await request.body(), busy_status=busy_status)
+    # The JSON is made already: a Response would only be taken apart to make one of these.
+    return ASGIResponse(body=answer, status_code=status, media_type=MediaType.JSON)
+
+
+async def accept(
+    request: AnyRequest, who: Principal, raw: bytes, *, key: str | None = None, busy_status: int = 429
+) -> bytes:
+    """The answer to a text, wherever in the request it came from; `key` is an idempotency key that is in no header."""
     found = house(request)
     _check_rate(found, who, busy_status)
-    answer = await found.intake.accept(_submission(request, who, await request.body()))
-    return Response(answer, status_code=status, media_type=MediaType.JSON)
+    sent = _submission(request, who, raw)
+    return await found.intake.accept(sent if key is None else replace(sent, idempotency_key=_key(key)))
 
 
 def _check_rate(found: House, who: Principal, busy_status: int) -> None:
