@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
-from redis import RedisError
 from redis.asyncio import Redis
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -122,7 +121,7 @@ class Relay:
             try:
                 last = await self._read(client, last)
                 self.is_reading = True
-            except (RedisError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, a reader that dies in silence is worse
                 if self.is_reading:
                     _log.warning("relay.reader_lost", error=repr(error))
                 self.is_reading = False
@@ -133,8 +132,11 @@ class Relay:
         if last is None or not await self._is_watched():
             return await wire.newest(client)
         entries = await wire.read(client, last, _BLOCK_MS)
-        for _, fields in entries:
-            self._pass_on(fields)
+        for id_, fields in entries:
+            try:
+                self._pass_on(fields)
+            except (KeyError, ValueError) as error:  # nothing of ours writes such an entry
+                _log.warning("relay.strange_entry", id=id_.decode(), error=repr(error))
         return entries[-1][0] if entries else last
 
     async def _is_watched(self) -> bool:
