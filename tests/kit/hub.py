@@ -1,6 +1,6 @@
 """A running installation: a web process, and hands that do at once what a worker does in its own time."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -8,8 +8,11 @@ import httpx
 from sqlalchemy import text
 
 from actors.work import Worker
+from db import journal
 from signalhub.app import furnish
+from signalhub.domain.events import Event, Fact
 from signalhub.settings import Settings
+from signalhub.streams import wire
 from signalhub.web.house import House
 from tests.kit.processes import Process, running_web
 from tests.kit.trader import Trader
@@ -38,6 +41,17 @@ class Hub:
         async with self.house.engine.begin() as connection:
             await connection.execute(_RIPEN, {"id": order_id})
         await self.worker.advance([order_id])
+
+    async def write(self, trader: Trader, count: int, *, type_: str = "account.broker_added") -> list[Event]:
+        """Events in the trader's log that nobody has been told of."""
+        facts = [Fact(type=type_, account_id=trader.id, data={"n": n}, trace_id="0" * 32) for n in range(count)]
+        async with self.house.engine.begin() as connection:
+            return await journal.write(connection, await journal.lock(connection, {trader.id}), facts)
+
+    async def tell(self, events: Sequence[Event]) -> None:
+        """Put events into the Redis stream, in this order, an entry each."""
+        for event in events:
+            await wire.publish(self.house.redis, [event])
 
     async def execute(self, statement: str, **values: object) -> list[tuple[object, ...]]:
         """Look at, or touch, what is stored."""

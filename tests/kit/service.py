@@ -100,3 +100,10 @@ class Service:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._main.pid, signal.SIGKILL)
         self._main.wait()
+
+
+def is_running(pid: int) -> bool:
+    """A zombie does not run."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -107,6 +109,16 @@ class Stack:
         self.worker.kill_all()
         self.valkey.kill()
         self.postgres.kill()
+
+    @contextmanager
+    def second_worker(self) -> Iterator[Service]:
+        """One more worker command, for as long as the block lasts."""
+        service = self._service("worker")
+        service.start()
+        try:
+            yield service
+        finally:
+            service.kill_all()
 
     def _service(self, name: str) -> Service:
         return Service([*_COMMAND, name], self._environment(), self.home / f"{name}.log")

@@ -1,0 +1,189 @@
+"""Each event of the account exactly once, in order, none missing, and none of another account."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from signalhub.domain.events import Event
+from tests.kit import texts
+from tests.kit.hub import Hub
+from tests.kit.trader import Trader, word
+from tests.kit.waiting import until
+
+
+class Follower:
+    """A client that is cut at random, changes transport as it likes, and remembers only where it was."""
+
+    def __init__(self, trader: Trader, seed: int) -> None:
+        self.trader, self.seen = trader, list[Any]()
+        self._random = random.Random(seed)  # noqa: S311 - a test's dice
+        self._place = "0"
+
+    async def follow(self, until_seq: int) -> None:
+        while not self.seen or self.seen[-1]["seq"] < until_seq:
+            session = self._by_sse if self._random.random() < 0.5 else self._by_socket
+            await session(self._random.randint(1, 12), until_seq)
+
+    async def _by_sse(self, most: int, until_seq: int) -> None:
+        async with self.trader.sse(last_event_id=self._place) as stream:
+            self._place = (await stream.ready()).id or ""
+            while most and not (self.seen and self.seen[-1]["seq"] == until_seq):
+                frame = await stream.event()
+                self.seen.append(frame.json)
+                self._place, most = frame.id or "", most - 1
+
+    async def _by_socket(self, most: int, until_seq: int) -> None:
+        async with self.trader.ws(after=self._place) as socket:
+            ready = await word(socket)
+            while most and not (self.seen and self.seen[-1]["seq"] == until_seq):
+                self.seen.append(await word(socket))
+                self._place, most = f"{ready['epoch']}-{self.seen[-1]['seq']}", most - 1
+
+
+async def test_a_client_that_is_cut_and_changes_transport_sees_each_event_once(trader: Trader) -> None:
+    followers = [Follower(trader, seed) for seed in range(4)]
+    following = [asyncio.create_task(follower.follow(61)) for follower in followers]
+    for number in range(30):
+        await trader.send(texts.buy(number))
+    async with asyncio.timeout(20):
+        await asyncio.gather(*following)
+    log = await trader.events()
+    assert [event["seq"] for event in log] == list(range(1, 62))
+    for follower in followers:
+        assert follower.seen == log
+
+
+async def test_accounts_never_see_each_other(hub: Hub) -> None:
+    """Twelve accounts trade at once; each hears its own log, whole and nothing else."""
+    traders = [await hub.trader() for _ in range(12)]
+    dice = random.Random(7)  # noqa: S311 - a test's dice
+    sends = [trader for trader in traders for _ in range(dice.randint(4, 14))]
+    dice.shuffle(sends)
+
+    async def hear(trader: Trader, until_seq: int) -> list[Any]:
+        async with trader.sse(after=0) as stream, trader.ws(after=0) as socket:
+            await stream.ready()
+            await word(socket)
+            by_sse = [frame.json for frame in await stream.take(until_seq)]
+            by_socket = [await word(socket) for _ in range(until_seq)]
+            assert by_sse == by_socket
+            return by_sse
+
+    heard = [asyncio.create_task(hear(trader, 1 + 2 * sends.count(trader))) for trader in traders]
+    answers = await asyncio.gather(*(trader.send(texts.buy(n)) for n, trader in enumerate(sends)))
+    own = {trader.id: {one["order_id"] for one, who in zip(answers, sends, strict=True) if who is trader}
+           for trader in traders}  # fmt: skip
+    for trader, events in zip(traders, await asyncio.gather(*heard), strict=True):
+        assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+        assert {event["order_id"] for event in events if event["order_id"]} == own[trader.id]
+
+
+def _dropped(events: list[Event]) -> list[Event]:
+    return [event for event in events if event.seq % 3]
+
+
+def _doubled(events: list[Event]) -> list[Event]:
+    return [event for event in events for _ in range(2)]
+
+
+def _reordered(events: list[Event]) -> list[Event]:
+    return sorted(events, key=lambda event: (event.seq // 4, -event.seq))
+
+
+def _first_only(events: list[Event]) -> list[Event]:
+    return events[:1]
+
+
+def _nothing(events: list[Event]) -> list[Event]:
+    return events[:0]
+
+
+@pytest.mark.parametrize("news", [_dropped, _doubled, _reordered, _first_only, _nothing])
+async def test_what_redis_drops_doubles_or_reorders_is_put_right(hub: Hub, trader: Trader, news: Any) -> None:  # noqa: ANN401 - one of the above
+    async with trader.sse() as stream, trader.ws() as socket:
+        await stream.ready()
+        await word(socket)
+        events = await hub.write(trader, 20)
+        await hub.tell(news(events))
+        assert [frame.data for frame in await stream.take(20)] == [event.body for event in events]
+        assert [(await word(socket))["seq"] for _ in range(20)] == [event.seq for event in events]
+        await trader.send()
+        assert [frame.json["seq"] for frame in await stream.take(2)] == [22, 23]
+
+
+async def test_garbage_in_the_redis_stream_is_passed_over(hub: Hub, trader: Trader) -> None:
+    redis = hub.house.redis
+    async with trader.sse() as stream:
+        await stream.ready()
+        await redis.xadd("signalhub:events", {"what": "ever"})
+        await redis.xadd("signalhub:events", {"a": trader.id, "s": "not a number", "t": "x", "b": "{}"})
+        await redis.xadd("signalhub:events", {"a": b"\xff\xfe", "s": "1"})
+        sent = await trader.send()
+        assert [frame.json["seq"] for frame in await stream.take(2)] == [sent["seq"] - 1, sent["seq"]]
+        # Fast again means: by the reader, not by the comparison of heads every two seconds.
+        async with asyncio.timeout(1.0):
+            for _ in range(5):
+                await trader.send()
+                await stream.take(2)
+
+
+async def test_a_flushed_redis_is_forgotten_news_and_nothing_else(hub: Hub, trader: Trader) -> None:
+    async with trader.sse(after=0) as stream:
+        await stream.ready()
+        for round_ in range(3):
+            await trader.send(texts.buy(round_))
+            await hub.house.redis.flushdb()
+            await trader.send(texts.buy(round_))
+        found = await stream.take(13)
+    assert [frame.json["seq"] for frame in found] == list(range(1, 14))
+
+
+async def test_a_reader_that_does_not_read_misses_nothing(hub: Hub, trader: Trader) -> None:
+    """4,000 events while it sleeps: more than any buffer on the way holds, and more than the ring."""
+    async with _unread_stream(trader) as reader:
+        events = []
+        for _ in range(4):
+            events += await hub.write(trader, 1000)
+        await hub.tell(events[-1:])
+        async with trader.sse(after=3990) as other:
+            await other.ready()
+            assert (await other.event()).json["seq"] == 3991
+        found: list[int] = []
+        async with asyncio.timeout(20):
+            while not found or found[-1] < 4001:
+                line = await reader.readline()
+                if line.startswith(b"id: "):
+                    found.append(int(line.rpartition(b"-")[2]))
+    assert found == [1, *range(2, 4002)]
+
+
+@asynccontextmanager
+async def _unread_stream(trader: Trader) -> AsyncIterator[asyncio.StreamReader]:
+    url = trader.http.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port, limit=4096)
+    writer.write(f"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\nX-API-Key: {trader.key}\r\n\r\n".encode())
+    await writer.drain()
+    await asyncio.sleep(0.2)
+    try:
+        yield reader
+    finally:
+        writer.close()
+
+
+async def test_a_stream_that_ends_by_its_lifetime_is_resumed_without_loss(hub: Hub, trader: Trader) -> None:
+    ids = [(await trader.send(texts.buy(n)))["seq"] for n in range(3)]
+    async with trader.sse(after=0) as stream:
+        await stream.ready()
+        assert [frame.json["seq"] for frame in await stream.take(7)] == list(range(1, ids[-1] + 1))
+    assert await until(lambda: _open_streams(hub), timeout_s=5)
+
+
+async def _open_streams(hub: Hub) -> bool:
+    """Whether the streams of this test are gone from the process."""
+    text = (await hub.http.get("/metrics")).text
+    counts = [line for line in text.splitlines() if line.startswith('signalhub_stream_subscribers{transport="sse"}')]
+    return counts == ['signalhub_stream_subscribers{transport="sse"} 0.0']

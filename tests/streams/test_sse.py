@@ -1,0 +1,227 @@
+"""The log as Server-Sent Events: where a stream begins, how it is resumed, and what it says when it cannot be."""
+
+import asyncio
+
+import httpx_sse
+import pytest
+
+from tests.kit import texts
+from tests.kit.hub import Hub
+from tests.kit.sse import sse
+from tests.kit.trader import Trader
+
+
+def _epoch(cursor: str | None) -> str:
+    return (cursor or "").partition("-")[0]
+
+
+async def test_the_first_frame_says_where_the_stream_begins(trader: Trader) -> None:
+    await trader.send()
+    async with trader.sse() as stream:
+        retry = await stream.next()
+        ready = await stream.ready()
+        page = await trader.get("/api/v1/events")
+    assert retry is not None
+    assert retry.retry is not None
+    assert ready.id == f"{page['epoch']}-3"
+    assert ready.json == {"type": "stream.ready", "epoch": page["epoch"], "seq": 3, "head": 3}
+
+
+async def test_it_is_served_as_a_stream_that_nobody_may_keep(trader: Trader) -> None:
+    async with trader.sse() as stream:
+        headers = stream.response.headers
+        assert headers["content-type"].startswith("text/event-stream")
+        assert headers["cache-control"] == "no-store"
+        assert headers["x-accel-buffering"] == "no"
+
+
+async def test_a_stream_without_a_cursor_begins_now(trader: Trader) -> None:
+    await trader.send()
+    async with trader.sse() as stream:
+        await stream.ready()
+        sent = await trader.send()
+        found = await stream.take(2)
+    assert [frame.event for frame in found] == ["signal.accepted", "order.pending"]
+    assert [frame.json["seq"] for frame in found] == [sent["seq"] - 1, sent["seq"]]
+    assert [frame.id for frame in found] == [f"{_epoch(found[0].id)}-{frame.json['seq']}" for frame in found]
+
+
+async def test_after_zero_is_everything(trader: Trader) -> None:
+    await trader.send()
+    async with trader.sse(after=0) as stream:
+        assert (await stream.ready()).json["seq"] == 0
+        assert [frame.json["seq"] for frame in await stream.take(3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("form", ["header", "query", "bare query"])
+async def test_a_stream_is_resumed_after_what_was_seen_last(trader: Trader, form: str) -> None:
+    async with trader.sse() as stream:
+        await stream.ready()
+        await trader.send()
+        first = await stream.event()
+    assert first.id is not None
+    how = {
+        "header": {"last_event_id": first.id},
+        "query": {"after": first.id},
+        "bare query": {"after": str(first.json["seq"])},
+    }[form]
+    async with trader.sse(**how) as stream:
+        assert (await stream.ready()).id == first.id
+        again = await stream.event()
+        assert (again.event, again.json["seq"]) == ("order.pending", first.json["seq"] + 1)
+
+
+async def test_the_header_of_a_reconnect_counts_for_more_than_the_first_address(trader: Trader) -> None:
+    await trader.send()
+    async with trader.sse(last_event_id="2", after=0) as stream:
+        await stream.ready()
+        assert (await stream.event()).json["seq"] == 3
+
+
+async def test_a_client_that_has_seen_nothing_but_the_first_frame_can_resume(trader: Trader) -> None:
+    async with trader.sse() as stream:
+        ready = await stream.ready()
+    await trader.send()
+    async with trader.sse(last_event_id=ready.id) as stream:
+        await stream.ready()
+        assert [frame.json["seq"] for frame in await stream.take(2)] == [2, 3]
+
+
+async def test_the_same_bytes_come_out_of_the_page_the_stream_and_the_socket(hub: Hub, trader: Trader) -> None:
+    async with trader.sse(after=0) as stream, trader.ws(after=0) as socket:
+        await stream.ready()
+        await socket.recv()
+        sent = await trader.send()
+        await hub.step(sent["order_id"])
+        streamed = [frame.data for frame in await stream.take(4)]
+        socketed = [await socket.recv(decode=False) for _ in range(4)]
+    page = (await trader.ask("GET", "/api/v1/events")).content
+    stored = [str(row[0]).encode() for row in await hub.execute(
+        "SELECT body FROM events WHERE account_id = CAST(:id AS uuid) ORDER BY seq", id=trader.id
+    )]  # fmt: skip
+    assert streamed == socketed == stored
+    assert page.startswith(b'{"items":[' + b",".join(streamed) + b'],"epoch":')
+
+
+async def test_a_filter_shows_its_types_only(trader: Trader) -> None:
+    async with trader.sse(types="order.*,signal.rejected") as stream:
+        await stream.ready()
+        await trader.send()
+        await trader.ask("POST", "/api/v1/signals", content=texts.NO_STOP)
+        assert [frame.event for frame in await stream.take(2)] == ["order.pending", "signal.rejected"]
+
+
+async def test_a_filter_never_breaks_resume(trader: Trader) -> None:
+    """What a stream does not show still moves it on: the heartbeat's id says so."""
+    async with trader.sse(types="order.executed") as stream:
+        ready = await stream.ready()
+        await trader.send()
+        frame = await stream.next()
+        while frame is not None and frame.id in {None, ready.id}:
+            frame = await stream.next()
+    assert frame is not None
+    assert frame.id == f"{_epoch(ready.id)}-3"
+    assert frame.comment is not None
+    async with trader.sse(last_event_id=frame.id) as stream:
+        await stream.ready()
+        await trader.send()
+        assert (await stream.event()).json["seq"] == 4
+
+
+@pytest.mark.parametrize("types", ["order.", "nonsense", "*.nothing", "order.closed,typo"])
+async def test_a_filter_that_can_match_nothing_is_a_mistake(trader: Trader, types: str) -> None:
+    response = await trader.ask("GET", "/api/v1/stream", params={"types": types})
+    assert (response.status_code, response.json()["code"]) == (400, "bad_request")
+
+
+RESETS = {
+    "malformed": ["abc!", "-1", "1.5", "x" * 200, "1-", "a-b", "00000000-1e3", "٣"],
+    "epoch": ["zzzzzzzz-1", "0-1"],
+    "future": ["99", "999999999999999999"],
+}
+
+
+@pytest.mark.parametrize(("reason", "cursor"), [(why, one) for why, cursors in RESETS.items() for one in cursors])
+async def test_a_cursor_that_cannot_be_followed_is_told_so(trader: Trader, reason: str, cursor: str) -> None:
+    async with trader.sse(after=cursor) as stream:
+        ready = await stream.ready()
+        reset = await stream.event()
+        assert reset.event == "stream.reset"
+        assert reset.id == ready.id == f"{reset.json['epoch']}-1"
+        assert (reset.json["reason"], reset.json["seq"], reset.json["head"]) == (reason, 1, 1)
+        assert reset.json["snapshot"] == "/api/v1/orders"
+        await trader.send()
+        assert (await stream.event()).json["seq"] == 2
+
+
+@pytest.mark.parametrize(("after", "first"), [(0, 1), (2, 3)])
+async def test_what_retention_has_pruned_is_named_once(hub: Hub, trader: Trader, after: int, first: int) -> None:
+    await hub.write(trader, 9)
+    await hub.execute("DELETE FROM events WHERE account_id = CAST(:id AS uuid) AND seq <= 6", id=trader.id)
+    async with trader.sse(after=after) as stream:
+        await stream.ready()
+        gap, *rest = await stream.take(5)
+        assert gap.event == "stream.gap"
+        assert (gap.json["first"], gap.json["last"]) == (first, 6)
+        assert gap.id == f"{gap.json['epoch']}-6"
+        assert [frame.json["seq"] for frame in rest] == [7, 8, 9, 10]
+        await trader.send()
+        assert [frame.json["seq"] for frame in await stream.take(2)] == [11, 12]
+
+
+async def test_silence_is_filled_with_heartbeats(trader: Trader) -> None:
+    async with trader.sse() as stream:
+        await stream.ready()
+        beats = [await stream.next() for _ in range(2)]
+    assert [beat.comment for beat in beats if beat is not None] == [b"heartbeat", b"heartbeat"]
+    assert [beat.event for beat in beats if beat is not None] == [None, None]
+
+
+async def test_a_reader_that_goes_by_the_standard_reads_the_same(trader: Trader) -> None:
+    await trader.send()
+    async with httpx_sse.aconnect_sse(
+        trader.http, "GET", "/api/v1/stream", params={"after": 0}, headers=trader.headers
+    ) as source:
+        found = []
+        async for event in source.aiter_sse():
+            if not event.data:  # the block that only sets `retry`, which a browser would not dispatch
+                continue
+            found.append((event.event, event.id.partition("-")[2], event.json().get("seq")))
+            if len(found) == 4:
+                break
+    assert found == [
+        ("stream.ready", "0", 0),
+        ("account.created", "1", 1),
+        ("signal.accepted", "2", 2),
+        ("order.pending", "3", 3),
+    ]
+
+
+async def test_a_stream_needs_a_credential_that_may_read(trader: Trader) -> None:
+    nobody = await trader.http.get("/api/v1/stream")
+    writer = await trader.post("/api/v1/keys", {"scopes": ["signals:write"]})
+    forbidden = await trader.by(writer["api_key"]).ask("GET", "/api/v1/stream")
+    assert (nobody.status_code, forbidden.status_code) == (401, 403)
+
+
+async def test_one_account_may_not_take_all_the_streams(hub: Hub) -> None:
+    trader = await hub.trader()
+    most = hub.settings.max_streams_per_account
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        done = asyncio.Event()
+        opened = asyncio.Semaphore(0)
+
+        async def hold() -> None:
+            async with sse(trader.http, headers=trader.headers) as stream:
+                await stream.ready()
+                opened.release()
+                await done.wait()
+
+        for _ in range(most):
+            group.create_task(hold())
+        for _ in range(most):
+            await opened.acquire()
+        response = await trader.ask("GET", "/api/v1/stream")
+        done.set()
+    assert (response.status_code, response.json()["code"]) == (429, "too_many_streams")
+    assert response.headers["Retry-After"]

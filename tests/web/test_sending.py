@@ -1,0 +1,181 @@
+"""The doors for raw text: every path, every shape of body, and what a 2xx promises."""
+
+import pytest
+
+from tests.kit import texts
+from tests.kit.hub import Hub
+from tests.kit.trader import Trader
+
+DOORS = {
+    "/api/v1/signals": 202,
+    "/api/v1/broker/webhook/receive-signal": 200,
+    "/webhook/receive-signal": 200,
+}
+KEYS = {"message", "info", "signal_id", "order_id", "status", "duplicate", "seq", "trace_id", "signal"}
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("path", DOORS)
+async def test_every_door_takes_a_signal_with_and_without_its_final_slash(
+    trader: Trader, path: str, slash: str
+) -> None:
+    response = await trader.ask("POST", path + slash, content=texts.BUY)
+    body = response.json()
+    assert response.status_code == DOORS[path]
+    assert list(body) == [
+        "message", "info", "signal_id", "order_id", "status", "duplicate", "seq", "trace_id", "signal"
+    ]  # fmt: skip
+    assert body["message"] == "Signal received and processed successfully."
+    assert body["info"] == "BUY EURUSD @ 1.0860, SL 1.0850, TP 1.0890"
+    assert (body["status"], body["duplicate"], body["seq"]) == ("pending", False, 3)
+    assert body["signal"] == {
+        "side": "BUY",
+        "symbol": "EURUSD",
+        "order_type": "LIMIT",
+        "entry": "1.0860",
+        "entry_high": None,
+        "stop_loss": "1.0850",
+        "take_profits": ["1.0890"],
+        "quantity": "1",
+    }
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_a_hook_takes_a_signal_without_any_header(trader: Trader, slash: str) -> None:
+    hook = await trader.post("/api/v1/hooks", {"label": "tv"})
+    response = await trader.http.post(hook["path"] + slash, content=texts.BUY)
+    assert response.status_code == 202
+    assert set(response.json()) == KEYS
+    assert await trader.order(response.json()["order_id"])
+
+
+async def test_signal_order_and_events_are_in_the_database_when_the_answer_comes(hub: Hub, trader: Trader) -> None:
+    sent = await trader.send()
+    counts = await hub.execute(
+        "SELECT (SELECT count(*) FROM signals WHERE id = CAST(:signal AS uuid) AND is_accepted),"
+        " (SELECT count(*) FROM orders WHERE id = CAST(:order AS uuid)),"
+        " (SELECT array_agg(type ORDER BY seq) FROM events WHERE signal_id = CAST(:signal AS uuid)),"
+        " (SELECT last_seq FROM accounts WHERE id = CAST(:account AS uuid))",
+        signal=sent["signal_id"],
+        order=sent["order_id"],
+        account=trader.id,
+    )
+    assert counts == [(1, 1, ["signal.accepted", "order.pending"], sent["seq"])]
+
+
+async def test_the_answer_names_the_place_of_its_order_in_the_log(trader: Trader) -> None:
+    sent = await trader.send()
+    event = (await trader.events(after=sent["seq"] - 1))[0]
+    assert (event["type"], event["order_id"]) == ("order.pending", sent["order_id"])
+    assert event["trace_id"] == sent["trace_id"]
+
+
+BODIES = {
+    "text": (texts.BUY, None),
+    "plain": (texts.BUY, "text/plain; charset=utf-8"),
+    "claims json": (texts.BUY, "application/json"),
+    "form": (texts.BUY, "application/x-www-form-urlencoded"),
+    "wrapped": ('{"signal": "BUY EURUSD @ 1.0860\\nSL 1.0850\\nTP 1.0890"}', "text/plain"),
+    "fields": ('{"action":"buy","symbol":"EURUSD","price":1.0860,"sl":1.0850,"tp":1.0890}', "application/json"),
+    "unknown type": (texts.BUY, "image/png"),
+}
+
+
+@pytest.mark.parametrize("case", BODIES)
+async def test_what_a_body_is_depends_on_its_content_and_never_on_its_type(trader: Trader, case: str) -> None:
+    text, media_type = BODIES[case]
+    response = await trader.ask(
+        "POST", "/api/v1/signals", content=text, headers={"Content-Type": media_type} if media_type else {}
+    )
+    assert response.status_code == 202, response.text
+    assert response.json()["info"] == "BUY EURUSD @ 1.0860, SL 1.0850, TP 1.0890"
+
+
+async def test_prices_keep_the_digits_they_came_with_all_the_way(hub: Hub, trader: Trader) -> None:
+    sent = await trader.send("SELL EURUSD @ 1.10000\nSL 1.2000\nTP 1.050\nTP 1.0400000")
+    stored = await trader.order(sent["order_id"])
+    assert (stored["entry"], stored["stop_loss"]) == ("1.10000", "1.2000")
+    assert stored["take_profits"] == ["1.050", "1.0400000"] == sent["signal"]["take_profits"]
+    await hub.step(sent["order_id"])
+    assert (await trader.order(sent["order_id"]))["entry"] == "1.10000"
+
+
+async def test_the_sender_s_trace_id_follows_its_signal(trader: Trader) -> None:
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    sent = await trader.send(traceparent=f"00-{trace_id}-00f067aa0ba902b7-01")
+    events = await trader.events(after=1)
+    assert {sent["trace_id"], *(event["trace_id"] for event in events)} == {trace_id}
+
+
+REFUSED = {
+    "stop on the wrong side": (texts.WRONG_STOP.encode(), 422, "sl_wrong_side"),
+    "no stop": (texts.NO_STOP.encode(), 422, "missing_sl"),
+    "chat": (b"good morning everybody", 422, None),
+    "nothing": (b"", 422, "empty"),
+    "malformed JSON": (b'{"signal": "BUY', 400, "malformed_json"),
+    "not UTF-8": (b"BUY EURUSD \xff\xfe", 400, "not_utf8"),
+    "too large": (b"x" * (16 * 1024 + 1), 413, "too_large"),
+    "far too large": (b"x" * 1_500_000, 413, "too_large"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("path", DOORS)
+async def test_what_is_no_signal_is_refused_with_its_reason(trader: Trader, path: str, case: str) -> None:
+    raw, status, code = REFUSED[case]
+    response = await trader.ask("POST", path, content=raw)
+    is_broker_path = "broker" in path
+    assert response.status_code == (400 if is_broker_path and status == 422 else status), response.text
+    problem = response.json()
+    assert problem["status"] == response.status_code
+    assert code in {None, problem["code"]}
+    assert (await trader.get("/api/v1/orders"))["items"] == []
+
+
+async def test_json_without_a_signal_is_a_bad_request(trader: Trader) -> None:
+    response = await trader.ask("POST", "/api/v1/signals", content='{"hello": "world"}')
+    assert (response.status_code, response.json()["code"]) == (400, "missing_signal")
+
+
+async def test_sixteen_kibibytes_are_not_too_much(trader: Trader) -> None:
+    await trader.send(texts.BUY + "\n" + " " * (16 * 1024 - len(texts.BUY) - 1))
+
+
+async def test_a_refusal_says_what_is_wrong_and_where(trader: Trader, hub: Hub) -> None:
+    response = await trader.ask("POST", "/api/v1/signals", content=texts.WRONG_STOP)
+    problem = response.json()
+    assert response.headers["content-type"] == "application/problem+json"
+    assert list(problem) == ["type", "title", "status", "code", "detail", "error", "trace_id", "errors"]
+    assert problem["type"] == f"{hub.settings.base_url}/docs/errors#sl_wrong_side"
+    assert problem["detail"] == problem["error"]
+    fault = problem["errors"][0]
+    assert (fault["code"], fault["line"], fault["column"], fault["length"]) == ("sl_wrong_side", 2, 4, 6)
+    assert fault["text"] == "1.0890"
+    assert fault["hint"]
+
+
+@pytest.mark.parametrize("raw", [texts.WRONG_STOP.encode(), b"BUY \xff\xfe", b"BUY\x00EURUSD", b'{"signal": "BUY'])
+async def test_a_refused_signal_is_kept_byte_for_byte_and_published(hub: Hub, trader: Trader, raw: bytes) -> None:
+    async with trader.sse() as stream:
+        await stream.ready()
+        problem = (await trader.ask("POST", "/api/v1/signals", content=raw)).json()
+        event = (await stream.event()).json
+    kept = await hub.execute("SELECT raw, is_accepted FROM signals WHERE id = CAST(:id AS uuid)", id=event["signal_id"])
+    assert kept == [(raw, False)]
+    assert event["type"] == "signal.rejected"
+    assert event["data"]["reason"] == problem["code"]
+    assert event["data"]["errors"] == problem["errors"]
+    assert event["trace_id"] == problem["trace_id"]
+    line = (await trader.get("/api/v1/signals"))["items"][0]
+    assert (line["id"], line["accepted"], line["answer"]) == (event["signal_id"], False, None)
+    assert line["errors"] == problem["errors"]
+
+
+async def test_a_text_is_explained_without_being_sent(trader: Trader) -> None:
+    response = await trader.ask("POST", "/api/v1/signals/parse", content=texts.WRONG_STOP)
+    explained = response.json()
+    assert response.status_code == 200
+    assert explained["ok"] is False
+    assert explained["problems"][0]["code"] == "sl_wrong_side"
+    assert (await trader.ask("POST", "/api/v1/signals/parse/", content=texts.BUY)).json()["ok"] is True
+    assert await trader.events(after=1) == []
