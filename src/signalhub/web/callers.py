@@ -49,7 +49,7 @@ async def stream_caller(connection: "AnyConnection") -> Principal:
         return await found.keyring.key_id(await found.tickets.spend(ticket, purpose=tokens.TICKET))
     except SignalHubError as error:
         # A browser that reconnects by itself sends the spent ticket again; its cookie speaks for it then.
-        if error.code != "bad_ticket" or not _has_stream_cookie(connection):
+        if error.code != "bad_ticket" or session_of(connection, STREAM) is None:
             raise
         return await _by_cookie(connection)
 

@@ -1,0 +1,29 @@
+"""A stack whose web process can be killed, and a browser that looks at it."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from signalhub.settings import Settings
+from tests.browser.chromium import PROGRAM, Page, browsing
+from tests.kit.stack import Stack
+
+
+@pytest.fixture(scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    running = Stack(tmp_path_factory.mktemp("browsed"), Settings(demo_fill_s=4.0, demo_close_s=4.0)).start()
+    try:
+        await running.ready()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+async def page(tmp_path: Path) -> AsyncIterator[Page]:
+    if PROGRAM is None and os.environ.get("CI") != "true":
+        pytest.skip("there is no Chromium on this machine")
+    async with browsing(tmp_path / "profile") as opened:
+        yield opened

@@ -1,0 +1,93 @@
+"""The live page in a real Chromium: what a person sees, and goes on seeing while processes die."""
+
+import httpx
+import pytest
+
+from db.engine import create_engine
+from signalhub.domain import tokens
+from signalhub.services.tickets import Tickets
+from tests.browser.chromium import Page
+from tests.kit import texts
+from tests.kit.stack import Stack
+from tests.kit.trader import Trader
+
+STATE = "document.getElementById('connection')?.textContent"
+STATUS = "document.querySelector('#orders tr .status')?.textContent"
+SAID = "document.getElementById('said')?.textContent"
+
+
+@pytest.fixture
+async def trader(stack: Stack) -> Trader:
+    async with httpx.AsyncClient(base_url=stack.url) as http:
+        return await Trader.register(http)
+
+
+async def sign_in(page: Page, stack: Stack, trader: Trader) -> str:
+    """By the link that is good once, as `signalhub up` prints it; the answer is that link."""
+    engine = create_engine(stack.settings.database_url)
+    key_id = tokens.read(tokens.API_KEY, trader.key).id
+    ticket = await Tickets(engine).issue(key_id, purpose=tokens.SIGN_IN, ttl_s=60)
+    await engine.dispose()
+    link = f"{stack.url}/login?token={ticket}"
+    await page.open(link)
+    await page.click("main button")
+    await page.until(f"{STATE} === 'Connected'")
+    return link
+
+
+async def test_an_order_is_followed_to_its_end_though_the_web_process_is_killed_on_the_way(
+    stack: Stack, trader: Trader, page: Page
+) -> None:
+    await sign_in(page, stack, trader)
+    await page.js("window.isTheSamePage = true")
+    await page.click("#text")
+    await page.type(texts.BUY)
+    await page.click("#send button")
+    await page.until(f"{STATUS} === 'pending'")
+    stack.web.kill_main()
+    stack.web.end_left_over()
+    await page.until(f"{STATE} === 'Reconnecting…'")
+    await page.until(f"{STATE} === 'Connected'")
+    await page.until(f"{STATUS} === 'executed'")
+    await page.until(f"{STATUS} === 'closed'")
+    assert await page.js("document.querySelectorAll('#orders tr').length") == 1
+    assert await page.js("window.isTheSamePage")
+    # The browser came back by itself, with the cookie that the first ticket had left behind.
+    assert await page.js("performance.getEntriesByName(new URL('/api/v1/tickets', location)).length") == 1
+    assert [text for text in page.said if "Content Security Policy" in text] == []
+
+
+async def test_a_text_is_underlined_where_it_is_wrong_while_it_is_written_and_when_it_is_sent(
+    stack: Stack, trader: Trader, page: Page
+) -> None:
+    await sign_in(page, stack, trader)
+    await page.click("#text")
+    await page.type(texts.WRONG_STOP)
+    await page.until("document.querySelector('#underlines mark')?.textContent === '1.0890'")
+    assert "A BUY needs its stop loss below 1.0860." in await page.text("#faults")
+    await page.click("#send button")
+    await page.until(f"{SAID}.startsWith('Refused')")
+    await page.until("document.querySelector('#refusals .faults')?.textContent.includes('sl_wrong_side')")
+    assert await page.js("document.getElementById('text').value") == texts.WRONG_STOP
+
+
+async def test_a_sign_in_link_is_good_once(stack: Stack, trader: Trader, page: Page) -> None:
+    link = await sign_in(page, stack, trader)
+    await page.open(link)
+    await page.click("main button")
+    await page.until("document.querySelector('[role=alert]')?.textContent.includes('used already')")
+
+
+async def test_who_follows_a_link_on_another_site_is_still_signed_in(stack: Stack, trader: Trader, page: Page) -> None:
+    await sign_in(page, stack, trader)
+    # Another host name is another site to a browser, though it is the same service.
+    await page.open(f"{stack.url.replace('127.0.0.1', 'localhost')}/docs/errors")
+    await page.js(f"location.href = {stack.url + '/'!r}")
+    await page.until(f"{STATE} === 'Connected'")
+
+
+async def test_after_signing_out_no_cookie_opens_the_stream(stack: Stack, trader: Trader, page: Page) -> None:
+    await sign_in(page, stack, trader)
+    await page.click(".session button")
+    await page.until("document.getElementById('key') !== null")
+    assert await page.js("fetch('/api/v1/stream').then(answer => answer.status)") == httpx.codes.UNAUTHORIZED
