@@ -1,0 +1,103 @@
+"""Durable acknowledged signals per second at the door, beside the plain way and beside a handler that does nothing.
+
+Rounds alternate, so that a machine whose speed drifts drifts for all three; the ratios are of medians.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import httpx
+
+from signalhub.settings import Settings
+from tests.bench import load
+from tests.bench.table import Table
+from tests.kit.processes import free_port
+from tests.kit.stack import Stack
+
+TEXT = b"BUY EURUSD @ 1.0860\nSL 1.0850\nTP 1.0890"
+TARGET_PLAIN, TARGET_EMPTY = 8.0, 0.2
+
+
+def main(rounds: int = 5, seconds: float = 4.0, connections: int = 64) -> bool:
+    """Print the table; the answer says whether both targets are met."""
+    with ExitStack() as stack:
+        doors = stack.enter_context(_doors())
+        results: dict[str, list[load.Result]] = {name: [] for name in doors}
+        for _ in range(rounds + 1):  # the first round warms up and is not counted
+            for name, (url, headers) in doors.items():
+                found = load.run(url, body=TEXT, headers=headers, connections=connections, seconds=seconds)
+                results[name].append(found)
+    return _report({name: found[1:] for name, found in results.items()})
+
+
+def _report(results: dict[str, list[load.Result]]) -> bool:
+    rates = {name: median(one.per_second for one in found) for name, found in results.items()}
+    table = Table("door", "per second", "p50 ms", "p99 ms", "failed")
+    for name, found in results.items():
+        p50, p99 = (median(one.percentile(share) for one in found) for share in (0.5, 0.99))
+        table.add(name, f"{rates[name]:,.0f}", f"{p50:.1f}", f"{p99:.1f}", str(sum(one.failures for one in found)))
+    table.show()
+    to_plain, to_empty = rates["signalhub"] / rates["plain session"], rates["signalhub"] / rates["empty handler"]
+    sys.stdout.write(f"signalhub / plain session = {to_plain:.2f} (target {TARGET_PLAIN})\n")
+    sys.stdout.write(f"signalhub / empty handler = {to_empty:.3f} (target {TARGET_EMPTY})\n")
+    return to_plain >= TARGET_PLAIN and to_empty >= TARGET_EMPTY
+
+
+@contextmanager
+def _doors() -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
+    with TemporaryDirectory() as home, ExitStack() as running:
+        # The waits are long, so that no order falls due and the worker has nothing to do meanwhile.
+        hub = Stack(Path(home), Settings(demo_fill_s=3600, demo_close_s=3600))
+        running.callback(hub.stop)
+        hub.start()
+        key, account_id = _register(hub)
+        environment = {"BENCH_DATABASE_URL": hub.settings.database_url, "BENCH_ACCOUNT_ID": account_id}
+        yield {
+            "signalhub": (f"{hub.url}/api/v1/signals", {"x-api-key": key}),
+            "plain session": (running.enter_context(_app("plain", environment)), {}),
+            "empty handler": (running.enter_context(_app("empty", environment)), {}),
+        }
+
+
+def _register(hub: Stack) -> tuple[str, str]:
+    wish = {"username": "bench", "broker_name": "mock", "account_id": "1", "api_key": "none"}
+    with httpx.Client(base_url=hub.url) as http:
+        _await(f"{hub.url}/health/live")
+        answer = http.post("/accounts/", json=wish).json()
+    return answer["api_key"], answer["user"]["id"]
+
+
+@contextmanager
+def _app(name: str, environment: dict[str, str]) -> Iterator[str]:
+    """One of `tests.bench.apps` in a granian process of its own, served exactly as the service is."""
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "granian", "--interface", "asgi", "--loop", "uvloop", "--factory", "--no-log"),
+        *("--port", str(port), "--backpressure", "20000", "--backlog", "4096", f"tests.bench.apps:{name}"),
+    ]
+    process = subprocess.Popen(command, env=os.environ | environment)  # noqa: S603 - our own
+    try:
+        _await(f"http://127.0.0.1:{port}/")
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+def _await(url: str, timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(url)
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError(f"{url} did not come up")

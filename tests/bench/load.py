@@ -1,0 +1,99 @@
+"""A load generator that costs little beside what it measures.
+
+Raw HTTP/1.1 over asyncio protocols, one request in flight per connection.
+"""
+
+import asyncio
+import time
+from typing import cast
+from urllib.parse import urlsplit
+
+import msgspec
+import uvloop
+
+_HEAD_END = b"\r\n\r\n"
+_LENGTH = b"content-length: "
+
+
+class Result(msgspec.Struct, frozen=True):
+    """`latencies_ms` is sorted."""
+
+    seconds: float
+    latencies_ms: list[float]
+    failures: int
+
+    @property
+    def per_second(self) -> float:
+        return len(self.latencies_ms) / self.seconds
+
+    def percentile(self, share: float) -> float:
+        return self.latencies_ms[min(int(len(self.latencies_ms) * share), len(self.latencies_ms) - 1)]
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, request: bytes, until: float) -> None:
+        self._request, self._until = request, until
+        self._buffer = b""
+        self._began = 0.0
+        self.latencies: list[float] = []
+        self.failures = 0
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        self._send()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, separator, body = self._buffer.partition(_HEAD_END)
+        if not separator or len(body) < _content_length(head):
+            return
+        now = time.perf_counter()
+        self.latencies.append((now - self._began) * 1000)
+        self.failures += not head.startswith(b"HTTP/1.1 2")
+        self._buffer = b""
+        if now < self._until:
+            self._send()
+        else:
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.failures += exc is not None
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def _send(self) -> None:
+        self._began = time.perf_counter()
+        self._transport.write(self._request)
+
+
+def run(url: str, *, body: bytes, headers: dict[str, str], connections: int, seconds: float) -> Result:
+    """POST `body` for `seconds`, `connections` at a time."""
+    return uvloop.run(_run(url, _request(url, body, headers), connections, seconds))
+
+
+async def _run(url: str, request: bytes, connections: int, seconds: float) -> Result:
+    parts = urlsplit(url)
+    loop, began = asyncio.get_running_loop(), time.perf_counter()
+    opened = [
+        await loop.create_connection(
+            lambda: _Connection(request, began + seconds), parts.hostname or "", parts.port or 80
+        )
+        for _ in range(connections)
+    ]
+    await asyncio.wait_for(asyncio.gather(*(protocol.done for _, protocol in opened)), seconds + 10)
+    latencies = sorted(one for _, protocol in opened for one in protocol.latencies)
+    failures = sum(protocol.failures for _, protocol in opened)
+    return Result(time.perf_counter() - began, latencies, failures)
+
+
+def _request(url: str, body: bytes, headers: dict[str, str]) -> bytes:
+    parts = urlsplit(url)
+    lines = [f"POST {parts.path} HTTP/1.1", f"host: {parts.netloc}", f"content-length: {len(body)}"]
+    lines += [f"{name}: {text}" for name, text in headers.items()]
+    return "\r\n".join(lines).encode() + _HEAD_END + body
+
+
+def _content_length(head: bytes) -> int:
+    at = head.lower().find(_LENGTH)
+    return 0 if at < 0 else int(head[at + len(_LENGTH) :].split(b"\r\n", 1)[0])

@@ -1,0 +1,35 @@
+"""`just bench [name] [--quick]`: run one benchmark, or all. Exit status 1 where a target is missed."""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import Final
+
+# Name -> the long run and the short one.
+BENCHES: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
+    "ingest": ({}, {"rounds": 1, "seconds": 1.0}),
+    "latency": ({}, {"signals": 10, "quiet_s": 2.5}),
+}
+
+
+def main(arguments: list[str]) -> int:
+    is_quick = "--quick" in arguments
+    names = [name for name in arguments if not name.startswith("--")] or list(BENCHES)
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        sys.stderr.write(f"There is no benchmark {unknown[0]!r}; there are {', '.join(BENCHES)}.\n")
+        return 2
+    met = [_bench(name, is_quick=is_quick)() for name in names]
+    return 0 if all(met) else 1
+
+
+def _bench(name: str, *, is_quick: bool) -> Callable[[], bool]:
+    sys.stdout.write(f"\n## {name}\n\n")
+    long, short = BENCHES[name]
+    main_: Callable[..., bool] = import_module(f"tests.bench.{name}").main
+    return partial(main_, **(short if is_quick else long))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
