@@ -1,0 +1,18 @@
+"""A small client for Python programs.
+
+    async with Client("http://127.0.0.1:8000", "shk_…") as client:
+        await client.send("BUY EURUSD @ 1.0860 SL 1.0850 TP 1.0890", idempotency_key="alert-17")
+        async for item in client.events(after=0, types=["order.*"]):
+            match item:
+                case Event(): ...   # exactly once, in order; it reconnects and resumes by itself
+                case Reset(): ...   # the log is another one: load the orders anew
+                case Gap(): ...     # these events are no longer kept
+
+Whoever leaves the loop early closes it with `contextlib.aclosing`, as with any async generator.
+"""
+
+from signalhub.client.client import Accepted, Client
+from signalhub.client.errors import ClientError, Refused, Unreachable
+from signalhub.client.items import Event, Gap, Item, Reset
+
+__all__ = ["Accepted", "Client", "ClientError", "Event", "Gap", "Item", "Refused", "Reset", "Unreachable"]

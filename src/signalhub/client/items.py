@@ -1,0 +1,80 @@
+"""What a stream says: events of the log, and now and then a word about the stream itself."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from signalhub.client.errors import ClientError
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened, at its place `seq` in the account's log. `raw` is its JSON as the service wrote it."""
+
+    seq: int
+    type: str
+    at: datetime
+    order_id: str | None
+    signal_id: str | None
+    trace_id: str
+    data: dict[str, Any]
+    raw: bytes = b""
+
+
+class Reset(msgspec.Struct, frozen=True, tag="stream.reset", tag_field="type"):
+    """The place asked for is not in this log (`reason`): the stream goes on after `seq`. Load the `snapshot` anew."""
+
+    epoch: str
+    seq: int
+    head: int
+    reason: str
+    snapshot: str
+
+
+class Gap(msgspec.Struct, frozen=True, tag="stream.gap", tag_field="type"):
+    """Events `first` to `last` are no longer kept; what they led to is in the `snapshot`."""
+
+    epoch: str
+    first: int
+    last: int
+    snapshot: str
+
+
+class Ready(msgspec.Struct, frozen=True, tag="stream.ready", tag_field="type"):
+    """The first word of a stream: it begins after `seq`. The client keeps it to itself."""
+
+    epoch: str
+    seq: int
+    head: int
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """The stream has passed events that were filtered out; `cursor` is where it is now."""
+
+    cursor: str
+
+
+Item = Event | Reset | Gap
+Heard = Item | Ready | Moved
+
+
+class _Kind(msgspec.Struct):
+    type: str
+
+
+def read(text: str | bytes) -> Item | Ready | None:
+    """One frame of a stream; None for a word of a later version that says nothing about the log."""
+    try:
+        return _read(text)
+    except msgspec.MsgspecError:
+        raise ClientError("What answers there is not this service, or one of a later version.") from None
+
+
+def _read(text: str | bytes) -> Item | Ready | None:
+    kind = msgspec.json.decode(text, type=_Kind).type
+    if kind in {"stream.ready", "stream.reset", "stream.gap"}:
+        return msgspec.json.decode(text, type=Ready | Reset | Gap)
+    if kind.partition(".")[0] in {"stream", "pong"}:
+        return None
+    raw = text.encode() if isinstance(text, str) else text
+    return msgspec.structs.replace(msgspec.json.decode(raw, type=Event), raw=raw)
