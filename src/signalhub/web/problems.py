@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from signalhub.domain.errors import Problem, SignalHubError
+from signalhub.web import limits
 from signalhub.web.house import AnyConnection, house
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -78,7 +79,9 @@ def respond(
 ) -> Response[ProblemDocument]:
     """`status` overrides the table's, for the paths whose clients expect another."""
     final = status or error.refusal.status
-    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    headers = limits.headers(request)
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
     if final == 401:  # noqa: PLR2004 - RFC 9110 wants the header with it
         headers["WWW-Authenticate"] = 'Bearer realm="signalhub"'
     _log.info("request.refused", path=request.scope.get("path_template"), code=error.code, trace_id=trace_id(request))

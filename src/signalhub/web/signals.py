@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final
 
 import structlog
 from litestar import Controller, MediaType, Request, Router, get, post
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.params import Parameter
 from litestar.response.base import ASGIResponse
 from msgspec.structs import replace
@@ -17,46 +16,40 @@ from signalhub.services.hooks import sealed_name
 from signalhub.services.principal import READ_ORDERS, WRITE_SIGNALS, HookPrincipal, Principal
 from signalhub.services.submission import Submission
 from signalhub.services.views import Filters
-from signalhub.web import signatures
+from signalhub.web import limits, signatures
 from signalhub.web.callers import caller
 from signalhub.web.house import House, house
+from signalhub.web.openapi import EXPLAINS, LISTS, PUBLIC, RawText, Sent, takes_signal
 from signalhub.web.problems import respond, trace_id
 
 _log = structlog.get_logger()
 
-_KEY_LENGTH: Final = 255
+_WORD_LENGTH: Final = 255
+_WORDS: Final = f"An idempotency key and a simulation are at most {_WORD_LENGTH} printable characters each."
 
 AnyRequest = Request[Any, Any, Any]
-
-
-class RawText(Operation):
-    """The body is raw text of any type; `data: str` would make Litestar decode it by Content-Type."""
-
-    def __post_init__(self) -> None:
-        text = Schema(type=OpenAPIType.STRING, examples=["BUY EURUSD @ 1.0860\nSL 1.0850\nTP 1.0890"])
-        self.request_body = RequestBody(
-            content={
-                "text/plain": OpenAPIMediaType(text),
-                "application/json": OpenAPIMediaType(Schema(type=OpenAPIType.OBJECT)),
-            },
-            required=True,
-        )
 
 
 class SignalController(Controller):
     path = "/api/v1/signals"
     tags = ("signals",)
 
-    @post(status_code=202, operation_class=RawText, summary="Send a signal")
+    @post(status_code=202, operation_class=Sent, responses=takes_signal(202), summary="Send a signal")
     async def send(self, request: AnyRequest) -> ASGIResponse:
         return await _receive(request, await _writer(request), 202)
 
-    @post("/parse", status_code=200, operation_class=RawText, summary="Explain a text without sending it")
+    @post(
+        "/parse",
+        status_code=200,
+        operation_class=RawText,
+        responses=EXPLAINS,
+        summary="Explain a text without sending it",
+    )
     async def parse(self, request: AnyRequest) -> grammar.Explanation:
         await _writer(request)
         return grammar.explain(await request.body())
 
-    @get(summary="What was sent, accepted or not")
+    @get(responses=LISTS, summary="What was sent, accepted or not")
     async def list_signals(
         self,
         request: AnyRequest,
@@ -72,7 +65,15 @@ class SignalController(Controller):
         return {"items": items, "next_cursor": following}
 
 
-@post("/hooks/{token:str}", status_code=202, operation_class=RawText, summary="Send a signal to a hook URL")
+@post(
+    "/hooks/{token:str}",
+    status_code=202,
+    operation_class=Sent,
+    responses=takes_signal(202),
+    security=PUBLIC,
+    tags=["signals"],
+    summary="Send a signal to a hook URL",
+)
 async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_length=200)]) -> ASGIResponse:
     found = house(request)
     hook = await found.keyring.hook(token)
@@ -82,17 +83,31 @@ async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_
     return await _receive(request, hook, 202, busy_status=503)
 
 
-@post("/api/v1/broker/webhook/receive-signal", status_code=200, operation_class=RawText, summary="Send (older path)")
-async def receive_broker(request: AnyRequest) -> Any:  # noqa: ANN401 - either kind of response
+@post(
+    "/api/v1/broker/webhook/receive-signal",
+    status_code=200,
+    operation_class=Sent,
+    responses=takes_signal(200),
+    tags=["older clients"],
+    summary="Send a signal (older path)",
+)
+async def receive_broker(request: AnyRequest) -> ASGIResponse:
     """Clients of this path expect 400 for a text that is no signal."""
     try:
         return await _receive(request, await _writer(request), 200)
     except SignalHubError as error:
         status = 400 if error.code in GRAMMAR and error.refusal.status == 422 else None  # noqa: PLR2004 - the row's status
-        return respond(request, error, status=status)
+        return respond(request, error, status=status).to_asgi_response(request.app, request)
 
 
-@post("/webhook/receive-signal", status_code=200, operation_class=RawText, summary="Send (older path)")
+@post(
+    "/webhook/receive-signal",
+    status_code=200,
+    operation_class=Sent,
+    responses=takes_signal(200),
+    tags=["older clients"],
+    summary="Send a signal (older path)",
+)
 async def receive_webhook(request: AnyRequest) -> ASGIResponse:
     return await _receive(request, await _writer(request), 200)
 
@@ -104,7 +119,7 @@ async def _writer(request: AnyRequest) -> Principal:
 async def _receive(request: AnyRequest, who: Principal, status: int, *, busy_status: int = 429) -> ASGIResponse:
     answer = await accept(request, who, await request.body(), busy_status=busy_status)
     # The JSON is made already: a Response would only be taken apart to make one of these.
-    return ASGIResponse(body=answer, status_code=status, media_type=MediaType.JSON)
+    return ASGIResponse(body=answer, status_code=status, media_type=MediaType.JSON, headers=limits.headers(request))
 
 
 async def accept(
@@ -112,13 +127,13 @@ async def accept(
 ) -> bytes:
     """The answer to a text, wherever in the request it came from; `key` is an idempotency key that is in no header."""
     found = house(request)
-    _check_rate(found, who, busy_status)
-    sent = _submission(request, who, raw)
-    return await found.intake.accept(sent if key is None else replace(sent, idempotency_key=_key(key)))
+    _check_rate(request, found, who, busy_status)
+    return await found.intake.accept(_submission(request, who, raw, key))
 
 
-def _check_rate(found: House, who: Principal, busy_status: int) -> None:
+def _check_rate(request: AnyRequest, found: House, who: Principal, busy_status: int) -> None:
     verdict = found.limits.take(who.account_id)
+    found.limits.note(request, verdict)
     if verdict.is_allowed:
         return
     code = "too_many_requests" if busy_status == 429 else "unavailable"  # noqa: PLR2004 - TradingView resends on 5xx only
@@ -126,7 +141,7 @@ def _check_rate(found: House, who: Principal, busy_status: int) -> None:
     raise SignalHubError(code, detail, retry_after=verdict.wait_s)
 
 
-def _submission(request: AnyRequest, who: Principal, raw: bytes) -> Submission:
+def _submission(request: AnyRequest, who: Principal, raw: bytes, key: str | None) -> Submission:
     read = grammar.parse(raw)
     headers = request.headers
     sent = Submission(
@@ -135,7 +150,7 @@ def _submission(request: AnyRequest, who: Principal, raw: bytes) -> Submission:
         raw=raw,
         fingerprint=sha256(raw).digest(),
         signal=None,
-        idempotency_key=_key(headers.get("idempotency-key") or headers.get("webhook-id")),
+        idempotency_key=key or headers.get("idempotency-key") or headers.get("webhook-id"),
         simulate=headers.get("x-signalhub-simulate"),
         trace_id=trace_id(request),
     )
@@ -144,14 +159,14 @@ def _submission(request: AnyRequest, who: Principal, raw: bytes) -> Submission:
     if isinstance(read, grammar.Refused):
         return replace(sent, problems=read.problems)
     key, simulate = sent.idempotency_key or read.client_id, sent.simulate or read.simulate
+    if not (_is_a_word(key) and _is_a_word(simulate)):
+        return replace(sent, problems=(Problem(code="bad_request", hint=_WORDS),))
     return replace(sent, signal=read.signal, idempotency_key=key, simulate=simulate)
 
 
-def _key(text: str | None) -> str | None:
-    if text is not None and (len(text) > _KEY_LENGTH or not text.isprintable()):
-        hint = f"A key is at most {_KEY_LENGTH} printable characters."
-        raise SignalHubError("bad_request", hint, problems=(Problem(code="bad_request", hint=hint),))
-    return text
+def _is_a_word(text: str | None) -> bool:
+    """JSON can hold what the database cannot, such as a NUL; a 503 for it would bring the sender back for ever."""
+    return text is None or (len(text) <= _WORD_LENGTH and text.isprintable())
 
 
 ROUTES: Final = Router("/", route_handlers=[SignalController, receive_hook, receive_broker, receive_webhook])
