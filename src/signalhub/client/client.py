@@ -1,7 +1,7 @@
 """The client: send signals, read orders, follow the log."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any, Final, Self, TypeVar
 
 import httpx
@@ -92,7 +92,7 @@ class Client:
         types: Iterable[str] = (),
         transport: Transport = "sse",
         told: Callable[[bool], None] = lambda _: None,
-    ) -> AsyncIterator[Item]:
+    ) -> AsyncGenerator[Item, None]:
         """Follow the log without an end: each event once, in order, whatever breaks on the way.
 
         Begins after the event `after` (0: with the first; a cursor `<epoch>-<seq>`), or from now on. `types` are

@@ -1,9 +1,9 @@
 """The log without an end: connection after connection, each begun where the one before broke off."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from signalhub.client import lines
 from signalhub.client.errors import ClientError, Refused
@@ -16,7 +16,7 @@ Transport = Literal["sse", "websocket"]
 
 
 class _Line(Protocol):
-    def __call__(self, target: Target, query: dict[str, str], pace: Pace, /) -> AsyncIterator[Heard]: ...
+    def __call__(self, target: Target, query: dict[str, str], pace: Pace, /) -> AsyncGenerator[Heard, None]: ...
 
 
 _LINES: Final[dict[str, _Line]] = {"sse": lines.over_sse, "websocket": lines.over_websocket}
@@ -24,7 +24,7 @@ _LINES: Final[dict[str, _Line]] = {"sse": lines.over_sse, "websocket": lines.ove
 
 async def follow(
     target: Target, position: Position, types: str, *, transport: Transport, told: Callable[[bool], None]
-) -> AsyncIterator[Item]:
+) -> AsyncGenerator[Item, None]:
     """Yield what is new, for ever. Raises only what a new connection would not mend, or a failure of the very first."""
     pace, was_connected = Pace(), False
     while True:
@@ -46,6 +46,8 @@ async def follow(
         await asyncio.sleep(pace.wait_s(pause_s))
 
 
-def _one_line(target: Target, position: Position, types: str, transport: Transport, pace: Pace) -> Any:  # noqa: ANN401 - an async generator, which aclosing() wants to know by its aclose()
+def _one_line(
+    target: Target, position: Position, types: str, transport: Transport, pace: Pace
+) -> AsyncGenerator[Heard, None]:
     query = {"after": position.cursor, "types": types or None}
     return _LINES[transport](target, {name: text for name, text in query.items() if text is not None}, pace)

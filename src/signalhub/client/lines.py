@@ -1,6 +1,6 @@
 """One connection to the log, over either transport. It ends when the service ends it, or in a ClientError."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Final
 from urllib.parse import urlencode
 
@@ -23,7 +23,7 @@ _SILENCE_S: Final = 45.0
 _FINAL: Final = {4401: 401, 4403: 403, 1008: 400}
 
 
-async def over_sse(target: Target, query: dict[str, str], pace: Pace) -> AsyncIterator[Heard]:
+async def over_sse(target: Target, query: dict[str, str], pace: Pace) -> AsyncGenerator[Heard, None]:
     """Follow `GET /api/v1/stream`."""
     parser = sse.Parser()
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
@@ -51,7 +51,7 @@ def _heard(parser: sse.Parser, piece: bytes) -> list[Heard]:
     return heard if parser.last_event_id == told else [*heard, Moved(parser.last_event_id)]
 
 
-async def over_websocket(target: Target, query: dict[str, str], _pace: Pace) -> AsyncIterator[Heard]:
+async def over_websocket(target: Target, query: dict[str, str], _pace: Pace) -> AsyncGenerator[Heard, None]:
     """Follow `WS /ws/stream`."""
     url = f"{target.websocket_url}/ws/stream?{urlencode(query)}"
     headers = {"X-API-Key": target.api_key}

@@ -79,6 +79,16 @@ class Hooks:
             await session.commit()
         self._announce(events, ())
 
+    async def rotate_secrets(self) -> int:
+        """Seal every hook's secret anew under the first encryption key; the answer counts them."""
+        async with self._sessions() as session:
+            signed = select(HookRow).where(HookRow.secret.is_not(None)).with_for_update()
+            secrets = [(row, row.secret) for row in await session.scalars(signed) if row.secret is not None]
+            for row, secret in secrets:
+                row.secret = self._vault.rotate(secret)
+            await session.commit()
+        return len(secrets)
+
 
 def sealed_name(hook_id: str) -> str:
     """What a hook's secret is bound to in the vault."""

@@ -37,8 +37,11 @@ class Vault:
         return secret
 
     def rotate(self, token: bytes) -> bytes:
-        """The same secret under the first key."""
-        return self._fernet.rotate(token)
+        """The same secret under the first key. Raises VaultError."""
+        try:
+            return self._fernet.rotate(token)
+        except InvalidToken:
+            raise VaultError("A secret was sealed with a key that is not in SIGNALHUB_ENCRYPTION_KEYS.") from None
 
 
 def new_key() -> str:

@@ -1,0 +1,31 @@
+"""`signalhub epoch`: which incarnation of the log this is."""
+
+import os
+
+import click
+
+from db import epoch as epochs
+from signalhub import settings
+from signalhub.cli.home import completed
+from signalhub.cli.office import Office, at_the_office
+from signalhub.cli.output import say
+
+
+@click.group()
+def epoch() -> None:
+    """Say that the log was restored from a backup."""
+
+
+@epoch.command()
+def renew() -> None:
+    """Begin a new epoch: every client's place in the log is void, and it is told so.
+
+    Needed after a data directory was copied back from a backup in place. A restore into another database cluster, or
+    a standby that took over, is noticed without this. Restart the web processes afterwards.
+    """
+
+    async def work(office: Office) -> str:
+        async with office.engine.begin() as connection:
+            return await epochs.current(connection, renew=True)
+
+    say(f"The epoch is now {at_the_office(completed(settings.from_env(os.environ)), work)}.")
