@@ -24,11 +24,12 @@ _LOCK = text("""
     WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
 """)
 
-_MOVE = text("""
+_MOVE = """
     UPDATE accounts SET last_seq = head.seq, last_hash = head.hash
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:seqs AS bigint[]), CAST(:hashes AS bytea[])) AS head (id, seq, hash)
+    FROM unnest(CAST(:head_ids AS uuid[]), CAST(:head_seqs AS bigint[]), CAST(:head_hashes AS bytea[]))
+        AS head (id, seq, hash)
     WHERE accounts.id = head.id
-""")
+"""
 
 
 class Heads(msgspec.Struct, frozen=True):
@@ -49,24 +50,31 @@ async def lock(connection: AsyncConnection, account_ids: Collection[str]) -> Hea
 
 async def write(connection: AsyncConnection, heads: Heads, facts: Sequence[Fact]) -> list[Event]:
     """Append `facts`, in order, to the locked logs."""
+    events, parts = place(heads, facts)
+    await bulk.run(connection, parts)
+    return events
+
+
+def place(heads: Heads, facts: Sequence[Fact]) -> tuple[list[Event], list[bulk.Part]]:
+    """The same in two steps: the events in their places, and what must be written for it while the lock is held."""
     moved = dict(heads.by_account)
     events: list[Event] = []
     for fact in facts:
         moved[fact.account_id], event = append(moved[fact.account_id], fact, heads.now)
         events.append(event)
-    await bulk.insert(connection, _EVENTS, [_row(event) for event in events], {"at": heads.now})
-    await _move(connection, {event.account_id: moved[event.account_id] for event in events})
-    return events
+    if not events:
+        return [], []
+    touched = {event.account_id: moved[event.account_id] for event in events}
+    return events, [_move(touched), bulk.insert(_EVENTS, [_row(event) for event in events], {"at": heads.now})]
 
 
-async def _move(connection: AsyncConnection, heads: Mapping[str, Head]) -> None:
-    if heads:
-        arguments = {
-            "ids": list(heads),
-            "seqs": [head.seq for head in heads.values()],
-            "hashes": [head.hash for head in heads.values()],
-        }
-        await connection.execute(_MOVE, arguments)
+def _move(heads: Mapping[str, Head]) -> bulk.Part:
+    arguments = {
+        "head_ids": list(heads),
+        "head_seqs": [head.seq for head in heads.values()],
+        "head_hashes": [head.hash for head in heads.values()],
+    }
+    return bulk.Part(_MOVE, arguments)
 
 
 def _row(event: Event) -> dict[str, object]:

@@ -54,10 +54,10 @@ _SAVE = text(f"""
 """)  # noqa: S608 - names of our own columns
 
 
-async def insert(connection: AsyncConnection, fresh: Sequence[tuple[Order, datetime | None]], now: datetime) -> None:
+def insert(fresh: Sequence[tuple[Order, datetime | None]], now: datetime) -> bulk.Part:
     """Insert orders made at `now`, each with the instant it is first due."""
     shared = {"status": Status.PENDING, "attempts": 0, "version": 1, "created_at": now, "updated_at": now}
-    await bulk.insert(connection, TABLE, [_new(order, due_at) for order, due_at in fresh], shared)
+    return bulk.insert(TABLE, [_new(order, due_at) for order, due_at in fresh], shared)
 
 
 async def claim(

@@ -80,5 +80,5 @@ async def _in_window(connection: AsyncConnection, probe: Probe) -> Earlier | Non
     return None if row is None else Earlier(row.fingerprint, row.answer)
 
 
-async def insert(connection: AsyncConnection, rows: Sequence[dict[str, Any]], received_at: datetime) -> None:
-    await bulk.insert(connection, TABLE, rows, {"received_at": received_at})
+def insert(rows: Sequence[dict[str, Any]], received_at: datetime) -> bulk.Part:
+    return bulk.insert(TABLE, rows, {"received_at": received_at})

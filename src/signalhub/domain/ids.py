@@ -13,7 +13,8 @@ def uuid7(at_ms: int, entropy: bytes) -> str:
     """
     noise = int.from_bytes(entropy[:10], "big") & _RANDOM_BITS
     head, tail = noise >> 62, noise & ((1 << 62) - 1)
-    return str(UUID(int=at_ms << 80 | 0x7 << 76 | head << 64 | 0b10 << 62 | tail))
+    text = f"{at_ms << 80 | 0x7 << 76 | head << 64 | 0b10 << 62 | tail:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def age_of(uuid: str) -> datetime:

@@ -6,15 +6,18 @@ No timer, so an idle service adds no latency; the busier it is, the larger the b
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import structlog
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from signalhub.domain.errors import SignalHubError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+# SQLSTATE classes: data exception, integrity constraint violation.
+_DATA_AT_FAULT: Final = ("22", "23")
 
 _log = structlog.get_logger()
 
@@ -89,7 +92,7 @@ class GroupCommit(Generic[Item, Result]):
 
     async def _fall_back(self, batch: Sequence[_Waiting[Item, Result]], error: Exception) -> None:
         """One bad item fails alone: after an error that is about the rows, halves are tried, down to the one."""
-        if len(batch) > 1 and not _is_outage(error):
+        if len(batch) > 1 and _is_about_rows(error):
             middle = len(batch) // 2
             await self._store(batch[:middle])
             await self._store(batch[middle:])
@@ -108,19 +111,23 @@ def _resolve(future: asyncio.Future[Result], result: Result | SignalHubError) ->
         future.set_result(result)
 
 
-def _is_outage(error: Exception) -> bool:
-    """Whether the error is about the way to the database, not about what was to be stored."""
-    return isinstance(error, OSError | TimeoutError | PoolTimeoutError) or getattr(
-        error, "connection_invalidated", False
-    )
+def _is_about_rows(error: Exception) -> bool:
+    """Whether what was to be stored is at fault - surely so: a commit whose outcome is unknown must not be repeated."""
+    if not isinstance(error, DBAPIError):
+        return not isinstance(error, OSError | SQLAlchemyError)
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        # What the driver itself could not put on the wire it calls a ValueError.
+        return isinstance(getattr(error.orig, "__cause__", None), ValueError)
+    return state.startswith(_DATA_AT_FAULT)
 
 
 def _answer_for(error: Exception) -> SignalHubError:
     if isinstance(error, SignalHubError):
         return error
-    if _is_outage(error):
-        return _unavailable("The database cannot be reached or is slow; it is not known whether the signal was stored.")
-    return _unavailable("The signal could not be stored; try again.")
+    if _is_about_rows(error):
+        return _unavailable("The signal could not be stored; try again.")
+    return _unavailable("The database cannot be reached or is slow; it is not known whether the signal was stored.")
 
 
 def _unavailable(detail: str) -> SignalHubError:

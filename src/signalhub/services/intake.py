@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from db import journal, orders, signals
+from db import bulk, journal, orders, signals
 from signalhub.brokers.base import Broker
 from signalhub.domain.errors import Problem, SignalHubError
 from signalhub.domain.events import Event
@@ -97,13 +97,13 @@ class Intake:
         heads = await journal.lock(connection, {item.account_id for item in fresh})
         ids = _ids(heads.now, len(fresh))
         drafts = [draft(item, pair, self._profile, heads.now) for item, pair in zip(fresh, ids, strict=True)]
-        events = await journal.write(connection, heads, [fact for one in drafts for fact in one.facts])
+        events, parts = journal.place(heads, [fact for one in drafts for fact in one.facts])
         places = iter(events)
         answers = [_answer(one, [next(places) for _ in one.facts]) for one in drafts]
         rows = [one.row(_stored(answer)) for one, answer in zip(drafts, answers, strict=True)]
-        await signals.insert(connection, rows, heads.now)
         placed = [(one.order, self._broker.next_due(one.order)) for one in drafts if one.order is not None]
-        await orders.insert(connection, placed, heads.now)
+        parts += [signals.insert(rows, heads.now), *([orders.insert(placed, heads.now)] if placed else [])]
+        await bulk.run(connection, parts)
         return drafts, events, answers
 
     def _due(self, drafts: Sequence[Draft]) -> list[str]:

@@ -18,6 +18,8 @@ from signalhub.domain.errors import SignalHubError
 from signalhub.services.principal import WRITE_SIGNALS, HookPrincipal, Principal
 
 BELIEVED_S: Final = 2.0
+_PATIENCE_S: Final = 0.9
+"""For the database to answer. With the commit that may follow, a sender has his answer within two seconds."""
 # Ids that do not exist, tried by the thousand, must not fill the memory.
 _MOST_REMEMBERED: Final = 20_000
 _NOBODY: Final = (0.0, Principal(account_id="", credential_id="", scopes=frozenset()))
@@ -51,7 +53,8 @@ class _Memory(Generic[Row]):
     async def _read(self, id_: str) -> Row | None:
         # Its age counts from before the read, or a revocation during it could be believed away for longer.
         until = monotonic() + BELIEVED_S
-        row = await self._load(id_)
+        async with asyncio.timeout(_PATIENCE_S):
+            row = await self._load(id_)
         if len(self._known) > _MOST_REMEMBERED:
             self._known.clear()
         self._known[id_] = (until, row)

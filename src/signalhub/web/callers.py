@@ -10,6 +10,7 @@ from signalhub.domain.errors import SignalHubError
 from signalhub.services.principal import Principal
 from signalhub.services.vault import VaultError
 from signalhub.web.house import AnyConnection, House, house
+from signalhub.web.reading import header
 
 SESSION: Final = "signalhub_session"
 SESSION_S: Final = 7 * 86_400
@@ -55,11 +56,10 @@ async def stream_caller(connection: "AnyConnection") -> Principal:
 
 
 def key_text(connection: "AnyConnection") -> str | None:
-    headers = connection.headers
-    found = headers.get("x-api-key")
+    found = header(connection, b"x-api-key")
     if found is not None:
         return found.strip()
-    scheme, _, text = headers.get("authorization", "").partition(" ")
+    scheme, _, text = (header(connection, b"authorization") or "").partition(" ")
     return text.strip() if scheme.lower() == "bearer" else None
 
 

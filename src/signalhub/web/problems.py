@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from signalhub.domain.errors import Problem, SignalHubError
 from signalhub.web import limits
 from signalhub.web.house import AnyConnection, house
+from signalhub.web.reading import header
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -53,10 +54,10 @@ def trace_id(connection: "AnyConnection") -> str:
 
 
 def _given(connection: "AnyConnection") -> str | None:
-    header = connection.headers.get("traceparent")
-    if header is None:
+    sent = header(connection, b"traceparent")
+    if sent is None:
         return None
-    parts = header.split("-")
+    parts = sent.split("-")
     is_trace = len(parts) >= 4 and len(parts[1]) == 32 and set(parts[1]) <= set("0123456789abcdef")  # noqa: PLR2004 - the form of W3C Trace Context
     return parts[1] if is_trace and set(parts[1]) != {"0"} else None
 

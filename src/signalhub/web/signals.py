@@ -16,11 +16,12 @@ from signalhub.services.hooks import sealed_name
 from signalhub.services.principal import READ_ORDERS, WRITE_SIGNALS, HookPrincipal, Principal
 from signalhub.services.submission import Submission
 from signalhub.services.views import Filters
-from signalhub.web import limits, signatures
+from signalhub.web import limits, reading, signatures
 from signalhub.web.callers import caller
 from signalhub.web.house import House, house
-from signalhub.web.openapi import EXPLAINS, LISTS, PUBLIC, RawText, Sent, takes_signal
+from signalhub.web.openapi import LISTS, PUBLIC, READS, RawText, Sent, takes_signal
 from signalhub.web.problems import respond, trace_id
+from signalhub.web.reading import header
 
 _log = structlog.get_logger()
 
@@ -42,12 +43,12 @@ class SignalController(Controller):
         "/parse",
         status_code=200,
         operation_class=RawText,
-        responses=EXPLAINS,
+        responses=READS,
         summary="Explain a text without sending it",
     )
     async def parse(self, request: AnyRequest) -> grammar.Explanation:
         await _writer(request)
-        return grammar.explain(await request.body())
+        return grammar.explain(await reading.body(request))
 
     @get(responses=LISTS, summary="What was sent, accepted or not")
     async def list_signals(
@@ -77,10 +78,11 @@ class SignalController(Controller):
 async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_length=200)]) -> ASGIResponse:
     found = house(request)
     hook = await found.keyring.hook(token)
+    raw = await reading.body(request)
     if hook.sealed_secret is not None:
         secret = found.vault.open(sealed_name(hook.credential_id), hook.sealed_secret)
-        signatures.verify(secret, request.headers, await request.body(), time.time())
-    return await _receive(request, hook, 202, busy_status=503)
+        signatures.verify(secret, request.headers, raw, time.time())
+    return _accepted(request, await accept(request, hook, raw, busy_status=503), 202)
 
 
 @post(
@@ -116,9 +118,12 @@ async def _writer(request: AnyRequest) -> Principal:
     return (await caller(request)).need(WRITE_SIGNALS)
 
 
-async def _receive(request: AnyRequest, who: Principal, status: int, *, busy_status: int = 429) -> ASGIResponse:
-    answer = await accept(request, who, await request.body(), busy_status=busy_status)
-    # The JSON is made already: a Response would only be taken apart to make one of these.
+async def _receive(request: AnyRequest, who: Principal, status: int) -> ASGIResponse:
+    return _accepted(request, await accept(request, who, await reading.body(request)), status)
+
+
+def _accepted(request: AnyRequest, answer: bytes, status: int) -> ASGIResponse:
+    """The JSON is made already: a Response would only be taken apart to make one of these."""
     return ASGIResponse(body=answer, status_code=status, media_type=MediaType.JSON, headers=limits.headers(request))
 
 
@@ -143,15 +148,14 @@ def _check_rate(request: AnyRequest, found: House, who: Principal, busy_status: 
 
 def _submission(request: AnyRequest, who: Principal, raw: bytes, key: str | None) -> Submission:
     read = grammar.parse(raw)
-    headers = request.headers
     sent = Submission(
         account_id=who.account_id,
         credential_id=who.credential_id,
         raw=raw,
         fingerprint=sha256(raw).digest(),
         signal=None,
-        idempotency_key=key or headers.get("idempotency-key") or headers.get("webhook-id"),
-        simulate=headers.get("x-signalhub-simulate"),
+        idempotency_key=key or header(request, b"idempotency-key") or header(request, b"webhook-id"),
+        simulate=header(request, b"x-signalhub-simulate"),
         trace_id=trace_id(request),
     )
     if isinstance(who, HookPrincipal):
