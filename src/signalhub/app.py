@@ -10,8 +10,6 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 from litestar import Litestar
 from litestar.datastructures import State
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import create_engine
@@ -33,7 +31,7 @@ from signalhub.streams import wire
 from signalhub.streams.announcer import Announcer
 from signalhub.streams.relay import Relay
 from signalhub.streams.subscription import OpenStreams
-from signalhub.web import accounts, feeds, health, orders, pages, problems, signals, sockets
+from signalhub.web import accounts, feeds, health, orders, pages, problems, schema, signals, sockets
 from signalhub.web.house import House
 from signalhub.web.limits import Limits
 
@@ -61,9 +59,7 @@ def create_app(settings: Settings) -> Litestar:
         lifespan=[lambda _: _running(house)],
         exception_handlers=problems.HANDLERS,
         request_max_body_size=_BODY_LIMIT,
-        openapi_config=OpenAPIConfig(
-            title="SignalHub", version="0.1.0", path="/schema", render_plugins=[JsonRenderPlugin()]
-        ),
+        openapi_config=schema.config(),
         logging_config=None,
         pdb_on_exception=False,
         debug=False,

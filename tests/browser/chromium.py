@@ -118,10 +118,12 @@ async def browsing(profile: Path) -> AsyncIterator[Page]:
         async with connect(f"ws://127.0.0.1:{port}{await _first_tab(port)}", proxy=None, max_size=None) as socket:
             page = Page(socket)
             listener = asyncio.create_task(page.listen())
-            for domain in ("Page", "Runtime", "Log"):
-                await page.call(f"{domain}.enable")
-            yield page
-            listener.cancel()
+            try:
+                for domain in ("Page", "Runtime", "Log"):
+                    await page.call(f"{domain}.enable")
+                yield page
+            finally:
+                listener.cancel()
     finally:
         with suppress(ProcessLookupError):
             os.killpg(browser.pid, signal.SIGKILL)

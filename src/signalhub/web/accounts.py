@@ -16,6 +16,7 @@ from signalhub.services.principal import ADMIN, READ_ORDERS
 from signalhub.services.views import an_id
 from signalhub.web.callers import caller
 from signalhub.web.house import house
+from signalhub.web.openapi import CHANGES, FINDS, PUBLIC, READS, refusals
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -39,7 +40,14 @@ class Listed(msgspec.Struct, frozen=True):
     items: list[Any]
 
 
-@post("/accounts", status_code=201, summary="Register an account")
+@post(
+    "/accounts",
+    status_code=201,
+    responses=refusals(403, 409, 422, 503),
+    security=PUBLIC,
+    tags=["account"],
+    summary="Register an account",
+)
 async def register(request: AnyRequest, data: Registration) -> Registered:
     found = house(request)
     mode, expected = found.settings.registration_mode, found.settings.registration_token
@@ -51,7 +59,7 @@ async def register(request: AnyRequest, data: Registration) -> Registered:
     return await found.accounts.register(data)
 
 
-@post("/api/v1/tickets", status_code=201, summary="A ticket that opens one stream")
+@post("/api/v1/tickets", status_code=201, responses=READS, tags=["events"], summary="A ticket that opens one stream")
 async def issue_ticket(request: AnyRequest) -> Ticket:
     who = (await caller(request)).need(READ_ORDERS)
     text = await house(request).tickets.issue(who.credential_id, purpose=tokens.TICKET, ttl_s=tickets.STREAM_S)
@@ -62,20 +70,20 @@ class KeyController(Controller):
     path = "/api/v1/keys"
     tags = ("account",)
 
-    @get(summary="The account's keys")
+    @get(responses=READS, summary="The account's keys")
     async def list_keys(self, request: AnyRequest) -> Listed:
         return Listed(await house(request).keys.of(await _admin(request)))
 
-    @post(summary="A new key")
+    @post(responses=CHANGES, summary="A new key")
     async def create(self, request: AnyRequest, data: NewKey) -> KeyView:
         return await house(request).keys.create(await _admin(request), data)
 
-    @post("/{key_id:str}/rotate", summary="A new key in place of this one")
+    @post("/{key_id:str}/rotate", responses=CHANGES, summary="A new key in place of this one")
     async def rotate(self, request: AnyRequest, key_id: str, data: Overlap | None = None) -> KeyView:
         overlap = (data or Overlap()).overlap_s
         return await house(request).keys.rotate(await _admin(request), key_id, overlap)
 
-    @delete("/{key_id:str}", summary="Revoke a key")
+    @delete("/{key_id:str}", responses=FINDS, summary="Revoke a key")
     async def revoke(self, request: AnyRequest, key_id: str) -> None:
         await house(request).keys.revoke(await _admin(request), key_id)
 
@@ -84,15 +92,15 @@ class HookController(Controller):
     path = "/api/v1/hooks"
     tags = ("account",)
 
-    @get(summary="The account's hooks")
+    @get(responses=READS, summary="The account's hooks")
     async def list_hooks(self, request: AnyRequest) -> Listed:
         return Listed(await house(request).hooks.of(await _admin(request)))
 
-    @post(summary="A new hook URL")
+    @post(responses=CHANGES, summary="A new hook URL")
     async def create(self, request: AnyRequest, data: NewHook) -> HookView:
         return await house(request).hooks.create(await _admin(request), data)
 
-    @delete("/{hook_id:str}", summary="Revoke a hook")
+    @delete("/{hook_id:str}", responses=FINDS, summary="Revoke a hook")
     async def revoke(self, request: AnyRequest, hook_id: str) -> None:
         await house(request).hooks.revoke(await _admin(request), hook_id)
 
@@ -101,15 +109,15 @@ class BrokerAccountController(Controller):
     path = "/api/v1/broker-accounts"
     tags = ("account",)
 
-    @get(summary="The account's broker accounts")
+    @get(responses=READS, summary="The account's broker accounts")
     async def list_broker_accounts(self, request: AnyRequest) -> Listed:
         return Listed(await house(request).accounts.broker_accounts(await _admin(request)))
 
-    @post(summary="Link a broker account")
+    @post(responses=CHANGES, summary="Link a broker account")
     async def create(self, request: AnyRequest, data: NewBrokerAccount) -> BrokerAccountView:
         return await house(request).accounts.add_broker_account(await _admin(request), data)
 
-    @delete("/{id_:str}", summary="Unlink a broker account")
+    @delete("/{id_:str}", responses=FINDS, summary="Unlink a broker account")
     async def remove(self, request: AnyRequest, id_: str) -> None:
         await house(request).accounts.remove_broker_account(await _admin(request), an_id(id_))
 

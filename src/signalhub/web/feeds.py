@@ -16,6 +16,7 @@ from signalhub.streams import filters, sse
 from signalhub.streams.subscription import subscribe
 from signalhub.web.callers import STREAM, STREAM_S, Session, seal, stream_caller
 from signalhub.web.house import House, house
+from signalhub.web.openapi import Followed, refusals
 
 PATH: Final = "/api/v1/stream"
 
@@ -24,7 +25,14 @@ _COME_BACK: Final = b"retry: 1000\n: the service is not ready; come back\n\n"
 _jitter = SystemRandom()
 
 
-@get(PATH, media_type="text/event-stream", summary="Follow the log (Server-Sent Events)")
+@get(
+    PATH,
+    media_type="text/event-stream",
+    operation_class=Followed,
+    responses=refusals(401, 403, 429, 503),
+    tags=["events"],
+    summary="Follow the log (Server-Sent Events)",
+)
 async def follow(
     request: Request[Any, Any, Any], *, after: str | None = None, types: str | None = None
 ) -> Response[Any]:

@@ -15,6 +15,7 @@ from db import migrate
 from signalhub.domain.events import instant
 from signalhub.jobs import WORKER_SEEN
 from signalhub.web.house import House, house
+from signalhub.web.openapi import PUBLIC, answers
 
 _PATIENCE_S: Final = 1.5
 
@@ -35,7 +36,7 @@ async def live() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@get("/health/ready", summary="The process should get traffic")
+@get("/health/ready", responses=answers(503, Readiness, "It should not."), summary="The process should get traffic")
 async def ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
     found = house(request)
     database, migrations, redis, workers = await asyncio.gather(
@@ -65,7 +66,7 @@ async def health(request: Request[Any, Any, Any]) -> dict[str, str]:
     return {"status": "ok", "timestamp": instant(now)}
 
 
-@get("/metrics", summary="Prometheus metrics")
+@get("/metrics", media_type=MediaType.TEXT, summary="Prometheus metrics")
 async def metrics() -> Response[bytes]:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
@@ -92,4 +93,4 @@ async def _workers(found: House) -> bool:
     return bool(await found.redis.exists(WORKER_SEEN))
 
 
-ROUTES: Final = Router("/", route_handlers=[live, ready, health, metrics])
+ROUTES: Final = Router("/", route_handlers=[live, ready, health, metrics], security=PUBLIC, tags=["health"])

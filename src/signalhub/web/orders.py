@@ -15,6 +15,15 @@ from signalhub.services.views import MOST, Analytics, Filters, LegacyOrder, Sign
 from signalhub.streams import filters
 from signalhub.web.callers import caller
 from signalhub.web.house import house
+from signalhub.web.openapi import (
+    CHANGES,
+    FINDS,
+    LISTS,
+    READS,
+    EventPageDocument,
+    OrderEventsDocument,
+    answers,
+)
 from signalhub.web.problems import JSON
 
 AnyRequest = Request[Any, Any, Any]
@@ -37,7 +46,7 @@ class OrderController(Controller):
     path = "/api/v1/orders"
     tags = ("orders",)
 
-    @get(summary="A page of orders, newest first")
+    @get(responses=LISTS, summary="A page of orders, newest first")
     async def list_orders(  # noqa: PLR0913 - as many as there are filters
         self,
         request: AnyRequest,
@@ -55,29 +64,38 @@ class OrderController(Controller):
         items, following = await house(request).views.orders(who.account_id, wanted)
         return OrderPage([order_view(order) for order in items], following)
 
-    @get("/{order_id:str}", summary="One order")
+    @get("/{order_id:str}", responses=FINDS, summary="One order")
     async def one(self, request: AnyRequest, order_id: str) -> OrderView:
         who = (await caller(request)).need(READ_ORDERS)
         return order_view(await house(request).views.order(who.account_id, order_id))
 
-    @get("/{order_id:str}/events", summary="Everything that happened to an order")
+    @get(
+        "/{order_id:str}/events",
+        responses=answers(200, OrderEventsDocument) | FINDS,
+        summary="Everything that happened to an order",
+    )
     async def events(self, request: AnyRequest, order_id: str) -> Response[bytes]:
         who = (await caller(request)).need(READ_ORDERS)
         lines = await house(request).views.order_events(who.account_id, order_id)
         return Response(b'{"items":[%b]}' % joined(lines), media_type=JSON)
 
-    @post("/{order_id:str}/cancel", status_code=200, summary="Cancel a pending order")
+    @post("/{order_id:str}/cancel", status_code=200, responses=CHANGES, summary="Cancel a pending order")
     async def cancel(self, request: AnyRequest, order_id: str) -> OrderView:
         who = (await caller(request)).need(WRITE_ORDERS)
         return order_view(await house(request).commands.cancel(who.account_id, an_id(order_id)))
 
-    @post("/{order_id:str}/close", status_code=200, summary="Close an executed order at market")
+    @post("/{order_id:str}/close", status_code=200, responses=CHANGES, summary="Close an executed order at market")
     async def close(self, request: AnyRequest, order_id: str) -> OrderView:
         who = (await caller(request)).need(WRITE_ORDERS)
         return order_view(await house(request).commands.close(who.account_id, an_id(order_id)))
 
 
-@get("/api/v1/events", summary="A page of the log, oldest first")
+@get(
+    "/api/v1/events",
+    responses=answers(200, EventPageDocument) | LISTS,
+    tags=["events"],
+    summary="A page of the log, oldest first",
+)
 async def list_events(
     request: AnyRequest, *, after: int = 0, limit: int = 100, types: str | None = None
 ) -> Response[bytes]:
@@ -90,27 +108,27 @@ async def list_events(
     return Response(body, media_type=JSON)
 
 
-@get("/api/v1/receipts/{signal_id:str}", summary="A signal's whole story")
+@get("/api/v1/receipts/{signal_id:str}", responses=FINDS, tags=["signals"], summary="A signal's whole story")
 async def receipt(request: AnyRequest, signal_id: str) -> Receipt:
     who = (await caller(request)).need(READ_ORDERS)
     line, lines = await house(request).views.receipt(who.account_id, signal_id)
     return Receipt(line, [msgspec.Raw(one.body) for one in lines], _stages(line, lines))
 
 
-@get(["/analytics", "/api/v1/analytics"], summary="Counts and results")
+@get(["/analytics", "/api/v1/analytics"], responses=READS, tags=["orders"], summary="Counts and results")
 async def analytics(request: AnyRequest) -> Analytics:
     who = (await caller(request)).need(READ_ORDERS)
     return await house(request).views.analytics(who.account_id)
 
 
-@get("/orders", summary="Orders (older shape)")
+@get("/orders", responses=READS, tags=["older clients"], summary="Orders (older shape)")
 async def legacy_orders(request: AnyRequest) -> list[LegacyOrder]:
     who = (await caller(request)).need(READ_ORDERS)
     items, _ = await house(request).views.orders(who.account_id, Filters(limit=MOST))
     return [legacy(order) for order in items]
 
 
-@get("/orders/{order_id:str}", summary="One order (older shape)")
+@get("/orders/{order_id:str}", responses=FINDS, tags=["older clients"], summary="One order (older shape)")
 async def legacy_order(request: AnyRequest, order_id: str) -> LegacyOrder:
     who = (await caller(request)).need(READ_ORDERS)
     return legacy(await house(request).views.order(who.account_id, order_id))

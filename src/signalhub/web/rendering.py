@@ -37,8 +37,13 @@ def page(
     **shown: Any,  # noqa: ANN401 - whatever the template shows
 ) -> Response[str]:
     """The template `name` as a response."""
-    text = _templates.get_template(name).render(**shown)
-    return Response(text, status_code=status, media_type=MediaType.HTML, headers=_HEADERS | (headers or {}))
+    return Response(
+        render(name, **shown), status_code=status, media_type=MediaType.HTML, headers=_HEADERS | (headers or {})
+    )
+
+
+def render(name: str, **shown: Any) -> str:  # noqa: ANN401 - as above
+    return _templates.get_template(name).render(**shown)
 
 
 def clock(instant: str) -> str:
