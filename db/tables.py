@@ -103,7 +103,6 @@ class SignalRow(DefaultBase):
 
     __tablename__ = "signals"
     __table_args__ = (
-        Index("ix_signals_account", "account_id", "id"),
         Index(
             "uq_signals_idempotency_key",
             "account_id",
@@ -119,8 +118,8 @@ class SignalRow(DefaultBase):
         ),
     )
 
+    account_id: Mapped[str] = mapped_column(_UUID, primary_key=True)
     id: Mapped[str] = mapped_column(_UUID, primary_key=True)
-    account_id: Mapped[str] = mapped_column(_UUID)
     credential_id: Mapped[str] = mapped_column(Text)
     hook_id: Mapped[str | None] = mapped_column(Text)
     is_accepted: Mapped[bool] = mapped_column(Boolean)
@@ -144,7 +143,7 @@ class OrderRow(DefaultBase):
 
     id: Mapped[str] = mapped_column(_UUID, primary_key=True)
     account_id: Mapped[str] = mapped_column(_UUID)
-    signal_id: Mapped[str] = mapped_column(_UUID, unique=True)
+    signal_id: Mapped[str] = mapped_column(_UUID)
     trace_id: Mapped[str] = mapped_column(Text)
     side: Mapped[str] = mapped_column(Text)
     symbol: Mapped[str] = mapped_column(Text)

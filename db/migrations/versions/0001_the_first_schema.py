@@ -85,7 +85,6 @@ def upgrade() -> None:
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("quantity > 0 AND stop_loss > 0", name=op.f("ck_orders_positive")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_orders")),
-        sa.UniqueConstraint("signal_id", name=op.f("uq_orders_signal_id")),
     )
     op.create_index("ix_orders_account", "orders", ["account_id", "id"], unique=False)
     op.create_index("ix_orders_due", "orders", ["due_at"], unique=False, postgresql_where=sa.text("due_at IS NOT NULL"))
@@ -102,9 +101,8 @@ def upgrade() -> None:
         sa.Column("answer", sa.Text(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("trace_id", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_signals")),
+        sa.PrimaryKeyConstraint("account_id", "id", name=op.f("pk_signals")),
     )
-    op.create_index("ix_signals_account", "signals", ["account_id", "id"], unique=False)
     op.create_index(
         "ix_signals_duplicate_window",
         "signals",
@@ -204,7 +202,6 @@ def downgrade() -> None:
         "uq_signals_idempotency_key", table_name="signals", postgresql_where=sa.text("idempotency_key IS NOT NULL")
     )
     op.drop_index("ix_signals_duplicate_window", table_name="signals", postgresql_where=sa.text("hook_id IS NOT NULL"))
-    op.drop_index("ix_signals_account", table_name="signals")
     op.drop_table("signals")
     op.drop_index("ix_orders_due", table_name="orders", postgresql_where=sa.text("due_at IS NOT NULL"))
     op.drop_index("ix_orders_account", table_name="orders")
