@@ -24,7 +24,10 @@ class Worker:
     """Connections are opened on first use, by which time the event loop that owns them runs."""
 
     def __init__(self, settings: Settings) -> None:
-        self.engine: AsyncEngine = create_engine(settings.database_url, pool_size=settings.worker_threads + 2)
+        # A statement that outlives the lease would come too late: the order is somebody else's by then.
+        self.engine: AsyncEngine = create_engine(
+            settings.database_url, pool_size=settings.worker_threads + 2, statement_timeout_s=settings.lease_s
+        )
         self._redis = wire.connect(settings.redis_url, timeout_s=1.0)
         self._lifecycle = Lifecycle(
             self.engine,

@@ -27,7 +27,7 @@ def migrate(wait: float) -> None:
 
 async def brought_up_to_date(database_url: str, wait_s: float) -> str:
     """The revision reached. A database that refuses is asked again for `wait_s`: it may still be starting."""
-    engine = create_engine(database_url)
+    engine = create_engine(database_url, statement_timeout_s=None)
     deadline = asyncio.get_running_loop().time() + wait_s
     try:
         while True:
