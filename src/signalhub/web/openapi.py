@@ -43,7 +43,8 @@ def refusals(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
-READS: Final = EXPLAINS = refusals(401, 403, 503)
+READS: Final = refusals(401, 403, 503)
+EXPLAINS: Final = READS
 FINDS: Final = refusals(401, 403, 404, 503)
 LISTS: Final = refusals(401, 403, 422, 503)
 CHANGES: Final = refusals(401, 403, 404, 409, 422, 503)
