@@ -1,0 +1,97 @@
+# `just` alone lists what there is. Every recipe first brings .venv up to date, which takes no time when it is.
+# Settings (SIGNALHUB_*) come from the environment and from a file .env beside this one: see .env.example.
+
+set positional-arguments
+set dotenv-load
+
+# What a shell has set for other projects; empty counts as not set.
+export PYTHONHOME := ""
+export PYTHONPATH := ""
+export VIRTUAL_ENV := ""
+
+bin := ".venv/bin"
+compile := bin / "uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate"
+
+[private]
+default:
+    @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --unsorted
+
+# Run everything on this machine: PostgreSQL, Valkey, web and worker
+[no-exit-message]
+up *args: setup
+    @exec {{ bin }}/signalhub up "$@"
+
+# Send a signal to the running service; `-` reads it from standard input
+[no-exit-message]
+send *args: setup
+    @exec {{ bin }}/signalhub send "$@"
+
+# Follow what happens, live
+[no-exit-message]
+tail *args: setup
+    @exec {{ bin }}/signalhub tail "$@"
+
+# Make .venv from requirements.lock, or do nothing where it is up to date
+[no-exit-message]
+setup:
+    @sh scripts/setup.sh
+
+# Run the tests, on a PostgreSQL and a Valkey of their own; arguments are pytest's
+[no-exit-message]
+test *args: setup
+    @exec {{ bin }}/pytest "$@"
+
+# Format, lint, types, layers and tests: all that CI runs
+check: lint test
+
+# All of `check` but the tests
+lint: setup
+    {{ bin }}/ruff format --check
+    {{ bin }}/ruff check
+    {{ bin }}/mypy
+    {{ bin }}/lint-imports
+
+# Repair what a tool can repair
+fix: setup
+    {{ bin }}/ruff check --fix
+    {{ bin }}/ruff format
+
+# Measure; a name chooses what
+[no-exit-message]
+bench *name: setup
+    @exec {{ bin }}/python tests/bench/run.py "$@"
+
+# Kill parts of a running service and check that nothing is lost; a name chooses which
+[no-exit-message]
+faults *name: setup
+    @exec {{ bin }}/python tests/faults/run.py "$@"
+
+# Throw made-up texts at the grammar, `n` of them
+[no-exit-message]
+fuzz *n: setup
+    @exec {{ bin }}/python tests/grammar/fuzz.py "$@"
+
+# Run the web processes alone, on a database and a Redis that the settings name
+[no-exit-message]
+web *args: setup
+    @exec {{ bin }}/signalhub web "$@"
+
+# Run the worker processes alone
+[no-exit-message]
+worker *args: setup
+    @exec {{ bin }}/signalhub worker "$@"
+
+# Bring the database's schema up to date
+[no-exit-message]
+migrate *args: setup
+    @exec {{ bin }}/signalhub migrate "$@"
+
+# Bring the lock files up to date with pyproject.toml; `--upgrade` takes newer versions
+lock *args: setup
+    {{ compile }} --all-extras "$@" --output-file requirements.lock pyproject.toml
+    {{ compile }} --constraint requirements.lock --output-file requirements-runtime.lock pyproject.toml
+    echo hatchling | {{ compile }} --constraint requirements.lock --output-file requirements-build.lock -
+
+# Build the container image with podman or docker
+image *args:
+    "$(command -v podman || command -v docker)" build --file Containerfile --tag signalhub:0.1.0 "$@" .
