@@ -121,7 +121,7 @@ def _unwrapped(text: Text, tree: Node) -> Body | tuple[Problem, ...]:
         return screened(Body(text, tree))
     node = members[key]
     if node.kind != "string":
-        return (text.problem("unsupported_json", f'"{key}" must be the signal as a text.', node.start, node.end),)
+        return (text.problem("unsupported_json", f'Give "{key}" the signal as a text.', node.start, node.end),)
     if node.text.strip().lower() in _SIDES and len(members) > 1:
         return screened(Body(text, tree))
     inner = Body(Text(node.text))

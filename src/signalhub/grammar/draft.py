@@ -4,7 +4,7 @@ Every field is a list, because a text may say a thing twice: that is a problem t
 """
 
 from decimal import Decimal
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -15,6 +15,9 @@ from signalhub.grammar.numbers import Number
 from signalhub.grammar.text import Text
 
 T = TypeVar("T")
+
+_MOST_PROBLEMS: Final = 50
+"""Enough for any person, and a bound for texts made to have thousands."""
 
 
 class Found(msgspec.Struct, Generic[T], frozen=True, gc=False):
@@ -60,17 +63,19 @@ class Draft:
         self.ignored: list[Found[str]] = []
         self.empty: dict[str, Found[str]] = {}  # labels without a value, by field
         self.problems: list[Problem] = []
+        self._told: set[tuple[str, int]] = set()
         self.is_order = True  # False once dismissed
 
     def fault(self, code: str, hint: str, start: int = 0, end: int = 0) -> None:
         """Note a problem, once: the same code at the same place says nothing new."""
-        problem = self.text.problem(code, hint, start, end)
-        if problem not in self.problems:
-            self.problems.append(problem)
+        if len(self.problems) < _MOST_PROBLEMS and (code, start) not in self._told:
+            self._told.add((code, start))
+            self.problems.append(self.text.problem(code, hint, start, end))
 
     def dismiss(self, code: str, hint: str, start: int = 0, end: int = 0) -> None:
         """Say what the text is instead of an order. What else is wrong with it would only mislead."""
         self.problems.clear()
+        self._told.clear()
         self.fault(code, hint, start, end)
         self.is_order = False
 

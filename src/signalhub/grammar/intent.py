@@ -30,9 +30,10 @@ def settle(m: Message) -> None:
 
 
 def _first(m: Message, *, is_signal: bool) -> tuple[str, str, Token] | None:
+    lines: dict[int, frozenset[str]] = {}
     for at in m.remarks:
         token = m.tokens[at]
-        if token.kind in _TRADED and (not is_signal or _is_about_trade(m, at)):
+        if token.kind in _TRADED and (not is_signal or _is_about_trade(m, at, lines)):
             return "management", _MANAGEMENT, token
         if token.kind in (Kind.NOT, Kind.NO) and Kind.SIDE in (m.tokens[at + 1].kind, m.tokens[at + 2].kind):
             return "commentary", _NEGATION, token
@@ -43,31 +44,31 @@ def _first(m: Message, *, is_signal: bool) -> tuple[str, str, Token] | None:
     return None
 
 
-def _is_about_trade(m: Message, at: int) -> bool:
+def _is_about_trade(m: Message, at: int, lines: dict[int, frozenset[str]]) -> bool:
     """Inside the signal always; behind it unless it is advice on what to do later."""
     token = m.tokens[at]
     if token.start < m.reach:
         return token.start >= m.begin or token.text not in _TOUCHED
     if token.kind == Kind.MANAGE:
         return False
-    kinds = {neighbour.kind for neighbour in _line(m, at)}
-    if kinds & {Kind.WHEN, Kind.IF}:
-        return False
-    return token.text not in _TOUCHED or bool(kinds & _LEVELS)
+    start = m.text.clean.rfind("\n", 0, token.start)
+    if start not in lines:
+        lines[start] = _kinds_of_line(m, at)
+    kinds = lines[start]
+    return not kinds & {Kind.WHEN, Kind.IF} and (token.text not in _TOUCHED or bool(kinds & _LEVELS))
 
 
-def _line(m: Message, at: int) -> list[Token]:
+def _kinds_of_line(m: Message, at: int) -> frozenset[str]:
     first = last = at
     while first > 0 and m.tokens[first - 1].kind != Kind.NEWLINE:
         first -= 1
     while m.tokens[last].kind != Kind.NEWLINE:
         last += 1
-    return m.tokens[first:last]
+    return frozenset(token.kind for token in m.tokens[first:last])
 
 
 def _quoted(m: Message) -> Token | None:
-    """The mark of a quotation before the line the signal begins on."""
+    """The mark of a quotation at the start of the line the signal begins on."""
     line_start = m.text.clean.rfind("\n", 0, m.begin) + 1
-    return (
-        next((t for t in m.tokens if t.start >= line_start), None) if m.text.clean.startswith(">", line_start) else None
-    )
+    first = next(token for token in m.tokens if token.start >= line_start)
+    return first if first.text == ">" else None

@@ -75,22 +75,26 @@ def _name(draft: Draft) -> Name | None:
 
 def _choose_readings(draft: Draft, instrument: Instrument | None) -> None:
     """Give a value to every number with more than one reading, or refuse it."""
+    if all(level.value is not None for level in draft.levels):
+        return
     known = draft.values
-    draft.stops = [chosen for number in draft.stops for chosen in _chosen(draft, number, instrument, known)]
-    draft.targets = [chosen for number in draft.targets for chosen in _chosen(draft, number, instrument, known)]
+    bounds = (max(known) / 10, min(known) * 10) if known else (Decimal(0), Decimal("Infinity"))
+
+    def chosen(number: Number) -> tuple[Number, ...]:
+        return (number,) if number.value is not None else _chosen(draft, number, instrument, bounds)
+
+    draft.stops = [one for number in draft.stops for one in chosen(number)]
+    draft.targets = [one for number in draft.targets for one in chosen(number)]
     draft.entries = [
-        Range(
-            next(iter(_chosen(draft, entry.first, instrument, known)), entry.first),
-            entry.second and next(iter(_chosen(draft, entry.second, instrument, known)), entry.second),
-        )
+        Range(chosen(entry.first)[0], None if entry.second is None else chosen(entry.second)[0])
         for entry in draft.entries
     ]
 
 
-def _chosen(draft: Draft, number: Number, instrument: Instrument | None, known: list[Decimal]) -> tuple[Number, ...]:
-    if number.value is not None:
-        return (number,)
-    possible = [reading for reading in number.readings if _is_likely(reading, instrument, known)]
+def _chosen(
+    draft: Draft, number: Number, instrument: Instrument | None, bounds: tuple[Decimal, Decimal]
+) -> tuple[Number, ...]:
+    possible = [reading for reading in number.readings if _is_likely(reading, instrument, bounds)]
     # Three digits behind a comma are thousands to one half of the world and a fraction to the other.
     if len(possible) == 1 and possible[0].decimals != 3:  # noqa: PLR2004
         return tuple(number.read_as(possible[0]))
@@ -99,12 +103,13 @@ def _chosen(draft: Draft, number: Number, instrument: Instrument | None, known: 
     return (number,)
 
 
-def _is_likely(reading: Reading, instrument: Instrument | None, known: list[Decimal]) -> bool:
+def _is_likely(reading: Reading, instrument: Instrument | None, bounds: tuple[Decimal, Decimal]) -> bool:
+    """Whether all values are prices of the instrument and within ten times of what is certain."""
     if instrument is not None and not all(map(instrument.allows, reading.values)):
         return False
     if instrument is not None and reading.decimals > instrument.digits:
         return False
-    return all(value < 10 * other and other < 10 * value for value in reading.values for other in known)
+    return all(bounds[0] < value < bounds[1] for value in reading.values)
 
 
 def _entry(draft: Draft) -> Range | None:

@@ -17,12 +17,14 @@ _LEADING_WORDS: Final = frozenset({Kind.AT, Kind.FILLER, Kind.MONEY})
 _MAY_FOLLOW: Final = frozenset(",;/|)]}-_.!$+&(:*#~>%")
 _MAY_BE_GLUED: Final = frozenset({Kind.NEWLINE, Kind.MONEY})
 _BETWEEN: Final = frozenset("/,-|&;>")
+_FARTHEST: Final = 24  # tokens: labels in a row must not all look through the same text
 
 
 def seek(m: Message, at: int) -> tuple[int | None, bool]:
     """The number a label announces, over marks and small words; and whether it stands on the next line."""
     crossed = False
-    while True:
+    farthest = at + _FARTHEST
+    while at < farthest:
         token = m.tokens[at]
         kind = token.kind
         if kind == Kind.NUMBER:
@@ -37,6 +39,7 @@ def seek(m: Message, at: int) -> tuple[int | None, bool]:
         elif not (_leads(m, at, token) if kind == Kind.MARK else _may_lead(m, at, kind)):
             return None, crossed
         at += 1
+    return None, crossed
 
 
 def _leads(m: Message, at: int, token: Token) -> bool:

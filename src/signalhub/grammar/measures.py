@@ -15,14 +15,15 @@ _SMALL: Final = re.compile(r"[1-9]|1[0-2]", re.ASCII)
 _INDEXED: Final = re.compile(r"([1-9]|1[0-2])[.,]([0-9]+\.[0-9]+)", re.ASCII)
 _LIST_MARKS: Final = frozenset("/,|&;>")
 _LONGEST_COUNT: Final = 2
+_LONGEST_CHAIN: Final = 4
 
 
 def measure(m: Message, at: int) -> int | None:
     """The index behind `20 pips`, `5-10x`, `12.5%`, `15m` or `11 August`: a number that is no price."""
     at += 1
     unit = m.tokens[at]
-    while unit.text == "-" and m.tokens[at + 1].kind == Kind.NUMBER and m.is_glued(at) and m.is_glued(at + 1):
-        at += 2
+    if unit.text == "-":
+        at = _behind_chain(m, at)
         unit = m.tokens[at]
     kind = unit.kind
     if kind == Kind.MARK:
@@ -31,6 +32,16 @@ def measure(m: Message, at: int) -> int | None:
         return at + 1 if len(unit.text) > 1 or m.is_glued(at) else None
     is_counted = kind == Kind.CALENDAR or (unit.text in _ORDINALS and m.is_glued(at))
     return at + 1 if is_counted else None
+
+
+def _behind_chain(m: Message, at: int) -> int:
+    """Over `-10` and `-50-100`, if they hang on the number before. Bounded: every number of a long chain asks."""
+    last = at + 2 * _LONGEST_CHAIN
+    while at < last and m.tokens[at].text == "-" and m.tokens[at + 1].kind == Kind.NUMBER:
+        if not (m.is_glued(at) and m.is_glued(at + 1)):
+            break
+        at += 2
+    return at
 
 
 def enumerator(m: Message, at: int) -> int | None:

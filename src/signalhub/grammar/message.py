@@ -11,6 +11,7 @@ from signalhub.grammar.numbers import Number
 from signalhub.grammar.scan import Token, scan
 from signalhub.grammar.vocabulary import Kind
 
+_AHEAD: Final = 8
 _RUN: Final = re.compile(r"[^ \t\r\n]+")
 
 
@@ -23,8 +24,8 @@ class Message:
         self.tokens = scan(text.clean)
         self.size = len(self.tokens)
         end = len(text.clean)
-        # Rules look ahead by up to three tokens; ends of line that are always there spare them every bounds check.
-        self.tokens.extend([Token(Kind.NEWLINE, end, end, "") for _ in range(4)])
+        # Rules look a few tokens ahead; ends of line that are always there spare them every bounds check.
+        self.tokens.extend([Token(Kind.NEWLINE, end, end, "") for _ in range(_AHEAD)])
         self.at = 0
         self.expecting = False
         self.listing = False

@@ -59,5 +59,5 @@ def _ends(entry: Range) -> Iterator[Row]:
 
 
 def _row(kind: str, number: Number) -> Row:
-    value = number.text if number.value is None or number.text.isdigit() else plain(number.value)
+    value = number.text if number.value is None else plain(number.value)
     return number.start, number.end, kind, value

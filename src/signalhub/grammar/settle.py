@@ -14,6 +14,7 @@ from signalhub.grammar.vocabulary import KINDS, MEANINGS, Kind
 
 _LABELS: Final = frozenset({Kind.SIDE, Kind.TYPE, Kind.STOP, Kind.SL, Kind.TP, Kind.ENTRY})
 _BEHIND_NAME: Final = KINDS - {Kind.WORD, Kind.LINK, Kind.FILLER, Kind.TO}
+_ENOUGH: Final = 25  # levels: a text with more is refused for that
 _PROSE: Final = frozenset({Kind.WORD, Kind.NUMBER})
 _BEFORE_NAME: Final = frozenset({Kind.TYPE, Kind.STOP, Kind.FILLER, Kind.AT})
 
@@ -45,7 +46,7 @@ def _settle_names(m: Message) -> None:
     candidates = names or m.assets or _beside_side(m) or m.tags
     m.draft.names = [name for name in candidates if name.start < m.reach or not m.reach]
     for token in m.tokens if not names else ():
-        token.used = token.used or any(name.start <= token.start < name.end for name in m.draft.names)
+        token.used = token.used or any(name.start <= token.start < name.end for name in m.draft.names[:2])
 
 
 def _beside_side(m: Message) -> list[Name]:
@@ -62,10 +63,16 @@ def _behind_side(m: Message, side: int) -> Name | None:
         at += 1
     raw = m.text.raw[m.tokens[at].start : m.tokens[at].end]
     is_like_side = raw.islower() and m.text.raw[m.tokens[side].start].islower()
-    if m.tokens[at].kind != Kind.WORD or not (raw.isupper() or is_like_side):
+    if not _begins_name(m, at) or not (raw.isupper() or is_like_side):
         return None
     read = symbols.unknown(m, at)
     return read[0] if read is not None and m.tokens[read[1]].kind in _BEHIND_NAME else None
+
+
+def _begins_name(m: Message, at: int) -> bool:
+    """A word, or a unit that goes on as the X in X2Y2USDT does."""
+    kind = m.tokens[at].kind
+    return kind == Kind.WORD or (kind in (Kind.UNIT, Kind.CLOCK) and m.is_glued(at + 1))
 
 
 def _is_break(m: Message, at: int) -> bool:
@@ -91,22 +98,27 @@ def _settle_strays(m: Message) -> None:
     told = {entry.first.value for entry in m.draft.entries} | {
         entry.second.value for entry in m.draft.entries if entry.second
     }
+    captions: dict[int, bool] = {}
     for stray in m.strays:
-        if stray.start >= m.reach or stray.value in told or _is_caption(m, stray):
+        if stray.start >= m.reach or stray.value in told or _is_caption(m, stray, captions):
             continue
         m.draft.fault(
             "ambiguous_number", "Say what this number is, or leave it out: SL, TP or @?", stray.start, stray.end
         )
 
 
-def _is_caption(m: Message, stray: Number) -> bool:
+def _is_caption(m: Message, stray: Number, captions: dict[int, bool]) -> bool:
     """A whole number in a line of words above the signal, in nothing like its prices."""
-    if stray.start >= m.begin or not stray.text.isdigit() or "\n" not in m.text.clean[stray.end : m.begin]:
+    start = m.text.clean.rfind("\n", 0, stray.start) + 1
+    if not stray.text.isdigit() or start >= m.text.clean.rfind("\n", 0, max(m.begin, 0)) + 1:
         return False
-    line = m.text.clean[m.text.clean.rfind("\n", 0, stray.start) + 1 :].split("\n", 1)[0]
-    values = m.draft.values
-    is_far = all(value > 10 * int(stray.text) or int(stray.text) > 10 * value for value in values)
-    return any(char.isalpha() for char in line) and (is_far or all("." in level.text for level in m.draft.levels))
+    if start not in captions:
+        line = m.text.clean[start : m.text.clean.find("\n", start)]
+        captions[start] = any(char.isalpha() for char in line)
+    return captions[start] and (
+        all(value > 10 * int(stray.text) or int(stray.text) > 10 * value for value in m.draft.values[:_ENOUGH])
+        or all("." in level.text for level in m.draft.levels[:_ENOUGH])
+    )
 
 
 def _settle_restart(m: Message) -> None:

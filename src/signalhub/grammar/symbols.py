@@ -19,7 +19,7 @@ _CODES: Final = CURRENCIES | METALS | COINS
 _SPOKEN_QUOTES: Final = CURRENCIES | {"USDT"}
 _SUFFIXES: Final = frozenset("M C I R P PRO ECN RAW STD MICRO CASH SPOT PERP FX".split())  # noqa: SIM905
 _LONG_SUFFIXES: Final = frozenset({"PRO", "CASH", "RAW", "ECN", "PERP", "STD", "SPOT", "MICRO", "P", "M"})
-_TICKER: Final = re.compile(r"[A-Z0-9]*[A-Z][A-Z0-9]*(?:\.[A-Z]{1,2}|!)?", re.ASCII)
+_TICKER: Final = re.compile(r"[A-Z][A-Z0-9]*(?:\.[A-Z]{1,2}|!)?", re.ASCII)
 _MAY_FOLLOW: Final = frozenset("@:,;/|()[].-!?*#&~_+$ \t\r\n")
 _NAMELESS_WORDS: Final = """
 SIGNAL SIGNALS FREE VIP FOREX CRYPTO FUTURES SPOT SCALP SCALPING SWING TRADING TRADE ALERT NEW UPDATE IT THIS THAT SOME
@@ -32,15 +32,17 @@ _JOINERS: Final = frozenset({"/", "-"})
 
 def known(m: Message, at: int) -> tuple[Name, int] | None:
     """The known instrument that begins at the word `at`, and the index behind it."""
-    text, behind = _glued(m, at)
+    text, behind = glued(m, at)
     instrument = KNOWN.get(text)
+    if instrument is None and m.tokens[at].text in KNOWN:  # `GOLD2345`: a price hangs on the name
+        instrument, behind = KNOWN[m.tokens[at].text], at + 1
     if instrument is None:
         return _pair(m, at) or _suffixed(m, at, text, behind)
     behind = _behind_suffix(m, behind)
     return _name(m, at, behind, instrument.name), behind
 
 
-def _glued(m: Message, at: int) -> tuple[str, int]:
+def glued(m: Message, at: int) -> tuple[str, int]:
     """A word with the digits that hang on it: US30, NAS100, 1INCHUSDT."""
     text = m.tokens[at].text
     at += 1
@@ -96,7 +98,7 @@ def _behind_suffix(m: Message, at: int) -> int:
 
 def unknown(m: Message, at: int) -> tuple[Name, int] | None:
     """Any ticker-shaped word at `at`, with its suffix dropped if it is one that is never part of a ticker."""
-    text, behind = _glued(m, at)
+    text, behind = glued(m, at)
     mark, suffix = m.tokens[behind], m.tokens[behind + 1]
     if mark.text == "!" and m.is_glued(behind) and text[-1:].isdigit():
         text, behind = text + "!", behind + 1

@@ -15,7 +15,7 @@ from signalhub.grammar.rules import RULES
 from signalhub.grammar.rules.labels import entry
 from signalhub.grammar.vocabulary import Kind
 
-_HEADING: Final = re.compile(r"take[- ]profit (?:targets|orders)[ \t]*[:=]", re.ASCII | re.IGNORECASE)
+_HEADING: Final = re.compile(r"take[- \t]{1,3}profit[ \t]{1,3}(?:targets|orders)[ \t]*[:=]", re.ASCII | re.IGNORECASE)
 
 
 def _ladder(m: Message) -> None:

@@ -14,7 +14,6 @@ from signalhub.grammar.body import Body
 from signalhub.grammar.draft import Draft, Found, Range
 from signalhub.grammar.numbers import Number, exact
 
-_FIELD: Final = re.compile(r"[^,\r\n]+")
 _SIDES: Final = {
     "buy": Side.BUY,
     "long": Side.BUY,
@@ -36,24 +35,25 @@ _QUANTITIES: Final = frozenset({"vol_lots", "lots", "quantity", "qty"})
 
 
 def _fields(body: Body) -> list[tuple[str, int]]:
-    """The comma-separated pieces of the first line that has any, each with its place."""
+    """The comma-separated pieces of the first line that says anything, each with its place."""
     clean = body.text.clean
-    first = len(clean) - len(clean.lstrip(" \t\r\n"))
-    line = clean[first:].split("\n", 1)[0]
+    start = len(clean) - len(clean.lstrip(" \t\r\n"))
     found = []
-    for match in _FIELD.finditer(line):
-        piece = match[0].strip(" \t\r")
-        found.append((piece, first + match.start() + match[0].index(piece)))
+    for field in re.split("[\r\n]", clean[start:], maxsplit=1)[0].split(","):
+        piece = field.strip(" \t")
+        found.append((piece, start + field.find(piece)))
+        start += len(field) + 1
     return found
 
 
 def _claims(body: Body) -> bool:
-    head = body.text.clean.lstrip(" \t\r\n")[:200]
-    if head.count(",") < 1 or body.tree is not None:
+    if body.tree is not None or "," not in body.text.clean:
         return False
-    license_id, command = head.split(",")[:2]
-    command = command.strip().lower()
-    return not license_id.strip().count(" ") and (command in _ORDERS or command.startswith(_MANAGING))
+    fields = _fields(body)
+    if len(fields) == 1 or " " in fields[0][0]:
+        return False
+    command = fields[1][0].lower()
+    return command in _ORDERS or command.startswith(_MANAGING)
 
 
 def _read(body: Body) -> Draft:
@@ -70,7 +70,7 @@ def _read(body: Body) -> Draft:
         draft.order_types.append(Found(order_type, start, start + len(command)))
     draft.notes.append(Found(fields[0][0], fields[0][1], fields[0][1] + len(fields[0][0])))
     _symbol(draft, fields)
-    for piece, place in fields[3:]:
+    for piece, place in (field for field in fields[3:] if field[0]):
         _pair(draft, piece, place)
     return draft
 

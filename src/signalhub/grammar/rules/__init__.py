@@ -38,7 +38,7 @@ RULES: Final[Rules] = MappingProxyType(
         Kind.NOTE: asides.note,
         Kind.FILLER: asides.skip,
         Kind.TO: asides.skip,
-        Kind.NEWLINE: asides.skip,
+        Kind.NEWLINE: asides.newline,
         # Words that mean something only beside a number or a label.
         Kind.VOID: header.word,
         Kind.CLOCK: header.word,

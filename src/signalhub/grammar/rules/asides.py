@@ -14,6 +14,13 @@ def skip(m: Message) -> None:
     m.at += 1
 
 
+def newline(m: Message) -> None:
+    """A blank line ends a list of targets that has begun."""
+    if m.listing and m.draft.targets and m.tokens[m.at].text.count("\n") > 1:
+        m.listing = False
+    m.at += 1
+
+
 def remark(m: Message) -> None:
     """Remember a word that may tell of an open trade, a negation or a condition."""
     m.remarks.append(m.at)

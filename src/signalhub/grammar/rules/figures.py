@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from signalhub.grammar import entries, levels
+from signalhub.grammar import entries, levels, symbols
 from signalhub.grammar.measures import behind_index, enumerator, measure
 from signalhub.grammar.message import Message
 from signalhub.grammar.numbers import Number, exact
 from signalhub.grammar.rules.asides import take_quantity
-from signalhub.grammar.rules.header import word
+from signalhub.grammar.rules.header import take_name, word
 from signalhub.grammar.vocabulary import Kind
 
 _LONGEST_COUNT: Final = 2
@@ -16,6 +16,10 @@ _NAMED: Final = frozenset({Kind.WORD, Kind.CLOCK, Kind.UNIT})
 
 
 def number(m: Message) -> None:
+    name = symbols.known(m, m.at) if m.tokens[m.at + 1].kind == Kind.WORD and m.is_glued(m.at + 1) else None
+    if name is not None:
+        take_name(m, *name)
+        return
     behind = _explained(m)
     if behind is not None:
         m.note(m.at, behind)
@@ -76,9 +80,11 @@ def _part_of_word(m: Message) -> int | None:
 
 
 def unit(m: Message) -> None:
-    """`x20` is leverage; a unit without a number is a word."""
-    if m.tokens[m.at].text == "X" and m.tokens[m.at + 1].kind == Kind.NUMBER and m.is_glued(m.at + 1):
-        m.note(m.at, m.at + 2)
-        m.at += 2
+    """`x20` is leverage, `X2Y2` a name, and a unit without a number a word."""
+    at = m.at + 1
+    is_leverage = m.tokens[m.at].text == "X" and m.tokens[at].kind == Kind.NUMBER and m.is_glued(at)
+    if is_leverage and not (m.is_glued(at + 1) and m.tokens[at + 1].text.isalnum()):
+        m.note(m.at, at + 1)
+        m.at = at + 1
     else:
         word(m)

@@ -102,7 +102,7 @@ def word(m: Message) -> None:
     else:
         # Beside the side an unknown word is most likely the symbol, and the entry may still follow.
         m.expecting = m.expecting and m.tokens[m.at - 1].kind in _BEFORE_SYMBOL
-        m.at += 1
+        m.at = symbols.glued(m, m.at)[1]
 
 
 def money(m: Message) -> None:

@@ -1,0 +1,43 @@
+"""The shared corpus of signal texts, where it is at hand. The project's own cases do not depend on it."""
+
+import json
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signalhub.grammar import Understood, parse
+
+CORPUS = Path(__file__).parents[3] / "shared" / "corpus" / "signals.jsonl"
+GOALS = {1: 1.0, 2: 0.99, 3: 0.92}
+
+pytestmark = pytest.mark.skipif(not CORPUS.exists(), reason="the corpus is not here")
+
+
+def text_of(case: dict[str, Any]) -> str:
+    made = case.get("gen")
+    return made["prefix"] + made["unit"] * made["count"] + made["suffix"] if made else str(case["text"])
+
+
+def agrees(text: str, expected: dict[str, Any]) -> bool:
+    result = parse(text.encode(errors="surrogatepass"))
+    if not isinstance(result, Understood) or not expected["ok"]:
+        return isinstance(result, Understood) is bool(expected["ok"])
+    signal = result.signal
+    read = (signal.side, signal.symbol, signal.entry, signal.entry_high, signal.stop_loss, list(signal.take_profits))
+    entry, high = (None if expected[key] is None else Decimal(expected[key]) for key in ("entry", "entry_high"))
+    levels = [Decimal(price) for price in expected["tp"]]
+    same = read == (expected["side"], expected["symbol"], entry, high, Decimal(expected["sl"]), levels)
+    return bool(same and expected.get("order_type") in (None, signal.order_type))
+
+
+def test_the_corpus_is_read_as_its_tiers_ask() -> None:
+    right, total = Counter[int](), Counter[int]()
+    for case in map(json.loads, CORPUS.open()):
+        total[case["tier"]] += 1
+        right[case["tier"]] += any(
+            agrees(text_of(case), expected) for expected in [case["expect"], *case.get("alt", [])]
+        )
+    assert {tier: right[tier] >= goal * total[tier] for tier, goal in GOALS.items()} == dict.fromkeys(GOALS, True)

@@ -1,0 +1,53 @@
+"""Reading takes time in proportion to the length of the text, whatever the text is made of."""
+
+from time import perf_counter
+
+import pytest
+
+from signalhub.grammar import parse
+
+SHAPES = {
+    "digits": ("BUY EURUSD SL ", "1"),
+    "numbers": ("BUY EURUSD SL 1.08 TP ", "1.09 "),
+    "commas": ("BUY EURUSD SL ", "1,"),
+    "points": ("BUY EURUSD SL ", "1."),
+    "labels": ("BUY EURUSD ", "SL "),
+    "halves of phrases": ("BUY EURUSD ", "take profit target stop "),
+    "at signs": ("BUY EURUSD ", "@ "),
+    "brackets": ("BUY EURUSD ", "(1"),
+    "dashes": ("BUY EURUSD 1.08", "-1.08"),
+    "sides": ("", "BUY "),
+    "symbols": ("BUY ", "EURUSD "),
+    "tags": ("BUY ", "#A1 "),
+    "strays in one line": ("", "7 a "),
+    "captions": ("", "7 a\n"),
+    "news": ("BUY EURUSD @1.0860 SL 1.0850 TP 1.0890\n", "hit "),
+    "directives": ("BUY EURUSD\n", "#id x\n"),
+    "emoji": ("BUY EURUSD ", "🔥"),
+    "look-alikes": ("BUY EURUSD ", "\u0422\u0420 "),
+    "objects": ("", '{"a":'),
+    "members": ("{", '"sl":1,'),
+    "arrays": ("", "["),
+    "list of prices": ('{"action":"buy","tp":[', "1,"),
+}
+
+
+def seconds(text: str) -> float:
+    """The best of three, because other work on the machine only ever adds."""
+    raw = text.encode()
+    best = float("inf")
+    for _ in range(3):
+        start = perf_counter()
+        parse(raw)
+        best = min(best, perf_counter() - start)
+    return best
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_four_times_the_text_takes_about_four_times_the_time(shape: str) -> None:
+    prefix, unit = SHAPES[shape]
+    tail = "\nBUY EURUSD SL 1.0850 TP 1.0890" if shape in ("strays in one line", "captions") else ""
+    count = (15 * 1024 - len(prefix)) // len(unit.encode())
+    short, long = (seconds(prefix + unit * times + tail) for times in (count // 4, count))
+    assert long < 10 * short + 0.01
+    assert long < 0.5
