@@ -15,7 +15,7 @@ from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware, ShutdownNot
 from actors import clock, declare
 from actors.consumer import Bell, WakefulBroker
 from actors.work import Worker
-from signalhub import log, settings
+from signalhub import log, parent, settings
 from signalhub.jobs import BELL, NAMESPACE, SWEEP, WORKER_SEEN, connect, message
 
 _log = structlog.get_logger()
@@ -68,7 +68,7 @@ class Clock(Middleware):
         self._running = [
             _start(clock.run(self._worker.engine, ring)),
             _start(clock.be_seen(show)),
-            _start(clock.watch_parent(os.getppid())),
+            _start(parent.watch(lambda: os._exit(1))),
         ]
 
     def before_worker_shutdown(self, _broker: dramatiq.Broker, _worker: Any) -> None:  # noqa: ANN401 - the same

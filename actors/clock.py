@@ -5,7 +5,6 @@ harmless; each tick rings once, and while a backlog lasts each further tick call
 """
 
 import asyncio
-import os
 from collections.abc import Callable
 from typing import Final
 
@@ -41,13 +40,6 @@ async def be_seen(show: Callable[[], None]) -> None:
     while True:
         await _safely(show)
         await asyncio.sleep(1.0)
-
-
-async def watch_parent(parent: int) -> None:
-    """Leave when the parent process is gone: an orphan would go on unseen and unstopped."""
-    while os.getppid() == parent:  # noqa: ASYNC110 - no event tells of it
-        await asyncio.sleep(1.0)
-    os._exit(1)
 
 
 async def _safely(call: Callable[[], object]) -> None:

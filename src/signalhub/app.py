@@ -13,7 +13,7 @@ from litestar.datastructures import State
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import create_engine
-from signalhub import log
+from signalhub import log, parent
 from signalhub import settings as settings_
 from signalhub.brokers import base
 from signalhub.jobs import Doorbell
@@ -142,7 +142,7 @@ def _settle() -> None:
 
 
 def _drain_on_sigterm(house: House) -> None:
-    """On SIGTERM: refuse what is new, end the streams, then let granian stop as on SIGINT.
+    """On SIGTERM, or left without a parent: refuse what is new, end the streams, then let granian stop as on SIGINT.
 
     Left to itself granian waits for open streams until its kill timeout, and then skips the lifespan's end.
     """
@@ -155,3 +155,4 @@ def _drain_on_sigterm(house: House) -> None:
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
     loop.add_signal_handler(signal.SIGTERM, lambda: tasks.add(loop.create_task(drain())))
+    tasks.add(loop.create_task(parent.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))))

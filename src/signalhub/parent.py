@@ -1,0 +1,22 @@
+"""The process that started this one.
+
+A web or worker process is one of several under a first process, which alone is told to stop. Without it they would go
+on, unseen and unstopped, beside those that a supervisor starts in their place.
+"""
+
+import asyncio
+import multiprocessing
+import os
+from collections.abc import Callable
+
+_LOOK_S = 0.5
+
+
+async def watch(leave: Callable[[], object]) -> None:
+    """Call `leave` when the parent process is gone."""
+    # Not the parent as it is now: it may have died while we were being loaded.
+    parent = multiprocessing.parent_process()
+    pid = os.getppid() if parent is None else parent.pid
+    while os.getppid() == pid:  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(_LOOK_S)
+    leave()
