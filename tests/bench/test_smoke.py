@@ -1,0 +1,17 @@
+"""Each benchmark runs, briefly: its figures mean nothing here, only that it still measures."""
+
+import pytest
+
+from tests.bench import ingest, latency
+
+
+def test_the_door_is_measured_beside_two_others(capsys: pytest.CaptureFixture[str]) -> None:
+    ingest.main(rounds=1, seconds=0.3, connections=8)
+    printed = capsys.readouterr().out
+    assert "signalhub / plain session = " in printed
+    assert all(f"| {name}" in printed for name in ("signalhub", "plain session", "empty handler"))
+
+
+def test_the_way_to_the_stream_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    latency.main(signals=3, quiet_s=0.1)
+    assert "| 3 " in capsys.readouterr().out

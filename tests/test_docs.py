@@ -1,0 +1,59 @@
+"""Documentation is a subject of tests: what it lists is what there is."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signalhub.domain.errors import REFUSALS
+from signalhub.domain.events import TYPES
+from signalhub.settings import PREFIX, Settings
+
+_DOCS = Path(__file__).parent.parent / "docs"
+
+
+def _listed(page: str, pattern: str) -> list[Any]:
+    """What a pattern with one group finds as text, with several as tuples."""
+    return re.findall(pattern, (_DOCS / page).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_every_setting_is_documented_once_with_its_default() -> None:
+    rows = dict(_listed("settings.md", rf"^\| `{PREFIX}([A-Z_]+)` \| (?:`(.*?)`|\(empty\)) \|"))
+    defaults = {name.upper(): getattr(Settings(), name) for name in Settings.__struct_fields__}
+    assert set(rows) == set(defaults)
+    assert rows == {name: "" if value == () else str(value) for name, value in defaults.items()}
+
+
+def test_every_error_is_documented_with_its_status() -> None:
+    rows = {code: int(status) for code, status in _listed("errors.md", r"^\| `(\w+)` \| (\d+) \|")}
+    assert rows == {code: refusal.status for code, refusal in REFUSALS.items()}
+
+
+def test_every_event_is_documented() -> None:
+    assert _listed("events.md", r"^\| `([a-z]+\.[a-z_]+)` \|") == list(TYPES)
+
+
+@pytest.mark.parametrize("name", sorted(set(_listed("life-of-a-signal.md", r"`((?:signalhub|actors|db)\.[\w.]+)`"))))
+def test_every_step_of_a_signals_life_names_something_that_exists(name: str) -> None:
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            found: object = import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[cut:]:
+            found = getattr(found, part)
+        return
+    pytest.fail(f"{name} does not exist")
+
+
+@pytest.mark.parametrize(
+    "page",
+    sorted(path.relative_to(_DOCS.parent) for path in _DOCS.parent.glob("**/*.md") if ".venv" not in path.parts),
+    ids=str,
+)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", (_DOCS.parent / page).read_text(encoding="utf-8")):
+        assert (_DOCS.parent / page).parent.joinpath(target).exists(), target
