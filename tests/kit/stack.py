@@ -46,7 +46,7 @@ class Stack:
             port=free_port(),
             log_format="json",
         )
-        self.web, self.worker = self._service("web"), self._service("worker")
+        self.web, self.worker = self._service("web", self.settings), self._service("worker", self.settings)
         self._is_over = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
 
@@ -64,7 +64,7 @@ class Stack:
         self.postgres.start()
         self.valkey.start()
         migrate = [*_COMMAND, "migrate"]
-        subprocess.run(migrate, env=self._environment(), check=True, capture_output=True)  # noqa: S603 - our own
+        subprocess.run(migrate, env=_environment(self.settings), check=True, capture_output=True)  # noqa: S603 - our own
         self.web.start()
         self.worker.start()
         if not self._keeper.is_alive():
@@ -113,19 +113,29 @@ class Stack:
     @contextmanager
     def second_worker(self) -> Iterator[Service]:
         """One more worker command, for as long as the block lasts."""
-        service = self._service("worker")
+        service = self._service("worker", self.settings)
         service.start()
         try:
             yield service
         finally:
             service.kill_all()
 
-    def _service(self, name: str) -> Service:
-        return Service([*_COMMAND, name], self._environment(), self.home / f"{name}.log")
+    @contextmanager
+    def worker_that_has(self, **changes: object) -> Iterator[None]:
+        """The worker on other settings, for as long as the block lasts."""
+        usual = self.worker
+        usual.terminate()
+        self.worker = self._service("worker", replace(self.settings, **changes))
+        self.worker.start()
+        try:
+            yield
+        finally:
+            self.worker.terminate()
+            usual.start()
+            self.worker = usual
 
-    def _environment(self) -> dict[str, str]:
-        inherited = {name: text for name, text in os.environ.items() if not name.startswith("SIGNALHUB_")}
-        return inherited | to_env(self.settings)
+    def _service(self, name: str, settings: Settings) -> Service:
+        return Service([*_COMMAND, name], _environment(settings), self.home / f"{name}.log")
 
     def _keep(self) -> None:
         while not self._is_over.wait(_TEND_S):
@@ -153,6 +163,11 @@ class Frozen:
     def _send(self, what: signal.Signals) -> None:
         for pid in self._pids:
             os.kill(pid, what)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith("SIGNALHUB_")}
+    return inherited | to_env(settings)
 
 
 def _await_end(server: Postgres) -> None:

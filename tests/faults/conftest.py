@@ -1,0 +1,20 @@
+"""One service of real processes for all of these tests, with a demo broker that waits a moment instead of seconds."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from signalhub.settings import Settings
+from tests.kit.stack import Stack
+
+QUICK = Settings(demo_fill_s=0.4, demo_close_s=0.9, lease_s=2.0, heartbeat_s=1.0)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Started once: each test has accounts of its own and leaves everything running."""
+    running = Stack(tmp_path_factory.mktemp("stack"), QUICK)
+    try:
+        yield running.start()
+    finally:
+        running.stop()

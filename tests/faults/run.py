@@ -1,0 +1,107 @@
+"""The long form of the fault tests: `python tests/faults/run.py [worker|web|redis|postgres|all] [--seconds N]`.
+
+Sends signals while something is killed every few seconds, and prints what came of it. Exit status 1 if a promise broke.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, from anywhere
+
+import structlog
+from msgspec.structs import replace
+
+from signalhub.settings import Settings
+from tests.faults import campaign, strikes
+from tests.faults.campaign import Plan, share
+from tests.kit.checker import Verdict
+from tests.kit.stack import Stack
+
+_SETTINGS = Settings(demo_fill_s=1.0, demo_close_s=2.0, heartbeat_s=1.0)
+_HEADINGS = (
+    "killed",
+    "strikes",
+    "acks",
+    "503",
+    "cut",
+    "orders",
+    "lost",
+    "doubled",
+    "late p50",
+    "p99",
+    "max",
+    "503 max",
+)
+
+
+def main() -> int:
+    asked = _arguments()
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # the table is what is to be read here
+    names = [asked.name] if asked.name else list(strikes.BY_NAME)
+    _say(_HEADINGS)
+    verdicts = [_run(name, asked) for name in names]
+    return 1 if any(verdict.faults for verdict in verdicts) else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Kill parts of a running SignalHub and check that nothing is lost.")
+    parser.add_argument("name", nargs="?", choices=list(strikes.BY_NAME), help="what to kill; without it, each in turn")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long signals are sent (default: 60)")
+    parser.add_argument("--rate", type=float, default=80.0, help="signals a second (default: 80)")
+    parser.add_argument("--pause", type=float, default=5.0, help="seconds between two strikes (default: 5)")
+    parser.add_argument("--web", type=int, default=1, help="web processes (default: 1)")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes (default: 1)")
+    parser.add_argument("--keep", type=Path, help="a directory for data, logs and observations, kept afterwards")
+    return parser.parse_args()
+
+
+def _run(name: str, asked: argparse.Namespace) -> Verdict:
+    settings = replace(_SETTINGS, web_processes=asked.web, worker_processes=asked.workers)
+    plan = Plan(
+        signals=int(asked.seconds * asked.rate),
+        rate=asked.rate,
+        strikes=max(1, int(asked.seconds / asked.pause)),
+        pause_s=asked.pause,
+        patience_s=120.0,
+    )
+    with tempfile.TemporaryDirectory(prefix="signalhub-faults-") as scratch:
+        home = asked.keep / name if asked.keep else Path(scratch)
+        home.mkdir(parents=True, exist_ok=True)
+        stack = Stack(home, settings)
+        try:
+            verdict = asyncio.run(campaign.run(stack.start(), plan, strikes.BY_NAME[name]))
+        finally:
+            stack.stop()
+    _show(name, plan, verdict)
+    return verdict
+
+
+def _show(name: str, plan: Plan, verdict: Verdict) -> None:
+    late = verdict.lateness_s
+    counts = (
+        plan.strikes,
+        verdict.acknowledged,
+        verdict.unavailable,
+        verdict.cut,
+        verdict.orders,
+        verdict.lost,
+        verdict.doubled,
+    )
+    times = (share(late, 0.5), share(late, 0.99), share(late, 1.0), verdict.slowest_refusal_s)
+    cells = [name, *map(str, counts), *(f"{seconds:.2f} s" for seconds in times)]
+    _say(cells)
+    for fault in verdict.faults:
+        _say(("BROKEN", fault))
+
+
+def _say(cells: Sequence[str]) -> None:
+    sys.stdout.write("  ".join(f"{cell:>8}" for cell in cells) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
