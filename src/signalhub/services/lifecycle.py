@@ -54,25 +54,33 @@ class Lifecycle:
 
     async def _progress(self, order: Order, now: datetime) -> Progress:
         claimed, facts = order, []
-        while (due := self._broker.next_due(order)) is not None and due <= now:
-            move = await self._decide(order, now)
-            if move is None:
+        while (due := self._due(order, now)) is not None and due <= now:
+            stepped = await self._step(order, now)
+            if stepped is None:
                 break
-            order = apply(order, move, now)
+            order, move = stepped
             facts.append(order_fact(str(move.__struct_config__.tag), order))
-        return Progress(claimed, order, tuple(facts), self._broker.next_due(order))
+        return Progress(claimed, order, tuple(facts), self._due(order, now))
 
-    async def _decide(self, order: Order, now: datetime) -> Move | None:
+    def _due(self, order: Order, now: datetime) -> datetime | None:
+        try:
+            return self._broker.next_due(order)
+        except Exception:  # noqa: BLE001 - as in _step, which is where such an order is led
+            return order.next_attempt_at or now
+
+    async def _step(self, order: Order, now: datetime) -> tuple[Order, Move] | None:
         try:
             async with asyncio.timeout(self._lease_s * 0.8):
-                return await self._broker.step(order, now)
+                move = await self._broker.step(order, now)
+            return None if move is None else (apply(order, move, now), move)
         except BrokerError as error:
-            return self._failed(order, error, now)
+            failed = self._failed(order, error, now)
         except TimeoutError:
-            return self._failed(order, BrokerError("broker_timeout", permanent=False), now)
+            failed = self._failed(order, BrokerError("broker_timeout", permanent=False), now)
         except Exception:  # noqa: BLE001 - one order that makes a broker stumble must not hold up its batch
             _log.exception("broker.step_failed", order_id=order.id)
-            return self._failed(order, BrokerError("broker_fault", permanent=False), now)
+            failed = self._failed(order, BrokerError("broker_fault", permanent=False), now)
+        return apply(order, failed, now), failed
 
     def _failed(self, order: Order, error: BrokerError, now: datetime) -> Move:
         attempts = order.attempts + 1
