@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 
 import httpx
@@ -80,4 +81,6 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client without a credential, good for many streams at once."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
     async with httpx.AsyncClient(base_url=settings.base_url, limits=limits, timeout=15, verify=False) as http:  # noqa: S501 - loopback, no TLS
+        # Clients of a test are many people: what one is given must not speak for the next.
+        http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         yield http

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from tests.kit import texts
 from tests.kit.sse import Sse, sse
@@ -96,3 +97,12 @@ async def raw_word(socket: ClientConnection, timeout_s: float = 8.0) -> bytes:
     """The next text frame's bytes."""
     async with asyncio.timeout(timeout_s):
         return await socket.recv(decode=False)
+
+
+async def closed(socket: ClientConnection, timeout_s: float = 8.0) -> int | None:
+    """The code with which the other side closes, after whatever else it has to say."""
+    try:
+        while True:
+            await raw_word(socket, timeout_s)
+    except ConnectionClosed as ending:
+        return ending.rcvd.code if ending.rcvd else None

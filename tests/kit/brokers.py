@@ -1,0 +1,40 @@
+"""A broker that does what a test says, step by step."""
+
+import asyncio
+from datetime import datetime
+
+from signalhub.domain.order import OPEN, Closed, CloseReason, Executed, Move, Order
+
+Outcome = Move | Exception | float | None
+"""What a step gives, or raises, or (a number) for how many seconds it hangs."""
+
+
+class ScriptedBroker:
+    """Each step of any order takes the next outcome of the script; after its end, orders are filled and closed."""
+
+    def __init__(self, *script: Outcome) -> None:
+        self.script = list(script)
+        self.steps: list[str] = []
+
+    def next_due(self, order: Order) -> datetime | None:
+        if order.status not in OPEN:
+            return None
+        return order.next_attempt_at or order.created_at
+
+    async def step(self, order: Order, _now: datetime) -> Move | None:
+        self.steps.append(order.id)
+        outcome = self.script.pop(0) if self.script else self._ordinary(order)
+        if isinstance(outcome, float):
+            await asyncio.sleep(outcome)
+            return None
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def close(self, order: Order, _now: datetime) -> Move:
+        return Closed(order.terms.take_profits[0], CloseReason.MANUAL)
+
+    def _ordinary(self, order: Order) -> Move:
+        if order.fill_price is None:
+            return Executed(order.terms.entry or order.terms.stop_loss, f"scripted-{order.id}")
+        return Closed(order.terms.take_profits[0], CloseReason.TAKE_PROFIT)

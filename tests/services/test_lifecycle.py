@@ -1,0 +1,228 @@
+"""What happens to an order after its acceptance: steps, failures, the stored schedule of retries."""
+
+import asyncio
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from db import orders
+from signalhub.brokers.base import BrokerError
+from signalhub.domain.errors import SignalHubError
+from signalhub.domain.events import Event
+from signalhub.domain.order import Closed, CloseReason, Executed, Order
+from signalhub.domain.retry import RetryPolicy
+from signalhub.services.commands import Commands
+from signalhub.services.intake import Intake
+from signalhub.services.lifecycle import Lifecycle
+from tests.kit import texts
+from tests.kit.brokers import Outcome, ScriptedBroker
+from tests.kit.hub import Hub
+from tests.kit.submissions import a_submission
+from tests.kit.trader import Trader
+from tests.kit.waiting import until
+
+PASSING = BrokerError("venue_busy", permanent=False)
+FINAL = BrokerError("insufficient_margin", permanent=True)
+FILL = Executed(Decimal("1.0860"), "b-1")
+
+
+class Bench:
+    """An intake and a worker's lifecycle around a scripted broker."""
+
+    def __init__(self, hub: Hub, trader: Trader, script: tuple[Outcome, ...]) -> None:
+        self.trader, self.broker = trader, ScriptedBroker(*script)
+        engine = hub.house.engine
+        self._intake = Intake(engine, self.broker, lambda *_: None, profile="instant")
+        self.commands = Commands(engine, self.broker, lambda *_: None)
+        self.lifecycle = Lifecycle(engine, self.broker, RetryPolicy(3, 0.02, 0.04), lease_s=0.5)
+
+    async def accept(self, text: str = texts.BUY) -> str:
+        answer = await self._intake.accept(a_submission(self.trader.id, text))
+        return str(msgspec.json.decode(answer)["order_id"])
+
+    async def advance(self, *order_ids: str) -> list[Event]:
+        """The events of the next step; waits until one is due."""
+
+        async def step() -> list[Event] | None:
+            return await self.lifecycle.advance(order_ids)
+
+        return await until(step, timeout_s=3) or []
+
+    async def run(self) -> tuple[list[str], Any]:
+        """Accept a signal and take its order as far as it goes: the events it made, and the order."""
+        order_id = await self.accept()
+        for _ in range(20):
+            order = await self.trader.order(order_id)
+            if order["status"] not in {"pending", "executed"}:
+                break
+            await self.advance(order_id)
+        events = await self.trader.get(f"/api/v1/orders/{order_id}/events")
+        return [event["type"] for event in events["items"]], order
+
+
+async def _order(trader: Trader) -> Any:  # noqa: ANN401 - JSON
+    return (await trader.get("/api/v1/orders"))["items"][0]
+
+
+async def test_an_order_that_need_not_wait_goes_all_the_way_in_one_step(hub: Hub, trader: Trader) -> None:
+    bench = Bench(hub, trader, ())
+    order_id = await bench.accept()
+    events = await bench.advance(order_id)
+    assert [event.type for event in events] == ["order.executed", "order.closed"]
+    order = await trader.order(order_id)
+    assert (order["status"], order["version"], order["close_reason"]) == ("closed", 3, "take_profit")
+    assert (order["pnl"], order["r_multiple"]) == ("0.0030", "3.0000")
+
+
+async def test_nothing_happens_before_its_time(hub: Hub, trader: Trader) -> None:
+    sent = await trader.send()
+    await hub.worker.advance([sent["order_id"]])
+    assert (await trader.order(sent["order_id"]))["status"] == "pending"
+    await hub.step(sent["order_id"])
+    assert (await trader.order(sent["order_id"]))["status"] == "executed"
+    await hub.worker.advance([sent["order_id"]])
+    assert (await trader.order(sent["order_id"]))["status"] == "executed"
+    await hub.step(sent["order_id"])
+    assert (await trader.order(sent["order_id"]))["status"] == "closed"
+
+
+async def test_stepping_twice_changes_nothing(hub: Hub, trader: Trader) -> None:
+    bench = Bench(hub, trader, ())
+    order_id = await bench.accept()
+    both = await asyncio.gather(*(bench.lifecycle.advance([order_id]) for _ in range(6)))
+    assert sum(len(events or ()) for events in both) == 2
+    assert await bench.lifecycle.advance([order_id]) is None
+    assert len(await trader.events(after=1)) == 4
+
+
+async def test_a_passing_failure_is_tried_again_on_the_stored_schedule(hub: Hub, trader: Trader) -> None:
+    bench = Bench(hub, trader, (PASSING, PASSING, FILL))
+    order_id = await bench.accept()
+    (first,) = await bench.advance(order_id)
+    order = await trader.order(order_id)
+    assert (first.type, order["status"], order["reason"], order["attempts"]) == (
+        "order.retrying", "pending", "venue_busy", 1
+    )  # fmt: skip
+    assert datetime.fromisoformat(order["next_attempt_at"]) > datetime.fromisoformat(order["updated_at"])
+    assert msgspec.json.decode(first.body)["data"] == order
+    (second,) = await bench.advance(order_id)
+    assert second.type == "order.retrying"
+    await bench.advance(order_id)
+    order = await trader.order(order_id)
+    assert (order["attempts"], order["reason"], order["next_attempt_at"]) == (3, None, None)
+    assert order["fill_price"] == "1.0860"
+
+
+async def test_retries_that_are_spent_end_the_order(hub: Hub, trader: Trader) -> None:
+    types, order = await Bench(hub, trader, (PASSING,) * 9).run()
+    assert types == ["order.pending", "order.retrying", "order.retrying", "order.rejected"]
+    assert (order["status"], order["reason"], order["next_attempt_at"]) == ("rejected", "venue_busy", None)
+
+
+async def test_a_final_refusal_ends_the_order_at_once(hub: Hub, trader: Trader) -> None:
+    types, order = await Bench(hub, trader, (FINAL,)).run()
+    assert types == ["order.pending", "order.rejected"]
+    assert order["reason"] == "insufficient_margin"
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (ValueError("bug"), "broker_fault"),
+        (OSError("line"), "broker_fault"),
+        (30.0, "broker_timeout"),
+        (Closed(Decimal(1), CloseReason.TIME), "broker_fault"),
+    ],
+    ids=["raises", "loses its line", "hangs", "answers what cannot be"],
+)
+async def test_a_broker_that_stumbles_is_asked_again(hub: Hub, trader: Trader, fault: Outcome, reason: str) -> None:
+    bench = Bench(hub, trader, (fault, FILL))
+    order_id = await bench.accept()
+    (event,) = await bench.advance(order_id)
+    assert event.type == "order.retrying"
+    assert (await trader.order(order_id))["reason"] == reason
+    await bench.advance(order_id)
+    assert (await trader.order(order_id))["fill_price"] == "1.0860"
+
+
+async def test_a_position_is_never_given_up(hub: Hub, trader: Trader) -> None:
+    bench = Bench(hub, trader, (FILL, *(FINAL,) * 6))
+    types, order = await bench.run()
+    assert types == ["order.pending", "order.executed", *["order.retrying"] * 6, "order.closed"]
+    assert order["status"] == "closed"
+
+
+async def test_one_order_that_stumbles_does_not_hold_up_its_batch(hub: Hub, trader: Trader) -> None:
+    bench = Bench(hub, trader, (ValueError("bug"),))
+    order_ids = [await bench.accept(texts.buy(number)) for number in range(3)]
+    await bench.advance(*order_ids)
+    assert sorted([(await trader.order(one))["status"] for one in order_ids]) == ["closed", "closed", "pending"]
+
+
+async def test_an_order_whose_worker_died_goes_on_after_the_lease(hub: Hub, trader: Trader) -> None:
+    bench = Bench(hub, trader, ())
+    order_id = await bench.accept()
+    async with hub.house.engine.begin() as connection:
+        assert await orders.claim(connection, 0.3, most=1, ids=[order_id]) is not None
+    assert await bench.lifecycle.advance([order_id]) is None
+    assert [event.type for event in await bench.advance(order_id)] == ["order.executed", "order.closed"]
+
+
+async def test_a_cancelled_order_stays_cancelled(hub: Hub, trader: Trader) -> None:
+    bench = Bench(hub, trader, ())
+    order_id = await bench.accept()
+    cancelled = await bench.commands.cancel(trader.id, order_id)
+    assert (cancelled.status, cancelled.reason) == ("cancelled", "requested")
+    assert await bench.lifecycle.advance([order_id]) is None
+    assert bench.broker.steps == []
+
+
+async def test_of_a_cancel_and_a_fill_at_once_one_wins(hub: Hub, trader: Trader) -> None:
+    for number in range(12):
+        bench = Bench(hub, trader, ())
+        order_id = await bench.accept(texts.buy(number))
+        race = [bench.commands.cancel(trader.id, order_id), bench.lifecycle.advance([order_id])]
+        outcomes = await asyncio.gather(*(race if number % 2 else reversed(race)), return_exceptions=True)
+        order = await trader.order(order_id)
+        types = [event["type"] for event in (await trader.get(f"/api/v1/orders/{order_id}/events"))["items"]]
+        if order["status"] == "cancelled":
+            assert types == ["order.pending", "order.cancelled"]
+        else:
+            assert types == ["order.pending", "order.executed", "order.closed"]
+            refused = [one for one in outcomes if isinstance(one, SignalHubError)]
+            assert [error.code for error in refused] == ["illegal_transition"]
+
+
+async def test_of_many_closes_at_once_one_closes(hub: Hub, trader: Trader) -> None:
+    sent = await trader.send()
+    await hub.step(sent["order_id"])
+    path = f"/api/v1/orders/{sent['order_id']}/close"
+    answers = await asyncio.gather(*(trader.ask("POST", path) for _ in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 7
+    order = await _order(trader)
+    assert (order["status"], order["close_reason"], order["version"]) == ("closed", "manual", 3)
+
+
+async def test_a_move_decided_on_an_old_version_is_written_nowhere(hub: Hub, trader: Trader) -> None:
+    """While the broker thinks, the trader cancels: what the broker then says is void."""
+    thinking, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(ScriptedBroker):
+        async def step(self, order: Order, now: datetime) -> Any:  # noqa: ANN401 - a move
+            thinking.set()
+            await go_on.wait()
+            return await super().step(order, now)
+
+    bench = Bench(hub, trader, ())
+    order_id = await bench.accept()
+    slow = Lifecycle(hub.house.engine, Slow(), RetryPolicy(3, 0.02, 0.04), lease_s=5)
+    step = asyncio.create_task(slow.advance([order_id]))
+    await thinking.wait()
+    await bench.commands.cancel(trader.id, order_id)
+    go_on.set()
+    assert await step == []
+    assert (await trader.order(order_id))["status"] == "cancelled"
+    assert [event["type"] for event in await trader.events(after=2)] == ["order.pending", "order.cancelled"]
