@@ -31,7 +31,7 @@ from signalhub.streams import wire
 from signalhub.streams.announcer import Announcer
 from signalhub.streams.relay import Relay
 from signalhub.streams.subscription import OpenStreams
-from signalhub.web import accounts, feeds, health, orders, pages, problems, schema, signals, sockets
+from signalhub.web import accounts, feeds, health, legacy, orders, pages, problems, schema, signals, sockets
 from signalhub.web.house import House
 from signalhub.web.limits import Limits
 
@@ -49,6 +49,7 @@ def create_app(settings: Settings) -> Litestar:
         route_handlers=[
             signals.ROUTES,
             orders.ROUTES,
+            legacy.ROUTES,
             accounts.ROUTES,
             feeds.follow,
             sockets.ROUTES,

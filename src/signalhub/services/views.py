@@ -5,14 +5,13 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import log, orders, signals
 from signalhub.domain.errors import SignalHubError
-from signalhub.domain.events import OrderView, instant, order_view
-from signalhub.domain.order import Order, Status
-from signalhub.domain.signal import plain
+from signalhub.domain.events import instant
+from signalhub.domain.order import Order
 
 MOST: Final = 500
 
@@ -36,29 +35,6 @@ class SignalLine(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str
     answer: msgspec.Raw | None
     errors: msgspec.Raw | None
-
-
-class SymbolSum(msgspec.Struct, frozen=True, kw_only=True):
-    """`pnl` is in the symbol's quote currency."""
-
-    symbol: str
-    orders: int
-    closed: int
-    wins: int
-    win_rate: str | None
-    pnl: str
-    mean_r: str | None
-
-
-class Analytics(msgspec.Struct, frozen=True, kw_only=True):
-    total_signals: int
-    rejected_signals: int
-    total_orders: int
-    by_status: dict[str, int]
-    closed: int
-    wins: int
-    win_rate: str | None
-    symbols: list[SymbolSum]
 
 
 class Views:
@@ -121,26 +97,6 @@ class Views:
                 raise SignalHubError("not_found", "There is no such signal.")
             return _signal_line(row), await log.of_signal(connection, account_id, signal_id)
 
-    async def analytics(self, account_id: str) -> Analytics:
-        table, sent = orders.TABLE.c, signals.TABLE.c
-        by_status = select(table.status, func.count()).where(table.account_id == account_id).group_by(table.status)
-        by_verdict = select(sent.is_accepted, func.count()).where(sent.account_id == account_id)
-        async with self._engine.connect() as connection:
-            statuses: dict[str, int] = {row[0]: row[1] for row in await connection.execute(by_status)}
-            verdicts = {row[0]: row[1] for row in await connection.execute(by_verdict.group_by(sent.is_accepted))}
-            symbols = [_symbol_sum(row) for row in (await connection.execute(_per_symbol(account_id))).mappings()]
-        closed, wins = sum(one.closed for one in symbols), sum(one.wins for one in symbols)
-        return Analytics(
-            total_signals=sum(verdicts.values()),
-            rejected_signals=verdicts.get(False, 0),
-            total_orders=sum(statuses.values()),
-            by_status={status: statuses.get(status, 0) for status in Status},
-            closed=closed,
-            wins=wins,
-            win_rate=_share(wins, closed),
-            symbols=symbols,
-        )
-
     async def _page(self, query: Select[Any], id_: Any, limit: int, cursor: str | None) -> tuple[list[Any], str | None]:  # noqa: ANN401 - a column of any table
         if not 1 <= limit <= MOST:
             raise SignalHubError("invalid_request", f"limit must be from 1 to {MOST}.")
@@ -154,37 +110,6 @@ class Views:
 class EventPage(msgspec.Struct, frozen=True):
     lines: list[log.Line]
     head: int
-
-
-class LegacyOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """An order in the words of the older clients. They know one take profit: the first."""
-
-    id: str
-    action: str
-    instrument: str
-    entry_price: str | None
-    stop_loss: str
-    take_profit: str
-    status: str
-    fake_order_id: str | None
-    created_at: str
-    updated_at: str
-
-
-def legacy(order: Order) -> LegacyOrder:
-    shown: OrderView = order_view(order)
-    return LegacyOrder(
-        id=shown.id,
-        action=shown.side,
-        instrument=shown.symbol,
-        entry_price=shown.entry,
-        stop_loss=shown.stop_loss,
-        take_profit=shown.take_profits[0],
-        status=shown.status,
-        fake_order_id=shown.broker_order_id,
-        created_at=shown.created_at,
-        updated_at=shown.updated_at,
-    )
 
 
 def an_id(text: str, code: str = "not_found") -> str:
@@ -207,38 +132,3 @@ def _signal_line(row: Any) -> SignalLine:  # noqa: ANN401 - a row mapping
         answer=answer if row["is_accepted"] else None,
         errors=None if row["is_accepted"] else answer,
     )
-
-
-def _per_symbol(account_id: str) -> Select[Any]:
-    table = orders.TABLE.c
-    is_closed = table.status == Status.CLOSED
-    return (
-        select(
-            table.symbol,
-            func.count().label("orders"),
-            func.count().filter(is_closed).label("closed"),
-            func.count().filter(is_closed, table.pnl > 0).label("wins"),
-            func.coalesce(func.sum(table.pnl), 0).label("pnl"),
-            func.avg(table.r_multiple).label("mean_r"),
-        )
-        .where(table.account_id == account_id)
-        .group_by(table.symbol)
-        .order_by(table.symbol)
-    )
-
-
-def _symbol_sum(row: Any) -> SymbolSum:  # noqa: ANN401 - a row mapping
-    return SymbolSum(
-        symbol=row["symbol"],
-        orders=row["orders"],
-        closed=row["closed"],
-        wins=row["wins"],
-        win_rate=_share(row["wins"], row["closed"]),
-        pnl=plain(row["pnl"]),
-        mean_r=None if row["mean_r"] is None else f"{row['mean_r']:.4f}",
-    )
-
-
-def _share(part: int, whole: int) -> str | None:
-    """`part` of `whole` as a decimal with four digits."""
-    return f"{part / whole:.4f}" if whole else None

@@ -1,4 +1,4 @@
-"""Orders: pages, one, its events; cancel and close. And the older shapes beside them."""
+"""Orders: pages, one, its events; cancel and close; the log and what came of a signal."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -10,8 +10,10 @@ from db.log import Line
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import OrderView, order_view
 from signalhub.domain.order import Status
+from signalhub.services.analytics import Analytics
+from signalhub.services.analytics import analytics as sums
 from signalhub.services.principal import READ_ORDERS, WRITE_ORDERS
-from signalhub.services.views import MOST, Analytics, Filters, LegacyOrder, SignalLine, an_id, legacy
+from signalhub.services.views import MOST, Filters, SignalLine, an_id
 from signalhub.streams import filters
 from signalhub.web.callers import caller
 from signalhub.web.house import house
@@ -118,20 +120,7 @@ async def receipt(request: AnyRequest, signal_id: str) -> Receipt:
 @get(["/analytics", "/api/v1/analytics"], responses=READS, tags=["orders"], summary="Counts and results")
 async def analytics(request: AnyRequest) -> Analytics:
     who = (await caller(request)).need(READ_ORDERS)
-    return await house(request).views.analytics(who.account_id)
-
-
-@get("/orders", responses=READS, tags=["older clients"], summary="Orders (older shape)")
-async def legacy_orders(request: AnyRequest) -> list[LegacyOrder]:
-    who = (await caller(request)).need(READ_ORDERS)
-    items, _ = await house(request).views.orders(who.account_id, Filters(limit=MOST))
-    return [legacy(order) for order in items]
-
-
-@get("/orders/{order_id:str}", responses=FINDS, tags=["older clients"], summary="One order (older shape)")
-async def legacy_order(request: AnyRequest, order_id: str) -> LegacyOrder:
-    who = (await caller(request)).need(READ_ORDERS)
-    return legacy(await house(request).views.order(who.account_id, order_id))
+    return await sums(house(request).engine, who.account_id)
 
 
 def joined(lines: list[Line]) -> bytes:
@@ -149,6 +138,4 @@ def _stages(signal: SignalLine, lines: list[Line]) -> dict[str, float]:
     return {type_: round((at - begin).total_seconds() * 1000, 3) for type_, at in whens}
 
 
-ROUTES: Final = Router(
-    "/", route_handlers=[OrderController, list_events, receipt, analytics, legacy_orders, legacy_order]
-)
+ROUTES: Final = Router("/", route_handlers=[OrderController, list_events, receipt, analytics])

@@ -1,0 +1,90 @@
+"""The sums over an account's orders: counts, wins, results."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Select, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import orders, signals
+from signalhub.domain.order import Status
+from signalhub.domain.signal import plain
+
+
+class SymbolSum(msgspec.Struct, frozen=True, kw_only=True):
+    """`pnl` is in the symbol's quote currency."""
+
+    symbol: str
+    orders: int
+    closed: int
+    wins: int
+    win_rate: str | None
+    pnl: str
+    mean_r: str | None
+
+
+class Analytics(msgspec.Struct, frozen=True, kw_only=True):
+    total_signals: int
+    rejected_signals: int
+    total_orders: int
+    by_status: dict[str, int]
+    closed: int
+    wins: int
+    win_rate: str | None
+    symbols: list[SymbolSum]
+
+
+async def analytics(engine: AsyncEngine, account_id: str) -> Analytics:
+    table, sent = orders.TABLE.c, signals.TABLE.c
+    by_status = select(table.status, func.count()).where(table.account_id == account_id).group_by(table.status)
+    by_verdict = select(sent.is_accepted, func.count()).where(sent.account_id == account_id)
+    async with engine.connect() as connection:
+        statuses: dict[str, int] = {row[0]: row[1] for row in await connection.execute(by_status)}
+        verdicts = {row[0]: row[1] for row in await connection.execute(by_verdict.group_by(sent.is_accepted))}
+        symbols = [_symbol_sum(row) for row in (await connection.execute(_per_symbol(account_id))).mappings()]
+    closed, wins = sum(one.closed for one in symbols), sum(one.wins for one in symbols)
+    return Analytics(
+        total_signals=sum(verdicts.values()),
+        rejected_signals=verdicts.get(False, 0),
+        total_orders=sum(statuses.values()),
+        by_status={status: statuses.get(status, 0) for status in Status},
+        closed=closed,
+        wins=wins,
+        win_rate=_share(wins, closed),
+        symbols=symbols,
+    )
+
+
+def _per_symbol(account_id: str) -> Select[Any]:
+    table = orders.TABLE.c
+    is_closed = table.status == Status.CLOSED
+    return (
+        select(
+            table.symbol,
+            func.count().label("orders"),
+            func.count().filter(is_closed).label("closed"),
+            func.count().filter(is_closed, table.pnl > 0).label("wins"),
+            func.coalesce(func.sum(table.pnl), 0).label("pnl"),
+            func.avg(table.r_multiple).label("mean_r"),
+        )
+        .where(table.account_id == account_id)
+        .group_by(table.symbol)
+        .order_by(table.symbol)
+    )
+
+
+def _symbol_sum(row: Any) -> SymbolSum:  # noqa: ANN401 - a row mapping
+    return SymbolSum(
+        symbol=row["symbol"],
+        orders=row["orders"],
+        closed=row["closed"],
+        wins=row["wins"],
+        win_rate=_share(row["wins"], row["closed"]),
+        pnl=plain(row["pnl"]),
+        mean_r=None if row["mean_r"] is None else f"{row['mean_r']:.4f}",
+    )
+
+
+def _share(part: int, whole: int) -> str | None:
+    """`part` of `whole` as a decimal with four digits."""
+    return f"{part / whole:.4f}" if whole else None
