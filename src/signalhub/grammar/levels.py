@@ -16,6 +16,7 @@ _LEAD: Final = frozenset(":=@.,;~>-|($#[{+_")
 _LEADING_WORDS: Final = frozenset({Kind.AT, Kind.FILLER, Kind.MONEY})
 _MAY_FOLLOW: Final = frozenset(",;/|)]}-_.!$+&(:*#~>%")
 _MAY_BE_GLUED: Final = frozenset({Kind.NEWLINE, Kind.MONEY})
+_WORDLIKE: Final = frozenset({Kind.WORD, Kind.NUMBER, Kind.UNIT, Kind.CLOCK})
 _BETWEEN: Final = frozenset("/,-|&;>")
 _FARTHEST: Final = 24  # tokens: labels in a row must not all look through the same text
 
@@ -77,8 +78,9 @@ def read(m: Message, at: int) -> tuple[Number | None, int]:
     if following.start == end:
         if following.text == "K":
             end, behind, value = following.end, at + 2, thousands(token.text)
+            following.used = True
         elif following.kind == Kind.MARK:
-            is_sound = is_sound and following.text in _MAY_FOLLOW and not is_ratio(m, at)
+            is_sound = is_sound and following.text in _MAY_FOLLOW and not is_ratio(m, at) and not _is_torn(m, at)
         else:
             is_sound = is_sound and following.kind in _MAY_BE_GLUED
     possible = readings(token.text) if value is None else ()
@@ -88,6 +90,14 @@ def read(m: Message, at: int) -> tuple[Number | None, int]:
     token.used = True
     m.reach = max(m.reach, end)
     return Number(token.text, token.start, end, value, possible), behind
+
+
+def _is_torn(m: Message, at: int) -> bool:
+    """`1.pips0850`, `110..800`: a point with something behind it that is no label ends no sentence."""
+    if m.tokens[at + 1].text not in (".", ","):
+        return False
+    at += 3 if m.tokens[at + 2].text == "." and m.is_glued(at + 2) else 2
+    return m.is_glued(at) and m.tokens[at].kind in _WORDLIKE
 
 
 def _refuse(m: Message, at: int) -> None:
@@ -130,7 +140,7 @@ def _next_in_list(m: Message, at: int) -> int | None:
     """The next price of the list, if one follows on the line."""
     while m.tokens[at].text in _BETWEEN or m.tokens[at].kind == Kind.TO:
         at += 1
-    while m.tokens[at].text in ("$", "(", "+"):
+    while m.tokens[at].text in ("$", "+"):
         at += 1
     if m.tokens[at].kind != Kind.NUMBER or lots(m, at) or enumerator(m, at) is not None:
         return None

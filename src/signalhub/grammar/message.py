@@ -30,11 +30,13 @@ class Message:
         self.expecting = False
         self.listing = False
         self.asset_at = -1
+        self.promised: Found[str] | None = None  # the word that announced an entry
         self.begin = -1  # where the first piece of the signal stands
         self.reach = 0  # where the last level ends: what comes later is ignored
         self.restart: Token | None = None  # a side or symbol behind a complete signal
         self.sides_at: list[int] = []
         self.strays: list[Number] = []
+        self.noted: list[Number] = []  # in notes of the header
         self.tags: list[Name] = []
         self.assets: list[Name] = []
         self.remarks: list[int] = []  # words that tell of open trades, negations, conditions

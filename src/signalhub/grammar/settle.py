@@ -24,7 +24,10 @@ def settle(m: Message) -> None:
         _look_alikes(m)
     _settle_names(m)
     _settle_strays(m)
+    _settle_notes(m)
     _settle_restart(m)
+    if m.promised is not None and not m.draft.order_types:
+        m.draft.empty.setdefault("entry", m.promised)
     _leave_out(m)
 
 
@@ -105,6 +108,18 @@ def _settle_strays(m: Message) -> None:
         m.draft.fault(
             "ambiguous_number", "Say what this number is, or leave it out: SL, TP or @?", stray.start, stray.end
         )
+
+
+def _settle_notes(m: Message) -> None:
+    """Where no entry was read, a number in a note that lies between the levels is most likely the entry."""
+    values = [level.value for level in (*m.draft.stops, *m.draft.targets) if level.value is not None]
+    if m.draft.entries or not values:
+        return
+    low, high = min(values), max(values)
+    for number in m.noted:
+        if number.value is not None and low < number.value < high:
+            hint = f"Is {number.text} the entry? Then write @{number.text} behind the symbol."
+            m.draft.fault("ambiguous_number", hint, number.start, number.end)
 
 
 def _is_caption(m: Message, stray: Number, captions: dict[int, bool]) -> bool:

@@ -125,6 +125,7 @@ def _name(m: Message, first: int, behind: int, name: str) -> Name:
     exchange, colon = m.tokens[first - 2], m.tokens[first - 1]
     if first > 1 and colon.text == ":" and m.is_glued(first) and m.is_glued(first - 1) and exchange.kind == Kind.WORD:
         start = exchange.start
+        exchange.used = True
     if m.text.clean[end : end + 1] and m.text.clean[end] not in _MAY_FOLLOW:
         run = m.run_from(start)
         m.draft.fault("no_symbol", "Write the symbol in letters and digits only, like EURUSD.", start, run)

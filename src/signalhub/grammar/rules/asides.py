@@ -7,6 +7,7 @@ from signalhub.grammar.message import Message
 from signalhub.grammar.numbers import Number, exact
 from signalhub.grammar.vocabulary import Kind
 
+_QUOTES: Final = frozenset({"CMP", "CURRENT", "MARKET", "LAST"})  # the price now, which no entry is
 _LABELS: Final = frozenset({Kind.NEWLINE, Kind.SL, Kind.TP, Kind.ENTRY, Kind.STOP})
 
 
@@ -30,9 +31,12 @@ def remark(m: Message) -> None:
 
 def note(m: Message) -> None:
     """Leave the rest of the line aside, up to the next label, side or entry."""
-    first = m.at
+    first, is_quote = m.at, m.tokens[m.at].text in _QUOTES
     m.at += 1
     while not _ends_note(m):
+        token = m.tokens[m.at]
+        if token.kind == Kind.NUMBER and m.has_header and not (m.has_levels or is_quote):
+            m.noted.append(Number(token.text, token.start, token.end, exact(token.text)))
         m.at += 1
     m.note(first, m.at)
 

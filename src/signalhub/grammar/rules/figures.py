@@ -1,5 +1,6 @@
 """Numbers no label announced: explained by a unit or by their place, or strays."""
 
+import re
 from typing import Final
 
 from signalhub.grammar import entries, levels, symbols
@@ -11,7 +12,10 @@ from signalhub.grammar.rules.header import take_name, word
 from signalhub.grammar.vocabulary import Kind
 
 _LONGEST_COUNT: Final = 2
-_DATE_POINTS: Final = 2
+_DATE: Final = re.compile(
+    r"(?:19|20)[0-9]{2}\.[0-9]{1,2}\.[0-9]{1,2}|[0-9]{1,2}\.[0-9]{1,2}\.(?:19|20)?[0-9]{2}", re.ASCII
+)
+_SIXTIETHS: Final = re.compile(r"[0-5][0-9]", re.ASCII)
 _NAMED: Final = frozenset({Kind.WORD, Kind.CLOCK, Kind.UNIT})
 
 
@@ -57,13 +61,14 @@ def _explained(m: Message) -> int | None:
 
 
 def _clock(m: Message) -> int | None:
-    """`02:25`, and dates such as `2020.02.24`, which have no other reading."""
+    """`02:25`, and a date such as `2020.02.24` where no price is due."""
+    text = m.tokens[m.at].text
+    if "." in text:
+        return m.at + 1 if not m.expecting and _DATE.fullmatch(text) else None
     at = m.at
-    if m.tokens[at].text.count(".") == _DATE_POINTS:
-        return at + 1
-    while m.tokens[at + 1].text == ":" and m.tokens[at + 2].kind == Kind.NUMBER and m.is_glued(at + 2):
+    while m.tokens[at + 1].text == ":" and m.is_glued(at + 2) and _SIXTIETHS.fullmatch(m.tokens[at + 2].text):
         at += 2
-    return at + 1 if at > m.at and len(m.tokens[m.at].text) <= _LONGEST_COUNT else None
+    return at + 1 if at > m.at and len(text) <= _LONGEST_COUNT else None
 
 
 def _part_of_word(m: Message) -> int | None:

@@ -76,7 +76,10 @@ def stop(m: Message) -> None:
 
 
 def at_word(m: Message) -> None:
-    """`below`, `from`: a price is coming, if the header has begun."""
+    """`below`, `from`: a price is coming, if the header has begun. One that does not come is missed later."""
+    if m.expecting:
+        token = m.tokens[m.at]
+        m.promised = m.promised or Found(token.text, token.start, token.end)
     m.expecting = m.expecting or (m.has_header and not m.has_levels)
     m.at += 1
 
@@ -122,6 +125,7 @@ def take_name(m: Message, name: Name, behind: int) -> None:
     else:
         m.draft.names.append(name)
         m.expecting = not m.has_levels and not m.draft.entries
+        m.listing = False
         m.begins(token)
     m.use(m.at, behind)
     m.at = behind
