@@ -1,5 +1,7 @@
 """The live page in a real Chromium: what a person sees, and goes on seeing while processes die."""
 
+from collections.abc import AsyncIterator
+
 import httpx
 import pytest
 
@@ -17,9 +19,9 @@ SAID = "document.getElementById('said')?.textContent"
 
 
 @pytest.fixture
-async def trader(stack: Stack) -> Trader:
+async def trader(stack: Stack) -> AsyncIterator[Trader]:
     async with httpx.AsyncClient(base_url=stack.url) as http:
-        return await Trader.register(http)
+        yield await Trader.register(http)
 
 
 async def sign_in(page: Page, stack: Stack, trader: Trader) -> str:
@@ -76,6 +78,8 @@ async def test_a_sign_in_link_is_good_once(stack: Stack, trader: Trader, page: P
     await page.open(link)
     await page.click("main button")
     await page.until("document.querySelector('[role=alert]')?.textContent.includes('used already')")
+    await page.open(stack.url)
+    await page.until(f"{STATE} === 'Connected'")
 
 
 async def test_who_follows_a_link_on_another_site_is_still_signed_in(stack: Stack, trader: Trader, page: Page) -> None:
@@ -91,3 +95,29 @@ async def test_after_signing_out_no_cookie_opens_the_stream(stack: Stack, trader
     await page.click(".session button")
     await page.until("document.getElementById('key') !== null")
     assert await page.js("fetch('/api/v1/stream').then(answer => answer.status)") == httpx.codes.UNAUTHORIZED
+
+
+async def test_a_page_says_that_it_is_signed_out_when_its_key_is_revoked(
+    stack: Stack, trader: Trader, page: Page
+) -> None:
+    other = await trader.post("/api/v1/keys", {"label": "lost"})
+    await sign_in(page, stack, trader.by(other["api_key"]))
+    await trader.ask("DELETE", f"/api/v1/keys/{other['id']}")
+    await page.until(f"{STATE}.startsWith('Signed out')", timeout_s=12)
+
+
+async def test_signing_out_in_one_tab_stops_the_others(stack: Stack, trader: Trader, page: Page) -> None:
+    await sign_in(page, stack, trader)
+    await page.js("new BroadcastChannel('signalhub').postMessage('')")
+    await page.until(f"{STATE}.startsWith('Signed out')")
+
+
+async def test_a_cursor_of_another_log_makes_the_page_load_what_is_true_now(
+    stack: Stack, trader: Trader, page: Page
+) -> None:
+    await sign_in(page, stack, trader)
+    opened = """import("/static/feed.js").then(({ Feed }) => new Promise((done) => new Feed({
+        csrf: document.querySelector("input[name=csrf]").value, cursor: "another-7",
+        onState() {}, onEvent() {}, reload: async () => { done("loaded"); return null; },
+    }).open()))"""
+    assert await page.js(opened) == "loaded"

@@ -44,7 +44,6 @@ def refusals(*statuses: int) -> dict[int, ResponseSpec]:
 
 
 READS: Final = refusals(401, 403, 503)
-EXPLAINS: Final = READS
 FINDS: Final = refusals(401, 403, 404, 503)
 LISTS: Final = refusals(401, 403, 422, 503)
 CHANGES: Final = refusals(401, 403, 404, 409, 422, 503)

@@ -30,6 +30,8 @@ SHOWN_REFUSALS: Final = 10
 
 AnyRequest = Request[Any, Any, Any]
 
+_OLD_LINK: Final = "This link was used already, or is too old. Sign in with an API key."
+
 # What the scripts copy and fill in.
 _BLANK: Final = {
     "order": dict.fromkeys(OrderView.__struct_fields__, "") | {"take_profits": (), "pnl": None},
@@ -59,13 +61,13 @@ async def live(request: AnyRequest, sent: str = "") -> Response[Any]:
     try:
         who = await signed_in(request)
     except SignalHubError as error:
-        return _sign_in_page(error)
+        return _signed_out_page(error)
     if who is not None:
         return await _live_page(request, who, Written(said=await _said_of(request, who, sent)))
     if request.headers.get("sec-fetch-site") == "cross-site" and SESSION not in request.cookies:
         # A link on another site brought us here, so Strict cookies stayed behind; our own page's request has them.
-        return page("sign_in.html", headers={"Refresh": "0; url=/"}, detail="", status=200)
-    return _sign_in_page()
+        return _sign_in_page(headers={"Refresh": "0; url=/"})
+    return _sign_in_page(is_out=True)
 
 
 @get("/login")
@@ -80,7 +82,8 @@ async def log_in(request: AnyRequest) -> Response[Any]:
         check_own_page(request)
         cookie = await sign_in(house(request), key=form.get("key", "").strip(), ticket=form.get("token", ""))
     except SignalHubError as error:
-        return _sign_in_page(error)
+        detail = _OLD_LINK if error.code == "bad_ticket" else error.detail
+        return _sign_in_page(detail, status=error.refusal.status)
     return Redirect("/", status_code=303, cookies=[cookie])
 
 
@@ -173,13 +176,18 @@ async def _said_of(request: AnyRequest, who: SignedIn, order_id: str) -> str:
     return f"Accepted: {order.side} {order.symbol}, now {order.status}."
 
 
-def _sign_in_page(error: SignalHubError | None = None) -> Response[str]:
-    if error is None:
-        return page("sign_in.html", detail="")
-    answer = page("sign_in.html", detail=error.detail, status=error.refusal.status)
-    if error.refusal.status == 401:  # noqa: PLR2004 - whatever the cookie was worth, it is worth nothing now
-        for cookie in signed_out():
-            answer.set_cookie(cookie)
+def _sign_in_page(
+    detail: str = "", *, status: int = 200, is_out: bool = False, headers: dict[str, str] | None = None
+) -> Response[str]:
+    """`is_out`: it is certain that nobody is signed in, and other tabs are told."""
+    return page("sign_in.html", status=status, headers=headers, detail=detail, is_out=is_out)
+
+
+def _signed_out_page(error: SignalHubError) -> Response[str]:
+    """The session's key no longer opens anything, so its cookies may go."""
+    answer = _sign_in_page(error.detail, status=error.refusal.status, is_out=True)
+    for cookie in signed_out():
+        answer.set_cookie(cookie)
     return answer
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import MediaType, Response
+from markupsafe import Markup
 
 POLICY: Final = "; ".join(
     [
@@ -51,6 +52,12 @@ def clock(instant: str) -> str:
     return "" if not instant else f"{datetime.fromisoformat(instant):%d %b %H:%M:%S} UTC"
 
 
+def _codes(text: str) -> Markup:
+    """What stands between backticks as code."""
+    parts = text.split("`")
+    return Markup().join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
+
+
 def _status_words(status: int | str) -> str:
     return HTTPStatus(int(status)).phrase
 
@@ -62,5 +69,6 @@ _templates: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_templates.filters["codes"] = _codes
 _templates.filters["clock"] = clock
 _templates.filters["status_words"] = _status_words

@@ -29,7 +29,9 @@ _TAGS: Final = {
     "health": "For those who operate the service.",
 }
 _SCHEMES: Final = {
-    "ApiKey": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header", description="`shk_…`"),
+    "ApiKey": SecurityScheme(
+        type="apiKey", name="X-API-Key", security_scheme_in="header", description="A key, as `shk_…`."
+    ),
     "Bearer": SecurityScheme(type="http", scheme="bearer", description="The same key as a bearer token."),
     "Session": SecurityScheme(
         type="apiKey",

@@ -15,14 +15,19 @@ const WORDS = {
   connecting: ["waiting", "Connecting…"],
   live: ["live", "Connected"],
   reconnecting: ["waiting", "Reconnecting…"],
-  out: ["out", "Signed out. Reload to sign in"],
+  out: ["out", "Signed out"],
 };
 
 function say(name) {
   const [tone, words] = WORDS[name];
-  if (state.textContent === words) return;
+  if (state.textContent.startsWith(words)) return;
   state.dataset.state = tone;
   state.textContent = words;
+  if (name !== "out") return;
+  const back = document.createElement("a");
+  back.href = "/";
+  back.textContent = "Sign in again";
+  state.append(". ", back);
 }
 
 localise(document);
