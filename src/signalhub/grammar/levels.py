@@ -94,7 +94,7 @@ def read(m: Message, at: int) -> tuple[Number | None, int]:
 
 def _is_torn(m: Message, at: int) -> bool:
     """`1.pips0850`, `110..800`: a point with something behind it that is no label ends no sentence."""
-    if m.tokens[at + 1].text not in (".", ","):
+    if m.tokens[at + 1].text != ".":
         return False
     at += 3 if m.tokens[at + 2].text == "." and m.is_glued(at + 2) else 2
     return m.is_glued(at) and m.tokens[at].kind in _WORDLIKE
