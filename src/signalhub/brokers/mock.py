@@ -6,12 +6,16 @@ take profit, so that a signal with today's real prices works as well as a made-u
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
+from signalhub.brokers.base import BrokerError
 from signalhub.brokers.profiles import profiles
+from signalhub.domain import simulation
 from signalhub.domain.order import Closed, CloseReason, Executed, Move, Order, Status
 from signalhub.domain.signal import Side
+from signalhub.domain.simulation import Simulation
 
 _STEPS = 10_000
 
@@ -24,19 +28,33 @@ class MockBroker:
     def next_due(self, order: Order) -> datetime | None:
         if order.next_attempt_at is not None:
             return order.next_attempt_at
-        profile = self._profiles[order.profile]
+        profile, forced = self._profiles[order.profile], _forced(order.simulate)
         if order.status is Status.PENDING:
-            return order.created_at + profile.fill_after
+            return order.created_at + _first(forced.fill_after, profile.fill_after)
         if order.status is Status.EXECUTED and order.filled_at is not None:
-            return order.filled_at + profile.close_after
+            return order.filled_at + _first(forced.close_after, profile.close_after)
         return None
 
     async def step(self, order: Order, now: datetime) -> Move | None:
         due = self.next_due(order)
         if due is None or now < due:
             return None
-        if order.status is Status.PENDING:
-            return Executed(self._fill_price(order), f"mock-{order.id}")
+        return self._fill(order) if order.status is Status.PENDING else self._end(order)
+
+    def _fill(self, order: Order) -> Move:
+        forced = _forced(order.simulate)
+        if order.attempts < forced.fail:
+            raise BrokerError("simulated_failure", permanent=False)
+        if forced.reject is not None:
+            raise BrokerError(forced.reject, permanent=True)
+        return Executed(self._fill_price(order), f"mock-{order.id}")
+
+    def _end(self, order: Order) -> Move:
+        match _forced(order.simulate).outcome:
+            case CloseReason.TAKE_PROFIT:
+                return Closed(order.terms.take_profits[0], CloseReason.TAKE_PROFIT)
+            case CloseReason.STOP_LOSS:
+                return Closed(order.terms.stop_loss, CloseReason.STOP_LOSS)
         return Closed(self._between(order, "close", 5, 95), CloseReason.TIME)
 
     async def close(self, order: Order, now: datetime) -> Move:
@@ -59,6 +77,17 @@ class MockBroker:
     def _draw(self, order: Order, purpose: str) -> int:
         digest = hashlib.sha256(f"{self._seed}/{order.id}/{purpose}".encode()).digest()
         return int.from_bytes(digest[:8], "big") % _STEPS
+
+
+@lru_cache(maxsize=1024)
+def _forced(text: str | None) -> Simulation:
+    """What the door let through is understood; anything else, from wherever it came, forces nothing."""
+    found = simulation.parse(text)
+    return found if isinstance(found, Simulation) else simulation.NOTHING
+
+
+def _first(forced: timedelta | None, usual: timedelta) -> timedelta:
+    return usual if forced is None else forced
 
 
 def _digits(price: Decimal) -> int:

@@ -11,6 +11,7 @@ from litestar.response.base import ASGIResponse
 from msgspec.structs import replace
 
 from signalhub import grammar
+from signalhub.domain import simulation
 from signalhub.domain.errors import GRAMMAR, Problem, SignalHubError
 from signalhub.services.hooks import sealed_name
 from signalhub.services.principal import READ_ORDERS, WRITE_SIGNALS, HookPrincipal, Principal
@@ -78,11 +79,13 @@ class SignalController(Controller):
 async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_length=200)]) -> ASGIResponse:
     found = house(request)
     hook = await found.keyring.hook(token)
-    raw = await reading.body(request)
+    raw, key = await reading.body(request), None
     if hook.sealed_secret is not None:
         secret = found.vault.open(sealed_name(hook.credential_id), hook.sealed_secret)
         signatures.verify(secret, request.headers, raw, time.time())
-    return _accepted(request, await accept(request, hook, raw, busy_status=503), 202)
+        # No other name counts: Idempotency-Key is not under the signature, and would let a captured request in again.
+        key = request.headers["webhook-id"]
+    return _accepted(request, await accept(request, hook, raw, key=key, busy_status=503), 202)
 
 
 @post(
@@ -165,6 +168,9 @@ def _submission(request: AnyRequest, who: Principal, raw: bytes, key: str | None
     key, simulate = sent.idempotency_key or read.client_id, sent.simulate or read.simulate
     if not (_is_a_word(key) and _is_a_word(simulate)):
         return replace(sent, problems=(Problem(code="bad_request", hint=_WORDS),))
+    forced = simulation.parse(simulate)
+    if isinstance(forced, Problem):
+        return replace(sent, problems=(forced,))
     return replace(sent, signal=read.signal, idempotency_key=key, simulate=simulate)
 
 

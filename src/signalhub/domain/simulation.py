@@ -1,0 +1,70 @@
+"""`X-SignalHub-Simulate` and `#sim …`: one order's outcome, forced.
+
+Directives stand side by side, parted by blanks, commas or semicolons: `fail=3 fill_after=2s outcome=take_profit`.
+"""
+
+import re
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from signalhub.domain.errors import Problem
+from signalhub.domain.order import CloseReason
+
+_DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s|m|h)?", re.ASCII)
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_REASON: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+_OUTCOMES: Final = (CloseReason.TAKE_PROFIT, CloseReason.STOP_LOSS)
+_MOST_FAILURES: Final = 100
+
+HINT: Final = (
+    "Say one or more of reject=insufficient_margin, fail=3, fill_after=2s, close_after=5s, "
+    "outcome=take_profit, outcome=stop_loss."
+)
+
+
+class Simulation(msgspec.Struct, frozen=True, kw_only=True):
+    """`fail` counts the attempts that fail before one works; `reject` is the broker's reason for refusing at last."""
+
+    reject: str | None = None
+    fail: int = 0
+    fill_after: timedelta | None = None
+    close_after: timedelta | None = None
+    outcome: CloseReason | None = None
+
+
+NOTHING: Final = Simulation()
+
+
+def parse(text: str | None) -> Simulation | Problem:
+    """What `text` asks for, or the problem `bad_simulation`, naming the first directive that is not understood."""
+    found: dict[str, object] = {}
+    for directive in re.split(r"[\s,;]+", (text or "").strip()):
+        if not directive:
+            continue
+        name, _, value = directive.partition("=")
+        read = _value(name.lower(), value.lower())
+        if read is None or name.lower() in found:
+            return Problem(code="bad_simulation", text=directive[:64], length=len(directive), hint=HINT)
+        found[name.lower()] = read
+    return msgspec.convert(found, Simulation)
+
+
+def _value(name: str, value: str) -> object | None:
+    match name:
+        case "reject":
+            return value if _REASON.fullmatch(value) else None
+        case "fail":
+            return int(value) if value.isdecimal() and value.isascii() and int(value) <= _MOST_FAILURES else None
+        case "fill_after" | "close_after":
+            return _duration(value)
+        case "outcome":
+            return next((reason for reason in _OUTCOMES if reason == value), None)
+        case _:
+            return None
+
+
+def _duration(text: str) -> timedelta | None:
+    match = _DURATION.fullmatch(text)
+    return timedelta(seconds=float(match[1]) * _SECONDS[match[2] or "s"]) if match else None

@@ -1,0 +1,51 @@
+"""What a sender may force, and what is refused with a hint."""
+
+from datetime import timedelta
+
+import pytest
+
+from signalhub.domain import simulation
+from signalhub.domain.errors import Problem
+from signalhub.domain.order import CloseReason
+from signalhub.domain.simulation import Simulation
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, Simulation()),
+        ("  ", Simulation()),
+        ("reject=insufficient_margin", Simulation(reject="insufficient_margin")),
+        ("fail=3", Simulation(fail=3)),
+        ("fill_after=2s", Simulation(fill_after=timedelta(seconds=2))),
+        (
+            "FILL_AFTER=250ms; close_after=1m",
+            Simulation(fill_after=timedelta(milliseconds=250), close_after=timedelta(minutes=1)),
+        ),
+        ("fail=1 outcome=take_profit", Simulation(fail=1, outcome=CloseReason.TAKE_PROFIT)),
+    ],
+)
+def test_directives_are_read_and_can_be_combined(text: str | None, expected: Simulation) -> None:
+    assert simulation.parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "explode",
+        "fail=-1",
+        "fail=1000",
+        "fail=٣",
+        "outcome=time",
+        "fill_after=2 s",
+        "reject=",
+        "fail=1 fail=2",
+        "reject=A!",
+    ],
+)
+def test_what_is_not_understood_is_named_with_a_hint(text: str) -> None:
+    problem = simulation.parse(text)
+    assert isinstance(problem, Problem)
+    assert problem.code == "bad_simulation"
+    assert problem.text
+    assert "outcome=take_profit" in problem.hint

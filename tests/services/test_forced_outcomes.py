@@ -1,0 +1,69 @@
+"""One order's outcome, forced by header or by a `#sim` line, seen from outside to its end."""
+
+from typing import Any
+
+import pytest
+
+from signalhub.brokers.mock import MockBroker
+from signalhub.domain.retry import RetryPolicy
+from signalhub.services.lifecycle import Lifecycle
+from tests.kit.hub import Hub
+from tests.kit.trader import Trader
+from tests.kit.waiting import until
+
+TEXT = "BUY EURUSD @ 1.0860\nSL 1.0850\nTP 1.0890"
+
+
+async def _end(hub: Hub, trader: Trader, order_id: str) -> Any:  # noqa: ANN401 - JSON
+    """Take the order as far as it goes."""
+    broker = MockBroker({"demo_fill_s": "0", "demo_close_s": "0"})
+    lifecycle = Lifecycle(hub.house.engine, broker, RetryPolicy(5, 0.01, 0.02), lease_s=0.5)
+
+    async def ended() -> Any:  # noqa: ANN401 - JSON
+        await lifecycle.advance([order_id])
+        order = await trader.order(order_id)
+        return order if order["status"] not in {"pending", "executed"} else None
+
+    return await until(ended, timeout_s=5)
+
+
+async def _types(trader: Trader, order_id: str) -> list[str]:
+    return [event["type"] for event in (await trader.get(f"/api/v1/orders/{order_id}/events"))["items"]]
+
+
+@pytest.mark.parametrize(
+    ("directive", "status", "seen"),
+    [
+        ("outcome=take_profit", "closed", ("close_price", "1.0890")),
+        ("outcome=stop_loss", "closed", ("close_reason", "stop_loss")),
+        ("reject=insufficient_margin", "rejected", ("reason", "insufficient_margin")),
+        ("fail=99", "rejected", ("reason", "simulated_failure")),
+    ],
+)
+async def test_a_forced_outcome_comes_true(
+    hub: Hub, trader: Trader, directive: str, status: str, seen: tuple[str, str]
+) -> None:
+    sent = await trader.send(f"{TEXT}\n#sim {directive} fill_after=0s close_after=0s")
+    order = await _end(hub, trader, sent["order_id"])
+    field, value = seen
+    assert (order["status"], order[field]) == (status, value)
+
+
+async def test_an_order_that_fails_three_times_is_retried_on_the_stored_schedule_and_then_works(
+    hub: Hub, trader: Trader
+) -> None:
+    sent = await trader.send(TEXT, x_signalhub_simulate="fail=3 fill_after=0s close_after=0s")
+    order = await _end(hub, trader, sent["order_id"])
+    assert (order["status"], order["attempts"]) == ("closed", 4)
+    retries = ["order.retrying"] * 3
+    assert await _types(trader, sent["order_id"]) == ["order.pending", *retries, "order.executed", "order.closed"]
+
+
+async def test_a_directive_that_is_not_understood_refuses_the_signal_with_a_hint(trader: Trader) -> None:
+    response = await trader.ask(
+        "POST", "/api/v1/signals", content=TEXT, headers={"X-SignalHub-Simulate": "outcome=riches"}
+    )
+    assert response.status_code == 422
+    (problem,) = response.json()["errors"]
+    assert (problem["code"], problem["text"]) == ("bad_simulation", "outcome=riches")
+    assert "outcome=take_profit" in problem["hint"]
