@@ -26,6 +26,9 @@ def web() -> None:
     from granian import Granian  # noqa: PLC0415 - a web server is imported by those who serve
     from granian.constants import Interfaces, Loops  # noqa: PLC0415
 
+    # Web processes are forks of this one: what it has loaded, one that takes a dead one's place need not load again.
+    import signalhub.app  # noqa: F401, PLC0415
+
     found = configured("database_url", "redis_url", "encryption_keys")
     Granian(
         "signalhub.app:serve",
