@@ -10,6 +10,7 @@ export PYTHONPATH := ""
 export VIRTUAL_ENV := ""
 
 bin := ".venv/bin"
+foreground := bin / "python -ISB scripts/foreground.py"
 compile := bin / "uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate"
 
 [private]
@@ -19,7 +20,7 @@ default:
 # Run everything on this machine: PostgreSQL, Valkey, web and worker
 [no-exit-message]
 up *args: setup
-    @exec {{ bin }}/signalhub up "$@"
+    @exec {{ foreground }} {{ bin }}/signalhub up "$@"
 
 # Send a signal to the running service; `-` reads it from standard input
 [no-exit-message]
@@ -29,7 +30,7 @@ send *args: setup
 # Follow what happens, live
 [no-exit-message]
 tail *args: setup
-    @exec {{ bin }}/signalhub tail "$@"
+    @exec {{ foreground }} {{ bin }}/signalhub tail "$@"
 
 # Make .venv from requirements.lock, or do nothing where it is up to date
 [no-exit-message]
@@ -74,12 +75,12 @@ fuzz *n: setup
 # Run the web processes alone, on a database and a Redis that the settings name
 [no-exit-message]
 web *args: setup
-    @exec {{ bin }}/signalhub web "$@"
+    @exec {{ foreground }} {{ bin }}/signalhub web "$@"
 
 # Run the worker processes alone
 [no-exit-message]
 worker *args: setup
-    @exec {{ bin }}/signalhub worker "$@"
+    @exec {{ foreground }} {{ bin }}/signalhub worker "$@"
 
 # Bring the database's schema up to date
 [no-exit-message]

@@ -43,13 +43,20 @@ def up(*, as_json: bool) -> None:
     Where SIGNALHUB_DATABASE_URL or SIGNALHUB_REDIS_URL is set, that server is used instead of an embedded one.
     Ctrl-C stops everything. However it ends, the next start goes on where it was.
     """
-    found = settings.from_env(os.environ)
-    # On a terminal the supervisor's own steps are noise; what goes wrong is not.
-    log.configure("warning" if found.log_level == "info" and sys.stderr.isatty() else found.log_level, found.log_format)
+    found = _quiet_on_terminal(settings.from_env(os.environ))
+    log.configure(found.log_level, found.log_format)
     try:
         _run(replace(found, data_dir=found.data_dir.absolute()), as_json=as_json)
     except (EmbeddedError, VaultError) as error:
         raise click.ClickException(str(error)) from None
+
+
+def _quiet_on_terminal(found: Settings) -> Settings:
+    """There the steps of each process are noise; what goes wrong is not. Children are told: they may write to a pipe."""
+    if not sys.stderr.isatty():
+        return found
+    level = "warning" if found.log_level == "info" else found.log_level
+    return replace(found, log_level=level, log_format="console" if found.log_format == "auto" else found.log_format)
 
 
 def _run(found: Settings, *, as_json: bool) -> None:
