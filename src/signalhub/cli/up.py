@@ -52,7 +52,7 @@ def up(*, as_json: bool) -> None:
 
 
 def _quiet_on_terminal(found: Settings) -> Settings:
-    """There the steps of each process are noise; what goes wrong is not. Children are told: they may write to a pipe."""
+    """There each process's steps are noise; what goes wrong is not. Children are told: they may write to a pipe."""
     if not sys.stderr.isatty():
         return found
     level = "warning" if found.log_level == "info" else found.log_level
