@@ -58,16 +58,16 @@ function draw(row, order) {
     order_type: order.order_type.toLowerCase(),
     status: order.status,
     note: note(order),
-    entry: order.entry ?? "–",
+    entry: order.entry,
     stop_loss: order.stop_loss,
     take_profits: order.take_profits.join(" · "),
     quantity: order.quantity,
-    fill_price: order.fill_price ?? "–",
-    close_price: order.close_price ?? "–",
+    fill_price: order.fill_price,
+    close_price: order.close_price,
     result: result(order),
   });
   field(row, "side").dataset.side = order.side;
-  field(row, "result").dataset.sign = order.pnl === null ? "" : order.pnl.startsWith("-") ? "loss" : "gain";
+  field(row, "result").dataset.sign = sign(order.pnl);
   setTime(field(row, "updated_at"), order.updated_at);
 }
 
@@ -78,11 +78,17 @@ function note(order) {
 }
 
 function result(order) {
-  if (order.pnl === null) return "–";
+  if (order.pnl === null) return "";
   return signed(order.pnl) + (order.r_multiple === null ? "" : ` (${signed(order.r_multiple)} R)`);
 }
 
+function sign(text) {
+  if (text === null || Number(text) === 0) return "";
+  return text.startsWith("-") ? "loss" : "gain";
+}
+
 function signed(text) {
+  if (Number(text) === 0) return text;
   return text.startsWith("-") ? `−${text.slice(1)}` : `+${text}`;
 }
 
