@@ -75,7 +75,7 @@ def revoke(account: str, key_id: str) -> None:
 
 @key.command("rotate-encryption")
 def rotate_encryption() -> None:
-    r"""Seal all stored secrets anew under the first of SIGNALHUB_ENCRYPTION_KEYS.
+    """Seal all stored secrets anew under the first of SIGNALHUB_ENCRYPTION_KEYS.
 
     \b
     1. put a new key (signalhub key encryption) before the old ones, with a comma between, in
@@ -83,7 +83,7 @@ def rotate_encryption() -> None:
     2. restart the web processes, or `signalhub up`;
     3. run this;
     4. remove the old keys.
-    """
+    """  # noqa: D301 - \b is the character that click looks for
 
     async def work(office: Office) -> tuple[int, int]:
         return await office.accounts.rotate_secrets(), await office.hooks.rotate_secrets()

@@ -32,7 +32,7 @@ class _Bad(msgspec.Struct, frozen=True):
 @click.option("--json", "as_json", is_flag=True, help="Print the whole explanation as one line of JSON.")
 @click.option("--jsonl", is_flag=True, help='Read a {"text": …} a line from stdin, write a verdict a line.')
 def parse(text: tuple[str, ...], *, as_json: bool, jsonl: bool) -> None:
-    r"""Explain TEXT (or what stdin has) without sending it.
+    """Explain TEXT (or what stdin has) without sending it.
 
     Shows what was understood, which words it came from, what was ignored, and every problem with its place. It is the
     same grammar as the service's, and needs no service. Exit status 1 where the text is no signal.
@@ -40,7 +40,7 @@ def parse(text: tuple[str, ...], *, as_json: bool, jsonl: bool) -> None:
     \b
     signalhub parse BUY EURUSD @ 1.0860 SL 1.0850 TP 1.0890
     signalhub parse --jsonl < texts.jsonl
-    """
+    """  # noqa: D301 - \b is the character that click looks for
     if jsonl:
         if text or as_json:
             raise click.UsageError("--jsonl reads stdin and goes with nothing else.")

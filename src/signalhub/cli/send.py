@@ -25,7 +25,7 @@ def send(  # noqa: PLR0913 - as many as there are options
     url: str | None,
     key: str | None,
 ) -> None:
-    r"""Send TEXT (or what stdin has) as a signal.
+    """Send TEXT (or what stdin has) as a signal.
 
     When this says so, signal and order are in the service's database. A text that is no signal is shown with a caret
     under each fault, and the exit status is 1.
@@ -33,7 +33,7 @@ def send(  # noqa: PLR0913 - as many as there are options
     \b
     signalhub send BUY EURUSD @ 1.0860 SL 1.0850 TP 1.0890
     signalhub send --id alert-17 < signal.txt
-    """
+    """  # noqa: D301 - \b is the character that click looks for
     sent = given(text)
 
     async def work(client: Client) -> Accepted | Refused:
@@ -64,4 +64,4 @@ def _refused(sent: str, answer: Refused, *, as_json: bool) -> None:
         show_json({"code": answer.code, "detail": answer.detail, "status": answer.status, "errors": answer.problems})
         sys.exit(1)
     show_problems(sent, answer.problems)
-    fail(answer.detail)
+    fail("This was refused; there is no order.")
