@@ -1,0 +1,33 @@
+"""Make the files in `secrets/` that `compose.yaml` hands to its services. One that is there is left as it is.
+
+compose mounts them as they are, owner and mode included, and the services run as users that this machine does not
+know. So each file can be read by everybody, and the directory entered by its owner alone.
+"""
+
+import base64
+import secrets
+import sys
+from pathlib import Path
+
+
+def main(directory: Path) -> None:
+    directory.mkdir(mode=0o700, exist_ok=True)
+    directory.chmod(0o700)
+    postgres = _kept(directory / "postgres_password", secrets.token_urlsafe(32))
+    valkey = _kept(directory / "valkey_password", secrets.token_urlsafe(32))
+    _kept(directory / "database_url", f"postgresql+asyncpg://signalhub:{postgres}@postgres:5432/signalhub")
+    _kept(directory / "redis_url", f"redis://:{valkey}@valkey:6379/0")
+    _kept(directory / "encryption_keys", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+
+
+def _kept(file: Path, fresh: str) -> str:
+    """What `file` holds; `fresh`, where it is not there yet."""
+    if not file.exists():
+        file.write_text(fresh, encoding="ascii")
+        file.chmod(0o444)
+        sys.stdout.write(f"{file} made\n")
+    return file.read_text(encoding="ascii").strip()
+
+
+if __name__ == "__main__":
+    main(Path(__file__).resolve().parents[1] / "secrets")

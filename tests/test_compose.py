@@ -1,0 +1,94 @@
+"""compose.yaml, its secrets and .env.example, held against the settings and commands that exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]  # it ships none
+from cryptography.fernet import Fernet
+
+from signalhub import settings
+from signalhub.cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = ["migrate", "web", "worker"]
+
+each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
+
+
+def files(service: dict[str, Any]) -> dict[str, str]:
+    """The settings that come from files, and the files."""
+    return {name: text for name, text in service["environment"].items() if name.endswith("_FILE")}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_service_is_told_only_what_is_a_setting(name: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x", encoding="ascii")
+    environment = SERVICES[name]["environment"] | dict.fromkeys(files(SERVICES[name]), str(tmp_path / "secret"))
+    found = settings.from_env(environment)
+    assert found.database_url == found.redis_url == "x"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_service_runs_a_command_that_exists(name: str) -> None:
+    assert SERVICES[name]["command"][0] in COMMANDS
+
+
+@each_service
+def test_a_service_has_a_health_check_or_runs_once(service: dict[str, Any]) -> None:
+    assert "healthcheck" in service or service["restart"] == "no"
+
+
+@each_service
+def test_a_service_gets_the_secrets_that_it_reads_and_no_others(service: dict[str, Any]) -> None:
+    read = re.findall(r"/run/secrets/(\w+)", str(service))
+    assert set(service["secrets"]) == set(read)
+    assert set(read) <= set(COMPOSE["secrets"])
+
+
+@each_service
+def test_a_service_may_do_nothing_it_does_not_need(service: dict[str, Any]) -> None:
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_only_the_web_is_published_and_only_on_the_loopback() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert list(published) == ["web"]
+    assert all(port.startswith("127.0.0.1:") for port in published["web"])
+
+
+@pytest.mark.parametrize("name", ["web", "worker"])
+def test_a_service_has_longer_to_stop_than_it_takes(name: str) -> None:
+    assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > 10
+
+
+def test_the_secrets_are_made_once_for_their_owner_and_each_is_what_its_reader_expects(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    script = tmp_path / "scripts" / "compose_secrets.py"
+    script.write_bytes((ROOT / "scripts" / script.name).read_bytes())
+    for _ in range(2):
+        run = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)  # noqa: S603 - our own
+    made = {file.name: file.read_text(encoding="ascii") for file in (tmp_path / "secrets").iterdir()}
+    assert set(made) == set(COMPOSE["secrets"])
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+    assert made["postgres_password"] in made["database_url"]
+    assert made["valkey_password"] in made["redis_url"]
+    Fernet(made["encryption_keys"])
+    assert run.stdout == ""  # nothing was made the second time
+
+
+def test_every_line_of_the_example_can_be_taken_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    lines = re.findall(r"^#?(SIGNALHUB_\w+)=(.*)$", text, re.MULTILINE)
+    (tmp_path / "secrets").mkdir()
+    for file in (value for name, value in lines if name.endswith("_FILE")):
+        Path(file).write_text("x", encoding="ascii")
+    assert settings.from_env(dict(lines)).port == 8000
