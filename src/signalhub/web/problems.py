@@ -30,6 +30,9 @@ _BY_STATUS: Final = {
     413: "too_large",
 }
 
+_DATA_EXCEPTION: Final = "22"
+"""The class of SQLSTATE codes that speak of a value."""
+
 _log = structlog.get_logger()
 
 
@@ -98,7 +101,10 @@ def _http(request: "Request[Any, Any, Any]", error: HTTPException) -> Response[P
     extra = getattr(error, "extra", None)
     if error.status_code == 400 and extra:  # noqa: PLR2004 - Litestar lists what did not fit
         code = "invalid_request"
-    return respond(request, SignalHubError(code, _detail(error, extra)))
+    response = respond(request, SignalHubError(code, _detail(error, extra)))
+    if error.status_code == 405:  # noqa: PLR2004 - RFC 9110 wants the methods that are allowed with it
+        response.headers["Allow"] = (error.headers or {}).get("allow", "")
+    return response
 
 
 def _detail(error: HTTPException, extra: object) -> str:
@@ -106,6 +112,17 @@ def _detail(error: HTTPException, extra: object) -> str:
         first = extra[0]
         return f"{first.get('key', 'the request')}: {first.get('message', 'not understood')}."
     return "" if error.status_code in {404, 405, 413} else str(error.detail)
+
+
+def _unreadable(request: "Request[Any, Any, Any]", _error: Exception) -> Response[ProblemDocument]:
+    return respond(request, SignalHubError("bad_request", "The body is no JSON: not UTF-8, or nested without end."))
+
+
+def _database(request: "Request[Any, Any, Any]", error: DBAPIError) -> Response[ProblemDocument]:
+    """A value that PostgreSQL cannot hold is the sender's fault; to come again would not help."""
+    if str(getattr(error.orig, "sqlstate", None)).startswith(_DATA_EXCEPTION):
+        return respond(request, SignalHubError("invalid_request", "A value cannot be stored: a NUL, or far too large."))
+    return _outage(request, error)
 
 
 def _outage(request: "Request[Any, Any, Any]", error: Exception) -> Response[ProblemDocument]:
@@ -121,7 +138,9 @@ def _unexpected(request: "Request[Any, Any, Any]", error: Exception) -> Response
 HANDLERS: Final[ExceptionHandlersMap] = {
     SignalHubError: _ours,
     HTTPException: _http,
-    DBAPIError: _outage,
+    UnicodeDecodeError: _unreadable,
+    RecursionError: _unreadable,
+    DBAPIError: _database,
     PoolTimeoutError: _outage,
     asyncio.TimeoutError: _outage,
     OSError: _outage,

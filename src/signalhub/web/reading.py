@@ -15,6 +15,9 @@ BODY_LIMIT: Final = 256 * 1024
 """Bytes read of a body before the connection is given up. Far above the 16 KiB a signal may have, so that a signal
 that is too large can still be kept with its refusal."""
 
+_PATIENCE: Final = 8 * 1024 * 1024
+"""Bytes passed over before that: who is still sending when the connection is closed does not see the answer."""
+
 
 def header(connection: "AnyConnection", name: bytes) -> str | None:
     """The header `name` (in lower case); the last one, where it was sent twice."""
@@ -27,12 +30,19 @@ def header(connection: "AnyConnection", name: bytes) -> str | None:
 
 
 async def body(request: Request[Any, Any, Any]) -> bytes:
-    """The raw body. Raises `too_large` past BODY_LIMIT."""
-    message: Any = await request.receive()
-    parts: list[bytes] = [message.get("body", b"")]
-    while message.get("more_body", False):
-        message = await request.receive()
-        parts.append(message.get("body", b""))
-        if sum(map(len, parts)) > BODY_LIMIT:
-            raise SignalHubError("too_large", "A signal is at most 16 KiB.")
+    """The raw body, whole: half of a text could be a signal with another price. Raises `too_large` past BODY_LIMIT."""
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message: Any = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise SignalHubError("bad_request", "The connection ended before the body did.")
+        part, more = message.get("body", b""), message.get("more_body", False)
+        size += len(part)
+        if size <= BODY_LIMIT:
+            parts.append(part)
+        elif size > _PATIENCE:
+            break
+    if size > BODY_LIMIT:
+        raise SignalHubError("too_large", "A signal is at most 16 KiB.")
     return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -2,7 +2,7 @@
 
 import time
 from hashlib import sha256
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import structlog
 from litestar import Controller, MediaType, Request, Router, get, post
@@ -56,7 +56,7 @@ class SignalController(Controller):
         self,
         request: AnyRequest,
         *,
-        status: str | None = None,
+        status: Literal["accepted", "rejected"] | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> dict[str, Any]:
