@@ -1,5 +1,7 @@
 """The doors for raw text: every path, every shape of body, and what a 2xx promises."""
 
+import asyncio
+
 import pytest
 
 from tests.kit import texts
@@ -178,4 +180,21 @@ async def test_a_text_is_explained_without_being_sent(trader: Trader) -> None:
     assert explained["ok"] is False
     assert explained["problems"][0]["code"] == "sl_wrong_side"
     assert (await trader.ask("POST", "/api/v1/signals/parse/", content=texts.BUY)).json()["ok"] is True
+    assert await trader.events(after=1) == []
+
+
+async def test_half_a_text_is_no_signal(trader: Trader) -> None:
+    """A line that breaks in the middle of the last price: `TP 1.09` of `TP 1.0990` would be another trade."""
+    url, text = trader.http.base_url, b"BUY EURUSD @ 1.0860 SL 1.0850 TP 1.0990"
+    for framing, body in (
+        (f"Content-Length: {len(text)}", text[:-2]),
+        ("Transfer-Encoding: chunked", b"%x\r\n%b\r\n" % (len(text) - 2, text[:-2])),
+    ):
+        _, writer = await asyncio.open_connection(url.host, url.port)
+        head = f"POST /api/v1/signals HTTP/1.1\r\nHost: x\r\nX-API-Key: {trader.key}\r\n{framing}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.close()
+    await asyncio.sleep(0.2)
     assert await trader.events(after=1) == []

@@ -1,0 +1,115 @@
+"""Registration and broker accounts: all or nothing, and secrets that nobody can read."""
+
+import asyncio
+
+import httpx
+import pytest
+from cryptography.fernet import Fernet
+from msgspec.structs import replace
+
+from signalhub.app import furnish
+from signalhub.services.vault import Vault, VaultError
+from signalhub.settings import Secret
+from tests.kit.hub import Hub
+from tests.kit.trader import Trader
+
+BODY = {"username": "alice", "broker_name": "mock", "account_id": "7", "api_key": "the broker's secret"}
+COUNTS = (
+    "SELECT (SELECT count(*) FROM accounts), (SELECT count(*) FROM broker_accounts), (SELECT count(*) FROM api_keys)"
+)
+
+
+@pytest.mark.parametrize(("path", "name"), [("/accounts/", "alice"), ("/accounts", "bob")])
+async def test_registering_gives_an_account_its_broker_account_and_a_key(
+    http: httpx.AsyncClient, path: str, name: str
+) -> None:
+    response = await http.post(path, json=BODY | {"username": name})
+    made = response.json()
+    assert response.status_code == 201
+    assert list(made) == ["message", "api_key", "user", "broker_account"]
+    assert made["user"] == {"id": made["user"]["id"], "username": name}
+    assert list(made["broker_account"]) == ["id", "broker_name", "account_id", "is_active", "created_at"]
+    assert (made["broker_account"]["account_id"], made["broker_account"]["is_active"]) == ("7", True)
+    assert "the broker's secret" not in response.text
+    trader = Trader(http, made["user"]["id"], made["api_key"])
+    assert [event["type"] for event in await trader.events()] == ["account.created"]
+
+
+async def test_a_name_is_taken_once_also_at_the_same_time(hub: Hub) -> None:
+    (before,) = await hub.execute(COUNTS)
+    answers = await asyncio.gather(
+        *(hub.http.post("/accounts/", json=BODY | {"username": "only one"}) for _ in range(8))
+    )
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
+    (after,) = await hub.execute(COUNTS)
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 1]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"username": ""}, {"username": "x" * 151}, {"username": " padded"}, {"username": "a\x00b"}, {"api_key": ""},
+        {"broker_name": None}, {"account_id": 7}, {"extra": "field"}, {"username": "a\nb"},
+    ],
+)  # fmt: skip
+async def test_a_registration_that_makes_no_sense_leaves_nothing_behind(hub: Hub, change: dict[str, object]) -> None:
+    (before,) = await hub.execute(COUNTS)
+    response = await hub.http.post("/accounts/", json=BODY | change)
+    assert response.status_code in {400, 422}, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert "the broker's secret" not in response.text
+    assert await hub.execute(COUNTS) == [before]
+
+
+async def test_the_broker_s_secret_is_sealed_in_its_row(hub: Hub, trader: Trader) -> None:
+    made = await trader.post("/api/v1/broker-accounts", {k: v for k, v in BODY.items() if k != "username"} | {
+        "account_id": "8"
+    })  # fmt: skip
+    ((secret, row),) = await hub.execute(
+        "SELECT secret, broker_accounts::text FROM broker_accounts WHERE id = CAST(:id AS uuid)", id=made["id"]
+    )
+    assert isinstance(secret, bytes)
+    assert b"broker's secret" not in secret
+    assert "broker's secret" not in str(row)
+    assert hub.house.vault.open(f"broker account {made['id']}", secret) == "the broker's secret"
+    with pytest.raises(VaultError):
+        hub.house.vault.open("broker account of somebody else", secret)
+
+
+async def test_broker_accounts_come_and_go_with_their_secrets(hub: Hub, trader: Trader) -> None:
+    wish = {"broker_name": "mock", "account_id": "9", "api_key": "s"}
+    made = await trader.post("/api/v1/broker-accounts", wish)
+    assert (await trader.ask("POST", "/api/v1/broker-accounts", json=wish)).status_code == 409
+    assert len((await trader.get("/api/v1/broker-accounts"))["items"]) == 2
+    assert (await trader.ask("DELETE", f"/api/v1/broker-accounts/{made['id']}")).is_success
+    assert (await trader.ask("DELETE", f"/api/v1/broker-accounts/{made['id']}")).status_code == 404
+    left = await hub.execute("SELECT count(*) FROM broker_accounts WHERE id = CAST(:id AS uuid)", id=made["id"])
+    assert left == [(0,)]
+    events = [event["type"] for event in await trader.events(after=1)]
+    assert events == ["account.broker_added", "account.broker_removed"]
+
+
+async def test_another_account_s_broker_account_is_not_there(trader: Trader, stranger: Trader) -> None:
+    made = (await trader.get("/api/v1/broker-accounts"))["items"][0]
+    assert (await stranger.ask("DELETE", f"/api/v1/broker-accounts/{made['id']}")).status_code == 404
+    assert (await trader.get("/api/v1/broker-accounts"))["items"] == [made]
+
+
+async def test_encryption_keys_are_rotated_without_losing_a_secret(hub: Hub, trader: Trader) -> None:
+    old, new = str(hub.settings.encryption_keys), Fernet.generate_key().decode()
+    house = furnish(replace(hub.settings, encryption_keys=Secret(f"{new},{old}")))
+    made = (await trader.get("/api/v1/broker-accounts"))["items"][0]
+    question = "SELECT secret FROM broker_accounts WHERE id = CAST(:id AS uuid)"
+    try:
+        assert await house.accounts.rotate_secrets() > 0
+        ((secret,),) = await hub.execute(question, id=made["id"])
+        assert isinstance(secret, bytes)
+        assert Vault(new).open(f"broker account {made['id']}", secret) == "s3cret"
+        with pytest.raises(VaultError):
+            Vault(old).open(f"broker account {made['id']}", secret)
+    finally:
+        back = furnish(replace(hub.settings, encryption_keys=Secret(f"{old},{new}")))
+        await back.accounts.rotate_secrets()
+        for one in (house, back):
+            await one.announcer.close()
+            await one.engine.dispose()

@@ -1,0 +1,110 @@
+"""Whatever goes wrong, the answer has one shape; and no answer and no log line holds a credential."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from tests.kit import texts
+from tests.kit.hub import Hub
+from tests.kit.trader import Trader
+
+SHAPE = ["type", "title", "status", "code", "detail", "error", "trace_id", "errors"]
+
+WRONG = {
+    "no such page": ("GET", "/nowhere", {}, 404, "not_found"),
+    "no such order": ("GET", "/api/v1/orders/0195f2c8-0000-7000-8000-000000000000", {}, 404, "not_found"),
+    "an order that cannot be": ("GET", "/api/v1/orders/%27%3B--", {}, 404, "not_found"),
+    "a NUL in the path": ("GET", "/api/v1/orders/%00", {}, 404, "not_found"),
+    "another method": ("DELETE", "/api/v1/orders", {}, 405, "method_not_allowed"),
+    "another method on a hook": ("GET", "/hooks/x", {}, 405, "method_not_allowed"),
+    "malformed JSON": ("POST", "/api/v1/keys", {"content": "{"}, 400, None),
+    "JSON that is no object": ("POST", "/api/v1/keys", {"content": "5"}, None, None),
+    "JSON that is not UTF-8": ("POST", "/api/v1/keys", {"content": b'{"label": "\xff"}'}, 400, None),
+    "JSON without end": ("POST", "/api/v1/keys", {"content": "[" * 100_000}, None, None),
+    "no body": ("POST", "/api/v1/broker-accounts", {}, None, None),
+    "a limit of nothing": ("GET", "/api/v1/orders?limit=0", {}, 422, "invalid_request"),
+    "a limit of everything": ("GET", "/api/v1/orders?limit=501", {}, 422, "invalid_request"),
+    "a limit that is none": ("GET", "/api/v1/orders?limit=many", {}, None, "invalid_request"),
+    "a huge limit": ("GET", "/api/v1/orders?limit=99999999999999999999", {}, None, "invalid_request"),
+    "a status that is none": ("GET", "/api/v1/orders?status=lost", {}, None, "invalid_request"),
+    "a time that is none": ("GET", "/api/v1/orders?since=yesterday", {}, None, "invalid_request"),
+    "a time of nowhere": ("GET", "/api/v1/orders?since=2026-01-01T00:00:00", {}, None, "invalid_request"),
+    "a cursor that is none": ("GET", "/api/v1/orders?cursor=5", {}, 400, "bad_cursor"),
+    "a symbol with a NUL": ("GET", "/api/v1/orders?symbol=%00", {}, None, None),
+    "a negative place": ("GET", "/api/v1/events?after=-1", {}, 422, "invalid_request"),
+    "a place beyond numbers": ("GET", "/api/v1/events?after=99999999999999999999", {}, None, None),
+    "a label with a NUL": ("POST", "/api/v1/keys", {"json": {"label": "a\0b"}}, 422, "invalid_request"),
+    "a hook's label with a NUL": ("POST", "/api/v1/hooks", {"json": {"label": "a\0b"}}, 422, "invalid_request"),
+    "types that are none": ("GET", "/api/v1/events?types=nothing", {}, 400, "bad_request"),
+    "a signal status that is none": ("GET", "/api/v1/signals?status=lost", {}, None, "invalid_request"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+async def test_whatever_is_wrong_is_a_problem_document(hub: Hub, case: str) -> None:
+    trader = await hub.trader()
+    method, path, options, status, code = WRONG[case]
+    response = await trader.ask(method, path, **options)  # type: ignore[arg-type]
+    problem = response.json()
+    assert response.headers["content-type"] == "application/problem+json"
+    assert list(problem) == SHAPE
+    assert 400 <= response.status_code < 500, response.text
+    assert response.status_code == problem["status"] == (status or response.status_code)
+    assert problem["code"] == (code or problem["code"])
+    assert problem["detail"] == problem["error"] != ""
+    assert problem["type"] == f"{hub.settings.base_url}/docs/errors#{problem['code']}"
+    assert len(problem["trace_id"]) == 32
+
+
+async def test_a_problem_s_trace_id_is_the_sender_s(trader: Trader) -> None:
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
+    assert (await trader.ask("GET", "/nowhere", headers=headers)).json()["trace_id"] == trace_id
+    for odd in ("", "x", "00-zz-00-01", f"00-{'0' * 32}-00f067aa0ba902b7-01", "00-" + "g" * 32 + "-x-01"):
+        assert len((await trader.ask("GET", "/nowhere", headers={"traceparent": odd})).json()["trace_id"]) == 32
+
+
+async def test_no_credential_is_in_an_answer_a_log_line_or_an_event(hub: Hub) -> None:
+    """Each way of being wrong with each kind of credential; then everything that was said is searched."""
+    trader = await hub.trader()
+    hook = await trader.post("/api/v1/hooks", {"is_signed": True})
+    ticket = (await trader.post("/api/v1/tickets"))["ticket"]
+    secrets = [trader.key, trader.key[:-1] + "~", hook["token"], hook["secret"], ticket]
+    secrets += ["the-broker-secret", "wrong-registration-token"]
+    said = []
+    for secret in secrets:
+        asked = [
+            trader.http.get("/api/v1/orders/x", headers={"X-API-Key": secret}),
+            trader.http.get("/nowhere", headers={"Authorization": f"Bearer {secret}"}),
+            trader.http.post(f"/hooks/{secret}", content=texts.BUY),
+            trader.http.get(f"/hooks/{secret}"),
+            trader.http.get("/api/v1/stream", params={"ticket": secret, "types": "nonsense"}),
+            trader.http.get("/nowhere", params={"ticket": secret}),
+            trader.http.post("/accounts/", json={"username": "x", "api_key": secret, "broker_name": 5}),
+            trader.ask("POST", "/api/v1/keys", content='{"label": "' + secret),
+        ]
+        said += [answer.text for answer in await asyncio.gather(*asked)]
+    said.append(str(await trader.events()))
+    said.append(hub.web.log)
+    for secret in secrets:
+        tail = secret.rpartition("_")[2]
+        assert not [text for text in said if tail in text]
+
+
+async def test_every_door_says_what_it_takes(http: httpx.AsyncClient) -> None:
+    response = await http.delete("/api/v1/signals")
+    assert response.status_code == 405
+    assert {"GET", "POST"} <= {word.strip() for word in response.headers["Allow"].split(",")}
+
+
+async def test_a_body_that_says_it_is_too_large_is_not_waited_for(trader: Trader) -> None:
+    url = trader.http.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = f"POST /api/v1/keys HTTP/1.1\r\nHost: x\r\nX-API-Key: {trader.key}\r\nContent-Length: 2000000\r\n\r\n"
+    writer.write(head.encode())
+    async with asyncio.timeout(5):
+        answer = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"application/problem+json" in answer
