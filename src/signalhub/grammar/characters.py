@@ -78,6 +78,8 @@ class _Readings(dict[int, str]):
 
 
 _READINGS: Final = _Readings({code: chr(code) for code in range(128)})
+_FOREIGN: Final = re.compile("[^\x00-\x7f]")
+_MANY: Final = 24
 _MARKDOWN: Final = str.maketrans("*`", "  ")
 
 
@@ -94,10 +96,20 @@ def _foreign(match: re.Match[str]) -> str:
     return "\uffff" * len(match[0])
 
 
+def _in_ascii(text: str) -> str:
+    """Every foreign character replaced by its reading. A message has few different ones, and `replace` is quick."""
+    foreign = set(_FOREIGN.findall(text))
+    if len(foreign) > _MANY:
+        return text.translate(_READINGS)
+    for char in foreign:
+        text = text.replace(char, _READINGS[ord(char)])
+    return text
+
+
 def cleaned(text: str) -> str:
     """The copy that is parsed, of the same length as `text`. The substring tests spare most texts the patterns."""
     if not text.isascii():
-        text = KEYCAP.sub(_blank, text).translate(_READINGS)
+        text = _in_ascii(KEYCAP.sub(_blank, text))
     if ":" in text:
         text = _EMOJI_CODE.sub(_blank, text)
     if "://" in text or "www." in text or "t.me/" in text:

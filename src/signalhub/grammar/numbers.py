@@ -17,7 +17,6 @@ MOST_DECIMALS: Final = 18
 _PLAIN: Final = re.compile(r"(?:0*[1-9][0-9]*|0*)\.[0-9]+|0|[1-9][0-9]*", re.ASCII)
 _GROUPED: Final = re.compile(r"[0-9]{1,3}(?:(?:,[0-9]{3})+|(?:'[0-9]{3})+)(?:\.[0-9]+)?", re.ASCII)
 _EUROPEAN: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]+", re.ASCII)
-_DECIMAL_COMMA: Final = re.compile(r"[0-9]+,([0-9]+)", re.ASCII)
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
@@ -65,16 +64,25 @@ def thousands(text: str) -> Decimal | None:
 
 def readings(text: str) -> tuple[Reading, ...]:
     """Every way to read a number with commas, apostrophes or several points in it."""
-    found: list[Reading] = []
-    if _GROUPED.fullmatch(text) and (value := exact(text.replace(",", "").replace("'", ""))):
-        found.append(Reading((value,)))
-    if "," not in text:
-        return tuple(found)
-    if _EUROPEAN.fullmatch(text) and (value := exact(text.replace(".", "").replace(",", "."))):
-        found.append(Reading((value,)))
-    if (comma := _DECIMAL_COMMA.fullmatch(text)) and (value := exact(text.replace(",", "."))):
-        found.append(Reading((value,), len(comma[1])))
-    values = tuple(value for piece in text.split(",") if (value := exact(piece)))
-    if len(values) == text.count(",") + 1 and max(values) < 10 * min(values):
-        found.append(Reading(values))
+    head, *rest = text.split(",")
+    values: list[tuple[Decimal | None, int]] = []
+    if _GROUPED.fullmatch(text):
+        values.append((exact(text.replace(",", "").replace("'", "")), 0))
+    elif len(rest) == 1 and _EUROPEAN.fullmatch(text):
+        values.append((exact(text.replace(".", "").replace(",", ".")), 0))
+    if len(rest) == 1 and head.isdigit() and rest[0].isdigit():
+        values.append((exact(f"{head}.{rest[0]}"), len(rest[0])))
+    found = [Reading((value,), decimals) for value, decimals in values if value]
+    if rest and (listed := _listed(head, rest)):
+        found.append(listed)
     return tuple(found)
+
+
+def _listed(head: str, rest: list[str]) -> Reading | None:
+    """`95,90`: prices in a row, if each is a number and none ten times another."""
+    # Most numbers with commas have a short head, as in 2,340.80, and asking for its length spares reading the pieces.
+    if abs(len(head.partition(".")[0]) - len(rest[0].partition(".")[0])) > 1:
+        return None
+    values = tuple(value for piece in (head, *rest) if (value := exact(piece)))
+    is_list = len(values) == len(rest) + 1 and max(values) < 10 * min(values)
+    return Reading(values) if is_list else None

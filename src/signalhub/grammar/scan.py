@@ -39,29 +39,30 @@ _BY_FIRST: Final = (
 
 def scan(clean: str) -> list[Token]:
     tokens: list[Token] = []
+    append, word_kind, number_kind = tokens.append, Kind.WORD, Kind.NUMBER
     start = len(clean) - len(clean.lstrip(" \t"))
     branch: Branch | None = None  # the phrase the last words may have begun
     first = 0  # and the token it began with
     for text, gap in _PIECE.findall(clean):
         end = start + len(text)
-        kind = _BY_FIRST.get(text[0], Kind.WORD)
-        if kind == Kind.WORD:
+        kind = _BY_FIRST.get(text[0], word_kind)
+        if kind == word_kind:
             # Capitals of foreign letters can be ASCII, so those are never looked up.
             word = text.upper() if text.isascii() else text
             if branch is None and word not in MEANINGS:
-                tokens.append(Token(kind, start, end, word))
+                append(Token(kind, start, end, word))
             else:
                 branch, first = _word(tokens, Token(SINGLE.get(word, kind), start, end, word), branch, first)
-        elif kind == Kind.NUMBER:
+        elif kind != number_kind:
+            if branch is not None and (text not in _JOINTS or tokens[-1].kind == Kind.MARK):
+                branch = None
+            append(Token(kind, start, end, text))
+        else:
             branch = None
             if "," in text or (tokens and tokens[-1].text == "."):
                 _number(tokens, start, text)
             else:
-                tokens.append(Token(kind, start, end, text))
-        else:
-            if branch is not None and (text not in _JOINTS or tokens[-1].kind == Kind.MARK):
-                branch = None
-            tokens.append(Token(kind, start, end, text))
+                append(Token(kind, start, end, text))
         start = end + len(gap)
     return tokens
 

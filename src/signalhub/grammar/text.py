@@ -2,7 +2,6 @@
 
 import re
 from bisect import bisect_right
-from functools import cached_property
 from typing import Final
 
 from signalhub.domain.errors import Problem
@@ -18,16 +17,14 @@ class Text:
     def __init__(self, raw: str) -> None:
         self.raw = raw
         self.clean = cleaned(raw)
-
-    @cached_property
-    def _line_starts(self) -> list[int]:
-        return [0, *[end.end() for end in _LINE_END.finditer(self.raw)]]
+        self._line_starts: list[int] | None = None
 
     def place(self, start: int) -> tuple[int, int]:
         """Line and column, both from 1."""
-        starts = self._line_starts
-        line = bisect_right(starts, start)
-        return line, start - starts[line - 1] + 1
+        if self._line_starts is None:
+            self._line_starts = [0, *[end.end() for end in _LINE_END.finditer(self.raw)]]
+        line = bisect_right(self._line_starts, start)
+        return line, start - self._line_starts[line - 1] + 1
 
     def ignored(self, start: int, end: int, reason: str) -> Ignored:
         line, column = self.place(start)

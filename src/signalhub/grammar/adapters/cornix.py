@@ -47,7 +47,8 @@ def _ends(rungs: list[Range]) -> Range:
 
 
 def _claims(body: Body) -> bool:
-    return _HEADING.search(body.text.clean) is not None
+    clean = body.text.clean
+    return ("argets" in clean or "rders" in clean or clean.isupper()) and _HEADING.search(clean) is not None
 
 
 def _read(body: Body) -> Draft:
