@@ -14,9 +14,8 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import httpx
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -39,8 +38,11 @@ _FLAGS = (
 )
 
 
-class Page:
-    """One tab. `said` is what it wrote on its console and what it could not load."""
+L = TypeVar("L", bound="Line")
+
+
+class Line:
+    """A DevTools connection, to the browser or to one tab. `said` is what a tab complained of."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket, self._numbers = socket, itertools.count(1)
@@ -62,6 +64,10 @@ class Page:
                 self.said.append(heard["params"]["entry"]["text"])
             elif heard["method"] == "Runtime.exceptionThrown":
                 self.said.append(str(heard["params"]["exceptionDetails"]))
+
+
+class Page(Line):
+    """One tab."""
 
     async def open(self, url: str) -> None:
         await self.call("Page.navigate", url=url)
@@ -102,45 +108,58 @@ class Page:
         return base64.b64decode(shot["data"])
 
 
+class Browser:
+    """A running Chromium. Each page has cookies of its own, as in a window of its own."""
+
+    def __init__(self, host: str, line: Line) -> None:
+        self._host, self._line = host, line
+
+    @asynccontextmanager
+    async def page(self) -> AsyncIterator[Page]:
+        context = (await self._line.call("Target.createBrowserContext"))["browserContextId"]
+        made = await self._line.call("Target.createTarget", url="about:blank", browserContextId=context)
+        async with _line(Page, f"ws://{self._host}/devtools/page/{made['targetId']}") as page:
+            for domain in ("Page", "Runtime", "Log"):
+                await page.call(f"{domain}.enable")
+            yield page
+        await self._line.call("Target.disposeBrowserContext", browserContextId=context)
+
+
 @asynccontextmanager
-async def browsing(profile: Path) -> AsyncIterator[Page]:
-    """A browser of its own with one empty tab."""
+async def browsing(profile: Path) -> AsyncIterator[Browser]:
     assert PROGRAM is not None, "there is no Chromium"
     with (profile.parent / "chromium.log").open("wb") as log:
-        browser = subprocess.Popen(  # noqa: ASYNC220, S603 - returns at once; our own flags
+        process = subprocess.Popen(  # noqa: ASYNC220, S603 - returns at once; our own flags
             [PROGRAM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
     try:
-        port = await until(lambda: _port(profile), timeout_s=20)
-        async with connect(f"ws://127.0.0.1:{port}{await _first_tab(port)}", proxy=None, max_size=None) as socket:
-            page = Page(socket)
-            listener = asyncio.create_task(page.listen())
-            try:
-                for domain in ("Page", "Runtime", "Log"):
-                    await page.call(f"{domain}.enable")
-                yield page
-            finally:
-                listener.cancel()
+        address = await until(lambda: _address(profile), timeout_s=20)
+        async with _line(Line, f"ws://{address}") as line:
+            yield Browser(address.partition("/")[0], line)
     finally:
         with suppress(ProcessLookupError):
-            os.killpg(browser.pid, signal.SIGKILL)
-        browser.wait()
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
-async def _port(profile: Path) -> int | None:
+async def _address(profile: Path) -> str:
     """Where DevTools listens: Chromium writes it down as soon as it does."""
     try:
-        return int((profile / "DevToolsActivePort").read_text().split("\n")[0])
+        port, path = (profile / "DevToolsActivePort").read_text().split("\n")
     except (OSError, ValueError):
-        return None
+        return ""
+    return f"127.0.0.1:{port}{path}"
 
 
-async def _first_tab(port: int | None) -> str:
-
-    async with httpx.AsyncClient(trust_env=False) as http:
-        tabs = (await http.get(f"http://127.0.0.1:{port}/json/list")).json()
-    url: str = next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")
-    return "/" + url.split("/", 3)[3]
+@asynccontextmanager
+async def _line(kind: type[L], url: str) -> AsyncIterator[L]:
+    async with connect(url, proxy=None, max_size=None) as socket:
+        line = kind(socket)
+        listener = asyncio.create_task(line.listen())
+        try:
+            yield line
+        finally:
+            listener.cancel()

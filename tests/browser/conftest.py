@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from signalhub.settings import Settings
-from tests.browser.chromium import PROGRAM, Page, browsing
+from tests.browser.chromium import PROGRAM, Browser, Page, browsing
 from tests.kit.stack import Stack
 
 
@@ -21,9 +20,15 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
         running.stop()
 
 
-@pytest.fixture
-async def page(tmp_path: Path) -> AsyncIterator[Page]:
+@pytest.fixture(scope="session")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
     if PROGRAM is None and os.environ.get("CI") != "true":
         pytest.skip("there is no Chromium on this machine")
-    async with browsing(tmp_path / "profile") as opened:
+    async with browsing(tmp_path_factory.mktemp("browser") / "profile") as running:
+        yield running
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    async with browser.page() as opened:
         yield opened

@@ -77,7 +77,7 @@ async def confirm(token: str = "") -> Response[str]:
 
 @post("/login", status_code=303)
 async def log_in(request: AnyRequest) -> Response[Any]:
-    form = await request.form()
+    form = await _fields(request)
     try:
         check_own_page(request)
         cookie = await sign_in(house(request), key=form.get("key", "").strip(), ticket=form.get("token", ""))
@@ -119,9 +119,13 @@ async def _form_of(request: AnyRequest) -> tuple[SignedIn, dict[str, str]]:
     who = await signed_in(request)
     if who is None:
         raise SignalHubError("unauthenticated", "You are signed out. Sign in, then send it again.")
-    form = await request.form()
+    form = await _fields(request)
     check_form(who, form.get("csrf", ""))
-    return who, {name: str(value) for name, value in form.items()}
+    return who, form
+
+
+async def _fields(request: AnyRequest) -> dict[str, str]:
+    return {name: str(value) for name, value in (await request.form()).items()}
 
 
 async def _live_page(request: AnyRequest, who: SignedIn, written: Written, status: int = 200) -> Response[str]:
