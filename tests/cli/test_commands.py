@@ -1,0 +1,133 @@
+"""Commands on a running service, and what they say when there is none."""
+
+import json
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from signalhub.cli.home import Home, Local, Run, completed
+from signalhub.settings import Secret, Settings
+from tests.cli.conftest import Signalhub
+from tests.kit.hub import Hub
+from tests.kit.texts import BUY, WRONG_STOP
+from tests.kit.trader import Trader
+
+
+def test_a_signal_is_sent_and_listed(on_hub: Signalhub, trader: Trader) -> None:
+    sent = on_hub("send", "--json", "--id", "a", *BUY.split(), url=trader.http.base_url.__str__(), api_key=trader.key)
+    listed = on_hub("orders", "--json", api_key=trader.key)
+    assert (sent.returncode, listed.returncode) == (0, 0)
+    assert json.loads(listed.stdout)["id"] == json.loads(sent.stdout)["order_id"]
+
+
+def test_a_refused_signal_is_shown_with_a_caret(on_hub: Signalhub, trader: Trader) -> None:
+    done = on_hub("send", "-", stdin=WRONG_STOP, api_key=trader.key)
+    assert done.returncode == 1
+    assert "   2 | SL 1.0890\n          ^^^^^^\n" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+async def test_tail_prints_the_bytes_of_the_log(on_hub: Signalhub, hub: Hub, trader: Trader) -> None:
+    await trader.send()
+    stored = await hub.execute(
+        "SELECT body FROM events WHERE account_id = CAST(:id AS uuid) ORDER BY seq", id=trader.id
+    )
+    done = on_hub("tail", "--after", "0", "-n", "3", "--json", api_key=trader.key)
+    assert done.stdout.splitlines() == [row[0] for row in stored]
+
+
+def test_a_key_lives_from_the_command_that_makes_it_to_the_one_that_revokes_it(on_hub: Signalhub) -> None:
+    name = f"keeper{time.time_ns()}"
+    first = json.loads(on_hub("account", "create", name, "--json").stdout)["api_key"]
+    made = json.loads(on_hub("key", "create", "--account", name, "--scope", "orders:read", "--json").stdout)
+    rotated = json.loads(on_hub("keys", "rotate", made["id"], "--account", name, "--json").stdout)
+    assert on_hub("orders", api_key=rotated["api_key"]).returncode == 0
+    assert on_hub("key", "revoke", rotated["id"], "--account", name).returncode == 0
+    listed = json.loads(on_hub("key", "list", "--account", name, "--json").stdout)
+    assert [one["revoked_at"] is not None for one in listed] == [False, False, True]
+    assert not any(key in json.dumps(listed) for key in (first, made["api_key"]))
+
+
+async def test_secrets_are_sealed_anew_under_the_first_key(on_hub: Signalhub, hub: Hub, trader: Trader) -> None:
+    hook = await trader.post("/api/v1/hooks", {"is_signed": True})
+    fresh = on_hub("key", "encryption").stdout.strip()
+    old = str(hub.settings.encryption_keys)
+    assert on_hub("keys", "rotate-encryption", encryption_keys=f"{fresh},{old}").returncode == 0
+    stored = await hub.execute("SELECT secret FROM hooks WHERE id = :id", id=hook["id"])
+    refused = on_hub("keys", "rotate-encryption", encryption_keys=old)
+    back = on_hub("keys", "rotate-encryption", encryption_keys=f"{old},{fresh}")
+    again = await hub.execute("SELECT secret FROM hooks WHERE id = :id", id=hook["id"])
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: A secret was sealed with a key that is not in")
+    assert back.returncode == 0
+    assert stored != again
+
+
+def test_the_doctor_says_what_is_well_and_what_is_not(on_hub: Signalhub) -> None:
+    done = on_hub("doctor", "--json")
+    told = {finding["name"]: finding["ok"] for finding in map(json.loads, done.stdout.splitlines())}
+    names = ("settings", "files", "encryption", "database", "migrations", "clock", "redis", "web")
+    # This hub has no worker process.
+    assert told == {**dict.fromkeys(names, True), "workers": False}
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "status", "says"),
+    [
+        (["send", "BUY"], {"api_key": "shk_x", "url": "http://127.0.0.1:9"}, 1, "http://127.0.0.1:9 cannot be reached"),
+        (["tail"], {"api_key": "shk_x", "url": "http://127.0.0.1:9"}, 1, "signalhub up"),
+        (["orders"], {}, 2, "There is no API key"),
+        (["orders"], {"api_key": "shk_x", "url": "nonsense"}, 1, "is no address of a service"),
+        (["key", "list"], {}, 2, "SIGNALHUB_DATABASE_URL is not set"),
+        (["web"], {}, 2, "SIGNALHUB_DATABASE_URL is not set"),
+        (["orders"], {"typo": "1"}, 2, "SIGNALHUB_TYPO is not a setting"),
+        (["nothing"], {}, 2, "No such command"),
+        (["key", "create", "--expires-in", "soon"], {}, 2, "is no duration"),
+    ],
+)
+def test_what_can_be_expected_to_fail_fails_in_a_sentence(
+    signalhub: Signalhub, words: list[str], settings: dict[str, str], status: int, says: str
+) -> None:
+    done = signalhub(*words, **settings)
+    assert done.returncode == status
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_key_is_told_from_a_mistyped_one(on_hub: Signalhub, trader: Trader) -> None:
+    mistyped = on_hub("orders", api_key=trader.key[:-1])
+    assert (mistyped.returncode, "[mistyped_key]" in mistyped.stderr) == (1, True)
+
+
+def test_help_lists_every_command(signalhub: Signalhub) -> None:
+    done = signalhub("--help")
+    assert done.returncode == 0
+    assert all(f"\n  {name} " in done.stdout for name in ("up", "send", "tail", "parse", "doctor", "key", "epoch"))
+
+
+def test_what_up_keeps_is_for_its_owner_and_found_by_others(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.keep_run(Run(os.getpid(), "http://127.0.0.1:1", "postgresql+asyncpg://x", "unix://y"))
+    home.keep_local(Local("shk_z", None, is_told=True))
+    found = completed(Settings(data_dir=tmp_path))
+    assert (found.url, found.database_url, found.redis_url) == (
+        "http://127.0.0.1:1",
+        "postgresql+asyncpg://x",
+        "unix://y",
+    )
+    assert found.api_key == "shk_z"
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_the_kept_key_goes_to_no_other_service(tmp_path: Path) -> None:
+    Home(tmp_path).keep_local(Local("shk_z", None, is_told=True))
+    assert completed(Settings(data_dir=tmp_path, url="http://elsewhere")).api_key == Secret()
+
+
+def test_a_killed_up_is_not_taken_for_a_running_one(tmp_path: Path) -> None:
+    Home(tmp_path).keep_run(Run(2**22 + 1, "http://127.0.0.1:1", "d", "r"))
+    assert completed(Settings(data_dir=tmp_path)).database_url == ""

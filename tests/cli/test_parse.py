@@ -1,0 +1,76 @@
+"""`signalhub parse`, which needs nothing but itself."""
+
+import json
+import subprocess
+import sys
+
+from click.testing import CliRunner
+
+from signalhub.cli.parse import parse
+from tests.cli.conftest import Signalhub
+from tests.kit.texts import BUY, WRONG_STOP
+
+VIEW = {
+    "side": "BUY",
+    "symbol": "EURUSD",
+    "order_type": "LIMIT",
+    "entry": "1.0860",
+    "entry_high": None,
+    "stop_loss": "1.0850",
+    "take_profits": ["1.0890"],
+    "quantity": "1",
+}
+
+
+def test_a_signal_is_said_back_with_the_place_of_each_part() -> None:
+    result = CliRunner().invoke(parse, ["-"], input=BUY)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "BUY EURUSD @ 1.0860, SL 1.0850, TP 1.0890"
+    assert "stop_loss    1.0850           2:4 1.0850" in result.stdout
+
+
+def test_a_fault_has_a_caret_under_it() -> None:
+    result = CliRunner().invoke(parse, [], input=WRONG_STOP)
+    assert result.exit_code == 1
+    assert "   2 | SL 1.0890\n          ^^^^^^\n      A BUY needs" in result.stdout
+
+
+def test_the_caret_stands_right_after_wide_characters_and_in_a_wrapper() -> None:
+    result = CliRunner().invoke(parse, [], input=json.dumps({"signal": "🚀 BUY EURUSD @ 1.0860 SL 1.0890 TP 1.0900"}))
+    line, caret = result.stdout.split("   1 | ")[1].splitlines()[:2]
+    # One character of two columns stands before.
+    assert caret.index("^") - len("   1 | ") == line.index("1.0890") + 1
+
+
+def test_a_control_character_does_not_reach_the_terminal() -> None:
+    result = CliRunner().invoke(parse, [], input="BUY \x1b[2JEURUSD SL 1 TP 2")
+    assert result.exit_code == 1
+    assert "\x1b" not in result.stdout
+
+
+def test_each_line_of_jsonl_gets_its_verdict(signalhub: Signalhub) -> None:
+    lines = [json.dumps({"text": BUY}), json.dumps({"text": WRONG_STOP}), "{", json.dumps({"text": 7})]
+    done = signalhub("parse", "--jsonl", stdin="\n".join(lines) + "\n\n")
+    good, bad, *malformed = map(json.loads, done.stdout.splitlines())
+    assert done.returncode == 0
+    assert good == {"ok": True, "signal": VIEW}
+    assert [(one["code"], one["line"], one["column"], one["text"]) for one in bad["errors"]] == [
+        ("sl_wrong_side", 2, 4, "1.0890")
+    ]
+    assert list(bad) == ["ok", "errors"]
+    assert [one["errors"][0]["code"] for one in malformed] == ["malformed_json"] * 2
+
+
+def test_bytes_that_are_no_text_are_a_verdict_too() -> None:
+    result = CliRunner().invoke(parse, ["--json"], input=b"BUY \xff")
+    assert (result.exit_code, json.loads(result.stdout)["problems"][0]["code"]) == (1, "not_utf8")
+
+
+def test_parsing_loads_no_server_no_database_and_no_table() -> None:
+    code = "import sys; from signalhub.cli.main import signalhub as s; s(['parse', 'BUY'], standalone_mode=False)"
+    heavy = ("litestar", "granian", "sqlalchemy", "redis", "dramatiq", "httpx", "rich", "asyncio", "structlog")
+    wrapped = (
+        f"import atexit, sys; atexit.register(lambda: print(set({heavy}) & set(sys.modules), file=sys.stderr)); {code}"
+    )
+    done = subprocess.run([sys.executable, "-c", wrapped], capture_output=True, text=True, check=False)  # noqa: S603 - our own
+    assert done.stderr.splitlines()[-1] == "set()"

@@ -1,0 +1,86 @@
+"""`signalhub up`, the whole of it: from an empty directory, and again on what is there."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import COMMAND, Signalhub, environment
+from tests.kit.processes import free_port
+from tests.kit.texts import BUY
+
+pytestmark = pytest.mark.fault
+
+Up = Callable[[], tuple[subprocess.Popen[str], Any]]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    return {"data_dir": str(tmp_path / "data"), "port": str(free_port()), "broker_profile": "instant"}
+
+
+@pytest.fixture
+def up(home: dict[str, str], tmp_path: Path) -> Iterator[Up]:
+    """Start it and wait for its welcome, which is JSON here."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start() -> tuple[subprocess.Popen[str], Any]:
+        env = environment({f"SIGNALHUB_{name.upper()}": text for name, text in home.items()})
+        with (tmp_path / "up.log").open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own
+                [*COMMAND, "up", "--json"], env=env, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        started.append(process)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, (tmp_path / "up.log").read_text()
+        return process, json.loads(line)
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+
+
+def test_everything_runs_and_is_found_again(up: Up, home: dict[str, str], signalhub: Signalhub) -> None:
+    process, welcome = up()
+    assert welcome["api_key"] in welcome["curl"]
+    assert "/hooks/shh_" in welcome["hook_url"]
+    sent = json.loads(signalhub("send", "--json", BUY, **home).stdout)
+    lines = signalhub("tail", "--after", "0", "-n", "6", "--json", **home).stdout.splitlines()
+    assert [json.loads(line)["type"] for line in lines][-2:] == ["order.executed", "order.closed"]
+    assert signalhub("doctor", **home).returncode == 0
+    taken = signalhub("up", **(home | {"data_dir": home["data_dir"] + "2"}))
+    assert (taken.returncode, "SIGNALHUB_PORT" in taken.stderr) == (1, True)
+
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    assert signalhub("key", "list", **home).returncode == 2
+
+    process, again = up()
+    assert (again["api_key"], again["hook_url"], again["account"]) == (None, None, "you")
+    assert again["dashboard"] != welcome["dashboard"]
+    assert json.loads(signalhub("orders", "--json", **home).stdout)["id"] == sent["order_id"]
+
+
+def test_a_start_after_kill_shows_the_key_that_nobody_saw(up: Up, home: dict[str, str], signalhub: Signalhub) -> None:
+    process, welcome = up()
+    process.kill()
+    process.wait()
+    # As a kill before the welcome leaves it.
+    kept = Path(home["data_dir"]) / "local.json"
+    kept.write_text(json.dumps(json.loads(kept.read_text()) | {"is_told": False}))
+    _, again = up()
+    assert again["api_key"] == welcome["api_key"]
+    assert signalhub("orders", **home).returncode == 0
+
+
+def test_a_lost_encryption_key_is_not_replaced_in_silence(home: dict[str, str], signalhub: Signalhub) -> None:
+    (Path(home["data_dir"]) / "postgres").mkdir(parents=True)
+    done = signalhub("up", **home)
+    assert (done.returncode, "encryption.key is missing" in done.stderr) == (1, True)
