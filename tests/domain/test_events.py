@@ -1,0 +1,81 @@
+"""The log's bytes and its chain."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from signalhub.domain.events import TYPES, Event, Fact, Head, append, chain, instant, order_fact, order_view
+from tests.kit.orders import NOON, TERMS, an_id, an_order
+
+
+def _log(count: int) -> list[Event]:
+    head, events = Head(), []
+    for number in range(count):
+        head, event = append(head, Fact(type=TYPES[0], account_id=an_id(2), data={"n": number}, trace_id="t"), NOON)
+        events.append(event)
+    return events
+
+
+def _holds(events: list[Event]) -> bool:
+    previous = b""
+    for event in events:
+        previous = chain(previous, event.body)
+        if previous != event.hash:
+            return False
+    return True
+
+
+def test_numbers_have_no_gap_and_the_chain_holds() -> None:
+    events = _log(5)
+    assert [event.seq for event in events] == [1, 2, 3, 4, 5]
+    assert _holds(events)
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_no_event_can_be_changed_left_out_or_swapped_unseen(place: int) -> None:
+    events = _log(6)
+    changed = [*events]
+    changed[place] = replace(events[place], body=events[place].body.replace(b"n", b"m"))
+    assert not _holds(changed)
+    assert not _holds(events[:place] + events[place + 1 :])
+    assert not _holds([*events[:place], events[place + 1], events[place], *events[place + 2 :]])
+
+
+def test_an_event_is_one_line_with_its_fields_in_order() -> None:
+    _, event = append(Head(41), order_fact("order.pending", an_order()), NOON)
+    assert event.body.startswith(b'{"seq":42,"type":"order.pending","at":"2026-01-01T12:00:00.000000Z","order_id":"')
+    assert b"\n" not in event.body
+    assert list(msgspec.json.decode(event.body)) == ["seq", "type", "at", "order_id", "signal_id", "trace_id", "data"]
+
+
+@given(st.text())
+def test_no_text_can_break_a_line(text: str) -> None:
+    fact = Fact(type="signal.rejected", account_id=an_id(2), data={"raw": text}, trace_id="t")
+    _, event = append(Head(), fact, NOON)
+    assert b"\n" not in event.body
+    assert b"\r" not in event.body
+    assert b"\0" not in event.body
+    assert msgspec.json.decode(event.body)["data"]["raw"] == text
+
+
+@pytest.mark.parametrize("price", ["1.0860", "0.00000001", "100", "1E+2", "1E-8"])
+def test_an_order_shows_every_digit_and_no_exponent(price: str) -> None:
+    shown = order_view(an_order(terms=replace(TERMS, entry=Decimal(price)))).entry
+    assert shown is not None
+    assert "E" not in shown
+    assert Decimal(shown) == Decimal(price)
+
+
+INSTANTS = st.datetimes(timezones=st.just(UTC))
+
+
+@given(INSTANTS, INSTANTS)
+def test_the_order_of_instants_is_the_order_of_their_texts(one: datetime, other: datetime) -> None:
+    assert (instant(one) < instant(other)) == (one < other)
+    assert datetime.fromisoformat(instant(one)) == one
+    assert datetime.fromisoformat(instant(one)).utcoffset() == timedelta(0)
