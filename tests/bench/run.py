@@ -4,16 +4,23 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Final
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, from anywhere
+
+from signalhub import log
 
 # Name -> the long run and the short one.
 BENCHES: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
+    "grammar": ({}, {"rounds": 6}),
     "ingest": ({}, {"rounds": 1, "seconds": 1.0}),
     "latency": ({}, {"signals": 10, "quiet_s": 2.5}),
 }
 
 
 def main(arguments: list[str]) -> int:
+    log.configure("warning")
     is_quick = "--quick" in arguments
     names = [name for name in arguments if not name.startswith("--")] or list(BENCHES)
     unknown = [name for name in names if name not in BENCHES]
