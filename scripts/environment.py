@@ -52,7 +52,7 @@ def _renew(lock: int, *, in_place: bool) -> None:
     (HOME / "current").unlink(missing_ok=True)
     if not in_place:
         version = ".".join(map(str, sys.version_info[:3]))
-        sys.stderr.write(f"Making .venv with Python {version}: once, about half a minute …\n")
+        sys.stderr.write(f"Making .venv with Python {version}: once, about a minute …\n")
         _run(lock, sys.executable, "-Im", "venv", "--clear", str(HOME))
     pip = (str(PYTHON), "-Im", "pip", "--quiet", "--no-input", "install")
     _run(lock, *pip, "--require-hashes", "--only-binary", ":all:", "--requirement", str(ROOT / "requirements.lock"))
