@@ -81,7 +81,7 @@ class Page(Line):
         """What a person reads there; empty where there is nothing."""
         return str(await self.js(f"document.querySelector({selector!r})?.innerText ?? ''"))
 
-    async def until(self, expression: str, timeout_s: float = 10.0) -> None:
+    async def until(self, expression: str, timeout_s: float = 20.0) -> None:
         """Wait for a JavaScript expression to become true; a page that is just being replaced is asked again."""
         await until(lambda: self.js(expression), timeout_s=timeout_s, every_s=0.05)
 

@@ -11,6 +11,7 @@ from signalhub.services.principal import READ_ORDERS, WRITE_SIGNALS
 from tests.kit import texts
 from tests.kit.hub import Hub
 from tests.kit.trader import Trader
+from tests.kit.waiting import until
 
 
 @pytest.fixture
@@ -73,6 +74,28 @@ async def test_another_site_s_page_signs_nobody_in(visitor: httpx.AsyncClient, t
     answer = await visitor.post("/login", data={"key": trader.key}, headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == httpx.codes.FORBIDDEN
     assert not visitor.cookies
+
+
+async def test_who_seems_signed_out_to_a_link_from_elsewhere_is_asked_once_more(visitor: httpx.AsyncClient) -> None:
+    foreign = await visitor.get("/", headers={"Sec-Fetch-Site": "cross-site"})
+    own = await visitor.get("/", headers={"Sec-Fetch-Site": "same-origin"})
+    assert foreign.headers["refresh"] == "0; url=/"
+    assert "refresh" not in own.headers
+    # Only he who is surely signed out tells the other tabs.
+    assert "signed_out.js" in own.text
+    assert "signed_out.js" not in foreign.text
+
+
+async def test_a_dead_key_s_session_ends_with_its_reason(visitor: httpx.AsyncClient, trader: Trader) -> None:
+    key = await trader.post("/api/v1/keys", {"label": "lost"})
+    await enter(visitor, key["api_key"])
+    await trader.ask("DELETE", f"/api/v1/keys/{key['id']}")
+    await until(lambda: says(visitor, "Revoked API key."))
+    assert not visitor.cookies
+
+
+async def says(visitor: httpx.AsyncClient, words: str) -> bool:
+    return words in (await visitor.get("/")).text
 
 
 async def test_a_wrong_key_is_told_from_a_mistyped_one(visitor: httpx.AsyncClient, trader: Trader) -> None:

@@ -1,8 +1,4 @@
-"""The live page: sign in, send a signal, follow the orders. Complete without script; script only makes it live.
-
-A sign-in link shows a button first and is spent by the button: what previews links in a chat or a mail would otherwise
-have used it up before a person comes.
-"""
+"""The live page: send a signal, follow the orders. Complete without script; script only makes it live."""
 
 import os
 from typing import Any, Final
@@ -17,20 +13,19 @@ from signalhub.domain.events import OrderView, order_view
 from signalhub.services.principal import READ_ORDERS, WRITE_SIGNALS
 from signalhub.services.submission import Answer
 from signalhub.services.views import Filters, SignalLine
-from signalhub.web import assets, signals
+from signalhub.web import assets, entrance, signals
 from signalhub.web.callers import SESSION
+from signalhub.web.entrance import form_of, sign_in_page, signed_out_page
 from signalhub.web.faults import Fault, locate
 from signalhub.web.house import house
 from signalhub.web.problems import trace_id
 from signalhub.web.rendering import page
-from signalhub.web.session import SignedIn, check_form, check_own_page, sign_in, signed_in, signed_out
+from signalhub.web.session import SignedIn, signed_in
 
 SHOWN_ORDERS: Final = 50
 SHOWN_REFUSALS: Final = 10
 
 AnyRequest = Request[Any, Any, Any]
-
-_OLD_LINK: Final = "This link was used already, or is too old. Sign in with an API key."
 
 # What the scripts copy and fill in.
 _BLANK: Final = {
@@ -61,42 +56,21 @@ async def live(request: AnyRequest, sent: str = "") -> Response[Any]:
     try:
         who = await signed_in(request)
     except SignalHubError as error:
-        return _signed_out_page(error)
+        if error.refusal.status != 401:  # noqa: PLR2004 - an outage signs nobody out
+            raise
+        return signed_out_page(error)
     if who is not None:
         return await _live_page(request, who, Written(said=await _said_of(request, who, sent)))
     if request.headers.get("sec-fetch-site") == "cross-site" and SESSION not in request.cookies:
         # A link on another site brought us here, so Strict cookies stayed behind; our own page's request has them.
-        return _sign_in_page(headers={"Refresh": "0; url=/"})
-    return _sign_in_page(is_out=True)
-
-
-@get("/login")
-async def confirm(token: str = "") -> Response[str]:
-    return page("confirm.html", token=token) if token else _sign_in_page()
-
-
-@post("/login", status_code=303)
-async def log_in(request: AnyRequest) -> Response[Any]:
-    form = await _fields(request)
-    try:
-        check_own_page(request)
-        cookie = await sign_in(house(request), key=form.get("key", "").strip(), ticket=form.get("token", ""))
-    except SignalHubError as error:
-        detail = _OLD_LINK if error.code == "bad_ticket" else error.detail
-        return _sign_in_page(detail, status=error.refusal.status)
-    return Redirect("/", status_code=303, cookies=[cookie])
-
-
-@post("/logout", status_code=303)
-async def log_out(request: AnyRequest) -> Response[Any]:
-    await _form_of(request)
-    return Redirect("/", status_code=303, cookies=signed_out())
+        return sign_in_page(headers={"Refresh": "0; url=/"})
+    return sign_in_page(is_out=True)
 
 
 @post("/send", status_code=303)
 async def send(request: AnyRequest) -> Response[Any]:
     """What the form does where no script sends it."""
-    who, form = await _form_of(request)
+    who, form = await form_of(request)
     who.principal.need(WRITE_SIGNALS)
     text, key = form.get("text", ""), form.get("key", "")
     try:
@@ -112,20 +86,6 @@ async def send(request: AnyRequest) -> Response[Any]:
 @get("/docs/errors")
 async def errors() -> Response[str]:
     return page("errors.html", groups={"What a text is refused for": GRAMMAR, "What a request is refused for": SERVICE})
-
-
-async def _form_of(request: AnyRequest) -> tuple[SignedIn, dict[str, str]]:
-    """The form of one who is signed in. Raises `unauthenticated`, `bad_csrf`."""
-    who = await signed_in(request)
-    if who is None:
-        raise SignalHubError("unauthenticated", "You are signed out. Sign in, then send it again.")
-    form = await _fields(request)
-    check_form(who, form.get("csrf", ""))
-    return who, form
-
-
-async def _fields(request: AnyRequest) -> dict[str, str]:
-    return {name: str(value) for name, value in (await request.form()).items()}
 
 
 async def _live_page(request: AnyRequest, who: SignedIn, written: Written, status: int = 200) -> Response[str]:
@@ -180,21 +140,6 @@ async def _said_of(request: AnyRequest, who: SignedIn, order_id: str) -> str:
     return f"Accepted: {order.side} {order.symbol}, now {order.status}."
 
 
-def _sign_in_page(
-    detail: str = "", *, status: int = 200, is_out: bool = False, headers: dict[str, str] | None = None
-) -> Response[str]:
-    """`is_out`: it is certain that nobody is signed in, and other tabs are told."""
-    return page("sign_in.html", status=status, headers=headers, detail=detail, is_out=is_out)
-
-
-def _signed_out_page(error: SignalHubError) -> Response[str]:
-    """The session's key no longer opens anything, so its cookies may go."""
-    answer = _sign_in_page(error.detail, status=error.refusal.status, is_out=True)
-    for cookie in signed_out():
-        answer.set_cookie(cookie)
-    return answer
-
-
 def _refused(request: AnyRequest, error: SignalHubError) -> Response[str]:
     return page(
         "sorry.html",
@@ -211,7 +156,7 @@ def _outage(request: AnyRequest, _error: Exception) -> Response[str]:
 
 ROUTES: Final = Router(
     "/",
-    route_handlers=[live, confirm, log_in, log_out, send, errors, assets.asset],
+    route_handlers=[live, *entrance.HANDLERS, send, errors, assets.asset],
     exception_handlers={SignalHubError: _refused, SQLAlchemyError: _outage, OSError: _outage, TimeoutError: _outage},
     include_in_schema=False,
 )
