@@ -22,6 +22,7 @@ from signalhub.web.callers import caller
 from signalhub.web.house import House, house
 from signalhub.web.openapi import LISTS, PUBLIC, READS, RawText, Sent, takes_signal
 from signalhub.web.problems import respond, trace_id
+from signalhub.web.prompt import promptly
 from signalhub.web.reading import header
 
 _log = structlog.get_logger()
@@ -37,6 +38,7 @@ class SignalController(Controller):
     tags = ("signals",)
 
     @post(status_code=202, operation_class=Sent, responses=takes_signal(202), summary="Send a signal")
+    @promptly
     async def send(self, request: AnyRequest) -> ASGIResponse:
         return await _receive(request, await _writer(request), 202)
 
@@ -76,6 +78,7 @@ class SignalController(Controller):
     tags=["signals"],
     summary="Send a signal to a hook URL",
 )
+@promptly
 async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_length=200)]) -> ASGIResponse:
     found = house(request)
     hook = await found.keyring.hook(token)
@@ -96,6 +99,7 @@ async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_
     tags=["older clients"],
     summary="Send a signal (older path)",
 )
+@promptly
 async def receive_broker(request: AnyRequest) -> ASGIResponse:
     """Clients of this path expect 400 for a text that is no signal."""
     try:
@@ -113,6 +117,7 @@ async def receive_broker(request: AnyRequest) -> ASGIResponse:
     tags=["older clients"],
     summary="Send a signal (older path)",
 )
+@promptly
 async def receive_webhook(request: AnyRequest) -> ASGIResponse:
     return await _receive(request, await _writer(request), 200)
 
