@@ -3,13 +3,14 @@
 Nothing is guessed: no side, symbol or level that is not written, no price moved to where it would fit.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
 from signalhub.domain.signal import OrderType, Side, Signal, plain
 from signalhub.grammar.draft import Draft, Name, Range
 from signalhub.grammar.instruments import Instrument, nearest
-from signalhub.grammar.numbers import Number, Reading
+from signalhub.grammar.numbers import MOST_DECIMALS, Number, Reading
 from signalhub.grammar.suggest import did_you_mean
 
 MOST_TARGETS: Final = 20
@@ -77,11 +78,10 @@ def _choose_readings(draft: Draft, instrument: Instrument | None) -> None:
     """Give a value to every number with more than one reading, or refuse it."""
     if all(level.value is not None for level in draft.levels):
         return
-    known = draft.values
-    bounds = (max(known) / 10, min(known) * 10) if known else (Decimal(0), Decimal("Infinity"))
+    likely = _likely(draft, instrument)
 
     def chosen(number: Number) -> tuple[Number, ...]:
-        return (number,) if number.value is not None else _chosen(draft, number, instrument, bounds)
+        return (number,) if number.value is not None else _chosen(draft, number, likely)
 
     draft.stops = [one for number in draft.stops for one in chosen(number)]
     draft.targets = [one for number in draft.targets for one in chosen(number)]
@@ -91,25 +91,30 @@ def _choose_readings(draft: Draft, instrument: Instrument | None) -> None:
     ]
 
 
-def _chosen(
-    draft: Draft, number: Number, instrument: Instrument | None, bounds: tuple[Decimal, Decimal]
-) -> tuple[Number, ...]:
-    possible = [reading for reading in number.readings if _is_likely(reading, instrument, bounds)]
+def _likely(draft: Draft, instrument: Instrument | None) -> Callable[[Reading], bool]:
+    """Whether a reading is made of prices of the instrument, within ten times of the levels that are certain."""
+    certain = draft.values
+    low, high, digits = Decimal(0), Decimal("Infinity"), MOST_DECIMALS
+    if instrument is not None:
+        low, high, digits = instrument.low, instrument.high, instrument.digits
+    if certain:
+        low, high = max(low, max(certain) / 10), min(high, min(certain) * 10)
+
+    def is_likely(reading: Reading) -> bool:
+        values = reading.values
+        return reading.decimals <= digits and low <= min(values) and max(values) <= high
+
+    return is_likely
+
+
+def _chosen(draft: Draft, number: Number, is_likely: Callable[[Reading], bool]) -> tuple[Number, ...]:
+    possible = [reading for reading in number.readings if is_likely(reading)]
     # Three digits behind a comma are thousands to one half of the world and a fraction to the other.
     if len(possible) == 1 and possible[0].decimals != 3:  # noqa: PLR2004
         return tuple(number.read_as(possible[0]))
     hint = "Write the price with a point and without thousands separators, like 65000.50."
     draft.fault("ambiguous_number", hint, number.start, number.end)
     return (number,)
-
-
-def _is_likely(reading: Reading, instrument: Instrument | None, bounds: tuple[Decimal, Decimal]) -> bool:
-    """Whether all values are prices of the instrument and within ten times of what is certain."""
-    if instrument is not None and not all(map(instrument.allows, reading.values)):
-        return False
-    if instrument is not None and reading.decimals > instrument.digits:
-        return False
-    return all(bounds[0] < value < bounds[1] for value in reading.values)
 
 
 def _entry(draft: Draft) -> Range | None:

@@ -84,6 +84,8 @@ def read(m: Message, at: int) -> tuple[Number | None, int]:
         else:
             is_sound = is_sound and following.kind in _MAY_BE_GLUED
     possible = readings(token.text) if value is None else ()
+    if len(possible) == 1 and possible[0].is_plain:  # `2,340.80`: odd, and yet of one reading
+        value = possible[0].values[0]
     if not is_sound or value == 0 or (value is None and not possible):
         _refuse(m, at)
         return None, behind

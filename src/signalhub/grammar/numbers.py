@@ -25,6 +25,11 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     values: tuple[Decimal, ...]
     decimals: int = 0
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one value that nothing could make more or less likely."""
+        return self.decimals == 0 and len(self.values) == 1
+
 
 class Number(msgspec.Struct, frozen=True, gc=False):
     """A number where it stands. `value` is None while the text has more than one of its `readings`."""
@@ -80,8 +85,11 @@ def readings(text: str) -> tuple[Reading, ...]:
 
 def _listed(head: str, rest: list[str]) -> Reading | None:
     """`95,90`: prices in a row, if each is a number and none ten times another."""
-    # Most numbers with commas have a short head, as in 2,340.80, and asking for its length spares reading the pieces.
-    if abs(len(head.partition(".")[0]) - len(rest[0].partition(".")[0])) > 1:
+    first, second = head.partition(".")[0], rest[0].partition(".")[0]
+    if len(first) > MOST_DIGITS or len(second) > MOST_DIGITS or not (first.isdigit() and second.isdigit()):
+        return None
+    # Whole parts tell most numbers with commas from a list, and spare reading the pieces exactly.
+    if int(second) >= 10 * (int(first) + 1) or int(first) >= 10 * (int(second) + 1):
         return None
     values = tuple(value for piece in (head, *rest) if (value := exact(piece)))
     is_list = len(values) == len(rest) + 1 and max(values) < 10 * min(values)

@@ -12,11 +12,13 @@ Row = tuple[int, int, str, str]
 
 
 def parts(draft: Draft) -> tuple[Part, ...]:
-    rows = sorted([*_words(draft), *_prices(draft)])
-    raw, place = draft.text.raw, draft.text.place
-    return tuple(
-        [Part(kind, *place(start), end - start, start, raw[start:end], value) for start, end, kind, value in rows]
-    )
+    raw, starts = draft.text.raw, draft.text.line_starts
+    found, line = [], 1
+    for start, end, kind, value in sorted([*_words(draft), *_prices(draft)]):
+        while line < len(starts) and starts[line] <= start:
+            line += 1
+        found.append(Part(kind, line, start - starts[line - 1] + 1, end - start, start, raw[start:end], value))
+    return tuple(found)
 
 
 def ignored(draft: Draft) -> tuple[Ignored, ...]:

@@ -19,12 +19,17 @@ class Text:
         self.clean = cleaned(raw)
         self._line_starts: list[int] | None = None
 
-    def place(self, start: int) -> tuple[int, int]:
-        """Line and column, both from 1."""
+    @property
+    def line_starts(self) -> list[int]:
         if self._line_starts is None:
             self._line_starts = [0, *[end.end() for end in _LINE_END.finditer(self.raw)]]
-        line = bisect_right(self._line_starts, start)
-        return line, start - self._line_starts[line - 1] + 1
+        return self._line_starts
+
+    def place(self, start: int) -> tuple[int, int]:
+        """Line and column, both from 1."""
+        starts = self.line_starts
+        line = bisect_right(starts, start)
+        return line, start - starts[line - 1] + 1
 
     def ignored(self, start: int, end: int, reason: str) -> Ignored:
         line, column = self.place(start)

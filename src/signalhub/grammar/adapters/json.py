@@ -42,6 +42,10 @@ _TYPES: Final = {"limit": OrderType.LIMIT, "stop": OrderType.STOP, "market": Ord
 _MANAGING: Final = frozenset({"close", "exit", "cancel", "flat", "closelong", "closeshort", "closeall", "modify"})
 
 
+def _plain(key: str) -> str:
+    return key.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
 class Reader:
     """Members of one object on their way into a draft. A dialect overrides what it says differently."""
 
@@ -54,7 +58,7 @@ class Reader:
         for key, node in self.tree.members:
             if node.kind == "literal" and node.text == "null":
                 continue
-            self._member(key, re.sub(r"[_\- ]", "", key.lower()), node)
+            self._member(key, _plain(key), node)
         self._entry()
         self._nothing_of_a_signal()
         return self.draft
@@ -176,7 +180,7 @@ class Reader:
     def _nothing_of_a_signal(self) -> None:
         draft = self.draft
         if not (draft.sides or draft.names or draft.levels or draft.problems or draft.order_types):
-            known = any(re.sub(r"[_\- ]", "", key.lower()) in KEYS for key, _ in self.tree.members)
+            known = any(_plain(key) in KEYS for key, _ in self.tree.members)
             if not known:
                 draft.dismiss("missing_signal", 'Send {"signal": "BUY EURUSD SL 1.0850 TP 1.0890"} or its fields.')
 

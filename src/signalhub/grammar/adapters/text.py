@@ -6,6 +6,8 @@ from signalhub.grammar.body import Body
 from signalhub.grammar.draft import Draft
 from signalhub.grammar.message import Message
 from signalhub.grammar.rules import RULES, Rules
+from signalhub.grammar.rules.marks import MEANINGFUL
+from signalhub.grammar.vocabulary import Kind
 
 
 def read_by(body: Body, rules: Rules) -> Draft:
@@ -13,8 +15,13 @@ def read_by(body: Body, rules: Rules) -> Draft:
     draft = Draft(body.text)
     directives.take(draft)
     message = Message(draft)
-    while message.at < message.size:
-        rules[message.tokens[message.at].kind](message)
+    tokens, size = message.tokens, message.size
+    while message.at < size:
+        token = tokens[message.at]
+        if token.kind == Kind.MARK and token.text not in MEANINGFUL:
+            message.at += 1  # a third of all tokens; a rule for them would only do this
+        else:
+            rules[token.kind](message)
     settle.settle(message)
     if draft.is_order:
         intent.settle(message)

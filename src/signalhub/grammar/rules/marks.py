@@ -12,7 +12,7 @@ _NO_HANDLE: Final = frozenset({Kind.MARK, Kind.NEWLINE, Kind.NUMBER})
 
 
 def mark(m: Message) -> None:
-    rule = _MARKS.get(m.tokens[m.at].text)
+    rule = MEANINGFUL.get(m.tokens[m.at].text)
     if rule is None:
         m.at += 1
     else:
@@ -59,7 +59,7 @@ def _at_sign(m: Message) -> None:
         m.at += 1
 
 
-_MARKS: Final[dict[str, Callable[[Message], None]]] = {
+MEANINGFUL: Final[dict[str, Callable[[Message], None]]] = {
     "@": _at_sign,
     "/": _slash,
     "#": _tag,
