@@ -29,10 +29,9 @@ def up(home: dict[str, str], tmp_path: Path) -> Iterator[Up]:
     started: list[subprocess.Popen[str]] = []
 
     def start() -> tuple[subprocess.Popen[str], Any]:
-        env = environment({f"SIGNALHUB_{name.upper()}": text for name, text in home.items()})
         with (tmp_path / "up.log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - our own
-                [*COMMAND, "up", "--json"], env=env, stdout=subprocess.PIPE, stderr=log, text=True
+                [*COMMAND, "up", "--json"], env=environment(home), stdout=subprocess.PIPE, stderr=log, text=True
             )
         started.append(process)
         assert process.stdout is not None
@@ -47,40 +46,30 @@ def up(home: dict[str, str], tmp_path: Path) -> Iterator[Up]:
         process.communicate(timeout=20)
 
 
-def test_everything_runs_and_is_found_again(up: Up, home: dict[str, str], signalhub: Signalhub) -> None:
-    process, welcome = up()
+def test_everything_runs_and_is_found_again(
+    up: Up, home: dict[str, str], signalhub: Signalhub, process: Signalhub
+) -> None:
+    running, welcome = up()
     assert welcome["api_key"] in welcome["curl"]
     assert "/hooks/shh_" in welcome["hook_url"]
     sent = json.loads(signalhub("send", "--json", BUY, **home).stdout)
     lines = signalhub("tail", "--after", "0", "-n", "6", "--json", **home).stdout.splitlines()
     assert [json.loads(line)["type"] for line in lines][-2:] == ["order.executed", "order.closed"]
     assert signalhub("doctor", **home).returncode == 0
-    taken = signalhub("up", **(home | {"data_dir": home["data_dir"] + "2"}))
+    taken = process("up", **(home | {"data_dir": home["data_dir"] + "2"}))
     assert (taken.returncode, "SIGNALHUB_PORT" in taken.stderr) == (1, True)
 
-    process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 0
+    running.send_signal(signal.SIGINT)
+    assert running.wait(10) == 0
     assert signalhub("key", "list", **home).returncode == 2
 
-    process, again = up()
+    _, again = up()
     assert (again["api_key"], again["hook_url"], again["account"]) == (None, None, "you")
     assert again["dashboard"] != welcome["dashboard"]
     assert json.loads(signalhub("orders", "--json", **home).stdout)["id"] == sent["order_id"]
 
 
-def test_a_start_after_kill_shows_the_key_that_nobody_saw(up: Up, home: dict[str, str], signalhub: Signalhub) -> None:
-    process, welcome = up()
-    process.kill()
-    process.wait()
-    # As a kill before the welcome leaves it.
-    kept = Path(home["data_dir"]) / "local.json"
-    kept.write_text(json.dumps(json.loads(kept.read_text()) | {"is_told": False}))
-    _, again = up()
-    assert again["api_key"] == welcome["api_key"]
-    assert signalhub("orders", **home).returncode == 0
-
-
-def test_a_lost_encryption_key_is_not_replaced_in_silence(home: dict[str, str], signalhub: Signalhub) -> None:
+def test_a_lost_encryption_key_is_not_replaced_in_silence(home: dict[str, str], process: Signalhub) -> None:
     (Path(home["data_dir"]) / "postgres").mkdir(parents=True)
-    done = signalhub("up", **home)
+    done = process("up", **home)
     assert (done.returncode, "encryption.key is missing" in done.stderr) == (1, True)

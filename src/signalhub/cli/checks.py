@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import migrate
 from signalhub.cli.home import Home
-from signalhub.cli.schema import plainly
+from signalhub.cli.plainly import plainly
 from signalhub.jobs import WORKER_SEEN
 from signalhub.services.vault import Vault, VaultError
 from signalhub.settings import Settings

@@ -7,7 +7,7 @@ import sys
 import click
 
 from db.engine import create_engine
-from signalhub import log, settings
+from signalhub import settings
 from signalhub.cli.checks import ALL, Finding, Patient
 from signalhub.cli.home import Home, completed
 from signalhub.cli.needs import require
@@ -21,7 +21,6 @@ from signalhub.streams import wire
 def doctor(*, as_json: bool) -> None:
     """Check settings, files, database, schema, Redis, web, workers and clocks. Exit status 1 where one is not well."""
     found = require(completed(settings.from_env(os.environ)), "database_url", "redis_url")
-    log.configure("error", found.log_format)
     findings = [Finding(name="settings", ok=True, said="understood"), *asyncio.run(_examine(found))]
     for finding in findings:
         if as_json:

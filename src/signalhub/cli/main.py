@@ -1,6 +1,7 @@
 """The table of commands. Each is loaded when it is called, so that `signalhub parse` does not import a web server."""
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Final, NamedTuple
 
@@ -67,10 +68,13 @@ def signalhub() -> None:
     """
 
 
-def main() -> None:
-    """Exit status 0: done; 1: it could not be done; 2: the command line or a setting is wrong."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, or `arguments` in its place; a failure ends in SystemExit.
+
+    Exit status 0: done; 1: it could not be done; 2: the command line or a setting is wrong.
+    """
     try:
-        signalhub(standalone_mode=False)
+        signalhub(arguments, standalone_mode=False)
     except click.UsageError as error:
         error.show()
         sys.exit(2)

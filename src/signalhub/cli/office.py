@@ -15,10 +15,9 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.engine import create_engine
-from signalhub import log
 from signalhub.cli.home import FIRST_ACCOUNT
 from signalhub.cli.needs import require
-from signalhub.cli.schema import plainly
+from signalhub.cli.plainly import plainly
 from signalhub.domain.events import Event
 from signalhub.services.accounts import Accounts
 from signalhub.services.hooks import Hooks
@@ -53,7 +52,6 @@ class Office(msgspec.Struct, frozen=True):
 def at_the_office(found: Settings, work: Callable[[Office], Awaitable[Done]]) -> Done:
     """Do `work` with the services open. What can be expected to go wrong ends in a sentence."""
     require(found, "database_url", "encryption_keys")
-    log.configure("warning", found.log_format)
     try:
         return asyncio.run(_work(found, work))
     except VaultError as error:

@@ -11,6 +11,7 @@ from db.migrate import upgrade
 from signalhub import settings
 from signalhub.cli.home import completed
 from signalhub.cli.needs import require
+from signalhub.cli.plainly import plainly
 
 
 @click.command()
@@ -39,10 +40,3 @@ async def brought_up_to_date(database_url: str, wait_s: float) -> str:
                 await asyncio.sleep(0.5)
     finally:
         await engine.dispose()
-
-
-def plainly(error: Exception) -> str:
-    """What a driver complains of, in one line and without the statement it was at."""
-    cause = getattr(error, "orig", None) or error
-    first = str(cause).strip().partition("\n")[0]
-    return first.rpartition("'>: ")[2] or type(cause).__name__
