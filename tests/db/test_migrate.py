@@ -1,0 +1,88 @@
+"""The schema: made from nothing, by any number of processes at once, and the same as the tables say."""
+
+import asyncio
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import epoch, migrate
+from db.engine import create_engine
+from db.tables import AccountRow
+from tests.kit.servers import Servers
+
+
+async def _empty(servers: Servers, name: str) -> AsyncEngine:
+    return create_engine(await servers.database(name, is_empty=True))
+
+
+async def test_four_processes_at_once_migrate_an_empty_database(servers: Servers) -> None:
+    engine = await _empty(servers, "empty4")
+    assert not await migrate.is_current(engine)
+    others = [create_engine(servers.postgres.url_of("empty4")) for _ in range(4)]
+    assert set(await asyncio.gather(*(migrate.upgrade(one) for one in others))) == {migrate.newest()}
+    assert await migrate.is_current(engine)
+    assert await migrate.upgrade(engine) == migrate.newest()
+    for one in (engine, *others):
+        await one.dispose()
+
+
+async def test_the_migrations_make_what_the_tables_say(servers: Servers) -> None:
+    engine = create_engine((await servers.settings()).database_url)
+    async with engine.connect() as connection:
+        differences = await connection.run_sync(_differences)
+    await engine.dispose()
+    assert differences == []
+
+
+def _differences(connection: Connection) -> list[object]:
+    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    return list(compare_metadata(context, AccountRow.metadata))
+
+
+async def test_every_migration_can_be_taken_back(servers: Servers) -> None:
+    engine = await _empty(servers, "downgrade")
+    await migrate.upgrade(engine)
+    async with engine.connect() as connection:
+        await connection.run_sync(_downgrade)
+        await connection.commit()
+        left = await connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+        assert {row[0] for row in left} <= {"alembic_version"}
+    assert await migrate.upgrade(engine) == migrate.newest()
+    await engine.dispose()
+
+
+def _downgrade(connection: Connection) -> None:
+    config = migrate.config()
+    config.attributes["connection"] = connection
+    command.downgrade(config, "base")
+
+
+async def test_the_epoch_is_one_for_all_who_ask(servers: Servers) -> None:
+    engine = create_engine((await servers.settings()).database_url)
+
+    async def ask(*, renew: bool = False) -> str:
+        async with engine.begin() as connection:
+            return await epoch.current(connection, renew=renew)
+
+    first = set(await asyncio.gather(*(ask() for _ in range(8))))
+    assert len(first) == 1
+    assert await ask() in first
+    renewed = await ask(renew=True)
+    assert renewed not in first
+    assert await ask() == renewed
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("column", ["system_identifier", "timeline"])
+async def test_a_database_that_finds_itself_elsewhere_has_a_new_epoch(servers: Servers, column: str) -> None:
+    """As after a dump restored into another cluster, or a standby that was promoted."""
+    engine = create_engine((await servers.settings()).database_url)
+    async with engine.begin() as connection:
+        before = await epoch.current(connection)
+        await connection.execute(text(f"UPDATE installation SET {column} = {column} - 1"))  # noqa: S608 - two names above
+        assert await epoch.current(connection) != before
+    await engine.dispose()

@@ -1,0 +1,114 @@
+"""The claim that makes the database the clock, and the fence that lets one of two writers win."""
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from db import bulk, orders
+from signalhub.domain.ids import uuid7
+from signalhub.domain.order import Executed, Order, apply
+from tests.kit.hub import Hub
+from tests.kit.orders import TERMS, an_order
+from tests.kit.waiting import until
+
+
+def _fresh(**changes: object) -> Order:
+    now = datetime.now(UTC)
+    ids = [uuid7(int(now.timestamp() * 1000), os.urandom(10)) for _ in range(2)]
+    return an_order(id=ids[0], signal_id=ids[1], created_at=now, updated_at=now, **changes)
+
+
+async def _insert(hub: Hub, *placed: Order, due_in_s: float | None = -1) -> list[str]:
+    async with hub.house.engine.begin() as connection:
+        await bulk.run(connection, [orders.insert([(one, None) for one in placed], placed[0].created_at)])
+    await hub.execute(
+        "UPDATE orders SET due_at = now() + make_interval(secs => :s) WHERE id = ANY(CAST(:ids AS uuid[]))",
+        s=due_in_s,
+        ids=[order.id for order in placed],
+    )
+    return [order.id for order in placed]
+
+
+async def _claim(hub: Hub, ids: list[str], lease_s: float = 5, most: int = 100) -> list[str]:
+    async with hub.house.engine.begin() as connection:
+        claimed = await orders.claim(connection, lease_s, most=most, ids=ids)
+    return [] if claimed is None else [order.id for order in claimed.orders]
+
+
+async def test_what_is_due_is_claimed_and_what_is_not_is_left(hub: Hub) -> None:
+    due, later, never = _fresh(), _fresh(), _fresh()
+    ids = [*await _insert(hub, due), *await _insert(hub, later, due_in_s=60), *await _insert(hub, never, due_in_s=None)]
+    assert await _claim(hub, ids) == [due.id]
+
+
+async def test_a_live_lease_is_respected_and_an_expired_one_is_not(hub: Hub) -> None:
+    ids = await _insert(hub, _fresh())
+    assert await _claim(hub, ids, lease_s=0.3) == ids
+    assert await _claim(hub, ids) == []
+    assert await until(lambda: _claim(hub, ids), timeout_s=2) == ids
+    assert await _claim(hub, ids) == []
+
+
+async def test_claimers_at_once_share_without_overlap(hub: Hub) -> None:
+    ids = await _insert(hub, *(_fresh() for _ in range(60)))
+    shares = await asyncio.gather(*(_claim(hub, ids, most=10) for _ in range(8)))
+    claimed = [one for share in shares for one in share]
+    assert len(claimed) == len(set(claimed))
+    assert set(claimed) | set(await _claim(hub, ids)) == set(ids)
+
+
+async def test_of_two_who_save_the_same_version_one_wins(hub: Hub) -> None:
+    order = _fresh()
+    await _insert(hub, order)
+
+    async def save(price: str) -> set[str]:
+        moved = apply(order, Executed(Decimal(price), "b"), datetime.now(UTC))
+        async with hub.house.engine.begin() as connection:
+            return await orders.save(connection, {order.id: (moved, None)}, {order.id: order.version})
+
+    results = await asyncio.gather(*(save(f"1.{number}") for number in range(6)))
+    assert sorted(results, key=len) == [set()] * 5 + [{order.id}]
+
+
+async def test_a_save_of_many_writes_those_that_nobody_has_moved(hub: Hub) -> None:
+    placed = [_fresh() for _ in range(4)]
+    ids = await _insert(hub, *placed)
+    await hub.execute("UPDATE orders SET version = 2 WHERE id = CAST(:id AS uuid)", id=ids[1])
+    moved = {one.id: (apply(one, Executed(Decimal("1.5"), "b"), one.created_at), None) for one in placed}
+    async with hub.house.engine.begin() as connection:
+        won = await orders.save(connection, moved, {one.id: 1 for one in placed})
+    assert won == {ids[0], ids[2], ids[3]}
+
+
+PRICES = st.decimals("0.00000001", "99999999", allow_nan=False).map(lambda price: price.quantize(Decimal("1e-8")))
+
+
+TEXTS = st.text("aé漢'\"\\{},\n\t ", max_size=20)
+
+
+@given(entry=st.none() | PRICES, targets=st.lists(PRICES, min_size=1, max_size=9), words=TEXTS)
+@settings(max_examples=25, deadline=None, phases=[Phase.generate])  # to shrink would take as long as all other tests
+async def test_an_order_comes_back_as_it_went(
+    hub: Hub, entry: Decimal | None, targets: list[Decimal], words: str
+) -> None:
+    terms = replace(TERMS, entry=entry, take_profits=tuple(targets), symbol="X" + words.strip())
+    order = _fresh(terms=terms, simulate=words)
+    ids = await _insert(hub, order)
+    async with hub.house.engine.begin() as connection:
+        claimed = await orders.claim(connection, 1, most=1, ids=ids)
+    assert claimed is not None
+    assert claimed.orders == (order,)
+    assert [str(price) for price in claimed.orders[0].terms.take_profits] == [str(price) for price in targets]
+
+
+@pytest.mark.parametrize("column", ["quantity", "stop_loss"])
+async def test_the_database_refuses_what_could_not_be_traded(hub: Hub, column: str) -> None:
+    order = _fresh(terms=replace(TERMS, **{column: Decimal(0)}))
+    with pytest.raises(Exception, match="positive"):
+        await _insert(hub, order)

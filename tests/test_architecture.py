@@ -1,0 +1,104 @@
+"""House rules that no linter knows, and documents that must name what the code has."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from signalhub.domain.errors import REFUSALS
+from signalhub.domain.events import TYPES
+from signalhub.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted(path for folder in ("src/signalhub", "actors", "db") for path in (ROOT / folder).rglob("*.py"))
+LONGEST = 30
+MOST_LINES = 300
+PRICES = {
+    "price", "entry", "entry_high", "stop_loss", "take_profit", "take_profits", "quantity", "pnl", "fill_price",
+    "close_price", "r_multiple",
+}  # fmt: skip
+
+
+def _document(name: str) -> str:
+    path = ROOT / "docs" / name
+    assert path.exists(), f"{path} is missing"
+    return path.read_text()
+
+
+def test_every_setting_is_documented() -> None:
+    text = _document("settings.md")
+    names = [PREFIX + name.upper() for name in Settings.__struct_fields__]
+    assert not [name for name in names if f"`{name}`" not in text]
+
+
+def test_every_refusal_is_documented() -> None:
+    """The `type` of a problem leads to `docs/errors#code`: there must be something there."""
+    text = _document("errors.md")
+    assert not [code for code in REFUSALS if f"`{code}`" not in text]
+
+
+def test_every_event_is_documented() -> None:
+    text = _document("events.md")
+    named = [*TYPES, "stream.ready", "stream.reset", "stream.gap"]
+    assert not [type_ for type_ in named if f"`{type_}`" not in text]
+
+
+def _nodes() -> Iterator[tuple[Path, ast.AST]]:
+    """Every node of every source file."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            yield path, node
+
+
+def _place(path: Path, node: ast.AST | None = None) -> str:
+    return f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
+
+
+def test_a_long_body_says_why_it_is_long() -> None:
+    """More than 30 lines are one idea too many, or a comment in it says why they are one."""
+    faults = []
+    for path, node in _nodes():
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _length(node) > LONGEST:
+            own = path.read_text().splitlines()[node.lineno - 1 : node.end_lineno]
+            faults += [] if "#" in "".join(own) else [_place(path, node)]
+    assert faults == []
+
+
+def _length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_a_file_is_one_idea() -> None:
+    assert [path.name for path in SOURCES if len(path.read_text().splitlines()) > MOST_LINES] == []
+
+
+def test_a_module_says_what_it_is_for() -> None:
+    said = {path: ast.get_docstring(ast.parse(path.read_text())) for path in SOURCES if path.read_text()}
+    assert [_place(path) for path, text in said.items() if not text] == []
+
+
+def test_no_price_is_a_float() -> None:
+    faults = []
+    for path, node in _nodes():
+        match node:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name), annotation=kind)
+                | ast.arg(arg=name, annotation=ast.expr() as kind)
+            ):
+                is_fault = name in PRICES and "float" in ast.unparse(kind)
+            case ast.Call(func=ast.Name(id="Decimal"), args=[ast.Constant(value=float())]):
+                is_fault = True
+            case _:
+                is_fault = False
+        faults += [_place(path, node)] if is_fault else []
+    assert faults == []
+
+
+def test_no_time_is_naive() -> None:
+    faults = []
+    for path, node in _nodes():
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="datetime"), attr=name), args=given, keywords=[]):
+                needed = {"now": 1, "fromtimestamp": 2, "utcnow": 99, "utcfromtimestamp": 99}.get(name, 0)
+                faults += [_place(path, node)] if len(given) < needed else []
+    assert faults == []
