@@ -59,14 +59,11 @@ def _understand(text: str, match: re.Match[str], groups: tuple[int, ...]) -> Und
 
 def _is_sound(signal: Signal, instrument: Instrument) -> bool:
     """Levels in order, within the band, and none ten times another."""
-    entry = signal.take_profits[0] if signal.entry is None else signal.entry
-    low, middle, high = signal.stop_loss, entry, signal.take_profits[0]
-    if signal.side is Side.SELL:
-        low, high = high, low
-    if signal.entry is None:
-        middle = high if signal.side is Side.BUY else low
-        return low < high < 10 * low and instrument.low <= low and high <= instrument.high
-    return low < middle < high < 10 * low and instrument.low <= low and high <= instrument.high
+    stop, entry, target = signal.stop_loss, signal.entry, signal.take_profits[0]
+    low, high = (stop, target) if signal.side is Side.BUY else (target, stop)
+    if entry is not None and not low < entry < high:
+        return False
+    return low < high < 10 * low and instrument.low <= low and high <= instrument.high
 
 
 _KINDS: Final = ("side", "symbol", "entry", "stop_loss", "take_profit")
