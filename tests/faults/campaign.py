@@ -33,7 +33,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     accounts: int = 3
     strikes: int = 1
     pause_s: float = 1.0
-    patience_s: float = 30.0
+    patience_s: float = 60.0
 
 
 class Crew:
@@ -49,7 +49,7 @@ class Crew:
             *(SseFollower(http, trader, observations, f"sse{n}") for n, trader in enumerate(traders)),
         ]
 
-    async def verdict(self, patience_s: float = 30.0) -> Verdict:
+    async def verdict(self, patience_s: float = 60.0) -> Verdict:
         """Wait until every order has ended and every follower knows it, and judge."""
         await until(self._is_quiet, timeout_s=patience_s, every_s=0.2)
         book = await ledger.read(self.stack.settings)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tests.faults.campaign import Strike
-from tests.kit.stack import Stack
+from tests.kit.stack import Frozen, Stack
 
 _random = random.SystemRandom()
 
@@ -37,6 +37,18 @@ async def redis_empty(stack: Stack) -> None:
     await stack.restart_valkey(empty=True)
 
 
+async def redis_hung(stack: Stack) -> None:
+    """Freeze Valkey for longer than any client waits for it: connections stay open and nobody answers."""
+    with Frozen(stack.valkey.pid):
+        await asyncio.sleep(6.0)
+
+
+async def postgres_hung(stack: Stack) -> None:
+    """Freeze PostgreSQL for three seconds."""
+    with Frozen(stack.postgres.pid):
+        await asyncio.sleep(3.0)
+
+
 async def postgres_killed(stack: Stack) -> None:
     """`kill -9` every process of PostgreSQL."""
     await stack.restart_postgres()
@@ -48,11 +60,11 @@ async def postgres_stopped(stack: Stack) -> None:
 
 
 async def redis(stack: Stack) -> None:
-    await _random.choice((redis_away, redis_empty))(stack)
+    await _random.choice((redis_away, redis_empty, redis_hung))(stack)
 
 
 async def postgres(stack: Stack) -> None:
-    await _random.choice((postgres_killed, postgres_stopped))(stack)
+    await _random.choice((postgres_killed, postgres_stopped, postgres_hung))(stack)
 
 
 async def anything(stack: Stack) -> None:

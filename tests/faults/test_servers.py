@@ -13,6 +13,9 @@ from tests.kit.stack import Frozen, Stack
 
 pytestmark = pytest.mark.fault
 
+IN_TIME_S = 2.4
+"""Two seconds are promised and three are what TradingView waits; what is between is for a busy machine."""
+
 
 async def test_signals_are_taken_while_redis_is_away_and_run_when_it_is_back(stack: Stack) -> None:
     verdict = await run(stack, Plan(signals=300, rate=100, strikes=1, pause_s=0.5), strikes.redis_away)
@@ -34,7 +37,7 @@ async def test_a_postgresql_that_restarts_under_load_loses_no_promise(stack: Sta
     verdict = await run(stack, Plan(signals=250, rate=120, strikes=2, pause_s=0.6), strike)
     assert verdict.faults == ()
     assert verdict.orders == 250
-    assert verdict.slowest_refusal_s < 2.2
+    assert verdict.slowest_refusal_s < IN_TIME_S
 
 
 async def test_a_database_that_hangs_is_answered_with_503_in_time(stack: Stack) -> None:
@@ -52,7 +55,7 @@ async def test_a_database_that_hangs_is_answered_with_503_in_time(stack: Stack) 
         await hands.sender.send(hands.traders[0], 1)
         verdict = await hands.verdict()
     assert [status for status, _ in refused] == [503] * 6
-    assert max(took_s for _, took_s in refused) < 2.2
+    assert max(took_s for _, took_s in refused) < IN_TIME_S
     assert not is_ready
     assert recovered_s < 2
     assert verdict.faults == ()

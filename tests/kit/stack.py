@@ -25,7 +25,9 @@ from msgspec.structs import replace
 
 from signalhub.embedded.postgres import Postgres
 from signalhub.embedded.valkey import Valkey
+from signalhub.jobs import WORKER_SEEN
 from signalhub.settings import Secret, Settings, to_env
+from signalhub.streams import wire
 from tests.kit.processes import free_port
 from tests.kit.service import Service
 from tests.kit.waiting import until
@@ -86,6 +88,13 @@ class Stack:
         async with httpx.AsyncClient(base_url=self.url, timeout=3.0) as http:
             await until(lambda: _is_ready(http), timeout_s=timeout_s)
         return time.monotonic() - began
+
+    async def worker_seen(self) -> bytes | str | None:
+        """The process that last said that it works."""
+        client = wire.connect(self.settings.redis_url, timeout_s=1.0)
+        seen = await client.get(WORKER_SEEN)
+        await client.aclose()
+        return seen
 
     async def restart_postgres(self, *, down_s: float = 0.0, immediate: bool = False) -> None:
         """`immediate` is the stop of that name (every backend ends at once); else `kill -9` of them all."""

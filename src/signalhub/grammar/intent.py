@@ -31,13 +31,14 @@ def settle(m: Message) -> None:
 
 def _first(m: Message, *, is_signal: bool) -> tuple[str, str, Token] | None:
     lines: dict[int, frozenset[str]] = {}
+    line_end = m.text.clean.find("\n", m.reach) % (len(m.text.clean) + 1)  # -1 is the end of the text
     for at in m.remarks:
         token = m.tokens[at]
         if token.kind in _TRADED and (not is_signal or _is_about_trade(m, at, lines)):
             return "management", _MANAGEMENT, token
         if token.kind in (Kind.NOT, Kind.NO) and Kind.SIDE in (m.tokens[at + 1].kind, m.tokens[at + 2].kind):
             return "commentary", _NEGATION, token
-        if is_signal and token.kind == Kind.IF and m.begin <= token.start < m.reach:
+        if is_signal and token.kind == Kind.IF and m.begin <= token.start < line_end:
             return "commentary", _CONDITION, token
     if is_signal and (quote := _quoted(m)) is not None:
         return "commentary", _COMMENTARY, quote

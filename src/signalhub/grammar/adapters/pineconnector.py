@@ -50,7 +50,7 @@ def _claims(body: Body) -> bool:
     if body.tree is not None or "," not in body.text.clean:
         return False
     fields = _fields(body)
-    if len(fields) == 1 or " " in fields[0][0]:
+    if len(fields) == 1 or " " in fields[0][0] or any(exact(symbol) for symbol, _ in fields[2:3]):
         return False
     command = fields[1][0].lower()
     return command in _ORDERS or command.startswith(_MANAGING)

@@ -4,13 +4,15 @@ from typing import Final
 
 from signalhub.grammar import entries, levels
 from signalhub.grammar.draft import Found
-from signalhub.grammar.measures import behind_index, measure
+from signalhub.grammar.measures import behind_index, is_ratio, measure
 from signalhub.grammar.message import Message
 from signalhub.grammar.numbers import Number
 from signalhub.grammar.scan import Token
 from signalhub.grammar.vocabulary import Kind
 
-_LINE_ENDS: Final = frozenset({Kind.NEWLINE, Kind.SL, Kind.TP, Kind.ENTRY, Kind.STOP})
+_VALUE_ENDS: Final = frozenset(
+    {Kind.NEWLINE, Kind.SL, Kind.TP, Kind.ENTRY, Kind.STOP, Kind.SIDE, Kind.DONE, Kind.MANAGE}
+)
 
 
 def stop_loss(m: Message) -> None:
@@ -59,7 +61,7 @@ def _unread_price(m: Message) -> int | None:
     if token.kind == Kind.VOID or token.text == "\u2212" or (token.kind == Kind.WORD and token.text[0].isdigit()):
         return m.at
     at = m.at
-    while m.tokens[at].kind not in _LINE_ENDS:
+    while m.tokens[at].kind not in _VALUE_ENDS:
         if m.tokens[at].kind == Kind.NUMBER:
             return at if measure(m, at) is None else None
         at += 1
@@ -72,12 +74,19 @@ def entry(m: Message) -> None:
     label.used = True
     m.listing = False
     first = m.at
-    m.at = behind_index(m, m.at + 1, 0)
+    m.at = _behind_count(m, m.at + 1)
     number, _ = levels.seek(m, m.at)
     if number is None:
         _without_entry(m, first)
     else:
         entries.read(m, number)
+
+
+def _behind_count(m: Message, at: int) -> int:
+    """Over the 1 of `Entry 1: 2345`. Without the colon it may be the low end of a zone."""
+    is_count = len(m.tokens[at].text) == 1 and m.tokens[at + 1].text == ":" and not is_ratio(m, at)
+    m.tokens[at].used = m.tokens[at].used or is_count
+    return at + 1 if is_count and m.tokens[at].kind == Kind.NUMBER else at
 
 
 def _without_entry(m: Message, first: int) -> None:
