@@ -84,7 +84,6 @@ def _row(event: Event) -> dict[str, object]:
         "type": event.type,
         "order_id": event.order_id,
         "signal_id": event.signal_id,
-        "trace_id": event.trace_id,
         "body": event.body.decode(),
         "hash": bulk.hexed(event.hash),
     }

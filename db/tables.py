@@ -185,7 +185,6 @@ class EventRow(DefaultBase):
     at: Mapped[datetime] = mapped_column(DateTimeUTC)
     order_id: Mapped[str | None] = mapped_column(_UUID)
     signal_id: Mapped[str | None] = mapped_column(_UUID)
-    trace_id: Mapped[str] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text)
     hash: Mapped[bytes] = mapped_column(LargeBinary)
 

@@ -75,7 +75,7 @@ async def _add(session: AsyncSession, account: AccountRow, sent: Submission) -> 
 
 
 def _fields(event: Any) -> dict[str, Any]:  # noqa: ANN401 - an event, field by field
-    names = ("account_id", "seq", "type", "at", "order_id", "signal_id", "trace_id", "hash")
+    names = ("account_id", "seq", "type", "at", "order_id", "signal_id", "hash")
     return {name: getattr(event, name) for name in names}
 
 

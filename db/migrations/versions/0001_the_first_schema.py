@@ -34,7 +34,6 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("order_id", sa.Uuid(as_uuid=False), nullable=True),
         sa.Column("signal_id", sa.Uuid(as_uuid=False), nullable=True),
-        sa.Column("trace_id", sa.Text(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("account_id", "seq", name=op.f("pk_events")),

@@ -57,7 +57,6 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     order_id: str | None
     signal_id: str | None
-    trace_id: str
     body: bytes
     hash: bytes
 
@@ -96,7 +95,6 @@ def append(head: Head, fact: Fact, at: datetime) -> tuple[Head, Event]:
         at=at,
         order_id=fact.order_id,
         signal_id=fact.signal_id,
-        trace_id=fact.trace_id,
         body=body,
         hash=digest,
     )

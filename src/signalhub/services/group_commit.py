@@ -36,7 +36,8 @@ class GroupCommit(Generic[Item, Result]):
     """`commit` stores a batch in one transaction and answers for each item, in order, with a result or an exception.
 
     When it raises instead, nothing of that batch was stored, or no one can know. `patience_s` bounds the wait in line
-    and the commit, each: together they must stay below the two seconds in which every sender is owed an answer.
+    and the commit, each. Together, and with the half second a credential's look-up may take before, they stay below
+    the two seconds in which every sender is owed an answer: TradingView hangs up after three and never sends again.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class GroupCommit(Generic[Item, Result]):
         *,
         most: int = 1000,
         queue: int = 4096,
-        patience_s: float = 0.85,
+        patience_s: float = 0.65,
     ) -> None:
         self._commit, self._most, self._queue, self._patience_s = commit, most, queue, patience_s
         self._line: list[_Waiting[Item, Result]] = []

@@ -18,7 +18,7 @@ from signalhub.domain.errors import SignalHubError
 from signalhub.services.principal import WRITE_SIGNALS, HookPrincipal, Principal
 
 BELIEVED_S: Final = 2.0
-_PATIENCE_S: Final = 0.9
+_PATIENCE_S: Final = 0.5
 """For the database to answer. With the commit that may follow, a sender has his answer within two seconds."""
 # Ids that do not exist, tried by the thousand, must not fill the memory.
 _MOST_REMEMBERED: Final = 20_000

@@ -58,3 +58,8 @@ def headers(connection: "AnyConnection") -> dict[str, str]:
     scope: Any = connection.scope
     found: dict[str, str] = scope.get(_FIELDS, {})
     return found
+
+
+def encoded(connection: "AnyConnection") -> list[tuple[bytes, bytes]]:
+    """The same as an ASGI server takes them."""
+    return [(name.lower().encode(), value.encode()) for name, value in headers(connection).items()]

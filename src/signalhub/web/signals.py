@@ -5,9 +5,9 @@ from hashlib import sha256
 from typing import Annotated, Any, Final, Literal
 
 import structlog
-from litestar import Controller, MediaType, Request, Router, get, post
+from litestar import Controller, Request, Router, get, post
 from litestar.params import Parameter
-from litestar.response.base import ASGIResponse
+from litestar.types import ASGIApp
 from msgspec.structs import replace
 
 from signalhub import grammar
@@ -18,11 +18,11 @@ from signalhub.services.principal import READ_ORDERS, WRITE_SIGNALS, HookPrincip
 from signalhub.services.submission import Submission
 from signalhub.services.views import Filters
 from signalhub.web import limits, reading, signatures
+from signalhub.web.answer import JsonAnswer
 from signalhub.web.callers import caller
 from signalhub.web.house import House, house
 from signalhub.web.openapi import LISTS, PUBLIC, READS, RawText, Sent, takes_signal
 from signalhub.web.problems import respond, trace_id
-from signalhub.web.prompt import promptly
 from signalhub.web.reading import header
 
 _log = structlog.get_logger()
@@ -38,8 +38,7 @@ class SignalController(Controller):
     tags = ("signals",)
 
     @post(status_code=202, operation_class=Sent, responses=takes_signal(202), summary="Send a signal")
-    @promptly
-    async def send(self, request: AnyRequest) -> ASGIResponse:
+    async def send(self, request: AnyRequest) -> ASGIApp:
         return await _receive(request, await _writer(request), 202)
 
     @post(
@@ -78,8 +77,7 @@ class SignalController(Controller):
     tags=["signals"],
     summary="Send a signal to a hook URL",
 )
-@promptly
-async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_length=200)]) -> ASGIResponse:
+async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_length=200)]) -> ASGIApp:
     found = house(request)
     hook = await found.keyring.hook(token)
     raw, key = await reading.body(request), None
@@ -99,8 +97,7 @@ async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_
     tags=["older clients"],
     summary="Send a signal (older path)",
 )
-@promptly
-async def receive_broker(request: AnyRequest) -> ASGIResponse:
+async def receive_broker(request: AnyRequest) -> ASGIApp:
     """Clients of this path expect 400 for a text that is no signal."""
     try:
         return await _receive(request, await _writer(request), 200)
@@ -117,8 +114,7 @@ async def receive_broker(request: AnyRequest) -> ASGIResponse:
     tags=["older clients"],
     summary="Send a signal (older path)",
 )
-@promptly
-async def receive_webhook(request: AnyRequest) -> ASGIResponse:
+async def receive_webhook(request: AnyRequest) -> ASGIApp:
     return await _receive(request, await _writer(request), 200)
 
 
@@ -126,13 +122,12 @@ async def _writer(request: AnyRequest) -> Principal:
     return (await caller(request)).need(WRITE_SIGNALS)
 
 
-async def _receive(request: AnyRequest, who: Principal, status: int) -> ASGIResponse:
+async def _receive(request: AnyRequest, who: Principal, status: int) -> ASGIApp:
     return _accepted(request, await accept(request, who, await reading.body(request)), status)
 
 
-def _accepted(request: AnyRequest, answer: bytes, status: int) -> ASGIResponse:
-    """The JSON is made already: a Response would only be taken apart to make one of these."""
-    return ASGIResponse(body=answer, status_code=status, media_type=MediaType.JSON, headers=limits.headers(request))
+def _accepted(request: AnyRequest, answer: bytes, status: int) -> ASGIApp:
+    return JsonAnswer(answer, status, limits.encoded(request))
 
 
 async def accept(
