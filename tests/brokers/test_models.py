@@ -1,0 +1,56 @@
+"""What a trade costs beside its price is a function, chance included."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from signalhub.brokers.models import Commission, Dice, Latency, Slippage, Spread
+
+DICE = Dice("seed", "order")
+PRICE = Decimal("1.0860")
+
+
+def test_dice_fall_the_same_in_every_process() -> None:
+    assert [Dice("s", "o", attempt).throw("fill") for attempt in range(3)] == [
+        Decimal("0.843444"), Decimal("0.560056"), Decimal("0.304923")
+    ]  # fmt: skip
+
+
+def test_each_seed_order_attempt_and_purpose_has_a_throw_of_its_own() -> None:
+    throws = {
+        dice.throw(purpose)
+        for dice in (DICE, Dice("other", "order"), Dice("seed", "other"), Dice("seed", "order", 1))
+        for purpose in ("fill", "close")
+    }
+    assert len(throws) == 8
+
+
+def test_dice_are_fair() -> None:
+    throws = [Dice("seed", str(number)).throw("fill") for number in range(2000)]
+    assert all(0 <= throw < 1 for throw in throws)
+    assert abs(sum(throws) / len(throws) - Decimal("0.5")) < Decimal("0.02")
+
+
+def test_half_a_spread_on_either_side_of_the_middle() -> None:
+    assert Spread(Decimal(2)).half(Decimal("1.5000")) == Decimal("0.00015")
+
+
+def test_slippage_is_never_more_than_said_and_never_in_favour() -> None:
+    amounts = [Slippage(Decimal(5)).amount(PRICE, Dice("seed", str(number))) for number in range(200)]
+    assert all(0 <= amount < PRICE * 5 / 10_000 for amount in amounts)
+    assert len(set(amounts)) > 100
+
+
+def test_latency_lies_between_its_ends() -> None:
+    model = Latency(timedelta(milliseconds=50), timedelta(milliseconds=250))
+    waits = [model.wait(Dice("seed", str(number))) for number in range(200)]
+    assert model.least <= min(waits) < max(waits) <= model.most
+
+
+def test_commission_is_by_quantity_and_by_value() -> None:
+    assert Commission(per_unit=Decimal("0.5")).amount(PRICE, Decimal(2)) == Decimal("1.0")
+    assert Commission(basis_points=Decimal(10)).amount(Decimal(100), Decimal(2)) == Decimal("0.2")
+
+
+def test_models_left_alone_cost_nothing() -> None:
+    assert Spread().half(PRICE) == Slippage().amount(PRICE, DICE) == Commission().amount(PRICE, Decimal(1)) == 0
+    assert Latency().wait(DICE) == timedelta(0)
