@@ -20,13 +20,17 @@ class BrokerError(Exception):
         self.reason, self.permanent = reason, permanent
 
 
+Report = Move | tuple[Move, ...] | None
+"""One move, several in the order in which they became true, or none. What the order has done already does no harm."""
+
+
 class Broker(Protocol):
     """A broker may be asked about the same order and version twice, and must then answer the same."""
 
     def next_due(self, order: Order) -> datetime | None:
         """The instant `order` next needs `step`; None when nothing more will happen by itself. Pure."""
 
-    async def step(self, order: Order, now: datetime) -> Move | None:
+    async def step(self, order: Order, now: datetime) -> Report:
         """What happens to `order`, due at `now`; None when nothing yet. Raises BrokerError. May use the network."""
 
     async def close(self, order: Order, now: datetime) -> Move:

@@ -1,0 +1,94 @@
+"""Every broker of ours keeps to the interface, and the kit notices one that does not."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import count
+
+import pytest
+from msgspec.structs import replace
+
+from signalhub.brokers import conformance
+from signalhub.brokers.conformance import CHECKS, Breach, Check
+from signalhub.brokers.lives import Failure, answer
+from signalhub.brokers.mock import MockBroker
+from signalhub.brokers.profiles import profiles
+from signalhub.domain.order import OPEN, Executed, Move, Order, Status
+
+SIMULATIONS = ("reject=no_money", "fail=3", "fill_after=2s close_after=3s", "outcome=take_profit", "outcome=stop_loss")
+
+
+def _mock() -> MockBroker:
+    return MockBroker({})
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("profile", profiles({}))
+async def test_the_mock_broker_conforms_in_every_profile(profile: str, check: Check) -> None:
+    await check(_mock, conformance.orders(profile))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_the_mock_broker_conforms_whatever_is_forced(check: Check) -> None:
+    samples = conformance.orders("demo")
+    await check(_mock, [replace(one, simulate=text) for one, text in zip(samples, SIMULATIONS, strict=False)])
+
+
+class Faulty(MockBroker):
+    """Right in all but one thing at a time."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__({})
+        self._fault = fault
+        self._counter = count()
+
+    def next_due(self, order: Order) -> datetime | None:
+        due = super().next_due(order)
+        match self._fault:
+            case "changes its mind":
+                return due and due + next(self._counter) * timedelta(milliseconds=1)
+            case "is naive":
+                return due and due.replace(tzinfo=None)
+            case "forgets the schedule":
+                return super().next_due(replace(order, next_attempt_at=None))
+            case "never rests":
+                return due or order.updated_at
+        return due
+
+    async def step(self, order: Order, now: datetime) -> Move | None:
+        if self._fault == "sits still":
+            return None
+        if self._fault == "is early" and order.status is Status.PENDING:
+            return Executed(Decimal(1), "b")
+        move = await super().step(order, now) if order.status in OPEN else None
+        if isinstance(move, Executed):
+            match self._fault:
+                case "gives things away":
+                    return replace(move, price=Decimal(0))
+                case "has a float":
+                    return replace(move, price=1.5)
+                case "is fickle":
+                    return replace(move, price=move.price + next(self._counter))
+        return move
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "changes its mind", "is naive", "forgets the schedule", "never rests", "sits still", "is early",
+        "gives things away", "has a float", "is fickle",
+    ],
+)  # fmt: skip
+async def test_a_broker_that_breaks_a_promise_is_found_out(fault: str) -> None:
+    faulty = Faulty(fault)
+
+    async def run_all() -> None:
+        for check in CHECKS:
+            await check(lambda: faulty, conformance.orders("demo"))
+
+    with pytest.raises(Breach):
+        await run_all()
+
+
+async def test_a_refusal_is_an_answer() -> None:
+    order = replace(conformance.orders("instant")[0], simulate="reject=no_money")
+    assert await answer(_mock(), order, order.created_at) == Failure("no_money", permanent=True)
