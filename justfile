@@ -10,7 +10,7 @@ export PYTHONPATH := ""
 export VIRTUAL_ENV := ""
 
 bin := ".venv/bin"
-foreground := bin / "python -ISB scripts/foreground.py"
+foreground := bin / "python -ISB .just/foreground.py"
 compile := bin / "uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate"
 
 [private]
@@ -35,7 +35,7 @@ tail *args: setup
 # Make .venv from requirements.lock, or do nothing where it is up to date
 [no-exit-message]
 setup:
-    @sh scripts/setup.sh
+    @sh .just/setup.sh
 
 # Run the tests, on a PostgreSQL and a Valkey of their own; arguments are pytest's
 [no-exit-message]
@@ -51,6 +51,11 @@ lint: setup
     {{ bin }}/ruff check
     {{ bin }}/mypy
     {{ bin }}/lint-imports
+
+# Check that the documentation is true: settings, errors, events, commands, examples
+[no-exit-message]
+docs: setup
+    @exec {{ bin }}/pytest -n 0 tests/test_docs.py tests/grammar/test_docs.py
 
 # Repair what a tool can repair
 fix: setup

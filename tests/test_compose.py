@@ -70,9 +70,9 @@ def test_a_service_has_longer_to_stop_than_it_takes(name: str) -> None:
 
 
 def test_the_secrets_are_made_once_for_their_owner_and_each_is_what_its_reader_expects(tmp_path: Path) -> None:
-    (tmp_path / "scripts").mkdir()
-    script = tmp_path / "scripts" / "compose_secrets.py"
-    script.write_bytes((ROOT / "scripts" / script.name).read_bytes())
+    (tmp_path / ".just").mkdir()
+    script = tmp_path / ".just" / "compose_secrets.py"
+    script.write_bytes((ROOT / ".just" / script.name).read_bytes())
     for _ in range(2):
         run = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)  # noqa: S603 - our own
     made = {file.name: file.read_text(encoding="ascii") for file in (tmp_path / "secrets").iterdir()}

@@ -1,13 +1,13 @@
 # Find a Python and let it bring .venv up to date. It cannot be Python that finds Python; all else is in environment.py.
 # The environment's own Python is asked first: where nothing is to do, which is nearly always, that is all that runs.
 cd "$(dirname "$0")/.." || exit
-.venv/bin/python -ISB scripts/current.py 2>/dev/null && exit
+.venv/bin/python -ISB .just/current.py 2>/dev/null && exit
 
 found=
 for python in python3 python3.14 python3.13 python3.12 python3.11 python; do
     "$python" -ISc 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
     found=$python
-    "$python" -ISc 'import ensurepip, venv' 2>/dev/null && exec "$python" -IB scripts/environment.py
+    "$python" -ISc 'import ensurepip, venv' 2>/dev/null && exec "$python" -IB .just/environment.py
 done
 
 if [ "$found" ]; then

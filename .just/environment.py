@@ -45,7 +45,7 @@ def _state() -> int:
 
 
 def _about_stamp(*words: str) -> tuple[str, ...]:
-    return (str(PYTHON), "-ISB", str(ROOT / "scripts" / "current.py"), *words)
+    return (str(PYTHON), "-ISB", str(ROOT / ".just" / "current.py"), *words)
 
 
 def _renew(lock: int, *, in_place: bool) -> None:
