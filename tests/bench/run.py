@@ -15,7 +15,7 @@ from signalhub import log
 BENCHES: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
     "grammar": ({}, {"rounds": 6}),
     "ingest": ({}, {"rounds": 1, "seconds": 1.0}),
-    "latency": ({}, {"signals": 10, "quiet_s": 2.5}),
+    "latency": ({}, {"signals": 10, "quiet_s": 2.5, "installations": 1}),
 }
 
 

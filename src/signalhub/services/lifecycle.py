@@ -38,15 +38,16 @@ class Lifecycle:
 
     def __init__(self, engine: AsyncEngine, broker: Broker, policy: RetryPolicy, *, lease_s: float) -> None:
         self._engine, self._broker, self._policy, self._lease_s = engine, broker, policy, lease_s
+        # A claim is one statement: BEGIN and COMMIT would be two more waits for the server.
+        self._at_once = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def advance(self, ids: Sequence[str] | None = None) -> list[Event] | None:
         """Take one batch of due orders (of `ids`, if given) a step on; None when nothing was due.
 
         Doing it twice, late, or in two places at once changes nothing.
         """
-        async with self._engine.connect() as connection:
+        async with self._at_once.connect() as connection:
             claimed = await orders.claim(connection, self._lease_s, most=BATCH, ids=ids)
-            await connection.commit()
         if claimed is None:
             return None
         moved = await asyncio.gather(*(self._progress(order, claimed.now) for order in claimed.orders))
