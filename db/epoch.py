@@ -24,6 +24,18 @@ _SAVE = text("""
 """)
 
 
+_KNOWN = text("""
+    SELECT epoch FROM installation, pg_control_system() AS system, pg_control_checkpoint() AS checkpoint
+    WHERE installation.system_identifier = system.system_identifier AND installation.timeline = checkpoint.timeline_id
+""")
+
+
+async def known(connection: AsyncConnection) -> str | None:
+    """The epoch, if this is still the incarnation that it was made for: a question that writes nothing."""
+    epoch: str | None = (await connection.execute(_KNOWN)).scalar_one_or_none()
+    return epoch
+
+
 async def current(connection: AsyncConnection, *, renew: bool = False) -> str:
     """The epoch, made if there is none or it is another incarnation's. Safe to ask from many processes at once."""
     identity = (await connection.execute(_IDENTITY)).one()

@@ -8,6 +8,7 @@ from time import monotonic
 
 import pytest
 
+from db import epoch
 from signalhub.embedded.valkey import Valkey
 from signalhub.settings import Secret
 from tests.kit import texts
@@ -54,6 +55,21 @@ async def test_without_redis_signals_are_taken_followed_and_run_when_it_is_back(
         assert [event["seq"] for event in found] == list(range(12, 22))
         assert {event["order_id"] for event in found} == {one["order_id"] for one in sent}
     assert (await lone_hub.http.get("/health/ready")).status_code == 200
+
+
+async def test_a_new_epoch_ends_what_is_open_and_resets_who_comes_back(lone_hub: Hub) -> None:
+    trader = await lone_hub.trader()
+    async with trader.sse(after=0) as stream, trader.ws() as socket:
+        await stream.ready()
+        seen = await stream.event()
+        async with lone_hub.house.engine.begin() as connection:
+            renewed = await epoch.current(connection, renew=True)
+        await stream.ended(5)
+        assert await closed(socket) == 1001
+    async with trader.sse(last_event_id=seen.id) as stream:
+        assert (await stream.ready()).json["epoch"] == renewed
+        reset = await stream.event()
+    assert (reset.event, reset.json["reason"], reset.json["epoch"]) == ("stream.reset", "epoch", renewed)
 
 
 async def test_a_server_that_shuts_down_ends_its_streams_and_leaves_in_time(lone_hub: Hub) -> None:

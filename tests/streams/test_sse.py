@@ -8,7 +8,7 @@ import pytest
 from tests.kit import texts
 from tests.kit.hub import Hub
 from tests.kit.sse import sse
-from tests.kit.trader import Trader
+from tests.kit.trader import Trader, word
 
 
 def _epoch(cursor: str | None) -> str:
@@ -128,7 +128,7 @@ async def test_a_filter_never_breaks_resume(trader: Trader) -> None:
         assert (await stream.event()).json["seq"] == 4
 
 
-@pytest.mark.parametrize("types", ["order.", "nonsense", "*.nothing", "order.closed,typo"])
+@pytest.mark.parametrize("types", ["order.", "nonsense", "*.nothing", "order.closed,typo", ",", " "])
 async def test_a_filter_that_can_match_nothing_is_a_mistake(trader: Trader, types: str) -> None:
     response = await trader.ask("GET", "/api/v1/stream", params={"types": types})
     assert (response.status_code, response.json()["code"]) == (400, "bad_request")
@@ -165,6 +165,19 @@ async def test_what_retention_has_pruned_is_named_once(hub: Hub, trader: Trader,
         assert (gap.json["first"], gap.json["last"]) == (first, 6)
         assert gap.id == f"{gap.json['epoch']}-6"
         assert [frame.json["seq"] for frame in rest] == [7, 8, 9, 10]
+        await trader.send()
+        assert [frame.json["seq"] for frame in await stream.take(2)] == [11, 12]
+
+
+async def test_a_log_of_which_nothing_is_kept_is_one_gap(hub: Hub, trader: Trader) -> None:
+    await hub.write(trader, 9)
+    await hub.execute("DELETE FROM events WHERE account_id = CAST(:id AS uuid)", id=trader.id)
+    async with trader.sse(after=4) as stream, trader.ws(after=4) as socket:
+        await stream.ready()
+        await word(socket)
+        gap = await stream.event()
+        assert (gap.event, gap.json["first"], gap.json["last"]) == ("stream.gap", 5, 10)
+        assert await word(socket) == gap.json
         await trader.send()
         assert [frame.json["seq"] for frame in await stream.take(2)] == [11, 12]
 

@@ -21,7 +21,7 @@ def renew() -> None:
     """Begin a new epoch: every client's place in the log is void, and it is told so.
 
     Needed after a data directory was copied back from a backup in place. A restore into another database cluster, or
-    a standby that took over, is noticed without this. Restart the web processes afterwards.
+    a standby that took over, is noticed without this. Running web processes notice it within seconds.
     """
 
     async def work(office: Office) -> str:

@@ -28,8 +28,8 @@ def frame(epoch: str, seq: int, type_: str, body: bytes) -> Frame:
 class Channel:
     """`head` is the last event known here; the ring holds a run without gaps that ends at it."""
 
-    def __init__(self, account_id: str) -> None:
-        self.account_id = account_id
+    def __init__(self, account_id: str, epoch: str) -> None:
+        self.account_id, self.epoch = account_id, epoch
         self.head = 0
         self.is_ready = False
         self.subscribers = 0
@@ -39,6 +39,7 @@ class Channel:
     def start(self, head: int) -> None:
         """Begin at `head`. Frames that came before this was known are in the database."""
         self.head, self.is_ready = head, True
+        self._ring.clear()  # what it holds may not run on to `head`, and a ring with a hole would be counted wrongly
 
     def push(self, fresh: Frame) -> bool:
         """Append the next frame; an old one is passed over. False: there is a gap before it, to be healed."""

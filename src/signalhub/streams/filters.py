@@ -23,6 +23,8 @@ def parse(text: str | None) -> Wanted:
 def selected(text: str) -> frozenset[str]:
     """The event types that `text` names."""
     patterns = [part.strip() for part in text.split(",") if part.strip()]
+    if not patterns:
+        raise SignalHubError("bad_request", "types names no event type; docs/events.md lists them.")
     for pattern in patterns:
         if not any(fnmatchcase(known, pattern) for known in TYPES):
             raise SignalHubError("bad_request", f"No event type matches {pattern[:64]!r}; docs/events.md lists them.")

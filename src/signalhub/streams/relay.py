@@ -61,7 +61,7 @@ class Relay:
     @asynccontextmanager
     async def channel(self, account_id: str) -> AsyncIterator[tuple[Channel, int]]:
         """The account's channel, made for its first subscriber and gone with its last, and the log's head now."""
-        found = self._channels.setdefault(account_id, Channel(account_id))
+        found = self._channels.setdefault(account_id, Channel(account_id, self.epoch))
         found.subscribers += 1
         self._watched.set()
         try:
@@ -94,25 +94,26 @@ class Relay:
         if not channel.is_ready:
             channel.start(head)
         elif head > channel.head:
-            self._heal(channel)
+            self._heal(channel, head)
 
-    def _heal(self, channel: Channel) -> None:
+    def _heal(self, channel: Channel, head: int) -> None:
         if channel.account_id not in self._healing:
             HEALS.inc()
-            task = self._healing[channel.account_id] = asyncio.create_task(self._fill(channel))
+            task = self._healing[channel.account_id] = asyncio.create_task(self._fill(channel, head))
             task.add_done_callback(lambda _: self._healing.pop(channel.account_id, None))
 
-    async def _fill(self, channel: Channel) -> None:
-        """Read what is missing after the head. An outage ends the attempt; the next pulse begins another."""
+    async def _fill(self, channel: Channel, head: int) -> None:
+        """Read what is missing up to `head`. An outage ends the attempt; the next pulse begins another."""
         with suppress(SQLAlchemyError, OSError, TimeoutError):
-            while True:
+            while channel.head < head:
                 missing = await self._read_page(channel.account_id, channel.head)
                 for fresh in missing:
                     if not channel.push(fresh):
                         channel.start(fresh.seq - 1)  # pruned in between: cursors find the gap and say so
                         channel.push(fresh)
-                if len(missing) < PAGE:
-                    return
+                if not missing:
+                    channel.start(max(head, channel.head))  # all of it pruned
+                    channel.wake()
 
     async def _read_forever(self) -> None:
         client = wire.connect(self._redis_url, timeout_s=_SILENCE_S)
@@ -157,16 +158,30 @@ class Relay:
         entry = wire.decode(fields)
         for seq, (type_, body) in enumerate(zip(entry.types, entry.bodies, strict=True), entry.first):
             if not channel.push(frame(self.epoch, seq, type_, body)):
-                self._heal(channel)
+                self._heal(channel, seq)
                 return
 
     async def _pulse_forever(self) -> None:
         while True:
             await asyncio.sleep(self._pulse_s if self.is_reading else self._pulse_s / 8)
-            watched = list(self._channels.values())
             with suppress(SQLAlchemyError, OSError, TimeoutError):
+                await self._check_epoch()
+                watched = list(self._channels.values())
                 for start in range(0, len(watched), _HEADS_AT_ONCE):
                     await self._compare_all(watched[start : start + _HEADS_AT_ONCE])
+
+    async def _check_epoch(self) -> None:
+        """Notice a standby that took over, or a renewed epoch: what is open then is of a log that is no more."""
+        async with self._engine.begin() as connection:
+            found = await epoch.known(connection) or await epoch.current(connection)
+        if found == self.epoch:
+            return
+        _log.warning("relay.epoch_changed", before=self.epoch, now=found)
+        self.epoch = found
+        gone, self._channels = self._channels, {}
+        self._watched.clear()
+        for channel in gone.values():
+            channel.wake()
 
     async def _compare_all(self, channels: Sequence[Channel]) -> None:
         async with self._engine.connect() as connection:

@@ -33,7 +33,7 @@ class Subscription:
         self, relay: Relay, channel: Channel, head: int, start: cursor.Start, *, wanted: Wanted, ends_at: float
     ) -> None:
         self._relay, self._channel, self._wanted, self._ends_at = relay, channel, wanted, ends_at
-        self.epoch, self.head, self.start = relay.epoch, head, start
+        self.epoch, self.head, self.start = channel.epoch, head, start
         self.seq = start.seq
         self.ended: str | None = None
 
@@ -48,6 +48,9 @@ class Subscription:
             if monotonic() >= self._ends_at:
                 self.ended = "lifetime"
                 break
+            if self.epoch != self._relay.epoch:
+                self.ended = "epoch"  # who comes back with this stream's cursor is told to begin anew
+                break
             found = await self._read()
             if found:
                 return found
@@ -61,20 +64,30 @@ class Subscription:
     async def _read(self) -> Sequence[Frame | Gap]:
         frames = self._channel.after(self.seq, _MOST)
         if frames is None:
-            frames = await self._catch_up()
+            return await self._catch_up()
+        return self._pass(frames)
+
+    async def _catch_up(self) -> Sequence[Frame | Gap]:
+        head = self._channel.head
+        try:
+            frames = await self._relay.page(self._channel.account_id, self.seq)
+        except (SQLAlchemyError, OSError, TimeoutError):
+            # The stream stays open while the database is away: what it has to tell can wait.
+            await asyncio.sleep(_OUTAGE_PAUSE_S)
+            return ()
+        if self.epoch != self._relay.epoch:  # that page is of another log
+            return ()
+        if not frames:  # there were events up to `head`, and none of them is kept
+            missing, self.seq = Gap(self.seq + 1, head), head
+            return [missing]
+        return self._pass(frames)
+
+    def _pass(self, frames: Sequence[Frame]) -> Sequence[Frame | Gap]:
         if not frames:
             return ()
         missing = [Gap(self.seq + 1, frames[0].seq - 1)] if frames[0].seq > self.seq + 1 else []
         self.seq = frames[-1].seq
         return [*missing, *(one for one in frames if self._wanted(one.type))]
-
-    async def _catch_up(self) -> Sequence[Frame]:
-        try:
-            return await self._relay.page(self._channel.account_id, self.seq)
-        except (SQLAlchemyError, OSError, TimeoutError):
-            # The stream stays open while the database is away: what it has to tell can wait.
-            await asyncio.sleep(_OUTAGE_PAUSE_S)
-            return ()
 
 
 class OpenStreams:
@@ -141,7 +154,7 @@ async def subscribe(
 ) -> AsyncIterator[Subscription]:
     """Open a cursor at `after`. Raises what the database raises when the log's head cannot be read."""
     async with relay.channel(account_id) as (channel, head):
-        begin = cursor.start(after, epoch=relay.epoch, head=head)
+        begin = cursor.start(after, epoch=channel.epoch, head=head)
         if begin.reset is not None:
             RESETS.labels(begin.reset).inc()
         yield Subscription(relay, channel, head, begin, wanted=wanted, ends_at=monotonic() + lifetime_s)
