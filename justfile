@@ -72,9 +72,10 @@ bench *name: setup
 faults *name: setup
     @exec {{ bin }}/python tests/faults/run.py "$@"
 
-# Throw made-up texts at the grammar, `n` of them
+# Throw made-up texts at the grammar, `n` of them, guided by what they reach (Linux)
 [no-exit-message]
 fuzz *n: setup
+    @{{ bin }}/uv pip install --quiet --no-config --require-hashes --only-binary :all: --requirement requirements-fuzz.lock
     @exec {{ bin }}/python tests/grammar/fuzz.py "$@"
 
 # Run the web processes alone, on a database and a Redis that the settings name
@@ -97,6 +98,7 @@ lock *args: setup
     {{ compile }} --all-extras "$@" --output-file requirements.lock pyproject.toml
     {{ compile }} --constraint requirements.lock --output-file requirements-runtime.lock pyproject.toml
     echo hatchling | {{ compile }} --constraint requirements.lock --output-file requirements-build.lock -
+    printf '%s\n' 'atheris < 3.1; python_version < "3.12"' 'atheris; python_version >= "3.12"' | {{ compile }} --constraint requirements.lock --output-file requirements-fuzz.lock -
 
 # Build the container image with podman or docker
 image *args:

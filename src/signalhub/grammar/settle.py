@@ -48,8 +48,16 @@ def _settle_names(m: Message) -> None:
     names = [name for name in m.draft.names if name.start < m.reach or not m.reach]
     candidates = names or m.assets or _beside_side(m) or m.tags
     m.draft.names = [name for name in candidates if name.start < m.reach or not m.reach]
-    for token in m.tokens if not names else ():
-        token.used = token.used or any(name.start <= token.start < name.end for name in m.draft.names[:2])
+    if not names:
+        for name in m.draft.names[:2]:
+            _use(m, name)
+
+
+def _use(m: Message, name: Name) -> None:
+    for token in m.tokens:
+        if token.start >= name.end:
+            return
+        token.used = token.used or token.start >= name.start
 
 
 def _beside_side(m: Message) -> list[Name]:
