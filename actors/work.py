@@ -1,5 +1,6 @@
 """What an actor has in its hands: the database, the broker, the way to the stream - made on the worker's own loop."""
 
+from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
@@ -8,7 +9,7 @@ from redis import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.engine import create_engine
-from signalhub.brokers import base
+from signalhub.brokers import chosen
 from signalhub.domain.events import Event
 from signalhub.domain.retry import RetryPolicy
 from signalhub.services.lifecycle import Lifecycle
@@ -31,9 +32,10 @@ class Worker:
         self._redis = wire.connect(settings.redis_url, timeout_s=1.0)
         self._lifecycle = Lifecycle(
             self.engine,
-            base.load(settings.broker, settings.broker_options),
+            chosen.broker(settings),
             RetryPolicy(settings.retry_attempts, settings.retry_base_s, settings.retry_cap_s),
             lease_s=settings.lease_s,
+            tell=self._publish,
         )
 
     async def advance(self, order_ids: list[str]) -> None:
@@ -49,12 +51,13 @@ class Worker:
         while monotonic() < until and (events := await self._lifecycle.advance()) is not None:
             await self._publish(events)
 
-    async def _publish(self, events: "list[Event] | tuple[()]") -> None:
+    async def _publish(self, events: Sequence[Event]) -> None:
         try:
             await wire.publish(self._redis, events)
         except (RedisError, OSError) as error:
             _log.info("news.unheard", events=len(events), error=repr(error))
 
     async def close(self) -> None:
+        await self._lifecycle.close()
         await self._redis.aclose()
         await self.engine.dispose()

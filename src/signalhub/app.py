@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.engine import create_engine
 from signalhub import log, parent
 from signalhub import settings as settings_
-from signalhub.brokers import base
+from signalhub.brokers import chosen
 from signalhub.jobs import Doorbell
 from signalhub.services.accounts import Accounts
 from signalhub.services.commands import Commands
@@ -79,7 +79,7 @@ def serve() -> Litestar:
 
 def furnish(settings: Settings) -> House:
     engine = create_engine(settings.database_url)
-    broker = base.load(settings.broker, settings.broker_options)
+    broker = chosen.broker(settings)
     announcer = Announcer(settings.redis_url, Doorbell(settings.redis_url))
     vault = Vault(settings.encryption_keys)
     say = announcer.announce

@@ -75,6 +75,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     broker_seed: str = "signalhub"
     """Another seed, other prices; the same seed, the same ones."""
 
+    chaos: str = "calm"
+    """How the broker misbehaves: `calm`, `flaky`, `slow`, `hostile`, or one of `SIGNALHUB_CHAOS_PROFILES`."""
+
+    chaos_profiles: str = ""
+    """Chaos profiles of one's own, such as `rainy: fail=20% latency=50ms..300ms; strike: reject=100%`."""
+
+    simulate: Literal["on", "off"] = "on"
+    """Whether a sender may force an order's outcome. `off`: a signal that asks for it is refused."""
+
     retry_attempts: int = 6
     """How often a broker's passing failure is tried before the order is rejected."""
 

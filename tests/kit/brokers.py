@@ -3,10 +3,11 @@
 import asyncio
 from datetime import datetime
 
+from signalhub.brokers.base import Report
 from signalhub.domain.order import OPEN, Closed, CloseReason, Executed, Move, Order
 
-Outcome = Move | Exception | float | None
-"""What a step gives, or raises, or (a number) for how many seconds it hangs."""
+Outcome = Report | Exception | float
+"""What a step reports, or raises, or (a number) for how many seconds it hangs."""
 
 
 class ScriptedBroker:
@@ -21,7 +22,7 @@ class ScriptedBroker:
             return None
         return order.next_attempt_at or order.created_at
 
-    async def step(self, order: Order, _now: datetime) -> Move | None:
+    async def step(self, order: Order, _now: datetime) -> Report:
         self.steps.append(order.id)
         outcome = self.script.pop(0) if self.script else self._ordinary(order)
         if isinstance(outcome, float):

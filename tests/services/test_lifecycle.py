@@ -1,6 +1,7 @@
 """What happens to an order after its acceptance: steps, failures, the stored schedule of retries."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -141,9 +142,14 @@ async def test_a_final_refusal_ends_the_order_at_once(hub: Hub, trader: Trader) 
 async def test_a_broker_that_stumbles_is_asked_again(hub: Hub, trader: Trader, fault: Outcome, reason: str) -> None:
     bench = Bench(hub, trader, (fault, FILL))
     order_id = await bench.accept()
-    (event,) = await bench.advance(order_id)
-    assert event.type == "order.retrying"
-    assert (await trader.order(order_id))["reason"] == reason
+    await bench.lifecycle.advance([order_id])
+
+    async def retrying() -> Any:  # noqa: ANN401 - JSON
+        order = await trader.order(order_id)
+        return order if order["attempts"] else None
+
+    order = await until(retrying, timeout_s=3)
+    assert (order["status"], order["reason"]) == ("pending", reason)
     await bench.advance(order_id)
     assert (await trader.order(order_id))["fill_price"] == "1.0860"
 
@@ -160,6 +166,22 @@ async def test_one_order_that_stumbles_does_not_hold_up_its_batch(hub: Hub, trad
     order_ids = [await bench.accept(texts.buy(number)) for number in range(3)]
     await bench.advance(*order_ids)
     assert sorted([(await trader.order(one))["status"] for one in order_ids]) == ["closed", "closed", "pending"]
+
+
+async def test_an_order_that_hangs_holds_up_nobody(hub: Hub, trader: Trader) -> None:
+    bench = Bench(hub, trader, (0.3,))
+    order_ids = [await bench.accept(texts.buy(number)) for number in range(3)]
+    events = await bench.lifecycle.advance(order_ids)
+    assert [event.type for event in events or ()] == ["order.executed", "order.closed"] * 2
+    assert sorted([(await trader.order(one))["status"] for one in order_ids]) == ["closed", "closed", "pending"]
+
+
+async def test_a_broker_that_repeats_itself_is_shrugged_off(hub: Hub, trader: Trader) -> None:
+    other = Executed(Decimal("9.9"), "b-2")
+    bench = Bench(hub, trader, ((FILL, other), (other, Closed(Decimal("1.0890"), CloseReason.TAKE_PROFIT))))
+    types, order = await bench.run()
+    assert types == ["order.pending", "order.executed", "order.closed"]
+    assert (order["fill_price"], order["broker_order_id"], order["version"]) == ("1.0860", "b-1", 3)
 
 
 async def test_an_order_whose_worker_died_goes_on_after_the_lease(hub: Hub, trader: Trader) -> None:
@@ -218,11 +240,12 @@ async def test_a_move_decided_on_an_old_version_is_written_nowhere(hub: Hub, tra
 
     bench = Bench(hub, trader, ())
     order_id = await bench.accept()
-    slow = Lifecycle(hub.house.engine, Slow(), RetryPolicy(3, 0.02, 0.04), lease_s=5)
-    step = asyncio.create_task(slow.advance([order_id]))
+    told: asyncio.Queue[Sequence[Event]] = asyncio.Queue()
+    slow = Lifecycle(hub.house.engine, Slow(), RetryPolicy(3, 0.02, 0.04), lease_s=5, tell=told.put)
+    assert await slow.advance([order_id]) == []
     await thinking.wait()
     await bench.commands.cancel(trader.id, order_id)
     go_on.set()
-    assert await step == []
+    assert await told.get() == []
     assert (await trader.order(order_id))["status"] == "cancelled"
     assert [event["type"] for event in await trader.events(after=2)] == ["order.pending", "order.cancelled"]

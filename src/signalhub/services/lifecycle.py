@@ -6,91 +6,83 @@ with the same order one writes.
 """
 
 import asyncio
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
-import msgspec
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import journal, orders
-from signalhub.brokers.base import Broker, BrokerError
-from signalhub.domain.events import Event, Fact, order_fact
-from signalhub.domain.order import Move, Order, Rejected, Retried, Status, apply
+from signalhub.brokers.base import Broker
+from signalhub.domain.events import Event
 from signalhub.domain.retry import RetryPolicy
+from signalhub.services.steps import Progress, Steps
 
-BATCH = 200
+BATCH: Final = 200
+_HURRY_S: Final = 0.1
 
 _log = structlog.get_logger()
 
+Tell = Callable[[Sequence[Event]], Awaitable[None]]
 
-class Progress(msgspec.Struct, frozen=True):
-    """An order as claimed and as it stands now, with what to say about it."""
 
-    claimed: Order
-    order: Order
-    facts: tuple[Fact, ...]
-    due_at: datetime | None
+async def _tell_nobody(_events: Sequence[Event]) -> None:
+    pass
 
 
 class Lifecycle:
-    """`lease_s`: how long an order that was claimed is left alone by others; a step gets a little less."""
+    """`lease_s`: how long an order that was claimed is left alone by others; a step gets a little less.
 
-    def __init__(self, engine: AsyncEngine, broker: Broker, policy: RetryPolicy, *, lease_s: float) -> None:
-        self._engine, self._broker, self._policy, self._lease_s = engine, broker, policy, lease_s
+    `tell` hears of what was saved after its batch had gone on without it.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, broker: Broker, policy: RetryPolicy, *, lease_s: float, tell: Tell = _tell_nobody
+    ) -> None:
+        self._engine, self._lease_s, self._tell = engine, lease_s, tell
+        self._steps = Steps(broker, policy, patience_s=lease_s * 0.8)
+        self._late: set[asyncio.Task[None]] = set()
         # A claim is one statement: BEGIN and COMMIT would be two more waits for the server.
         self._at_once = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def advance(self, ids: Sequence[str] | None = None) -> list[Event] | None:
         """Take one batch of due orders (of `ids`, if given) a step on; None when nothing was due.
 
-        Doing it twice, late, or in two places at once changes nothing.
+        Doing it twice, late, or in two places at once changes nothing. An order whose broker takes its time holds up
+        nobody: it is seen to in the background, and saved when the broker has answered.
         """
         async with self._at_once.connect() as connection:
             claimed = await orders.claim(connection, self._lease_s, most=BATCH, ids=ids)
         if claimed is None:
             return None
-        moved = await asyncio.gather(*(self._progress(order, claimed.now) for order in claimed.orders))
+        steps = [asyncio.create_task(self._steps.progress(order, claimed.now)) for order in claimed.orders]
+        await asyncio.wait(steps, timeout=_HURRY_S)
+        moved = [step.result() for step in steps if step.done()]
+        self._see_to([step for step in steps if not step.done()])
         return await self._save(moved)
 
-    async def _progress(self, order: Order, now: datetime) -> Progress:
-        claimed, facts = order, []
-        while (due := self._due(order, now)) is not None and due <= now:
-            stepped = await self._step(order, now)
-            if stepped is None:
-                break
-            order, move = stepped
-            facts.append(order_fact(str(move.__struct_config__.tag), order))
-        return Progress(claimed, order, tuple(facts), self._due(order, now))
+    async def close(self) -> None:
+        """Leave the late ones to their leases."""
+        for task in self._late:
+            task.cancel()
+        await asyncio.gather(*self._late, return_exceptions=True)
 
-    def _due(self, order: Order, now: datetime) -> datetime | None:
+    def _see_to(self, steps: Sequence["asyncio.Task[Progress]"]) -> None:
+        for step in steps:
+            task = asyncio.create_task(self._finish(step))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+
+    async def _finish(self, step: "asyncio.Task[Progress]") -> None:
         try:
-            return self._broker.next_due(order)
-        except Exception:  # noqa: BLE001 - as in _step, which is where such an order is led
-            return order.next_attempt_at or now
-
-    async def _step(self, order: Order, now: datetime) -> tuple[Order, Move] | None:
-        try:
-            async with asyncio.timeout(self._lease_s * 0.8):
-                move = await self._broker.step(order, now)
-            return None if move is None else (apply(order, move, now), move)
-        except BrokerError as error:
-            failed = self._failed(order, error, now)
-        except TimeoutError:
-            failed = self._failed(order, BrokerError("broker_timeout", permanent=False), now)
-        except Exception:  # noqa: BLE001 - one order that makes a broker stumble must not hold up its batch
-            _log.exception("broker.step_failed", order_id=order.id)
-            failed = self._failed(order, BrokerError("broker_fault", permanent=False), now)
-        return apply(order, failed, now), failed
-
-    def _failed(self, order: Order, error: BrokerError, now: datetime) -> Move:
-        attempts = order.attempts + 1
-        # A position is never given up: only an order that is not filled yet can end by failing.
-        if order.status is Status.PENDING and (error.permanent or self._policy.is_spent(attempts)):
-            return Rejected(error.reason)
-        return Retried(error.reason, self._policy.next_attempt(order.id, attempts, now))
+            await self._tell(await self._save([await step]))
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            _log.warning("lifecycle.late_step_unsaved", error=repr(error))  # its lease ends, and it is tried again
 
     async def _save(self, moved: Sequence[Progress]) -> list[Event]:
+        if not moved:
+            return []
         async with self._engine.connect() as connection:
             won = await orders.save(
                 connection,

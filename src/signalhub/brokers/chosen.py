@@ -1,0 +1,17 @@
+"""The broker that the settings ask for, with as much chaos around it as they ask for.
+
+Web and worker processes both come here: they must agree on when an order is due.
+"""
+
+from signalhub.brokers import base
+from signalhub.brokers.base import Broker
+from signalhub.brokers.chaos import ChaosBroker
+from signalhub.brokers.disturbances import CALM, named
+from signalhub.settings import Settings
+
+
+def broker(settings: Settings) -> Broker:
+    """Raises LookupError or ValueError, with a sentence, for a broker or a chaos profile that there is not."""
+    found = base.load(settings.broker, settings.broker_options)
+    disturbance = named(settings.chaos, settings.chaos_profiles)
+    return found if disturbance == CALM else ChaosBroker(found, disturbance, settings.broker_seed)
