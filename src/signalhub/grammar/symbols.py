@@ -27,6 +27,7 @@ MORE TODAY ENTRY SETUP COMEX BINANCE BYBIT KUCOIN BITTREX OANDA FX INTRADAY ZONE
 QUICK HIGH LOW RISK DAY DIP DIPS BREAKOUT RETEST PULLBACK IDEA CALL CALLS ORDER ORDERS PREMIUM NEXT FIRST SECOND
 """
 _NAMELESS: Final = frozenset(_NAMELESS_WORDS.split())
+_LEADING_DIGITS: Final = {name[: len(name) - len(name.lstrip("0123456789"))] for name in KNOWN} - {""}
 _JOINERS: Final = frozenset({"/", "-"})
 
 
@@ -42,12 +43,25 @@ def known(m: Message, at: int) -> tuple[Name, int] | None:
     return _name(m, at, behind, instrument.name), behind
 
 
+def may_begin(digits: str) -> bool:
+    """Whether a known name begins with these digits, as 1INCHUSDT does."""
+    return digits in _LEADING_DIGITS
+
+
 def glued(m: Message, at: int) -> tuple[str, int]:
     """A word with the digits that hang on it: US30, NAS100, 1INCHUSDT."""
-    text = m.tokens[at].text
+    if m.glued[0] != at:
+        m.glued = at, *_glued(m, at)
+    return m.glued[1:]
+
+
+def _glued(m: Message, at: int) -> tuple[str, int]:
+    tokens, text = m.tokens, m.tokens[at].text
+    end = tokens[at].end
     at += 1
-    while m.tokens[at].start == m.tokens[at - 1].end and m.tokens[at].text.isalnum() and len(text) <= LONGEST:
-        text += m.tokens[at].text
+    while tokens[at].start == end and tokens[at].text.isalnum() and len(text) <= LONGEST:
+        text += tokens[at].text
+        end = tokens[at].end
         at += 1
     return text.upper(), at
 

@@ -20,8 +20,7 @@ _NAMED: Final = frozenset({Kind.WORD, Kind.CLOCK, Kind.UNIT})
 
 
 def number(m: Message) -> None:
-    name = symbols.known(m, m.at) if m.tokens[m.at + 1].kind == Kind.WORD and m.is_glued(m.at + 1) else None
-    if name is not None:
+    if symbols.may_begin(m.tokens[m.at].text) and (name := symbols.known(m, m.at)):
         take_name(m, *name)
         return
     behind = _explained(m)
