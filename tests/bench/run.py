@@ -16,6 +16,7 @@ BENCHES: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
     "grammar": ({}, {"rounds": 6}),
     "ingest": ({}, {"rounds": 1, "seconds": 1.0}),
     "latency": ({}, {"signals": 10, "quiet_s": 2.5, "installations": 1}),
+    "market": ({}, {"cases": 200, "rounds": 50}),
 }
 
 

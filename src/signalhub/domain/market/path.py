@@ -1,0 +1,80 @@
+"""The curve: Brownian motion as a function, built by halving.
+
+Time is cut into blocks of about 407 days whose corners are drawn from a hash. Inside a block the middle of every
+segment lies half-way between its ends plus a drawn swing, down to leaves of 131 ms, which are straight. So any instant
+is reached in 28 halvings however far away it is, neighbouring blocks share a corner, and what a segment can still do is
+known before looking into it: REACH.
+
+A height is an integer. Its variance grows by 4**37 a microsecond (YEAR is the deviation of a year), which is what the
+halvings of a Brownian bridge add up to; the corners are drawn anew and not summed up, so that a price is never carried
+away however many years go by. Swings are uniform and not normal: their sums are near enough, and their bounds tight.
+"""
+
+from functools import lru_cache
+from hashlib import blake2b
+from math import isqrt
+from struct import Struct
+from typing import Final
+
+LEAF: Final = 17
+"""A leaf lasts 2**LEAF microseconds; a height at a leaf's end is shifted by as much, so that a leaf divides exactly."""
+
+DEPTH: Final = 28
+BLOCK: Final = 1 << (LEAF + DEPTH)
+
+_FRACTION: Final = 20
+_YEAR_US: Final = 31_557_600 * 10**6
+YEAR: Final = isqrt(_YEAR_US << 2 * (_FRACTION + LEAF))
+
+SWING: Final = tuple(isqrt(3 << (LEAF + DEPTH - depth + 2 * _FRACTION)) >> 1 for depth in range(DEPTH))
+"""How far, at most, the middle of a segment lies from half-way between its ends; by depth, the block itself being 0."""
+
+
+def _reach(depth: int) -> int:
+    """Of two swings in a row the second is nil where the first is full, and full where the first is half."""
+    if depth >= DEPTH:
+        return 0
+    pair = (*SWING[depth : depth + 2], 0)
+    return max(pair[0], pair[0] // 2 + pair[1] + 1) + 2 + _reach(depth + 2)
+
+
+REACH: Final = tuple(_reach(depth) for depth in range(DEPTH + 1))
+"""How far, at most, a segment leads beyond its ends: the swings of all that is below it, and what rounding may add."""
+
+_CORNER: Final = 255
+_place = Struct("<qBI").pack
+_draws_of = Struct("<16i").unpack
+
+
+def key(seed: str, symbol: str) -> bytes:
+    """Names a curve."""
+    return blake2b(f"{len(seed)}/{seed}/{symbol}".encode(), digest_size=16).digest()
+
+
+def height(curve: bytes, at: int) -> int:
+    """The height at `at`, microseconds of market time."""
+    block, offset = divmod(at, BLOCK)
+    left, right = corner(curve, block), corner(curve, block + 1)
+    for depth in range(DEPTH):
+        half = offset >> (LEAF + DEPTH - 1 - depth)
+        middle = halve(curve, block, depth, half >> 1, left + right)
+        left, right = (middle, right) if half & 1 else (left, middle)
+    return (left << LEAF) + (right - left) * (offset & ((1 << LEAF) - 1))
+
+
+def corner(curve: bytes, block: int) -> int:
+    """Where a block begins, in the coarse heights of segments."""
+    return SWING[0] * _draws(curve, block, _CORNER, 0)[0] >> 31
+
+
+def halve(curve: bytes, block: int, depth: int, index: int, ends: int) -> int:
+    """The middle of the segment `index` of those at `depth`, whose ends have the sum `ends`; coarse heights."""
+    below = depth & 3
+    draw = _draws(curve, block, depth >> 2, index >> below)[1 << below | index & ((1 << below) - 1)]
+    return (ends >> 1) + (SWING[depth] * draw >> 31)
+
+
+@lru_cache(maxsize=8192)
+def _draws(curve: bytes, block: int, row: int, index: int) -> tuple[int, ...]:
+    """Sixteen draws of 32 bits: one hash serves a segment, its halves, their halves and theirs, as in a heap."""
+    return _draws_of(blake2b(_place(block, row, index), key=curve).digest())

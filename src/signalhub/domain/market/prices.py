@@ -1,0 +1,82 @@
+"""Heights of the curve as prices.
+
+A price is its anchor times e to the power of what the curve has risen since, by the instrument's volatility. Decimal's
+`exp` and `ln` are correctly rounded, in a context of our own: the digits are the same everywhere. There is no drift:
+the logarithm rises as often and as far as it falls.
+"""
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
+from typing import Final
+
+import msgspec
+
+from signalhub.domain.market.extremes import highest, lowest
+from signalhub.domain.market.path import YEAR, height
+from signalhub.domain.market.touch import BEYOND, Touch, first_touch
+
+_EXACT: Final = Context(prec=28, rounding=ROUND_HALF_EVEN)
+
+
+class Market(msgspec.Struct, frozen=True):
+    """One instrument's. `volatility` is a year's, `spread` is a part of the price, `tick` a one in its last digit."""
+
+    curve: bytes
+    volatility: Decimal
+    spread: Decimal
+    tick: Decimal
+
+
+class Quote(msgspec.Struct, frozen=True):
+    """What a buyer pays (`ask`) and a seller gets (`bid`), each rounded against whoever trades."""
+
+    bid: Decimal
+    middle: Decimal
+    ask: Decimal
+
+
+class Ride(msgspec.Struct, frozen=True):
+    """A market's path relative to an anchor: the middle price was `price` when the curve was at `height`."""
+
+    market: Market
+    price: Decimal
+    height: int = 0
+
+    def quote(self, at: int) -> Quote:
+        return self._quote(height(self.market.curve, at))
+
+    def touch(self, band: tuple[Decimal | None, Decimal | None], start: int, end: int) -> Touch | None:
+        """The first time the middle price is at or beyond an edge of `band`; None as an edge leaves that side open."""
+        low = -BEYOND if band[0] is None else self._height(band[0], ROUND_FLOOR)
+        high = BEYOND if band[1] is None else self._height(band[1], ROUND_CEILING)
+        return first_touch(self.market.curve, low, high, start, end)
+
+    def highest(self, start: int, end: int) -> Quote:
+        return self._quote(highest(self.market.curve, start, end))
+
+    def lowest(self, start: int, end: int) -> Quote:
+        return self._quote(lowest(self.market.curve, start, end))
+
+    def _quote(self, at_height: int) -> Quote:
+        rise = _EXACT.divide(_EXACT.multiply(self.market.volatility, at_height - self.height), YEAR)
+        middle, tick = _EXACT.multiply(self.price, _EXACT.exp(rise)), self.market.tick
+        half = _EXACT.multiply(middle, _EXACT.divide(self.market.spread, 2))
+        return Quote(
+            bid=_EXACT.subtract(middle, half).quantize(tick, ROUND_FLOOR, _EXACT),
+            middle=middle.quantize(tick, ROUND_HALF_EVEN, _EXACT),
+            ask=_EXACT.add(middle, half).quantize(tick, ROUND_CEILING, _EXACT),
+        )
+
+    def _height(self, price: Decimal, rounding: str) -> int:
+        rise = _EXACT.ln(_EXACT.divide(price, self.price))
+        way = _EXACT.divide(_EXACT.multiply(rise, YEAR), self.market.volatility)
+        return self.height + int(way.to_integral_value(rounding))
+
+
+def anchored(market: Market, price: Decimal, at: int) -> Ride:
+    """The ride on which the middle price at `at` is `price`."""
+    return Ride(market, price, height(market.curve, at))
+
+
+def price(market: Market, base: Decimal, at: int) -> Quote:
+    """The market's own price at `at`, when what it swings around is `base`."""
+    return Ride(market, base).quote(at)

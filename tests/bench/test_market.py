@@ -1,0 +1,12 @@
+"""The market's benchmark runs, briefly."""
+
+import pytest
+
+from tests.bench import market
+
+
+def test_the_market_is_measured_and_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    market.main(cases=50, rounds=20)
+    printed = capsys.readouterr().out
+    assert "50 cases, 0 of them unlike" in printed
+    assert "| a day " in printed

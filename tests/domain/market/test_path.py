@@ -1,0 +1,94 @@
+"""The curve: the same everywhere, without a break, and as lively as it is said to be."""
+
+import random
+import subprocess
+import sys
+from itertools import pairwise
+from statistics import fmean, pvariance
+from typing import Final
+
+import pytest
+
+from signalhub.domain.market.path import BLOCK, DEPTH, LEAF, REACH, SWING, YEAR, corner, height, key
+
+CURVE: Final = key("signalhub", "EURUSD")
+NOW: Final = 1_767_268_800_000_000
+HOUR: Final = 3600 * 10**6
+DAY: Final = 24 * HOUR
+YEAR_US: Final = 31_557_600 * 10**6
+
+GOLDEN: Final = {
+    ("signalhub", "EURUSD", NOW): -75_306_349_567_954_944,
+    ("signalhub", "EURUSD", NOW + 1): -75_306_349_622_789_851,
+    ("signalhub", "XAUUSD", NOW): -80_212_744_818_679_808,
+    ("another", "EURUSD", NOW): -744_775_911_078_215_680,
+    ("signalhub", "EURUSD", 0): 702_208_588_950_667_264,
+    ("signalhub", "EURUSD", -1): 702_208_589_083_011_241,
+    ("signalhub", "EURUSD", 10**20): 151_147_789_145_473_024,
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), GOLDEN.items(), ids=str)
+def test_the_curve_is_the_one_it_always_was(name: tuple[str, str, int], expected: int) -> None:
+    """Written down once. If these change, every order that is under way changes its fate."""
+    seed, symbol, at = name
+    assert height(key(seed, symbol), at) == expected
+
+
+def test_another_process_with_another_hash_seed_sees_the_same_curve() -> None:
+    look = f"print([height(key('s', 'X'), {NOW} + n * {DAY}) for n in range(9)])"
+    code = f"from signalhub.domain.market.path import height, key; {look}"
+    run = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", code], env={"PYTHONHASHSEED": "77"}, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == str([height(key("s", "X"), NOW + n * DAY) for n in range(9)])
+
+
+def test_a_name_cannot_be_made_of_another_s_parts() -> None:
+    assert len({key("a", "b/c"), key("a/b", "c"), key("", "a/b/c")}) == 3
+
+
+def test_the_curve_has_no_breaks() -> None:
+    """A microsecond never moves it further than the steepest leaf could, at the edges of blocks least of all."""
+    steepest = (2 * SWING[-1] + REACH[DEPTH - 1]) * DEPTH
+    draw = random.Random(5)  # noqa: S311 - it draws cases
+    places = [NOW + draw.randrange(10**15) for _ in range(300)]
+    places += [edge + step for edge in (0, BLOCK, 7 * BLOCK, NOW >> LEAF << LEAF) for step in (-2, -1, 0, 1)]
+    for at in places:
+        assert abs(height(CURVE, at + 1) - height(CURVE, at)) < steepest
+
+
+def test_blocks_share_their_corners() -> None:
+    for block in (-1, 0, 1, 50, 51):
+        assert height(CURVE, block * BLOCK) == corner(CURVE, block) << LEAF
+
+
+def test_no_segment_leads_further_than_its_reach() -> None:
+    draw = random.Random(6)  # noqa: S311 - it draws cases
+    for depth in (0, 5, 12, 20, DEPTH - 1, DEPTH):
+        size = BLOCK >> depth
+        begin = (NOW + draw.randrange(10**15)) // size * size
+        ends = height(CURVE, begin), height(CURVE, begin + size)
+        inside = [height(CURVE, begin + draw.randrange(size)) for _ in range(200)]
+        assert max(inside) <= max(ends) + (REACH[depth] << LEAF)
+        assert min(inside) >= min(ends) - (REACH[depth] << LEAF)
+
+
+@pytest.mark.parametrize("symbol", ["EURUSD", "BTCUSDT", "ANYTHING"])
+def test_a_year_has_the_stated_volatility_and_no_drift(symbol: str) -> None:
+    """Of 8,766 hourly returns: the deviation within 3 %, the mean within 4 of its own deviations, no long memory."""
+    curve = key("signalhub", symbol)
+    hours = [height(curve, NOW + number * HOUR) for number in range(YEAR_US // HOUR + 1)]
+    returns = [(after - before) / YEAR for before, after in pairwise(hours)]
+    count = len(returns)
+    variance = pvariance(returns)
+    assert (variance * count) ** 0.5 == pytest.approx(1, abs=0.03)
+    assert abs(fmean(returns)) < 4 * (variance / count) ** 0.5
+    following = fmean(one * other for one, other in pairwise(returns)) / variance
+    assert abs(following) < 0.04
+    assert 2.5 < fmean(one**4 for one in returns) / variance**2 < 3.2
+
+
+def test_it_is_never_carried_away() -> None:
+    """Were the corners summed up, a price would be ten times what it was, or a tenth, within a lifetime."""
+    assert max(abs(height(CURVE, year * YEAR_US)) for year in range(2000)) < 3 * YEAR

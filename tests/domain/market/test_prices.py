@@ -1,0 +1,92 @@
+"""Prices: exact decimals with the instrument's digits, relative to an anchor, rounded against whoever trades."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, getcontext, localcontext
+from itertools import pairwise
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signalhub.domain.market.candles import candles
+from signalhub.domain.market.clock import Clock
+from signalhub.domain.market.path import key
+from signalhub.domain.market.prices import Market, Quote, Ride, anchored, price
+
+EURUSD: Final = Market(key("signalhub", "EURUSD"), Decimal("0.08"), Decimal("0.0001"), Decimal("0.00001"))
+NOW: Final = 1_767_268_800_000_000
+SECOND: Final = 10**6
+HOUR: Final = 3600 * SECOND
+times = st.integers(0, 4 * 10**15)
+decimals = st.decimals("0.00001", "99999", places=5)
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        (NOW, Quote(Decimal("1.09139"), Decimal("1.09145"), Decimal("1.09151"))),
+        (NOW + HOUR, Quote(Decimal("1.09113"), Decimal("1.09119"), Decimal("1.09125"))),
+    ],
+)
+def test_a_price_is_the_one_it_always_was(at: int, expected: Quote) -> None:
+    assert price(EURUSD, Decimal("1.1"), at) == expected
+
+
+@given(times)
+def test_a_price_has_the_digits_of_its_instrument_and_lies_between_bid_and_ask(at: int) -> None:
+    quote = price(EURUSD, Decimal("1.1"), at)
+    assert quote.bid < quote.middle < quote.ask
+    assert {one.as_tuple().exponent for one in (quote.bid, quote.middle, quote.ask)} == {-5}
+    assert Decimal("0.7") < quote.middle < Decimal("1.8")
+
+
+@given(decimals, times)
+def test_a_ride_begins_at_its_anchor(anchor: Decimal, at: int) -> None:
+    assert anchored(EURUSD, anchor, at).quote(at).middle == anchor
+
+
+@given(times)
+def test_a_ride_moves_as_the_symbol_does_at_any_price(at: int) -> None:
+    market = Market(EURUSD.curve, EURUSD.volatility, EURUSD.spread, Decimal("1e-12"))
+    low, high = (anchored(market, Decimal(anchor), at).quote(at + HOUR).middle for anchor in (1, 1000))
+    assert abs(low * 1000 - high) < Decimal("1e-8")
+
+
+@given(times, st.integers(1, 400), st.integers(1, 400))
+def test_a_touch_is_where_the_price_comes_to_the_level(at: int, below: int, above: int) -> None:
+    ride = anchored(EURUSD, Decimal(1), at)
+    low, high = 1 - below * EURUSD.tick, 1 + above * EURUSD.tick
+    found = ride.touch((low, high), at, at + 24 * HOUR)
+    if found is not None:
+        assert ride.quote(found.at).middle == (high if found.is_upper else low)
+
+
+def test_the_context_of_whoever_asks_has_no_say() -> None:
+    expected = price(EURUSD, Decimal("1.1"), NOW)
+    with localcontext(getcontext()) as context:
+        context.prec = 3
+        assert price(EURUSD, Decimal("1.1"), NOW) == expected
+
+
+@pytest.mark.parametrize("interval", [SECOND, 60 * SECOND, HOUR, 24 * HOUR])
+def test_candles_join_and_hold_what_is_between(interval: int) -> None:
+    ride, begin = Ride(EURUSD, Decimal("1.1")), NOW // interval * interval
+    now = begin + interval // 2
+    row = candles(ride, interval, 12, now)
+    assert [one.start for one in row] == [begin + (n - 11) * interval for n in range(12)]
+    assert all(one.close == other.open for one, other in pairwise(row))
+    assert all(one.low <= min(one.open, one.close) <= max(one.open, one.close) <= one.high for one in row)
+    assert row[-1].close == ride.quote(now).middle
+
+
+@given(
+    st.decimals("0.01", "10000", places=2),
+    st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - the zone is beside it
+)
+def test_the_clock_runs_as_fast_as_it_is_said_to_and_back(speed: Decimal, at: datetime) -> None:
+    clock = Clock(speed)
+    reading = clock.reading(at)
+    assert abs(clock.reading(at + timedelta(seconds=100)) - reading - speed * 100 * SECOND) <= 1
+    assert clock.reading(clock.instant(reading)) >= reading
+    assert clock.instant(reading) <= at

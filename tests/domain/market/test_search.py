@@ -1,0 +1,78 @@
+"""What the searches find is what looking at everything finds, at a price that hardly depends on how long it is.
+
+`just bench market` does the same for 10,000 cases.
+"""
+
+import random
+from time import process_time
+from typing import Final
+
+from signalhub.domain.market.extremes import highest, lowest
+from signalhub.domain.market.path import YEAR, height, key
+from signalhub.domain.market.touch import BEYOND, Touch, first_touch
+from tests.kit import brute
+
+CURVE: Final = key("signalhub", "EURUSD")
+NOW: Final = 1_767_268_800_000_000
+SECOND: Final = 10**6
+DAY: Final = 86_400 * SECOND
+YEAR_US: Final = 31_557_600 * SECOND
+
+
+def test_the_first_touch_is_the_one_that_looking_at_everything_finds() -> None:
+    sides = set()
+    for case in brute.cases(400):
+        found = first_touch(*case)
+        assert (None if found is None else (found.at, found.is_upper)) == brute.first_touch(case), case
+        sides.add(None if found is None else found.is_upper)
+    assert sides == {None, True, False}
+
+
+def test_the_extremes_are_those_that_looking_at_everything_finds() -> None:
+    for curve, _, _, start, end in brute.cases(120):
+        assert (lowest(curve, start, end), highest(curve, start, end)) == brute.extremes(curve, start, end)
+
+
+def test_a_touch_is_a_touch_and_nothing_touched_before() -> None:
+    """For spans that cannot be looked at whole: the height at the answer is at the edge, no instant's before it is."""
+    draw = random.Random(8)  # noqa: S311 - it draws cases
+    for number in range(60):
+        start, span = NOW + draw.randrange(10**15), DAY * 10 ** draw.randrange(3)
+        begin, width = height(CURVE, start), int(YEAR * (span / YEAR_US) ** 0.5)
+        low, high = begin - width, begin + width
+        found = first_touch(CURVE, low, high, start, start + span)
+        until = start + span if found is None else found.at
+        assert all(low < height(CURVE, draw.randrange(start, until)) < high for _ in range(50)), number
+        if found is not None:
+            assert low < height(CURVE, found.at - 1) < high
+            assert (height(CURVE, found.at) >= high) is found.is_upper
+
+
+def test_both_ends_are_included() -> None:
+    begin = height(CURVE, NOW)
+    assert first_touch(CURVE, begin, BEYOND, NOW, NOW) == Touch(NOW, is_upper=False)
+    assert first_touch(CURVE, -BEYOND, begin, NOW, NOW) == Touch(NOW, is_upper=True)
+    found = first_touch(CURVE, begin - YEAR // 10_000, begin + YEAR // 10_000, NOW, NOW + DAY)
+    assert found is not None
+    assert first_touch(CURVE, begin - YEAR // 10_000, begin + YEAR // 10_000, NOW, found.at) == found
+    assert first_touch(CURVE, begin - YEAR // 10_000, begin + YEAR // 10_000, NOW, found.at - 1) is None
+
+
+def test_a_century_without_a_touch_is_no_trouble() -> None:
+    assert first_touch(CURVE, -9 * YEAR, 9 * YEAR, NOW, NOW + 100 * YEAR_US) is None
+
+
+def test_a_day_costs_at_most_three_times_what_a_minute_costs() -> None:
+    def cost(span: int) -> float:
+        draw = random.Random(9)  # noqa: S311 - it draws cases
+        bands = []
+        for _ in range(100):
+            start = NOW + draw.randrange(10**15)
+            begin, width = height(CURVE, start), int(YEAR * (span / YEAR_US) ** 0.5)
+            bands.append((begin - width, begin + width, start, start + span))
+        began = process_time()
+        for band in bands:
+            first_touch(CURVE, *band)
+        return process_time() - began
+
+    assert cost(DAY) <= 3 * cost(60 * SECOND)
