@@ -12,6 +12,16 @@ _AFTER = text("""
     WHERE account_id = CAST(:account AS uuid) AND seq > :after AND seq <= :until ORDER BY seq LIMIT :most
 """)
 
+# Bytes that are already running when a line begins: so there is always one line, however long it is.
+_AFTER_IN_BYTES = text("""
+    SELECT seq, type, body FROM (
+        SELECT seq, type, body, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before FROM (
+            SELECT seq, type, body FROM events
+            WHERE account_id = CAST(:account AS uuid) AND seq > :after ORDER BY seq LIMIT :most
+        ) AS page
+    ) AS measured WHERE before < :bytes ORDER BY seq
+""")
+
 _AFTER_OF_TYPES = text("""
     SELECT seq, type, body FROM events
     WHERE account_id = CAST(:account AS uuid) AND seq > :after AND seq <= :until AND type = ANY(:types)
@@ -48,6 +58,14 @@ async def page(  # noqa: PLR0913 - a page has as many edges
     if types is None:
         return _lines(await connection.execute(_AFTER, asked))
     return _lines(await connection.execute(_AFTER_OF_TYPES, asked | {"types": list(types)}))
+
+
+async def stretch(
+    connection: AsyncConnection, account_id: str, after: int, *, most: int, most_bytes: int
+) -> list[Line]:
+    """Events after `after`, oldest first: up to `most`, and no more once `most_bytes` are full."""
+    asked = {"account": account_id, "after": after, "most": most, "bytes": most_bytes}
+    return _lines(await connection.execute(_AFTER_IN_BYTES, asked))
 
 
 async def of_signal(connection: AsyncConnection, account_id: str, signal_id: str) -> list[Line]:

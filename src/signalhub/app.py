@@ -29,8 +29,8 @@ from signalhub.services.views import Views
 from signalhub.settings import Settings
 from signalhub.streams import wire
 from signalhub.streams.announcer import Announcer
+from signalhub.streams.audience import Audience
 from signalhub.streams.relay import Relay
-from signalhub.streams.subscription import OpenStreams
 from signalhub.web import accounts, feeds, health, legacy, orders, pages, problems, schema, signals, sockets
 from signalhub.web.house import House
 from signalhub.web.limits import Limits
@@ -98,7 +98,7 @@ def furnish(settings: Settings) -> House:
         accounts=Accounts(engine, vault, say),
         views=Views(engine),
         relay=Relay(engine, settings.redis_url),
-        streams=OpenStreams(settings.max_streams_per_account),
+        streams=Audience(most_per_account=settings.max_streams_per_account, patience_s=settings.slow_reader_s),
         limits=Limits(settings.rate_limit),
     )
 
@@ -120,9 +120,10 @@ async def _running(house: House) -> AsyncIterator[None]:
 
 
 async def _end_dead_streams(house: House) -> None:
-    """Close the streams of keys that were revoked, in whichever process that was, or have expired."""
+    """Close the streams of keys that were revoked, in whichever process that was, or have expired; and stuck ones."""
     while True:
         await asyncio.sleep(_WATCH_S)
+        house.streams.look()
         with suppress(SQLAlchemyError, OSError, TimeoutError):
             for key_id in await house.keyring.dead(house.streams.keys()):
                 house.streams.end(key_id, "revoked")

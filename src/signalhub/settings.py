@@ -114,6 +114,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 15.0
     """Silence on a stream before a heartbeat."""
 
+    slow_reader_s: float = 30.0
+    """A stream whose reader takes nothing for this long is cut; the client comes back where it was."""
+
     rate_limit: int = 0
     """Signals per account and minute in one web process; 0: no limit."""
 

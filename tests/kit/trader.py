@@ -94,9 +94,11 @@ async def word(socket: ClientConnection, timeout_s: float = 8.0) -> Any:  # noqa
 
 
 async def raw_word(socket: ClientConnection, timeout_s: float = 8.0) -> bytes:
-    """The next text frame's bytes."""
+    """The next text frame's bytes, whatever heartbeats come before it."""
     async with asyncio.timeout(timeout_s):
-        return await socket.recv(decode=False)
+        while (found := await socket.recv(decode=False)).startswith(b'{"type":"stream.heartbeat"'):
+            pass
+        return found
 
 
 async def closed(socket: ClientConnection, timeout_s: float = 8.0) -> int | None:

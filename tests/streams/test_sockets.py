@@ -62,6 +62,23 @@ async def test_what_retention_has_pruned_is_named_once(hub: Hub, trader: Trader)
         assert (await word(socket))["seq"] == 4
 
 
+async def test_a_heartbeat_tells_how_far_a_filtered_stream_has_come(trader: Trader) -> None:
+    async with trader.ws(types="order.executed") as socket:
+        ready = await word(socket)
+        await trader.send()
+        async with asyncio.timeout(5):
+            while (beat := msgspec.json.decode(await socket.recv()))["seq"] < 3:
+                assert beat["type"] == "stream.heartbeat"
+    assert beat == {"type": "stream.heartbeat", "epoch": ready["epoch"], "seq": 3}
+
+
+async def test_who_says_too_much_is_closed(trader: Trader) -> None:
+    async with trader.ws() as socket:
+        await word(socket)
+        await socket.send("x" * 5000)
+        assert await closed(socket) == 1009
+
+
 async def test_a_ping_is_answered(trader: Trader) -> None:
     async with trader.ws() as socket:
         await word(socket)

@@ -217,6 +217,23 @@ async def test_a_stream_needs_a_credential_that_may_read(trader: Trader) -> None
     assert (nobody.status_code, forbidden.status_code) == (401, 403)
 
 
+async def test_of_a_crowd_that_comes_at_once_so_many_are_let_in_as_there_are_seats(hub: Hub, trader: Trader) -> None:
+    most = hub.settings.max_streams_per_account
+
+    async def knock() -> int:
+        async with trader.http.stream("GET", "/api/v1/stream", headers=trader.headers) as response:
+            await asyncio.wait_for(let_in.wait(), 15) if response.is_success else answered.release()
+            return response.status_code
+
+    let_in, answered = asyncio.Event(), asyncio.Semaphore(0)
+    crowd = [asyncio.create_task(knock()) for _ in range(most + 20)]
+    for _ in range(20):
+        await answered.acquire()
+    await asyncio.sleep(0.3)
+    let_in.set()
+    assert sorted(await asyncio.gather(*crowd)) == [200] * most + [429] * 20
+
+
 async def test_one_account_may_not_take_all_the_streams(hub: Hub) -> None:
     trader = await hub.trader()
     most = hub.settings.max_streams_per_account

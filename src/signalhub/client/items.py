@@ -54,6 +54,11 @@ class Moved(msgspec.Struct, frozen=True):
     cursor: str
 
 
+class _Heartbeat(msgspec.Struct, frozen=True, tag="stream.heartbeat", tag_field="type"):
+    epoch: str
+    seq: int
+
+
 Item = Event | Reset | Gap
 Heard = Item | Ready | Moved
 
@@ -62,7 +67,7 @@ class _Kind(msgspec.Struct):
     type: str
 
 
-def read(text: str | bytes) -> Item | Ready | None:
+def read(text: str | bytes) -> Heard | None:
     """One frame of a stream; None for a word of a later version that says nothing about the log."""
     try:
         return _read(text)
@@ -70,10 +75,13 @@ def read(text: str | bytes) -> Item | Ready | None:
         raise ClientError("What answers there is not this service, or one of a later version.") from None
 
 
-def _read(text: str | bytes) -> Item | Ready | None:
+def _read(text: str | bytes) -> Heard | None:
     kind = msgspec.json.decode(text, type=_Kind).type
     if kind in {"stream.ready", "stream.reset", "stream.gap"}:
         return msgspec.json.decode(text, type=Ready | Reset | Gap)
+    if kind == "stream.heartbeat":
+        beat = msgspec.json.decode(text, type=_Heartbeat)
+        return Moved(f"{beat.epoch}-{beat.seq}")
     if kind.partition(".")[0] in {"stream", "pong"}:
         return None
     raw = text.encode() if isinstance(text, str) else text

@@ -11,6 +11,12 @@ import msgspec
 
 RING = 1024
 
+WRITE = 256 * 1024
+"""Bytes of events after which one write to a subscriber is full."""
+
+_FEW = 8
+"""Frames that need no measuring: an event is about as long as the longest text there is."""
+
 
 class Frame(msgspec.Struct, frozen=True):
     """One event as the transports send it: the JSON, and the same in SSE's dress, made once for all subscribers."""
@@ -23,6 +29,16 @@ class Frame(msgspec.Struct, frozen=True):
 
 def frame(epoch: str, seq: int, type_: str, body: bytes) -> Frame:
     return Frame(seq, type_, body, b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (epoch.encode(), seq, type_.encode(), body))
+
+
+def fitting(frames: Sequence[Frame]) -> Sequence[Frame]:
+    """As many as one write takes, and never none."""
+    size = 0
+    for place, one in enumerate(frames):
+        if size >= WRITE:
+            return frames[:place]
+        size += len(one.body)
+    return frames
 
 
 class Channel:
@@ -55,13 +71,14 @@ class Channel:
         return True
 
     def after(self, seq: int, most: int) -> Sequence[Frame] | None:
-        """Up to `most` frames after `seq`; None where the ring no longer reaches back that far."""
+        """Up to `most` frames after `seq`, or a write full; None where the ring no longer reaches back that far."""
         if seq >= self.head:
             return ()
         if not self._ring or seq + 1 < self._ring[0].seq:
             return None
         begin = seq + 1 - self._ring[0].seq
-        return self._ring[begin : begin + most]
+        found = self._ring[begin : begin + most]
+        return found if len(found) <= _FEW else fitting(found)
 
     def wake(self) -> None:
         """Let every waiting subscriber look again."""

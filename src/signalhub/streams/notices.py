@@ -34,7 +34,14 @@ class Pruned(msgspec.Struct, frozen=True, tag="stream.gap", tag_field="type"):
     snapshot: str = SNAPSHOT
 
 
-Notice = Ready | Reset | Pruned
+class Heartbeat(msgspec.Struct, frozen=True, tag="stream.heartbeat", tag_field="type"):
+    """Nothing is new. `seq` may have moved all the same, past events that a filter hides."""
+
+    epoch: str
+    seq: int
+
+
+Notice = Ready | Reset | Pruned | Heartbeat
 
 
 def opening(subscription: Subscription) -> list[Notice]:
@@ -43,6 +50,10 @@ def opening(subscription: Subscription) -> list[Notice]:
     if subscription.start.reset is not None:
         notices.append(Reset(epoch, seq, head, subscription.start.reset))
     return notices
+
+
+def heartbeat(subscription: Subscription) -> Heartbeat:
+    return Heartbeat(subscription.epoch, subscription.seq)
 
 
 def pruned(subscription: Subscription, gap: Gap) -> Pruned:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import epoch, log
 from signalhub.streams import wire
-from signalhub.streams.channel import Channel, Frame, frame
+from signalhub.streams.channel import WRITE, Channel, Frame, frame
 from signalhub.streams.heads import HeadReader
 from signalhub.streams.metrics import HEALS, RING_MISSES
 
@@ -86,7 +86,7 @@ class Relay:
 
     async def _read_page(self, account_id: str, after: int) -> list[Frame]:
         async with self._reads, self._engine.connect() as connection:
-            lines = await log.page(connection, account_id, after, most=PAGE)
+            lines = await log.stretch(connection, account_id, after, most=PAGE, most_bytes=WRITE)
         return [frame(self.epoch, line.seq, line.type, line.body) for line in lines]
 
     def _compare(self, channel: Channel, head: int) -> None:

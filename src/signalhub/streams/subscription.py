@@ -1,4 +1,4 @@
-"""One subscriber: a cursor over an account's log, and the list of all that are open in this process."""
+"""One subscriber: a cursor over an account's log."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -8,11 +8,10 @@ from time import monotonic
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from signalhub.domain.errors import SignalHubError
 from signalhub.streams import cursor
 from signalhub.streams.channel import Channel, Frame
 from signalhub.streams.filters import Wanted
-from signalhub.streams.metrics import RESETS, SUBSCRIBERS
+from signalhub.streams.metrics import GAPS, RESETS, TALLY
 from signalhub.streams.relay import Relay
 
 _MOST = 256
@@ -37,8 +36,13 @@ class Subscription:
         self.seq = start.seq
         self.ended: str | None = None
 
+    @property
+    def behind(self) -> int:
+        """How many events this stream has not been given yet."""
+        return self._channel.head - self.seq
+
     def end(self, reason: str) -> None:
-        self.ended = reason
+        self.ended = self.ended or reason
         self._channel.wake()
 
     async def next(self, wait_s: float) -> Sequence[Frame | Gap]:
@@ -65,6 +69,7 @@ class Subscription:
         frames = self._channel.after(self.seq, _MOST)
         if frames is None:
             return await self._catch_up()
+        TALLY.ring_hits += bool(frames)
         return self._pass(frames)
 
     async def _catch_up(self) -> Sequence[Frame | Gap]:
@@ -78,6 +83,7 @@ class Subscription:
         if self.epoch != self._relay.epoch:  # that page is of another log
             return ()
         if not frames:  # there were events up to `head`, and none of them is kept
+            GAPS.inc()
             missing, self.seq = Gap(self.seq + 1, head), head
             return [missing]
         return self._pass(frames)
@@ -86,66 +92,9 @@ class Subscription:
         if not frames:
             return ()
         missing = [Gap(self.seq + 1, frames[0].seq - 1)] if frames[0].seq > self.seq + 1 else []
+        GAPS.inc(len(missing))
         self.seq = frames[-1].seq
         return [*missing, *(one for one in frames if self._wanted(one.type))]
-
-
-class OpenStreams:
-    """Who is listening: so that a revoked key, a full house or a shutdown can end streams."""
-
-    def __init__(self, most_per_account: int) -> None:
-        self._most = most_per_account
-        self._by_key: dict[str, set[Subscription]] = {}
-        self._by_account: dict[str, int] = {}
-        self.is_closing = False
-
-    @asynccontextmanager
-    async def hold(
-        self, subscription: Subscription, *, account_id: str, key_id: str, transport: str
-    ) -> AsyncIterator[None]:
-        """Count a stream while it is open; `admit` was asked before."""
-        self._by_key.setdefault(key_id, set()).add(subscription)
-        self._by_account[account_id] = self._by_account.get(account_id, 0) + 1
-        SUBSCRIBERS.labels(transport).inc()
-        try:
-            yield
-        finally:
-            SUBSCRIBERS.labels(transport).dec()
-            self._leave(subscription, account_id, key_id)
-
-    def _leave(self, subscription: Subscription, account_id: str, key_id: str) -> None:
-        self._by_key[key_id].discard(subscription)
-        if not self._by_key[key_id]:
-            del self._by_key[key_id]
-        self._by_account[account_id] -= 1
-        if not self._by_account[account_id]:
-            del self._by_account[account_id]
-
-    def admit(self, account_id: str) -> None:
-        """Raises `too_many_streams`, or `unavailable` while the process is going down."""
-        if self.is_closing:
-            raise SignalHubError("unavailable", "The server is shutting down; come back in a second.", retry_after=1)
-        if self._by_account.get(account_id, 0) >= self._most:
-            raise SignalHubError(
-                "too_many_streams", f"This account has {self._most} open streams here; close one.", retry_after=5
-            )
-
-    def keys(self) -> list[str]:
-        return list(self._by_key)
-
-    def end(self, key_id: str, reason: str) -> None:
-        for subscription in list(self._by_key.get(key_id, ())):
-            subscription.end(reason)
-
-    async def close(self) -> None:
-        """End every stream and wait, a little, until they are gone."""
-        self.is_closing = True
-        for key_id in self.keys():
-            self.end(key_id, "shutdown")
-        for _ in range(50):
-            if not self._by_key:
-                return
-            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

@@ -1,18 +1,21 @@
 """`GET /api/v1/stream`: the log as Server-Sent Events."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from random import SystemRandom
 from typing import Any, Final
 
-from litestar import Request, Response, get
+from litestar import Request, get
 from litestar.datastructures import Cookie
-from litestar.response import Stream
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
 from sqlalchemy.exc import SQLAlchemyError
 
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.principal import READ_ORDERS, Principal
 from signalhub.streams import filters, sse
+from signalhub.streams.audience import Outlet
 from signalhub.streams.subscription import subscribe
 from signalhub.web.callers import STREAM, STREAM_S, Session, seal, stream_caller
 from signalhub.web.house import House, house
@@ -20,14 +23,15 @@ from signalhub.web.openapi import Followed, refusals
 
 PATH: Final = "/api/v1/stream"
 
+_EVENT_STREAM: Final = "text/event-stream"
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_COME_BACK: Final = b"retry: 1000\n: the service is not ready; come back\n\n"
+_COME_BACK: Final = b"retry: %d\n: the service is not ready; come back\n\n"
 _jitter = SystemRandom()
 
 
 @get(
     PATH,
-    media_type="text/event-stream",
+    media_type=_EVENT_STREAM,
     operation_class=Followed,
     responses=refusals(401, 403, 429, 503),
     tags=["events"],
@@ -35,43 +39,68 @@ _jitter = SystemRandom()
 )
 async def follow(
     request: Request[Any, Any, Any], *, after: str | None = None, types: str | None = None
-) -> Response[Any]:
+) -> ASGIResponse:
     found = house(request)
     try:
         who = (await stream_caller(request)).need(READ_ORDERS)
-        found.streams.admit(who.account_id)
     except (SignalHubError, SQLAlchemyError, OSError, TimeoutError) as error:
-        return _later(request, error)
-    wanted = filters.parse(types)
+        return _later(request.headers.get("accept", ""), error)
     # The browser's own reconnect repeats the first address: what it has seen since counts for more.
     begin = request.headers.get("last-event-id") or after
-    return Stream(
-        _bytes(found, who, begin, wanted),
-        media_type="text/event-stream",
-        headers=_HEADERS,
+    lifetime_s = found.settings.stream_lifetime_s * _jitter.uniform(0.8, 1.2)
+    subscribing = subscribe(found.relay, who.account_id, begin, wanted=filters.parse(types), lifetime_s=lifetime_s)
+    return Feed(
+        found.streams.seat(who.account_id, who.credential_id, "sse", subscribing),
+        heartbeat_s=found.settings.heartbeat_s,
+        accept=request.headers.get("accept", ""),
         cookies=[_cookie(found, who)] if "ticket" in request.query_params else [],
     )
 
 
-async def _bytes(found: House, who: Principal, begin: str | None, wanted: filters.Wanted) -> AsyncIterator[bytes]:
-    settings = found.settings
-    lifetime_s = settings.stream_lifetime_s * _jitter.uniform(0.8, 1.2)
-    try:
-        async with subscribe(found.relay, who.account_id, begin, wanted=wanted, lifetime_s=lifetime_s) as subscription:
-            place = {"account_id": who.account_id, "key_id": who.credential_id, "transport": "sse"}
-            async with found.streams.hold(subscription, **place):
-                async for chunk in sse.stream(subscription, settings.heartbeat_s):
-                    yield chunk
-    except (SQLAlchemyError, OSError, TimeoutError):
-        yield _COME_BACK
+class Feed(ASGIResponse):
+    """A response that is a stream. The seat is taken only when it is sent, so that none is kept for nobody."""
+
+    _should_set_content_length = False
+
+    def __init__(
+        self, seat: AbstractAsyncContextManager[Outlet], *, heartbeat_s: float, accept: str, cookies: list[Cookie]
+    ) -> None:
+        super().__init__(media_type=_EVENT_STREAM, headers=_HEADERS, cookies=cookies, status_code=200)
+        self._seat, self._heartbeat_s, self._accept = seat, heartbeat_s, accept
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with self._seat as outlet:
+                await self.start_response(send)
+                await self._run(outlet, receive, send)
+        except (SignalHubError, SQLAlchemyError, OSError, TimeoutError) as error:
+            # Only before the first byte: what goes wrong later ends the subscription and not in an error.
+            await _later(self._accept, error)(scope, receive, send)
+
+    async def _run(self, outlet: Outlet, receive: Receive, send: Send) -> None:
+        listener = asyncio.create_task(_listen(receive, outlet))
+        try:
+            async for chunk in sse.stream(outlet.subscription, self._heartbeat_s):
+                await outlet.send(send({"type": "http.response.body", "body": chunk, "more_body": True}), len(chunk))
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            listener.cancel()
 
 
-def _later(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+async def _listen(receive: Receive, outlet: Outlet) -> None:
+    """Sending to a peer that has gone says nothing, so its going must be heard."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    outlet.subscription.end("gone")
+
+
+def _later(accept: str, error: Exception) -> ASGIResponse:
     """A browser's EventSource gives up for good on anything but 200, so trouble that passes must not be an error."""
     is_passing = not isinstance(error, SignalHubError) or error.code == "unavailable"
-    if is_passing and "text/event-stream" in request.headers.get("accept", ""):
-        return Response(_COME_BACK, media_type="text/event-stream", headers=_HEADERS)
-    raise error
+    if not is_passing or _EVENT_STREAM not in accept:
+        raise error
+    body = _COME_BACK % _jitter.randint(800, 2200)
+    return ASGIResponse(body=body, media_type=_EVENT_STREAM, headers=_HEADERS, status_code=200)
 
 
 def _cookie(found: House, who: Principal) -> Cookie:

@@ -18,8 +18,8 @@ from signalhub.services.vault import Vault
 from signalhub.services.views import Views
 from signalhub.settings import Settings
 from signalhub.streams.announcer import Announcer
+from signalhub.streams.audience import Audience
 from signalhub.streams.relay import Relay
-from signalhub.streams.subscription import OpenStreams
 from signalhub.web.limits import Limits
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     accounts: Accounts
     views: Views
     relay: Relay
-    streams: OpenStreams
+    streams: Audience
     limits: Limits
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.principal import READ_ORDERS, Principal
 from signalhub.streams import filters, notices, sockets
+from signalhub.streams.audience import Outlet
 from signalhub.streams.subscription import Subscription, subscribe
 from signalhub.web.callers import SESSION, check_origin, key_text, stream_caller
 from signalhub.web.house import house
@@ -25,7 +26,12 @@ UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403
 TOO_MANY: Final = 4429
 GOING_AWAY: Final = 1001
+TOO_LONG: Final = 1009
 TRY_LATER: Final = 1013
+
+_ENDS: Final = {"revoked": UNAUTHENTICATED, "too long": TOO_LONG}
+_LONGEST: Final = 4096
+"""Characters of a message from a client, who has nothing to say but a key or a ping."""
 
 _AUTHENTICATE_S: Final = 5.0
 _POLL_S: Final = 3600.0
@@ -49,22 +55,24 @@ class Line:
     granian does not raise when sending to a peer that has gone, so a receiver must always be listening.
     """
 
-    def __init__(self, socket: Socket) -> None:
-        self._socket, self._lock = socket, asyncio.Lock()
+    def __init__(self, socket: Socket, outlet: Outlet) -> None:
+        self._socket, self._outlet, self._lock = socket, outlet, asyncio.Lock()
 
     async def send(self, text: bytes) -> None:
         async with self._lock:
-            await self._socket.send_text(text.decode())
+            await self._outlet.send(self._socket.send_text(text.decode()), len(text))
 
-    async def listen(self, subscription: Subscription) -> None:
+    async def listen(self) -> None:
         """Answer pings until the peer goes, then end the subscription."""
         try:
             while True:
-                word = _word(await self._socket.receive_data(mode="text"))
-                if word == "ping":
+                text = await self._socket.receive_data(mode="text")
+                if len(text) > _LONGEST:
+                    self._outlet.subscription.end("too long")
+                elif _word(text) == "ping":
                     await self.send(b'{"type":"pong"}')
         except (WebSocketDisconnect, RuntimeError):
-            subscription.end("gone")
+            self._outlet.subscription.end("gone")
 
 
 @websocket("/ws/stream")
@@ -114,7 +122,6 @@ async def _serve(
 
 
 async def _admit(socket: Socket, owner: str | None) -> Principal:
-    found = house(socket)
     has_credential = key_text(socket) or "ticket" in socket.query_params or SESSION in socket.cookies
     if not has_credential:
         who = await _by_first_message(socket)
@@ -125,7 +132,6 @@ async def _admit(socket: Socket, owner: str | None) -> Principal:
     who.need(READ_ORDERS)
     if owner is not None and owner != who.account_id:
         raise SignalHubError("missing_scope", "This is another account's stream.")
-    found.streams.admit(who.account_id)
     return who
 
 
@@ -142,34 +148,40 @@ async def _by_first_message(socket: Socket) -> Principal:
 async def _follow(
     socket: Socket, who: Principal, render: sockets.Render, wanted: filters.Wanted, hello: str | None
 ) -> None:
-    found, line = house(socket), Line(socket)
+    found = house(socket)
     after = socket.query_params.get("after")
     lifetime_s = found.settings.stream_lifetime_s * _jitter.uniform(0.8, 1.2)
-    async with subscribe(found.relay, who.account_id, after, wanted=wanted, lifetime_s=lifetime_s) as subscription:
-        place = {"account_id": who.account_id, "key_id": who.credential_id, "transport": "websocket"}
-        async with found.streams.hold(subscription, **place):
-            listener = asyncio.create_task(line.listen(subscription))
-            try:
-                await _open(line, subscription, hello)
-                await _send(line, subscription, render)
-            finally:
-                listener.cancel()
-    if subscription.ended != "gone":
-        code = UNAUTHENTICATED if subscription.ended == "revoked" else GOING_AWAY
-        await _close(socket, code, subscription.ended or "")
+    subscribing = subscribe(found.relay, who.account_id, after, wanted=wanted, lifetime_s=lifetime_s)
+    async with found.streams.seat(who.account_id, who.credential_id, "websocket", subscribing) as outlet:
+        line = Line(socket, outlet)
+        listener = asyncio.create_task(line.listen())
+        try:
+            await _open(line, outlet.subscription, hello)
+            await _send(line, outlet.subscription, render, None if hello else found.settings.heartbeat_s)
+        finally:
+            listener.cancel()
+    ended = outlet.subscription.ended or ""
+    if ended not in {"gone", "slow"}:
+        await _close(socket, _ENDS.get(ended, GOING_AWAY), ended)
 
 
 async def _open(line: Line, subscription: Subscription, hello: str | None) -> None:
-    opening = [sockets.LegacyHello(hello)] if hello else notices.opening(subscription)
+    opening = notices.opening(subscription)
+    if hello:
+        await line.send(_encode(sockets.LegacyHello(hello)))
+        del opening[0]
     for notice in opening:
         await line.send(_encode(notice))
 
 
-async def _send(line: Line, subscription: Subscription, render: sockets.Render) -> None:
+async def _send(line: Line, subscription: Subscription, render: sockets.Render, heartbeat_s: float | None) -> None:
+    """Until it ends. The older clients know no heartbeat."""
     while subscription.ended is None:
-        found = await subscription.next(_POLL_S)
+        found = await subscription.next(heartbeat_s or _POLL_S)
         for text in render(found, subscription) if found else ():
             await line.send(text)
+        if heartbeat_s and not found and subscription.ended is None:
+            await line.send(_encode(notices.heartbeat(subscription)))
 
 
 async def _close(socket: Socket, code: int, reason: str) -> None:
