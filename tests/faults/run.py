@@ -1,4 +1,4 @@
-"""The long form of the fault tests: `python tests/faults/run.py [worker|web|redis|postgres|all] [--seconds N]`.
+"""The long form of the fault tests: `python tests/faults/run.py [worker|hostile|web|redis|postgres|all] [--seconds N]`.
 
 Sends signals while something is killed every few seconds, and prints what came of it. Exit status 1 if a promise broke.
 """
@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, from anywhere
 
@@ -22,6 +23,10 @@ from tests.kit.checker import Verdict
 from tests.kit.stack import Stack
 
 _SETTINGS = Settings(demo_fill_s=1.0, demo_close_s=2.0, heartbeat_s=1.0)
+# Of a campaign of this name: the worker is killed, and the broker is no help either.
+_AMID: Final[dict[str, dict[str, Any]]] = {
+    "hostile": {"chaos": "hostile", "lease_s": 2.0, "retry_base_s": 0.1, "retry_cap_s": 1.0}
+}
 _HEADINGS = (
     "killed",
     "strikes",
@@ -60,7 +65,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(name: str, asked: argparse.Namespace) -> Verdict:
-    settings = replace(_SETTINGS, web_processes=asked.web, worker_processes=asked.workers)
+    settings = replace(_SETTINGS, web_processes=asked.web, worker_processes=asked.workers, **_AMID.get(name, {}))
     plan = Plan(
         signals=int(asked.seconds * asked.rate),
         rate=asked.rate,

@@ -73,6 +73,7 @@ async def anything(stack: Stack) -> None:
 
 BY_NAME: Final[Mapping[str, Strike]] = {
     "worker": worker,
+    "hostile": worker,
     "web": web,
     "redis": redis,
     "postgres": postgres,

@@ -8,6 +8,8 @@ from signalhub.brokers.mock import MockBroker
 from signalhub.domain.retry import RetryPolicy
 from signalhub.services.lifecycle import Lifecycle
 from tests.kit.hub import Hub
+from tests.kit.servers import Servers
+from tests.kit.serving import serving
 from tests.kit.trader import Trader
 from tests.kit.waiting import until
 
@@ -67,3 +69,13 @@ async def test_a_directive_that_is_not_understood_refuses_the_signal_with_a_hint
     (problem,) = response.json()["errors"]
     assert (problem["code"], problem["text"]) == ("bad_simulation", "outcome=riches")
     assert "outcome=take_profit" in problem["hint"]
+
+
+async def test_where_simulation_is_off_a_signal_that_asks_for_it_is_refused(servers: Servers) -> None:
+    async with serving(await servers.settings(simulate="off")) as http:
+        trader = await Trader.register(http)
+        for text, headers in ((f"{TEXT}\n#sim fail=1", {}), (TEXT, {"X-SignalHub-Simulate": "fail=1"})):
+            response = await trader.ask("POST", "/api/v1/signals", content=text, headers=headers)
+            assert (response.status_code, response.json()["code"]) == (422, "bad_simulation")
+            assert "cannot be forced" in response.json()["errors"][0]["hint"]
+        assert (await trader.send(TEXT))["status"] == "pending"

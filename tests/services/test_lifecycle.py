@@ -218,6 +218,21 @@ async def test_of_a_cancel_and_a_fill_at_once_one_wins(hub: Hub, trader: Trader)
             assert [error.code for error in refused] == ["illegal_transition"]
 
 
+async def test_of_a_close_by_hand_and_the_brokers_own_at_once_one_wins(hub: Hub, trader: Trader) -> None:
+    for number in range(12):
+        bench = Bench(hub, trader, (FILL, None))
+        order_id = await bench.accept(texts.buy(number))
+        await bench.advance(order_id)
+        await hub.execute("UPDATE orders SET due_at = now() WHERE id = CAST(:id AS uuid)", id=order_id)
+        race = [bench.commands.close(trader.id, order_id), bench.lifecycle.advance([order_id])]
+        outcomes = await asyncio.gather(*(race if number % 2 else reversed(race)), return_exceptions=True)
+        order = await trader.order(order_id)
+        types = [event["type"] for event in (await trader.get(f"/api/v1/orders/{order_id}/events"))["items"]]
+        assert types == ["order.pending", "order.executed", "order.closed"]
+        refused = [one.code for one in outcomes if isinstance(one, SignalHubError)]
+        assert (order["close_reason"], refused) in [("manual", []), ("take_profit", ["illegal_transition"])]
+
+
 async def test_of_many_closes_at_once_one_closes(hub: Hub, trader: Trader) -> None:
     sent = await trader.send()
     await hub.step(sent["order_id"])

@@ -29,6 +29,7 @@ _log = structlog.get_logger()
 
 _WORD_LENGTH: Final = 255
 _WORDS: Final = f"An idempotency key and a simulation are at most {_WORD_LENGTH} printable characters each."
+_UNFORCED: Final = Problem(code="bad_simulation", hint="Outcomes cannot be forced here: send it without.")
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -168,7 +169,7 @@ def _submission(request: AnyRequest, who: Principal, raw: bytes, key: str | None
     key, simulate = sent.idempotency_key or read.client_id, sent.simulate or read.simulate
     if not (_is_a_word(key) and _is_a_word(simulate)):
         return replace(sent, problems=(Problem(code="bad_request", hint=_WORDS),))
-    forced = simulation.parse(simulate)
+    forced = simulation.parse(simulate) if house(request).settings.simulate == "on" or not simulate else _UNFORCED
     if isinstance(forced, Problem):
         return replace(sent, problems=(forced,))
     return replace(sent, signal=read.signal, idempotency_key=key, simulate=simulate)

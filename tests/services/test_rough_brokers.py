@@ -1,0 +1,127 @@
+"""Forced outcomes and every chaos profile, from the webhook to the end of the stream."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from actors.work import Worker
+from signalhub.brokers.disturbances import NAMED
+from tests.kit import texts
+from tests.kit.hub import Hub, running_hub
+from tests.kit.servers import Servers
+from tests.kit.trader import Trader
+
+ORDERS = 25
+ENDS = {"order.closed", "order.rejected"}
+
+# No test waits for what a broker takes its time with: it was long ago, and is due.
+HURRY = """
+    UPDATE orders SET due_at = statement_timestamp(), created_at = created_at - interval '1 minute',
+        filled_at = filled_at - interval '1 minute'
+    WHERE due_at > statement_timestamp() AND next_attempt_at IS NULL
+"""
+
+
+@pytest.fixture(scope="module")
+async def rough(servers: Servers, logs: Path) -> AsyncIterator[Hub]:
+    settings = await servers.settings(broker_profile="instant", retry_base_s=0.02, retry_cap_s=0.05, lease_s=0.6)
+    async with running_hub(settings, logs) as hub:
+        yield hub
+
+
+@asynccontextmanager
+async def _working(hub: Hub, chaos: str, *, life_s: float | None = None) -> AsyncIterator[None]:
+    """A worker amid `chaos` for as long as the block lasts; or many, of which each dies after `life_s`."""
+
+    async def work(worker: Worker) -> None:
+        while True:
+            await worker.sweep()
+            await asyncio.sleep(0.05)
+            await hub.execute(HURRY)
+
+    async def work_and_die() -> None:
+        while True:
+            worker = Worker(replace(hub.settings, chaos=chaos))
+            try:
+                await asyncio.wait_for(work(worker), life_s)
+            except TimeoutError:
+                continue
+            finally:
+                await worker.close()
+
+    working = asyncio.create_task(work_and_die())
+    try:
+        yield
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+async def _told(trader: Trader, path: str, sent: list[str]) -> dict[str, list[Any]]:
+    """Send each text, and hear each order's story over the stream to its end."""
+    stories: dict[str, list[Any]] = defaultdict(list)
+    ended = 0
+    async with trader.sse(types="order.*") as stream:
+        await stream.ready()
+        await asyncio.gather(*(trader.send(text, path=path) for text in sent))
+        while ended < len(sent):
+            event = (await stream.event()).json
+            stories[event["order_id"]].append(event)
+            ended += event["type"] in ENDS
+    return stories
+
+
+async def _check(trader: Trader, stories: dict[str, list[Any]]) -> None:
+    """Every order ended, none twice, and nobody heard anything else."""
+    assert sum(map(len, stories.values())) == len(await trader.events(after=1, types="order.*"))
+    for story in stories.values():
+        types = [event["type"] for event in story if event["type"] != "order.retrying"]
+        assert types in (["order.pending", "order.executed", "order.closed"], ["order.pending", "order.rejected"])
+        assert [event["data"]["version"] for event in story] == list(range(1, len(story) + 1))
+
+
+@pytest.mark.parametrize("chaos", NAMED)
+async def test_amid_chaos_every_order_ends_once(rough: Hub, chaos: str) -> None:
+    trader = await rough.trader()
+    async with _working(rough, chaos):
+        stories = await _told(trader, "/webhook/receive-signal/", [texts.buy(number) for number in range(ORDERS)])
+        await asyncio.sleep(0.2)  # what is too much would come now
+    assert len(stories) == ORDERS
+    await _check(trader, stories)
+    retries = [event for story in stories.values() for event in story if event["type"] == "order.retrying"]
+    assert bool(retries) == (chaos in {"flaky", "hostile"})
+
+
+async def test_workers_that_die_amid_hostility_leave_nothing_undone_and_nothing_done_twice(rough: Hub) -> None:
+    trader = await rough.trader()
+    async with _working(rough, "hostile", life_s=0.15):
+        stories = await _told(trader, "/api/v1/signals", [texts.buy(number) for number in range(ORDERS)])
+    await _check(trader, stories)
+
+
+@pytest.mark.parametrize(
+    ("directives", "told", "last"),
+    [
+        ("reject=market_closed", ["rejected"], {"reason": "market_closed"}),
+        ("fail=2", ["retrying", "retrying", "executed", "closed"], {"attempts": 3}),
+        ("fail=99", ["retrying"] * 5 + ["rejected"], {"reason": "simulated_failure"}),
+        ("fill_after=1s close_after=2s", ["executed", "closed"], {"close_reason": "time"}),
+        ("outcome=take_profit", ["executed", "closed"], {"close_reason": "take_profit", "close_price": "1.0890"}),
+        ("outcome=stop_loss", ["executed", "closed"], {"close_reason": "stop_loss", "close_price": "1.0850"}),
+        ("fail=1, outcome=stop_loss", ["retrying", "executed", "closed"], {"close_reason": "stop_loss"}),
+    ],
+)
+async def test_a_forced_outcome_is_that_outcome_even_amid_chaos(
+    rough: Hub, directives: str, told: list[str], last: dict[str, Any]
+) -> None:
+    trader = await rough.trader()
+    async with _working(rough, "hostile"):
+        (story,) = (await _told(trader, "/api/v1/signals", [f"{texts.BUY}\n#sim {directives}"])).values()
+    assert [event["type"] for event in story] == ["order.pending", *(f"order.{what}" for what in told)]
+    assert last.items() <= story[-1]["data"].items()
