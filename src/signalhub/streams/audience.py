@@ -5,17 +5,23 @@ and nothing else shows that the other side is gone without having said so. Hence
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from time import monotonic
+from typing import Any
 
 import structlog
 
 from signalhub.domain.errors import SignalHubError
+from signalhub.streams.at_once import Write
+from signalhub.streams.channel import Parcel
 from signalhub.streams.metrics import LAG, SLOW_CLOSES, SUBSCRIBERS, TALLY
 from signalhub.streams.subscription import Subscription
 
 _log = structlog.get_logger()
+
+Send = Callable[[Any], Awaitable[None]]
+"""ASGI's, of whichever transport."""
 
 
 class Outlet:
@@ -25,17 +31,35 @@ class Outlet:
         self.subscription, self.transport = subscription, transport
         self.is_cut = False
         self._task = asyncio.current_task()
+        self._turn = asyncio.Lock()
+        self._begun: Write | None = None
         self._waits_since = 0.0
 
-    async def send(self, write: Awaitable[None], size: int) -> None:
-        """Wait for a write of `size` bytes. Raises CancelledError where the reader took too long (see `cut`)."""
+    async def send(self, send: Send, parcel: Parcel) -> None:
+        """Wait for a write. Raises CancelledError where the reader took too long (see `cut`)."""
+        async with self._turn:
+            if self._begun is not None:
+                await self._begun.finish()
+            self._waits_since = monotonic()
+            await send(parcel.message)
+            self._waits_since = 0.0
+            TALLY.bytes += parcel.size
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a write may begin without waiting for another."""
+        return not self._turn.locked() and (self._begun is None or self._begun.is_over)
+
+    def begin(self, send: Send, parcel: Parcel) -> None:
+        """Write without waiting for the end: for an outlet that is free. Where a write fails, the stream ends."""
         self._waits_since = monotonic()
-        await write
-        self._waits_since = 0.0
-        TALLY.bytes += size
+        before, self._begun = self._begun, Write(send(parcel.message))
+        if self._begun.error is not None or (before is not None and before.error is not None):
+            self.subscription.end("gone")
+        TALLY.bytes += parcel.size
 
     def waited_s(self, now: float) -> float:
-        return now - self._waits_since if self._waits_since else 0.0
+        return 0.0 if self.is_free else now - self._waits_since
 
     def cut(self) -> None:
         """End a stream whose write does not return: the connection breaks, and the client comes back where it was."""

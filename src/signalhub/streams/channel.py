@@ -1,18 +1,24 @@
 """One account's live end of the log: a bounded ring of frames, and subscribers that are cursors over it.
 
 A cursor holds nothing but a number. Whoever is behind the ring reads the database until it is not, so that a slow
-reader costs the server no memory and misses nothing.
+reader costs the server no memory and misses nothing. What comes in one pass of the loop is told in one go, and those
+who are at the same place and ask for the same are given the same bytes.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
+
+from signalhub.streams.filters import Wanted
 
 RING = 1024
 
 WRITE = 256 * 1024
 """Bytes of events after which one write to a subscriber is full."""
+
+_AT_ONCE = 256
 
 _FEW = 8
 """Frames that need no measuring: an event is about as long as the longest text there is."""
@@ -25,6 +31,31 @@ class Frame(msgspec.Struct, frozen=True):
     type: str
     body: bytes
     sse: bytes
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """Events that retention has pruned: `first` to `last`, both gone."""
+
+    first: int
+    last: int
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """One write to a transport: its ASGI message, shared by all who are sent the same, and how much text is in it."""
+
+    message: dict[str, Any]
+    size: int
+
+
+Dress = Callable[[Sequence[Frame | Gap], str], list[Parcel]]
+"""From events, and the epoch they are of, to what a transport sends."""
+
+
+class Dressed(msgspec.Struct, frozen=True):
+    """`seq` is the last event that is in the parcels or was passed over by the filter."""
+
+    seq: int
+    parcels: list[Parcel]
 
 
 def frame(epoch: str, seq: int, type_: str, body: bytes) -> Frame:
@@ -49,12 +80,15 @@ class Channel:
         self.head = 0
         self.is_ready = False
         self.subscribers = 0
+        self.listeners: set[Callable[[], None]] = set()
         self._ring: list[Frame] = []
-        self._changed = asyncio.Event()
+        self._dressed: dict[tuple[int, Wanted, Dress], Dressed] = {}
+        self._is_telling = False
 
     def start(self, head: int) -> None:
         """Begin at `head`. Frames that came before this was known are in the database."""
         self.head, self.is_ready = head, True
+        self._dressed.clear()
         self._ring.clear()  # what it holds may not run on to `head`, and a ring with a hole would be counted wrongly
 
     def push(self, fresh: Frame) -> bool:
@@ -64,6 +98,7 @@ class Channel:
         if fresh.seq > self.head + 1 or not self.is_ready:
             return False
         self._ring.append(fresh)
+        self._dressed.clear()
         self.head = fresh.seq
         if len(self._ring) > 2 * RING:
             del self._ring[:-RING]
@@ -80,16 +115,26 @@ class Channel:
         found = self._ring[begin : begin + most]
         return found if len(found) <= _FEW else fitting(found)
 
-    def wake(self) -> None:
-        """Let every waiting subscriber look again."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+    def dressed(self, seq: int, wanted: Wanted, dress: Dress) -> Dressed | None:
+        """All that is new after `seq`; None where the ring does not have it, or one write does not take it."""
+        name = (seq, wanted, dress)
+        found = self._dressed.get(name)
+        if found is None:
+            frames = self.after(seq, _AT_ONCE)
+            if frames is None or (frames and frames[-1].seq < self.head):
+                return None
+            last = frames[-1].seq if frames else seq
+            shown = [one for one in frames if wanted(one.type)]
+            found = self._dressed[name] = Dressed(last, dress(shown, self.epoch) if shown else [])
+        return found
 
-    async def changed(self, timeout_s: float) -> None:
-        """Until something is new, or `timeout_s` has passed."""
-        event = self._changed
-        try:
-            async with asyncio.timeout(timeout_s):
-                await event.wait()
-        except TimeoutError:
-            return
+    def wake(self) -> None:
+        """Let every subscriber look again, once for all that happens in this pass of the loop."""
+        if not self._is_telling:
+            self._is_telling = True
+            asyncio.get_running_loop().call_soon(self._tell)
+
+    def _tell(self) -> None:
+        self._is_telling = False
+        for listener in tuple(self.listeners):
+            listener()

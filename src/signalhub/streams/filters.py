@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import TYPES
@@ -20,6 +21,7 @@ def parse(text: str | None) -> Wanted:
     return selected(text).__contains__
 
 
+@lru_cache(maxsize=256)  # one set for all who want the same: what they are sent is then made once
 def selected(text: str) -> frozenset[str]:
     """The event types that `text` names."""
     patterns = [part.strip() for part in text.split(",") if part.strip()]

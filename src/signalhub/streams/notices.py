@@ -2,7 +2,8 @@
 
 import msgspec
 
-from signalhub.streams.subscription import Gap, Subscription
+from signalhub.streams.channel import Gap
+from signalhub.streams.subscription import Subscription
 
 SNAPSHOT = "/api/v1/orders"
 
@@ -56,5 +57,5 @@ def heartbeat(subscription: Subscription) -> Heartbeat:
     return Heartbeat(subscription.epoch, subscription.seq)
 
 
-def pruned(subscription: Subscription, gap: Gap) -> Pruned:
-    return Pruned(subscription.epoch, gap.first, gap.last)
+def pruned(epoch: str, gap: Gap) -> Pruned:
+    return Pruned(epoch, gap.first, gap.last)

@@ -1,32 +1,33 @@
 """The log over a WebSocket: what a frame looks like, on the canonical path and on the older ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
 from signalhub.streams import notices
-from signalhub.streams.channel import Frame
-from signalhub.streams.subscription import Gap, Subscription
-
-Render = Callable[[Sequence[Frame | Gap], Subscription], list[bytes]]
-"""From what a subscription gave to text frames."""
+from signalhub.streams.channel import Dress, Frame, Gap, Parcel
 
 _encode = msgspec.json.Encoder().encode
 
 
-def single(found: Sequence[Frame | Gap], subscription: Subscription) -> list[bytes]:
+def single(found: Sequence[Frame | Gap], epoch: str) -> list[Parcel]:
     """One event a frame."""
-    return [_body(one, subscription) for one in found]
+    return [parcel(_body(one, epoch)) for one in found]
 
 
-def batched(found: Sequence[Frame | Gap], subscription: Subscription) -> list[bytes]:
+def batched(found: Sequence[Frame | Gap], epoch: str) -> list[Parcel]:
     """All there is in one frame, as a JSON array."""
-    return [b"[" + b",".join(_body(one, subscription) for one in found) + b"]"]
+    return [parcel(b"[" + b",".join([_body(one, epoch) for one in found]) + b"]")]
 
 
-def _body(one: Frame | Gap, subscription: Subscription) -> bytes:
-    return _encode(notices.pruned(subscription, one)) if isinstance(one, Gap) else one.body
+def parcel(text: bytes) -> Parcel:
+    return Parcel({"type": "websocket.send", "text": text.decode()}, len(text))
+
+
+def _body(one: Frame | Gap, epoch: str) -> bytes:
+    return _encode(notices.pruned(epoch, one)) if isinstance(one, Gap) else one.body
 
 
 class LegacyOrderFrame(msgspec.Struct, frozen=True):
@@ -79,24 +80,26 @@ _order_event: Final = msgspec.json.Decoder(_OrderEvent).decode
 _refusal_event: Final = msgspec.json.Decoder(_RefusalEvent).decode
 
 
-def legacy_orders(account_id: str) -> Render:
-    def render(found: Sequence[Frame | Gap], subscription: Subscription) -> list[bytes]:
+@lru_cache(maxsize=1024)  # one for all streams of the account: what they are sent is then made once
+def legacy_orders(account_id: str) -> Dress:
+    def dress(found: Sequence[Frame | Gap], epoch: str) -> list[Parcel]:
         return [
-            _body(one, subscription) if isinstance(one, Gap) else _encode(_legacy_order(one.body, account_id))
+            parcel(_body(one, epoch) if isinstance(one, Gap) else _encode(_legacy_order(one.body, account_id)))
             for one in found
         ]
 
-    return render
+    return dress
 
 
-def legacy_refusals(account_id: str) -> Render:
-    def render(found: Sequence[Frame | Gap], subscription: Subscription) -> list[bytes]:
+@lru_cache(maxsize=1024)  # one for all streams of the account: what they are sent is then made once
+def legacy_refusals(account_id: str) -> Dress:
+    def dress(found: Sequence[Frame | Gap], epoch: str) -> list[Parcel]:
         return [
-            _body(one, subscription) if isinstance(one, Gap) else _encode(_legacy_refusal(one.body, account_id))
+            parcel(_body(one, epoch) if isinstance(one, Gap) else _encode(_legacy_refusal(one.body, account_id)))
             for one in found
         ]
 
-    return render
+    return dress
 
 
 def _legacy_order(body: bytes, account_id: str) -> LegacyOrderFrame:

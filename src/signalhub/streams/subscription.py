@@ -1,28 +1,20 @@
 """One subscriber: a cursor over an account's log."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 
-import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from signalhub.streams import cursor
-from signalhub.streams.channel import Channel, Frame
+from signalhub.streams.channel import Channel, Dress, Frame, Gap, Parcel
 from signalhub.streams.filters import Wanted
 from signalhub.streams.metrics import GAPS, RESETS, TALLY
 from signalhub.streams.relay import Relay
 
 _MOST = 256
 _OUTAGE_PAUSE_S = 0.3
-
-
-class Gap(msgspec.Struct, frozen=True):
-    """Events that retention has pruned: `first` to `last`, both gone."""
-
-    first: int
-    last: int
 
 
 class Subscription:
@@ -35,6 +27,9 @@ class Subscription:
         self.epoch, self.head, self.start = channel.epoch, head, start
         self.seq = start.seq
         self.ended: str | None = None
+        self.take: Callable[[], bool] | None = None
+        self._waiting: asyncio.Future[None] | None = None
+        self._quiet_since = 0.0
 
     @property
     def behind(self) -> int:
@@ -43,27 +38,57 @@ class Subscription:
 
     def end(self, reason: str) -> None:
         self.ended = self.ended or reason
-        self._channel.wake()
+        self.look()
 
     async def next(self, wait_s: float) -> Sequence[Frame | Gap]:
         """What comes next, in order; empty after `wait_s` without news, or at the end."""
-        until = monotonic() + wait_s
-        while self.ended is None:
-            if monotonic() >= self._ends_at:
-                self.ended = "lifetime"
-                break
-            if self.epoch != self._relay.epoch:
-                self.ended = "epoch"  # who comes back with this stream's cursor is told to begin anew
-                break
+        self._quiet_since = monotonic()
+        while self._goes_on():
             found = await self._read()
             if found:
                 return found
-            left = min(until, self._ends_at) - monotonic()
-            if left <= 0 and monotonic() >= until:
+            now, until = monotonic(), self._quiet_since + wait_s
+            if now >= until:
                 break
             if self.seq >= self._channel.head:
-                await self._channel.changed(max(left, 0.001))
+                await self._news(min(until, self._ends_at) - now)
         return ()
+
+    def at_hand(self, dress: Dress) -> Sequence[Parcel] | None:
+        """All that is new, where it is a single write; None: not so, and the cursor stays where it is."""
+        if not self._goes_on():
+            return None
+        found = self._channel.dressed(self.seq, self._wanted, dress)
+        if found is None or len(found.parcels) > 1:
+            return None
+        self.seq = found.seq
+        if found.parcels:
+            TALLY.ring_hits += 1
+            self._quiet_since = monotonic()
+        return found.parcels
+
+    def look(self) -> None:
+        """There may be news. A task that is at work will see for itself."""
+        if self._waiting is not None and not (self.take is not None and self.take()) and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def _goes_on(self) -> bool:
+        if self.ended is None and self.epoch != self._relay.epoch:
+            self.ended = "epoch"  # who comes back with this stream's cursor is told to begin anew
+        if self.ended is None and monotonic() >= self._ends_at:
+            self.ended = "lifetime"
+        return self.ended is None
+
+    async def _news(self, most_s: float) -> None:
+        """Until something is new that cannot be passed on at once, or `most_s` has passed."""
+        loop = asyncio.get_running_loop()
+        self._waiting = waiting = loop.create_future()
+        timer = loop.call_later(max(most_s, 0.001), _ring, waiting)
+        try:
+            await waiting
+        finally:
+            timer.cancel()
+            self._waiting = None
 
     async def _read(self) -> Sequence[Frame | Gap]:
         frames = self._channel.after(self.seq, _MOST)
@@ -97,6 +122,11 @@ class Subscription:
         return [*missing, *(one for one in frames if self._wanted(one.type))]
 
 
+def _ring(waiting: "asyncio.Future[None]") -> None:
+    if not waiting.done():
+        waiting.set_result(None)
+
+
 @asynccontextmanager
 async def subscribe(
     relay: Relay, account_id: str, after: str | None, *, wanted: Wanted, lifetime_s: float
@@ -106,4 +136,9 @@ async def subscribe(
         begin = cursor.start(after, epoch=channel.epoch, head=head)
         if begin.reset is not None:
             RESETS.labels(begin.reset).inc()
-        yield Subscription(relay, channel, head, begin, wanted=wanted, ends_at=monotonic() + lifetime_s)
+        subscription = Subscription(relay, channel, head, begin, wanted=wanted, ends_at=monotonic() + lifetime_s)
+        channel.listeners.add(subscription.look)
+        try:
+            yield subscription
+        finally:
+            channel.listeners.discard(subscription.look)

@@ -16,6 +16,7 @@ from signalhub.domain.errors import SignalHubError
 from signalhub.services.principal import READ_ORDERS, Principal
 from signalhub.streams import filters, sse
 from signalhub.streams.audience import Outlet
+from signalhub.streams.delivery import Delivery
 from signalhub.streams.subscription import subscribe
 from signalhub.web.callers import STREAM, STREAM_S, Session, seal, stream_caller
 from signalhub.web.house import House, house
@@ -80,9 +81,8 @@ class Feed(ASGIResponse):
     async def _run(self, outlet: Outlet, receive: Receive, send: Send) -> None:
         listener = asyncio.create_task(_listen(receive, outlet))
         try:
-            async for chunk in sse.stream(outlet.subscription, self._heartbeat_s):
-                await outlet.send(send({"type": "http.response.body", "body": chunk, "more_body": True}), len(chunk))
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await sse.stream(Delivery(outlet, send, sse.dress), self._heartbeat_s)
+            await send(sse.END)
         finally:
             listener.cancel()
 

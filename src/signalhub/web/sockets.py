@@ -6,6 +6,7 @@ A socket is accepted first and asked for its credential after, because a close c
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from random import SystemRandom
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from signalhub.domain.errors import SignalHubError
 from signalhub.services.principal import READ_ORDERS, Principal
 from signalhub.streams import filters, notices, sockets
 from signalhub.streams.audience import Outlet
+from signalhub.streams.channel import Dress, Parcel
+from signalhub.streams.delivery import Delivery
 from signalhub.streams.subscription import Subscription, subscribe
 from signalhub.web.callers import SESSION, check_origin, key_text, stream_caller
 from signalhub.web.house import house
@@ -34,7 +37,6 @@ _LONGEST: Final = 4096
 """Characters of a message from a client, who has nothing to say but a key or a ping."""
 
 _AUTHENTICATE_S: Final = 5.0
-_POLL_S: Final = 3600.0
 _jitter = SystemRandom()
 _encode = msgspec.json.Encoder().encode
 
@@ -56,11 +58,10 @@ class Line:
     """
 
     def __init__(self, socket: Socket, outlet: Outlet) -> None:
-        self._socket, self._outlet, self._lock = socket, outlet, asyncio.Lock()
+        self._socket, self._outlet = socket, outlet
 
     async def send(self, text: bytes) -> None:
-        async with self._lock:
-            await self._outlet.send(self._socket.send_text(text.decode()), len(text))
+        await self._outlet.send(self._socket.send, sockets.parcel(text))
 
     async def listen(self) -> None:
         """Answer pings until the peer goes, then end the subscription."""
@@ -78,8 +79,8 @@ class Line:
 @websocket("/ws/stream")
 async def follow(socket: Socket) -> None:
     """The log: one event a text frame, or with `?batch=1` an array of them."""
-    render = sockets.batched if socket.query_params.get("batch") == "1" else sockets.single
-    await _serve(socket, lambda _: render, types=socket.query_params.get("types"))
+    dress = sockets.batched if socket.query_params.get("batch") == "1" else sockets.single
+    await _serve(socket, lambda _: dress, types=socket.query_params.get("types"))
 
 
 @websocket("/ws/orders")
@@ -102,7 +103,7 @@ async def legacy_refusals(socket: Socket) -> None:
 
 async def _serve(
     socket: Socket,
-    renderer: Callable[[str], sockets.Render],
+    dresser: Callable[[str], Dress],
     *,
     types: str | None,
     hello: str | None = None,
@@ -112,7 +113,7 @@ async def _serve(
     try:
         who = await _admit(socket, owner)
         wanted = filters.parse(types)
-        await _follow(socket, who, renderer(who.account_id), wanted, hello)
+        await _follow(socket, who, dresser(who.account_id), wanted, hello)
     except SignalHubError as error:
         await _close(socket, _close_code(error), error.code)
     except (SQLAlchemyError, OSError, TimeoutError):
@@ -145,9 +146,7 @@ async def _by_first_message(socket: Socket) -> Principal:
     return await house(socket).keyring.key(sent.api_key)
 
 
-async def _follow(
-    socket: Socket, who: Principal, render: sockets.Render, wanted: filters.Wanted, hello: str | None
-) -> None:
+async def _follow(socket: Socket, who: Principal, dress: Dress, wanted: filters.Wanted, hello: str | None) -> None:
     found = house(socket)
     after = socket.query_params.get("after")
     lifetime_s = found.settings.stream_lifetime_s * _jitter.uniform(0.8, 1.2)
@@ -157,7 +156,8 @@ async def _follow(
         listener = asyncio.create_task(line.listen())
         try:
             await _open(line, outlet.subscription, hello)
-            await _send(line, outlet.subscription, render, None if hello else found.settings.heartbeat_s)
+            beat = None if hello else partial(_heartbeat, outlet.subscription)  # the older clients know none
+            await Delivery(outlet, socket.send, dress).run(found.settings.heartbeat_s, beat)
         finally:
             listener.cancel()
     ended = outlet.subscription.ended or ""
@@ -174,14 +174,8 @@ async def _open(line: Line, subscription: Subscription, hello: str | None) -> No
         await line.send(_encode(notice))
 
 
-async def _send(line: Line, subscription: Subscription, render: sockets.Render, heartbeat_s: float | None) -> None:
-    """Until it ends. The older clients know no heartbeat."""
-    while subscription.ended is None:
-        found = await subscription.next(heartbeat_s or _POLL_S)
-        for text in render(found, subscription) if found else ():
-            await line.send(text)
-        if heartbeat_s and not found and subscription.ended is None:
-            await line.send(_encode(notices.heartbeat(subscription)))
+def _heartbeat(subscription: Subscription) -> Parcel:
+    return sockets.parcel(_encode(notices.heartbeat(subscription)))
 
 
 async def _close(socket: Socket, code: int, reason: str) -> None:
