@@ -10,15 +10,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import bulk
 from db.tables import OrderRow
-from signalhub.domain.order import CloseReason, Order, Status
+from signalhub.domain.order import CloseReason, Order, Part, Status
 from signalhub.domain.signal import OrderType, Side, Signal
 
 TABLE = bulk.table(OrderRow)
 
+_encode = msgspec.json.Encoder().encode
+_decode_closes = msgspec.json.Decoder(tuple[Part, ...]).decode
+
 # What a move may change; all else is written once.
 _MUTABLE: Final = (
     "status", "reason", "broker_order_id", "fill_price", "filled_at", "close_price", "closed_at", "close_reason",
-    "pnl", "r_multiple", "attempts", "next_attempt_at", "version", "updated_at", "due_at",
+    "closes", "pnl", "pnl_currency", "pips", "r_multiple", "mae", "mfe", "attempts", "next_attempt_at", "version",
+    "updated_at", "due_at",
 )  # fmt: skip
 
 
@@ -106,6 +110,7 @@ def from_row(row: RowMapping) -> Order:
         terms=_terms(row),
         profile=row["profile"],
         simulate=row["simulate"],
+        expires_at=row["expires_at"],
         status=Status(row["status"]),
         reason=row["reason"],
         broker_order_id=row["broker_order_id"],
@@ -114,8 +119,13 @@ def from_row(row: RowMapping) -> Order:
         close_price=row["close_price"],
         closed_at=row["closed_at"],
         close_reason=CloseReason(row["close_reason"]) if row["close_reason"] else None,
+        closes=_decode_closes(row["closes"]) if row["closes"] else (),
         pnl=row["pnl"],
+        pnl_currency=row["pnl_currency"],
+        pips=row["pips"],
         r_multiple=row["r_multiple"],
+        mae=row["mae"],
+        mfe=row["mfe"],
         attempts=row["attempts"],
         next_attempt_at=row["next_attempt_at"],
         version=row["version"],
@@ -154,9 +164,11 @@ def _new(order: Order, due_at: datetime | None) -> dict[str, Any]:
         "quantity": terms.quantity,
         "profile": order.profile,
         "simulate": order.simulate,
+        "expires_at": order.expires_at,
         "due_at": due_at,
     }
 
 
 def _changes(order: Order, due_at: datetime | None) -> dict[str, Any]:
-    return {"id": order.id, "due_at": due_at} | {name: getattr(order, name) for name in _MUTABLE if name != "due_at"}
+    made = {"id": order.id, "due_at": due_at, "closes": _encode(order.closes).decode() if order.closes else None}
+    return {name: getattr(order, name) for name in _MUTABLE if name not in made} | made

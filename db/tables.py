@@ -132,7 +132,10 @@ class SignalRow(DefaultBase):
 
 
 class OrderRow(DefaultBase):
-    """`due_at` is when the lifecycle next looks at the order; a worker that holds it has pushed it ahead (a lease)."""
+    """`due_at` is when the lifecycle next looks at the order; a worker that holds it has pushed it ahead (a lease).
+
+    `closes` is the JSON of the parts that were closed.
+    """
 
     __tablename__ = "orders"
     __table_args__ = (
@@ -155,6 +158,7 @@ class OrderRow(DefaultBase):
     quantity: Mapped[Decimal] = mapped_column(Numeric)
     profile: Mapped[str] = mapped_column(Text)
     simulate: Mapped[str | None] = mapped_column(Text)
+    expires_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
     status: Mapped[str] = mapped_column(Text)
     reason: Mapped[str | None] = mapped_column(Text)
     broker_order_id: Mapped[str | None] = mapped_column(Text)
@@ -163,8 +167,13 @@ class OrderRow(DefaultBase):
     close_price: Mapped[Decimal | None] = mapped_column(Numeric)
     closed_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
     close_reason: Mapped[str | None] = mapped_column(Text)
+    closes: Mapped[str | None] = mapped_column(Text)
     pnl: Mapped[Decimal | None] = mapped_column(Numeric)
+    pnl_currency: Mapped[str | None] = mapped_column(Text)
+    pips: Mapped[Decimal | None] = mapped_column(Numeric)
     r_multiple: Mapped[Decimal | None] = mapped_column(Numeric)
+    mae: Mapped[Decimal | None] = mapped_column(Numeric)
+    mfe: Mapped[Decimal | None] = mapped_column(Numeric)
     attempts: Mapped[int] = mapped_column(Integer)
     next_attempt_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
     version: Mapped[int] = mapped_column(Integer)

@@ -83,7 +83,7 @@ async def test_a_broker_that_breaks_a_promise_is_found_out(fault: str) -> None:
 
     async def run_all() -> None:
         for check in CHECKS:
-            await check(lambda: faulty, conformance.orders("demo"))
+            await check(lambda: faulty, conformance.orders("instant"))
 
     with pytest.raises(Breach):
         await run_all()

@@ -2,14 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
+from signalhub.brokers.reports import take
+from signalhub.domain import results
 from signalhub.domain.order import (
     OPEN,
     TRANSITIONS,
@@ -18,9 +20,11 @@ from signalhub.domain.order import (
     CloseReason,
     Executed,
     Expired,
+    Figures,
     IllegalTransition,
     Move,
     Order,
+    PartiallyClosed,
     Rejected,
     Retried,
     Status,
@@ -30,40 +34,73 @@ from signalhub.domain.signal import Side
 from tests.kit.orders import NOON, TERMS, an_order, later
 
 prices = st.decimals("0.0001", "99999", places=4)
+quantities = st.decimals("-1", "4", places=1)
 moves: st.SearchStrategy[Move] = st.one_of(
     st.builds(Retried, st.text(max_size=9), st.just(later(9))),
     st.builds(Executed, prices, st.just("b-1")),
+    st.builds(PartiallyClosed, prices, quantities, st.integers(0, 5)),
     st.builds(Closed, prices, st.sampled_from(CloseReason)),
     st.builds(Rejected, st.text(max_size=9)),
     st.builds(Cancelled),
     st.builds(Expired),
 )
 LEADS_TO = {
-    Executed: Status.EXECUTED, Closed: Status.CLOSED, Rejected: Status.REJECTED, Cancelled: Status.CANCELLED,
-    Expired: Status.EXPIRED,
+    Executed: Status.EXECUTED, PartiallyClosed: Status.EXECUTED, Closed: Status.CLOSED, Rejected: Status.REJECTED,
+    Cancelled: Status.CANCELLED, Expired: Status.EXPIRED,
 }  # fmt: skip
+QUANTITY: Final = Decimal(3)
+
+
+def _is_legal(order: Order, move: Move) -> bool:
+    """The table, and what it cannot say: a fill happens once, a part is the next one and leaves something over."""
+    if (order.status, LEADS_TO.get(type(move), order.status)) not in TRANSITIONS:
+        return False
+    match move:
+        case Executed():
+            return order.fill_price is None
+        case PartiallyClosed():
+            closed = sum(part.quantity for part in order.closes)
+            is_next = move.part == len(order.closes) + 1
+            return order.fill_price is not None and is_next and 0 < move.quantity < QUANTITY - closed
+        case _:
+            return True
 
 
 class Life(RuleBasedStateMachine):
-    """Any moves in any order: the legal ones happen, the others change nothing."""
+    """Any moves in any order, said once or again and again: the legal ones happen once, the others change nothing."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.order, self.at, self.legal = an_order(), NOON, 0
+        self.order, self.at, self.legal = an_order(terms=replace(TERMS, quantity=QUANTITY)), NOON, 0
+        self.said: list[Move] = []
 
     @rule(move=moves, seconds=st.integers(0, 1000))
     def try_to_move(self, move: Move, seconds: int) -> None:
         before, self.at = self.order, self.at + timedelta(seconds=seconds)
-        target = LEADS_TO.get(type(move), before.status)
-        if (before.status, target) not in TRANSITIONS:
+        if not _is_legal(before, move):
             with pytest.raises(IllegalTransition):
                 apply(before, move, self.at)
             return
         self.order = apply(before, move, self.at)
         self.legal += 1
-        assert self.order.status is target
+        self.said.append(move)
+        assert self.order.status is LEADS_TO.get(type(move), before.status)
         assert self.order.updated_at == self.at
         assert before.version == self.order.version - 1
+
+    @rule(price=prices, share=st.integers(1, 9))
+    def close_the_next_part(self, price: Decimal, share: int) -> None:
+        """What no chance would hit upon."""
+        part = PartiallyClosed(price, self.order.held * share / 10, len(self.order.closes) + 1)
+        self.try_to_move(part, 1)
+
+    @precondition(lambda self: self.said)
+    @rule(data=st.data())
+    def say_again(self, data: st.DataObject) -> None:
+        """A broker repeats itself, late. Another failure is another attempt, so that one may be said twice."""
+        move = data.draw(st.sampled_from(self.said))
+        if not isinstance(move, Retried):
+            assert _take(self.order, move, self.at) is self.order
 
     @invariant()
     def every_legal_move_is_one_version(self) -> None:
@@ -76,8 +113,16 @@ class Life(RuleBasedStateMachine):
         assert (self.order.pnl is not None) is (self.order.status is Status.CLOSED)
 
     @invariant()
+    def the_quantities_add_up(self) -> None:
+        is_filled = self.order.fill_price is not None
+        assert self.order.filled == (QUANTITY if is_filled else 0)
+        assert sum(part.quantity for part in self.order.closes) + self.order.held == self.order.filled
+        assert all(part.quantity > 0 for part in self.order.closes)
+        assert (self.order.held == 0) is (not is_filled or self.order.status is Status.CLOSED)
+
+    @invariant()
     def what_was_agreed_never_changes(self) -> None:
-        assert self.order.terms is TERMS
+        assert self.order.terms == replace(TERMS, quantity=QUANTITY)
         assert self.order.created_at == NOON
 
     @invariant()
@@ -86,7 +131,15 @@ class Life(RuleBasedStateMachine):
             assert self.order.next_attempt_at is None
 
 
-Life.TestCase.settings = settings(max_examples=60, stateful_step_count=12, deadline=None)
+def _take(order: Order, move: Move, at: datetime) -> Order:
+    """The order after a report, or as it was where none of it can be true."""
+    try:
+        return take(order, move, at).order
+    except IllegalTransition:
+        return order
+
+
+Life.TestCase.settings = settings(max_examples=40, stateful_step_count=12, deadline=None)
 TestLife = Life.TestCase
 
 
@@ -101,7 +154,7 @@ def test_the_table_is_the_one_that_traders_know() -> None:
 @pytest.mark.parametrize("end", [Status.CLOSED, Status.REJECTED, Status.CANCELLED, Status.EXPIRED])
 @pytest.mark.parametrize(
     "move", [Retried("x", NOON), Executed(Decimal(1), "b"), Closed(Decimal(1), CloseReason.TIME), Rejected("x"),
-             Cancelled(), Expired()]
+             Cancelled(), Expired(), PartiallyClosed(Decimal(1), Decimal("0.1"), 1)]
 )  # fmt: skip
 def test_an_end_is_an_end(end: Status, move: Move) -> None:
     with pytest.raises(IllegalTransition) as caught:
@@ -124,6 +177,38 @@ def test_a_buy_earns_what_the_price_rises() -> None:
 def test_a_sell_earns_what_the_price_falls() -> None:
     order = _closed("1.0870", side=Side.SELL, stop_loss=Decimal("1.0880"), quantity=Decimal("0.5"))
     assert (order.pnl, order.r_multiple) == (Decimal("-0.00050"), Decimal("-0.5000"))
+
+
+def test_the_parts_of_a_position_add_up_to_its_result() -> None:
+    order = apply(an_order(terms=replace(TERMS, quantity=Decimal(3))), Executed(Decimal("1.0860"), "b"), later(5))
+    order = apply(order, PartiallyClosed(Decimal("1.0870"), Decimal(1), 1, at=later(7)), later(8))
+    assert (order.status, order.held, order.closes[0].at) == (Status.EXECUTED, Decimal(2), later(7))
+    assert order.pnl is None
+    figures = Figures(adverse=Decimal("0.0005"), favourable=Decimal("0.0020"), pip=Decimal("0.0001"), currency="USD")
+    order = apply(order, Closed(Decimal("1.0850"), CloseReason.STOP_LOSS, figures=figures), later(9))
+    assert (order.pnl, order.pnl_currency, order.close_price) == (Decimal("-0.0010"), "USD", Decimal("1.0850"))
+    assert (order.pips, order.r_multiple) == (Decimal("-3.3"), Decimal("-0.3333"))
+    assert (order.mae, order.mfe) == (figures.adverse, figures.favourable)
+
+
+def test_nothing_has_happened_later_than_it_is_told() -> None:
+    order = apply(an_order(), Executed(Decimal("1.0860"), "b", later(60)), later(5))
+    assert order.filled_at == later(5)
+    assert apply(an_order(), Executed(Decimal("1.0860"), "b", later(3)), later(5)).filled_at == later(3)
+
+
+@given(st.decimals("0.00000001", "100000", places=8), st.integers(1, 40))
+def test_equal_parts_add_up_exactly(quantity: Decimal, count: int) -> None:
+    parts = results.parts(quantity, count)
+    assert sum(parts) == quantity
+    assert len(set(parts[:-1])) <= 1
+    assert all(0 < part <= parts[-1] for part in parts)
+
+
+def test_parts_are_written_as_people_would() -> None:
+    assert [str(part) for part in results.parts(Decimal(1), 3)] == ["0.3333", "0.3333", "0.3334"]
+    assert [str(part) for part in results.parts(Decimal("0.01"), 2)] == ["0.005", "0.005"]
+    assert [str(part) for part in results.parts(Decimal(300), 3)] == ["100", "100", "100"]
 
 
 def test_without_risk_there_is_no_ratio() -> None:

@@ -1,7 +1,8 @@
 """A broker that is a function: the same order gets the same prices in every process, after every restart.
 
-Prices need no feed. They are drawn from a hash of (seed, order, purpose), between the order's own stop loss and first
-take profit, so that a signal with today's real prices works as well as a made-up one.
+What happens to an order, and when, is planned from the order alone: so it costs nothing until it is due, and a second
+worker plans the same. Prices come from the order's trip through the market (`brokers.trips`); in a profile without a
+market they are drawn from a hash of (seed, order, purpose), between the order's own stop loss and first take profit.
 """
 
 import hashlib
@@ -10,11 +11,16 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
+from msgspec.structs import replace
+
 from signalhub.brokers.base import BrokerError
-from signalhub.brokers.profiles import profiles
+from signalhub.brokers.entries import entry
+from signalhub.brokers.exits import exit_, figures, forced
+from signalhub.brokers.profiles import Profile, profiles
+from signalhub.brokers.trips import Plan, Trip, edge, homeward, outward
 from signalhub.domain import simulation
+from signalhub.domain.market.clock import Clock
 from signalhub.domain.order import Closed, CloseReason, Executed, Move, Order, Status
-from signalhub.domain.signal import Side
 from signalhub.domain.simulation import Simulation
 
 _STEPS = 10_000
@@ -26,46 +32,67 @@ class MockBroker:
         self._profiles = profiles(options)
 
     def next_due(self, order: Order) -> datetime | None:
-        if order.next_attempt_at is not None:
-            return order.next_attempt_at
-        profile, forced = self._profiles[order.profile], _forced(order.simulate)
-        if order.status is Status.PENDING:
-            return order.created_at + _first(forced.fill_after, profile.fill_after)
-        if order.status is Status.EXECUTED and order.filled_at is not None:
-            return order.filled_at + _first(forced.close_after, profile.close_after)
-        return None
+        at = self._appointed(order)
+        if at is not None:
+            return at
+        plan = self._plan(order)
+        return None if plan is None else plan.at
 
     async def step(self, order: Order, now: datetime) -> Move | None:
-        due = self.next_due(order)
-        if due is None or now < due:
+        plan = self._plan(order)
+        if plan is None or now < plan.at:
             return None
-        return self._fill(order) if order.status is Status.PENDING else self._end(order)
-
-    def _fill(self, order: Order) -> Move:
-        forced = _forced(order.simulate)
-        if order.attempts < forced.fail:
-            raise BrokerError("simulated_failure", permanent=False)
-        if forced.reject is not None:
-            raise BrokerError(forced.reject, permanent=True)
-        return Executed(self._fill_price(order), f"mock-{order.id}")
-
-    def _end(self, order: Order) -> Move:
-        match _forced(order.simulate).outcome:
-            case CloseReason.TAKE_PROFIT:
-                return Closed(order.terms.take_profits[0], CloseReason.TAKE_PROFIT)
-            case CloseReason.STOP_LOSS:
-                return Closed(order.terms.stop_loss, CloseReason.STOP_LOSS)
-        return Closed(self._between(order, "close", 5, 95), CloseReason.TIME)
+        if order.status is Status.PENDING:
+            _fail_if_forced(order)
+        return self._told(order, plan.move, now)
 
     async def close(self, order: Order, now: datetime) -> Move:
-        return Closed(self._between(order, f"manual {now.isoformat()}", 5, 95), CloseReason.MANUAL)
+        trip = self._homeward(order)
+        price = self._between(order, f"manual {now.isoformat()}", 5, 95) if trip is None else trip.closing(now)
+        return self._told(order, Closed(price, CloseReason.MANUAL, now), now)
 
-    def _fill_price(self, order: Order) -> Decimal:
-        terms = order.terms
-        if terms.entry is None:
-            return self._between(order, "fill", 40, 60)
-        # A zone is reached at its nearer edge: a buyer's price falls into it, a seller's rises.
-        return terms.entry_high if terms.side is Side.BUY and terms.entry_high is not None else terms.entry
+    def _appointed(self, order: Order) -> datetime | None:
+        """When the order is due, where that is decided without a look at the market."""
+        profile, wished = self._profiles[order.profile], _forced(order.simulate)
+        since, wait = order.created_at, _first(wished.fill_after, profile.fill_after)
+        if order.status is not Status.PENDING:
+            usual = profile.close_after if wished.outcome is None else profile.forced_after
+            is_open = order.status is Status.EXECUTED and (profile.speed is None or wished.outcome is not None)
+            since, wait = order.filled_at or order.updated_at, _first(wished.close_after, usual) if is_open else None
+        if wait is None:
+            return None
+        return max(since + wait, order.next_attempt_at or since)
+
+    def _plan(self, order: Order) -> Plan | None:
+        profile, wished = self._profiles[order.profile], _forced(order.simulate)
+        at, clock = self._appointed(order), _clock(profile)
+        if order.status is Status.PENDING:
+            if clock is None:
+                return Plan(at or order.created_at, Executed(self._drawn_fill(order), f"mock-{order.id}"))
+            return entry(order, profile, outward(order, clock, self._seed), at)
+        if order.status is not Status.EXECUTED:
+            return None
+        if at is not None and wished.outcome is not None:
+            return Plan(at, forced(order, wished.outcome, at))
+        if clock is None:
+            return Plan(at or order.updated_at, Closed(self._between(order, "close", 5, 95), CloseReason.TIME))
+        return exit_(order, profile, homeward(order, clock, self._seed), wished.close_after)
+
+    def _told(self, order: Order, move: Move, now: datetime) -> Move:
+        """The move with what is only worked out once it happens."""
+        if isinstance(move, Executed) and self._profiles[order.profile].fill_after is not None:
+            return replace(move, at=None)  # a wait is between what was seen, also where a worker came late
+        if isinstance(move, Closed):
+            return replace(move, figures=figures(order, self._homeward(order), move, move.at or now))
+        return move
+
+    def _homeward(self, order: Order) -> Trip | None:
+        clock = _clock(self._profiles[order.profile])
+        return None if clock is None else homeward(order, clock, self._seed)
+
+    def _drawn_fill(self, order: Order) -> Decimal:
+        level = edge(order.terms)
+        return self._between(order, "fill", 40, 60) if level is None else level
 
     def _between(self, order: Order, purpose: str, low: int, high: int) -> Decimal:
         """A price at `low` to `high` percent of the way from the stop loss to the first take profit."""
@@ -79,6 +106,14 @@ class MockBroker:
         return int.from_bytes(digest[:8], "big") % _STEPS
 
 
+def _fail_if_forced(order: Order) -> None:
+    wished = _forced(order.simulate)
+    if order.attempts < wished.fail:
+        raise BrokerError("simulated_failure", permanent=False)
+    if wished.reject is not None:
+        raise BrokerError(wished.reject, permanent=True)
+
+
 @lru_cache(maxsize=1024)
 def _forced(text: str | None) -> Simulation:
     """What the door let through is understood; anything else, from wherever it came, forces nothing."""
@@ -86,8 +121,12 @@ def _forced(text: str | None) -> Simulation:
     return found if isinstance(found, Simulation) else simulation.NOTHING
 
 
-def _first(forced: timedelta | None, usual: timedelta) -> timedelta:
-    return usual if forced is None else forced
+def _clock(profile: Profile) -> Clock | None:
+    return None if profile.speed is None else Clock(profile.speed)
+
+
+def _first(wished: timedelta | None, usual: timedelta | None) -> timedelta | None:
+    return usual if wished is None else wished
 
 
 def _digits(price: Decimal) -> int:

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from signalhub.domain.order import Order
+from signalhub.domain import results
+from signalhub.domain.order import Order, Part
 from signalhub.domain.signal import OrderType, Side, plain, plain_or_none
 
 # Every type there is. docs/events.md is tested against it.
@@ -116,6 +117,15 @@ def instant_or_none(at: datetime | None) -> str | None:
     return None if at is None else instant(at)
 
 
+class PartView(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the position that was closed; all that was left of it, when it is the last."""
+
+    price: str
+    quantity: str
+    reason: str
+    at: str
+
+
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     """An order as JSON shows it, in events and answers alike."""
 
@@ -145,10 +155,22 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     updated_at: str
     trace_id: str
+    profile: str
+    simulate: str | None
+    expires_at: str | None
+    filled_quantity: str
+    remaining_quantity: str
+    closes: tuple[PartView, ...]
+    pnl_currency: str | None
+    pnl_price: str | None
+    pips: str | None
+    mae: str | None
+    mfe: str | None
 
 
 def order_view(order: Order) -> OrderView:
     terms = order.terms
+    # One line for each field: there is no shorter way to say which value is shown as what.
     return OrderView(
         id=order.id,
         signal_id=order.signal_id,
@@ -176,7 +198,22 @@ def order_view(order: Order) -> OrderView:
         created_at=instant(order.created_at),
         updated_at=instant(order.updated_at),
         trace_id=order.trace_id,
+        profile=order.profile,
+        simulate=order.simulate,
+        expires_at=instant_or_none(order.expires_at),
+        filled_quantity=plain(order.filled),
+        remaining_quantity=plain(order.held),
+        closes=tuple(map(_part_view, order.closes)),
+        pnl_currency=order.pnl_currency,
+        pnl_price=None if order.pnl is None else plain(results.shown(order.gains)),
+        pips=plain_or_none(order.pips),
+        mae=plain_or_none(order.mae),
+        mfe=plain_or_none(order.mfe),
     )
+
+
+def _part_view(part: Part) -> PartView:
+    return PartView(price=plain(part.price), quantity=plain(part.quantity), reason=part.reason, at=instant(part.at))
 
 
 def order_fact(type_: str, order: Order) -> Fact:

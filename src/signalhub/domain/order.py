@@ -5,14 +5,15 @@ may be shrugged off.
 """
 
 from datetime import datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final, assert_never
 
 import msgspec
 from msgspec.structs import replace
 
-from signalhub.domain.signal import Signal
+from signalhub.domain import results
+from signalhub.domain.signal import Side, Signal
 
 
 class Status(StrEnum):
@@ -38,7 +39,7 @@ TRANSITIONS: Final = frozenset(
         (Status.PENDING, Status.REJECTED),
         (Status.PENDING, Status.CANCELLED),
         (Status.PENDING, Status.EXPIRED),
-        (Status.EXECUTED, Status.EXECUTED),  # an attempt to close failed: a position is never given up
+        (Status.EXECUTED, Status.EXECUTED),  # a part was closed; or an attempt failed: a position is never given up
         (Status.EXECUTED, Status.CLOSED),
     }
 )
@@ -46,11 +47,34 @@ TRANSITIONS: Final = frozenset(
 OPEN: Final = frozenset({Status.PENDING, Status.EXECUTED})
 
 
+class Part(msgspec.Struct, frozen=True):
+    """A part of the position, or all that was left of it, that was closed."""
+
+    price: Decimal
+    quantity: Decimal
+    reason: CloseReason
+    at: datetime
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What only the market knows of a result.
+
+    How far, at most, the price went against the position and for it; the size of a pip, where the instrument has them;
+    the currency its prices are in.
+    """
+
+    adverse: Decimal | None = None
+    favourable: Decimal | None = None
+    pip: Decimal | None = None
+    currency: str | None = None
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """`version` counts the moves, so a writer that read an older one can be told. Times are aware UTC.
 
-    `pnl` is in the symbol's quote currency per unit of quantity 1; `r_multiple` is the result divided by what was
-    risked between fill and stop loss.
+    `pnl` is the sum over all parts of the price won times the quantity, so it is in the symbol's quote currency;
+    `pips` and `r_multiple` (the price won by what was risked between fill and stop loss) are means over the quantity.
+    `close_price` is the last part's.
     """
 
     id: str
@@ -60,6 +84,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     terms: Signal
     profile: str
     simulate: str | None = None
+    expires_at: datetime | None = None
     status: Status = Status.PENDING
     reason: str | None = None
     broker_order_id: str | None = None
@@ -68,13 +93,34 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     close_price: Decimal | None = None
     closed_at: datetime | None = None
     close_reason: CloseReason | None = None
+    closes: tuple[Part, ...] = ()
     pnl: Decimal | None = None
+    pnl_currency: str | None = None
+    pips: Decimal | None = None
     r_multiple: Decimal | None = None
+    mae: Decimal | None = None
+    mfe: Decimal | None = None
     attempts: int = 0
     next_attempt_at: datetime | None = None
     version: int = 1
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def filled(self) -> Decimal:
+        """The quantity that was bought or sold: all of it, or nothing yet."""
+        return Decimal(0) if self.fill_price is None else self.terms.quantity
+
+    @property
+    def held(self) -> Decimal:
+        """The quantity that is still in the market."""
+        return self.filled - sum((part.quantity for part in self.closes), Decimal(0))
+
+    @property
+    def gains(self) -> results.Gains:
+        """The price won, and the quantity, of each part that was closed."""
+        fill, is_buy = self.fill_price or Decimal(0), self.terms.side is Side.BUY
+        return [(part.price - fill if is_buy else fill - part.price, part.quantity) for part in self.closes]
 
 
 class Retried(msgspec.Struct, frozen=True, tag="order.retrying"):
@@ -85,13 +131,30 @@ class Retried(msgspec.Struct, frozen=True, tag="order.retrying"):
 
 
 class Executed(msgspec.Struct, frozen=True, tag="order.executed"):
+    """`at` is when the broker says it happened, where that was not just now; so it is below."""
+
     price: Decimal
     broker_order_id: str
+    at: datetime | None = None
+
+
+class PartiallyClosed(msgspec.Struct, frozen=True, tag="order.partially_closed"):
+    """`part` counts from 1, so that one that is reported twice is known again."""
+
+    price: Decimal
+    quantity: Decimal
+    part: int
+    reason: CloseReason = CloseReason.TAKE_PROFIT
+    at: datetime | None = None
 
 
 class Closed(msgspec.Struct, frozen=True, tag="order.closed"):
+    """All that is still held."""
+
     price: Decimal
     reason: CloseReason
+    at: datetime | None = None
+    figures: Figures = Figures()
 
 
 class Rejected(msgspec.Struct, frozen=True, tag="order.rejected"):
@@ -106,7 +169,7 @@ class Expired(msgspec.Struct, frozen=True, tag="order.expired"):
     pass
 
 
-Move = Retried | Executed | Closed | Rejected | Cancelled | Expired
+Move = Retried | Executed | PartiallyClosed | Closed | Rejected | Cancelled | Expired
 
 
 class IllegalTransition(Exception):  # noqa: N818 - it names the fault, as the order table does
@@ -124,12 +187,13 @@ def apply(order: Order, move: Move, at: datetime) -> Order:
             return _retried(_moved(order, order.status, at), move)
         case Executed():
             return _executed(_moved(order, Status.EXECUTED, at), move)
+        case PartiallyClosed():
+            return _partially_closed(_moved(order, Status.EXECUTED, at), move)
         case Closed():
             return _closed(_moved(order, Status.CLOSED, at), move)
-        case Rejected():
-            return replace(_moved(order, Status.REJECTED, at), reason=move.reason)
-        case Cancelled():
-            return replace(_moved(order, Status.CANCELLED, at), reason=move.reason)
+        case Rejected() | Cancelled():
+            end = Status.REJECTED if isinstance(move, Rejected) else Status.CANCELLED
+            return replace(_moved(order, end, at), reason=move.reason)
         case Expired():
             return _moved(order, Status.EXPIRED, at)
         case _:
@@ -147,29 +211,43 @@ def _retried(order: Order, move: Retried) -> Order:
 
 
 def _executed(order: Order, move: Executed) -> Order:
+    if order.fill_price is not None:
+        raise IllegalTransition(order, Status.EXECUTED)
     return replace(
         order,
         fill_price=move.price,
-        filled_at=order.updated_at,
+        filled_at=_when(order, move.at),
         broker_order_id=move.broker_order_id,
         attempts=order.attempts + 1,
     )
 
 
+def _partially_closed(order: Order, move: PartiallyClosed) -> Order:
+    if move.part != len(order.closes) + 1 or not 0 < move.quantity < order.held:
+        raise IllegalTransition(order, Status.EXECUTED)
+    return replace(order, closes=(*order.closes, Part(move.price, move.quantity, move.reason, _when(order, move.at))))
+
+
 def _closed(order: Order, move: Closed) -> Order:
     if order.fill_price is None:
         raise IllegalTransition(order, Status.CLOSED)
-    gain = (move.price - order.fill_price) * order.terms.side.sign
-    risk = abs(order.fill_price - order.terms.stop_loss)
+    at, figures, risk = _when(order, move.at), move.figures, abs(order.fill_price - order.terms.stop_loss)
+    order = replace(order, closes=(*order.closes, Part(move.price, order.held, move.reason, at)))
+    won = results.mean(order.gains)
     return replace(
         order,
         close_price=move.price,
-        closed_at=order.updated_at,
+        closed_at=at,
         close_reason=move.reason,
-        pnl=gain * order.terms.quantity,
-        r_multiple=_ratio(gain, risk) if risk else None,
+        pnl=results.total(order.gains),
+        pnl_currency=figures.currency,
+        pips=results.ratio(won, figures.pip, 1),
+        r_multiple=results.ratio(won, risk, 4),
+        mae=figures.adverse,
+        mfe=figures.favourable,
     )
 
 
-def _ratio(gain: Decimal, risk: Decimal) -> Decimal:
-    return (gain / risk).quantize(Decimal("0.0001"), ROUND_HALF_EVEN)
+def _when(order: Order, at: datetime | None) -> datetime:
+    """Nothing can have happened later than it is told."""
+    return order.updated_at if at is None else min(at, order.updated_at)
