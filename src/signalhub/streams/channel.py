@@ -73,7 +73,7 @@ def fitting(frames: Sequence[Frame]) -> Sequence[Frame]:
 
 
 class Channel:
-    """`head` is the last event known here; the ring holds a run without gaps that ends at it."""
+    """`head` is the last event known here; the ring holds all that is kept of what follows `_since`."""
 
     def __init__(self, account_id: str, epoch: str) -> None:
         self.account_id, self.epoch = account_id, epoch
@@ -81,13 +81,15 @@ class Channel:
         self.is_ready = False
         self.subscribers = 0
         self.listeners: set[Callable[[], None]] = set()
+        self.filling = asyncio.Lock()
+        self._since = 0
         self._ring: list[Frame] = []
         self._dressed: dict[tuple[int, Wanted, Dress], Dressed] = {}
         self._is_telling = False
 
     def start(self, head: int) -> None:
         """Begin at `head`. Frames that came before this was known are in the database."""
-        self.head, self.is_ready = head, True
+        self.head, self._since, self.is_ready = head, head, True
         self._dressed.clear()
         self._ring.clear()  # what it holds may not run on to `head`, and a ring with a hole would be counted wrongly
 
@@ -102,6 +104,7 @@ class Channel:
         self.head = fresh.seq
         if len(self._ring) > 2 * RING:
             del self._ring[:-RING]
+            self._since = self._ring[0].seq - 1
         self.wake()
         return True
 
@@ -109,9 +112,9 @@ class Channel:
         """Up to `most` frames after `seq`, or a write full; None where the ring no longer reaches back that far."""
         if seq >= self.head:
             return ()
-        if not self._ring or seq + 1 < self._ring[0].seq:
+        if seq < self._since or not self._ring:
             return None
-        begin = seq + 1 - self._ring[0].seq
+        begin = max(0, seq + 1 - self._ring[0].seq)
         found = self._ring[begin : begin + most]
         return found if len(found) <= _FEW else fitting(found)
 
@@ -127,6 +130,13 @@ class Channel:
             shown = [one for one in frames if wanted(one.type)]
             found = self._dressed[name] = Dressed(last, dress(shown, self.epoch) if shown else [])
         return found
+
+    def reach_back(self, since: int, past: Sequence[Frame]) -> None:
+        """Put before the ring what it no longer has, where `past`, all that follows `since`, runs on into it."""
+        is_run = bool(past) and past[-1].seq - past[0].seq == len(past) - 1
+        if is_run and since < self._since <= past[-1].seq:
+            self._ring[:0] = [one for one in past if one.seq <= self._since]
+            self._since = since
 
     def wake(self) -> None:
         """Let every subscriber look again, once for all that happens in this pass of the loop."""

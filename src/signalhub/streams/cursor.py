@@ -32,5 +32,11 @@ def start(text: str | None, *, epoch: str, head: int) -> Start:
     return Start(seq) if seq <= head else Start(head, "future")
 
 
+def place(text: str | None) -> int | None:
+    """The `seq` in a cursor, whatever log it is of; None where there is none."""
+    match = _FORM.fullmatch(text or "")
+    return int(match["seq"]) if match else None
+
+
 def render(epoch: str, seq: int) -> str:
     return f"{epoch}-{seq}"

@@ -6,7 +6,7 @@ noticed even when nothing more arrives.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -16,11 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import epoch, log
 from signalhub.streams import wire
-from signalhub.streams.channel import WRITE, Channel, Frame, frame
+from signalhub.streams.channel import RING, WRITE, Channel, Frame, fitting, frame
 from signalhub.streams.heads import HeadReader
 from signalhub.streams.metrics import HEALS, RING_MISSES
 
 PAGE = 500
+_AROUND = 64
 _BLOCK_MS = 1000
 # A connection that says nothing for this long, though asked every second, is dead without having said so.
 _SILENCE_S = 3.0
@@ -59,15 +60,13 @@ class Relay:
         await asyncio.gather(*running, return_exceptions=True)
 
     @asynccontextmanager
-    async def channel(self, account_id: str) -> AsyncIterator[tuple[Channel, int]]:
-        """The account's channel, made for its first subscriber and gone with its last, and the log's head now."""
+    async def channel(self, account_id: str) -> AsyncIterator[Channel]:
+        """The account's channel, made for its first subscriber and gone with its last."""
         found = self._channels.setdefault(account_id, Channel(account_id, self.epoch))
         found.subscribers += 1
         self._watched.set()
         try:
-            head = await self._heads.of(account_id)
-            self._compare(found, head)
-            yield found, head
+            yield found
         finally:
             found.subscribers -= 1
             if found.subscribers == 0 and self._channels.get(account_id) is found:
@@ -75,16 +74,51 @@ class Relay:
                 if not self._channels:
                     self._watched.clear()
 
-    async def page(self, account_id: str, after: int) -> list[Frame]:
-        """A page of the log for a cursor that the ring has left behind; those who ask for the same share one read."""
-        name = (account_id, after)
+    async def head(self, channel: Channel, place: int | None) -> int:
+        """Where the log ends, read now; or, for a cursor at `place` that is no news to the channel, what it knows.
+
+        A crowd that comes back asks with cursors, and thus asks the database once.
+        """
+        if place is None or not channel.is_ready or place > channel.head:
+            head = await self._heads.of(channel.account_id)
+            self._compare(channel, head)
+            return head
+        return channel.head
+
+    async def page(self, channel: Channel, after: int) -> Sequence[Frame]:
+        """What follows `after`, for a cursor that the ring has left behind."""
+        if after < channel.head - RING:
+            return await self._share((channel.account_id, after), lambda: self._read_page(channel.account_id, after))
+        # Not far: whoever comes first fills the ring backwards, a little further than for himself, for all others.
+        async with channel.filling:
+            found = channel.after(after, PAGE)
+            if found is None:
+                begin = max(0, after - _AROUND)
+                past = await self._share((channel.account_id, begin), lambda: self._read_past(channel, begin))
+                channel.reach_back(begin, past)
+                found = fitting([one for one in past if one.seq > after])
+        return found
+
+    async def _share(
+        self, name: tuple[str, int], read: Callable[[], Coroutine[None, None, list[Frame]]]
+    ) -> list[Frame]:
+        """Those who ask for the same share one read, and it goes on though one of them leaves."""
         if name not in self._pages:
-            RING_MISSES.inc()
-            task = self._pages[name] = asyncio.create_task(self._read_page(account_id, after))
+            task = self._pages[name] = asyncio.create_task(read())
             task.add_done_callback(lambda _: self._pages.pop(name, None))
         return await asyncio.shield(self._pages[name])
 
+    async def _read_past(self, channel: Channel, begin: int) -> list[Frame]:
+        """Everything after `begin` that the channel had passed when this began."""
+        end, found = channel.head, list[Frame]()
+        while more := await self._read_page(channel.account_id, found[-1].seq if found else begin):
+            found += more
+            if found[-1].seq >= end:
+                break
+        return found
+
     async def _read_page(self, account_id: str, after: int) -> list[Frame]:
+        RING_MISSES.inc()
         async with self._reads, self._engine.connect() as connection:
             lines = await log.stretch(connection, account_id, after, most=PAGE, most_bytes=WRITE)
         return [frame(self.epoch, line.seq, line.type, line.body) for line in lines]

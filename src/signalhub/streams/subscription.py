@@ -100,7 +100,7 @@ class Subscription:
     async def _catch_up(self) -> Sequence[Frame | Gap]:
         head = self._channel.head
         try:
-            frames = await self._relay.page(self._channel.account_id, self.seq)
+            frames = await self._relay.page(self._channel, self.seq)
         except (SQLAlchemyError, OSError, TimeoutError):
             # The stream stays open while the database is away: what it has to tell can wait.
             await asyncio.sleep(_OUTAGE_PAUSE_S)
@@ -132,7 +132,8 @@ async def subscribe(
     relay: Relay, account_id: str, after: str | None, *, wanted: Wanted, lifetime_s: float
 ) -> AsyncIterator[Subscription]:
     """Open a cursor at `after`. Raises what the database raises when the log's head cannot be read."""
-    async with relay.channel(account_id) as (channel, head):
+    async with relay.channel(account_id) as channel:
+        head = await relay.head(channel, cursor.place(after))
         begin = cursor.start(after, epoch=channel.epoch, head=head)
         if begin.reset is not None:
             RESETS.labels(begin.reset).inc()
