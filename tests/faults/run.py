@@ -17,7 +17,7 @@ import structlog
 from msgspec.structs import replace
 
 from signalhub.settings import Settings
-from tests.faults import campaign, strikes
+from tests.faults import campaign, crowds, strikes
 from tests.faults.campaign import Plan, share
 from tests.kit.checker import Verdict
 from tests.kit.stack import Stack
@@ -46,6 +46,8 @@ _HEADINGS = (
 def main() -> int:
     asked = _arguments()
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # the table is what is to be read here
+    if asked.name in crowds.BY_NAME:
+        return crowds.BY_NAME[asked.name](asked)
     names = [asked.name] if asked.name else list(strikes.BY_NAME)
     _say(_HEADINGS)
     verdicts = [_run(name, asked) for name in names]
@@ -54,9 +56,11 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Kill parts of a running SignalHub and check that nothing is lost.")
-    parser.add_argument("name", nargs="?", choices=list(strikes.BY_NAME), help="what to kill; without it, each in turn")
+    names = [*strikes.BY_NAME, *crowds.BY_NAME]
+    parser.add_argument("name", nargs="?", choices=names, help="what to kill; without it, each part in turn")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long signals are sent (default: 60)")
-    parser.add_argument("--rate", type=float, default=80.0, help="signals a second (default: 80)")
+    parser.add_argument("--rate", type=float, default=80.0, help="signals a second; stream: events (default: 80)")
+    parser.add_argument("--subscribers", type=int, help="stream, storm: how many (default: 1000, 2000)")
     parser.add_argument("--pause", type=float, default=5.0, help="seconds between two strikes (default: 5)")
     parser.add_argument("--web", type=int, default=1, help="web processes (default: 1)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default: 1)")

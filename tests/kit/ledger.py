@@ -68,6 +68,16 @@ class Ledger(msgspec.Struct, frozen=True):
         ]
 
 
+async def heads(settings: Settings) -> dict[str, int]:
+    """The last number of each account's log."""
+    engine = create_engine(settings.database_url)
+    try:
+        async with engine.connect() as connection:
+            return {row.id: row.last_seq for row in await connection.execute(_HEADS)}
+    finally:
+        await engine.dispose()
+
+
 async def read(settings: Settings) -> Ledger:
     engine = create_engine(settings.database_url)
     try:
