@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
 import structlog
 from litestar import Litestar
@@ -19,6 +20,7 @@ from signalhub.brokers import chosen
 from signalhub.jobs import Doorbell
 from signalhub.services.accounts import Accounts
 from signalhub.services.commands import Commands
+from signalhub.services.drafts import Placing
 from signalhub.services.hooks import Hooks
 from signalhub.services.intake import Intake
 from signalhub.services.keyring import Keyring
@@ -89,7 +91,7 @@ def furnish(settings: Settings) -> House:
         redis=wire.connect(settings.redis_url, timeout_s=1.0),
         vault=vault,
         announcer=announcer,
-        intake=Intake(engine, broker, say, profile=settings.broker_profile, queue=settings.intake_queue),
+        intake=Intake(engine, broker, say, placing=_placing(settings), queue=settings.intake_queue),
         commands=Commands(engine, broker, say),
         keyring=Keyring(engine),
         keys=Keys(engine, say),
@@ -101,6 +103,10 @@ def furnish(settings: Settings) -> House:
         streams=Audience(most_per_account=settings.max_streams_per_account, patience_s=settings.slow_reader_s),
         limits=Limits(settings.rate_limit),
     )
+
+
+def _placing(settings: Settings) -> Placing:
+    return Placing(settings.broker_profile, timedelta(seconds=settings.order_expiry_s))
 
 
 @asynccontextmanager

@@ -63,14 +63,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     broker: str = "mock"
     """The broker's name in the entry-point group `signalhub.brokers`."""
 
-    broker_profile: Literal["demo", "instant"] = "demo"
-    """How patient the mock broker is: `demo` waits before it fills and before it closes, `instant` does not."""
+    broker_profile: Literal["demo", "market", "instant"] = "demo"
+    """How patient the mock broker is: `demo` waits a little, in `market` prices decide, `instant` does not wait."""
 
     demo_fill_s: float = 5.0
     """How long the profile `demo` waits before it fills an order. For all web and worker processes the same."""
 
     demo_close_s: float = 10.0
     """How long the profile `demo` waits before it closes a filled order. For all web and worker processes the same."""
+
+    market_close_s: float = 2592000.0
+    """How long the profile `market` holds a position whose levels are not touched. In all processes the same."""
+
+    market_speed: float = 1.0
+    """Seconds of the mock market in a second. For all web and worker processes the same."""
+
+    order_expiry_s: float = 86400.0
+    """How long a limit or stop entry waits for its price before the order expires."""
 
     broker_seed: str = "signalhub"
     """Another seed, other prices; the same seed, the same ones."""
@@ -152,6 +161,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "seed": self.broker_seed,
             "demo_fill_s": str(self.demo_fill_s),
             "demo_close_s": str(self.demo_close_s),
+            "market_close_s": str(self.market_close_s),
+            "market_speed": str(self.market_speed),
         }
 
     @property

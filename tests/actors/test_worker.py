@@ -5,6 +5,7 @@ from statistics import median
 from time import monotonic
 
 from signalhub.jobs import Doorbell
+from signalhub.services.drafts import Placing
 from signalhub.services.intake import Intake
 from tests.kit import texts
 from tests.kit.hub import Hub
@@ -40,7 +41,7 @@ async def test_an_idle_worker_wakes_at_once(live_trader: Trader) -> None:
 
 async def test_what_nobody_has_rung_for_is_found(live: Hub, live_trader: Trader) -> None:
     """As after a Redis that lost the bell: the order is due, and the clock sees it."""
-    silent = Intake(live.house.engine, live.house.intake._broker, lambda *_: None, profile="instant")  # noqa: SLF001 - the same broker
+    silent = Intake(live.house.engine, live.house.intake._broker, lambda *_: None, placing=Placing("instant"))  # noqa: SLF001 - the same broker
     for number in range(20):
         await silent.accept(a_submission(live_trader.id, texts.buy(number)))
 

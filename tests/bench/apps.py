@@ -13,7 +13,7 @@ from signalhub import grammar
 from signalhub.domain.events import Head, append, order_fact
 from signalhub.domain.ids import uuid7
 from signalhub.domain.order import Order
-from signalhub.services.drafts import draft
+from signalhub.services.drafts import Placing, draft
 from signalhub.services.submission import Submission
 
 
@@ -61,7 +61,7 @@ async def _add(session: AsyncSession, account: AccountRow, sent: Submission) -> 
     now = account.created_at
     at_ms = int(now.timestamp() * 1000)
     ids = uuid7(at_ms, os.urandom(10)), uuid7(at_ms, os.urandom(10))
-    drawn = draft(sent, ids, "demo", now)
+    drawn = draft(sent, ids, Placing("demo"), now)
     assert drawn.order is not None
     head = Head(account.last_seq, account.last_hash)
     for fact in (drawn.facts[0], order_fact("order.pending", drawn.order)):

@@ -16,6 +16,7 @@ from signalhub.domain.events import Event
 from signalhub.domain.order import Closed, CloseReason, Executed, Order
 from signalhub.domain.retry import RetryPolicy
 from signalhub.services.commands import Commands
+from signalhub.services.drafts import Placing
 from signalhub.services.intake import Intake
 from signalhub.services.lifecycle import Lifecycle
 from tests.kit import texts
@@ -36,7 +37,7 @@ class Bench:
     def __init__(self, hub: Hub, trader: Trader, script: tuple[Outcome, ...]) -> None:
         self.trader, self.broker = trader, ScriptedBroker(*script)
         engine = hub.house.engine
-        self._intake = Intake(engine, self.broker, lambda *_: None, profile="instant")
+        self._intake = Intake(engine, self.broker, lambda *_: None, placing=Placing("instant"))
         self.commands = Commands(engine, self.broker, lambda *_: None)
         self.lifecycle = Lifecycle(engine, self.broker, RetryPolicy(3, 0.02, 0.04), lease_s=0.5)
 

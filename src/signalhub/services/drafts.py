@@ -1,6 +1,6 @@
 """From a submission to what will be written: pure, so that one transaction can do it for a whole batch."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -9,7 +9,7 @@ from db.bulk import hexed
 from signalhub.domain.errors import REFUSALS, Problem, SignalHubError
 from signalhub.domain.events import Event, Fact, order_fact
 from signalhub.domain.order import Order
-from signalhub.domain.signal import SignalView, describe, view
+from signalhub.domain.signal import OrderType, Signal, SignalView, describe, view
 from signalhub.services.submission import Answer, Submission
 
 _encode = msgspec.json.Encoder().encode
@@ -76,7 +76,14 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def draft(submission: Submission, ids: tuple[str, str], profile: str, now: datetime) -> Draft:
+class Placing(msgspec.Struct, frozen=True):
+    """How orders are placed here: the mock broker's profile, and how long an entry may wait for its price."""
+
+    profile: str
+    expiry: timedelta | None = None
+
+
+def draft(submission: Submission, ids: tuple[str, str], placing: Placing, now: datetime) -> Draft:
     """Decide a submission at `now`; `ids` are the signal's and the order's."""
     signal_id, order_id = ids
     if submission.signal is None:
@@ -94,8 +101,9 @@ def draft(submission: Submission, ids: tuple[str, str], profile: str, now: datet
         signal_id=signal_id,
         trace_id=submission.trace_id,
         terms=submission.signal,
-        profile=profile,
+        profile=placing.profile,
         simulate=submission.simulate,
+        expires_at=_expiry(submission.signal, placing, now),
         created_at=now,
         updated_at=now,
     )
@@ -106,6 +114,13 @@ def draft(submission: Submission, ids: tuple[str, str], profile: str, now: datet
         order_fact("order.pending", order),
     )
     return Draft(submission=submission, signal_id=signal_id, order=order, said=said, facts=facts)
+
+
+def _expiry(signal: Signal, placing: Placing, now: datetime) -> datetime | None:
+    """Only an entry that waits for a price can wait for too long."""
+    if placing.expiry is None or signal.order_type is OrderType.MARKET:
+        return None
+    return now + placing.expiry
 
 
 def refusal(problems: tuple[Problem, ...]) -> SignalHubError:

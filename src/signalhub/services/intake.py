@@ -17,7 +17,7 @@ from signalhub.brokers.base import Broker
 from signalhub.domain.errors import Problem, SignalHubError
 from signalhub.domain.events import Event
 from signalhub.domain.ids import uuid7
-from signalhub.services.drafts import Draft, draft, refusal
+from signalhub.services.drafts import Draft, Placing, draft, refusal
 from signalhub.services.group_commit import GroupCommit
 from signalhub.services.submission import Answer, Submission
 
@@ -29,12 +29,10 @@ _decode_answer = msgspec.json.Decoder(Answer).decode
 
 
 class Intake:
-    """`profile` is the mock broker's for new orders."""
-
     def __init__(
-        self, engine: AsyncEngine, broker: Broker, announce: Announce, *, profile: str, queue: int = 4096
+        self, engine: AsyncEngine, broker: Broker, announce: Announce, *, placing: Placing, queue: int = 4096
     ) -> None:
-        self._engine, self._broker, self._announce, self._profile = engine, broker, announce, profile
+        self._engine, self._broker, self._announce, self._placing = engine, broker, announce, placing
         self._door: GroupCommit[Submission, bytes] = GroupCommit(self._commit, queue=queue)
         self._in_flight: set[tuple[str, str]] = set()
 
@@ -96,7 +94,7 @@ class Intake:
             return [], [], []
         heads = await journal.lock(connection, {item.account_id for item in fresh})
         ids = _ids(heads.now, len(fresh))
-        drafts = [draft(item, pair, self._profile, heads.now) for item, pair in zip(fresh, ids, strict=True)]
+        drafts = [draft(item, pair, self._placing, heads.now) for item, pair in zip(fresh, ids, strict=True)]
         events, parts = journal.place(heads, [fact for one in drafts for fact in one.facts])
         places = iter(events)
         answers = [_answer(one, [next(places) for _ in one.facts]) for one in drafts]
