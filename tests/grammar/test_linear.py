@@ -14,6 +14,8 @@ SHAPES = {
     "labels": ("BUY EURUSD ", "SL "),
     "halves of phrases": ("BUY EURUSD ", "take profit target stop "),
     "at signs": ("BUY EURUSD ", "@ "),
+    "glued at signs": ("BUY EURUSD ", "@1.1"),
+    "glued groups": ("BUY EURUSD ", "1'000EURUSD"),
     "brackets": ("BUY EURUSD ", "(1"),
     "dashes": ("BUY EURUSD 1.08", "-1.08"),
     "sides": ("", "BUY "),

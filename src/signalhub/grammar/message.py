@@ -12,7 +12,7 @@ from signalhub.grammar.scan import Token, scan
 from signalhub.grammar.vocabulary import Kind
 
 _AHEAD: Final = 8
-_RUN: Final = re.compile(r"[^ \t\r\n]+")
+_RUN: Final = re.compile(r"[^ \t\r\n]{1,100}")
 
 
 class Message:
@@ -83,6 +83,6 @@ class Message:
             self.draft.notes.append(Found(self.text.raw[start:end], start, end))
 
     def run_from(self, start: int) -> int:
-        """Where the unbroken run of characters that begins at `start` ends."""
+        """Where the unbroken run of characters that begins at `start` ends, or how much of it is enough to show."""
         run = _RUN.match(self.text.clean, start)
         return run.end() if run else start

@@ -43,9 +43,9 @@ def known(m: Message, at: int) -> tuple[Name, int] | None:
     return _name(m, at, behind, instrument.name), behind
 
 
-def may_begin(digits: str) -> bool:
-    """Whether a known name begins with these digits, as 1INCHUSDT does."""
-    return digits in _LEADING_DIGITS
+def may_begin_with(m: Message, at: int) -> bool:
+    """Whether the number at `at` could be the first part of a known name, as in 1INCHUSDT."""
+    return m.tokens[at].text in _LEADING_DIGITS and m.tokens[at + 1].kind == Kind.WORD and m.is_glued(at + 1)
 
 
 def glued(m: Message, at: int) -> tuple[str, int]:

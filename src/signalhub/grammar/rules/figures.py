@@ -20,7 +20,7 @@ _NAMED: Final = frozenset({Kind.WORD, Kind.CLOCK, Kind.UNIT})
 
 
 def number(m: Message) -> None:
-    if symbols.may_begin(m.tokens[m.at].text) and (name := symbols.known(m, m.at)):
+    if symbols.may_begin_with(m, m.at) and (name := symbols.known(m, m.at)):
         take_name(m, *name)
         return
     behind = _explained(m)

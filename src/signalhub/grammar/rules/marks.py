@@ -43,13 +43,17 @@ def _tag(m: Message) -> None:
 
 def _at_sign(m: Message) -> None:
     """An entry, if a number follows; a handle, if a word hangs on it; else an entry someone forgot to fill in."""
+    if m.tokens[m.at + 1].text == "@":
+        m.at += 1  # the last of several speaks for all
+        return
     number, crossed = levels.seek(m, m.at + 1)
     if number is not None and not crossed:
         entries.read(m, number)
         return
     following = m.tokens[m.at + 1]
     is_handle = following.kind not in _NO_HANDLE and m.is_glued(m.at + 1)
-    if m.expecting and (is_handle or following.kind in (Kind.MARK, Kind.NEWLINE, Kind.VOID)):
+    is_told = m.tokens[m.at].start < m.reach  # another one of the same run of characters
+    if m.expecting and not is_told and (is_handle or following.kind in (Kind.MARK, Kind.NEWLINE, Kind.VOID)):
         start, end = m.tokens[m.at].start, m.run_from(m.tokens[m.at].start)
         code = "bad_price" if following.kind == Kind.VOID else "bad_entry"
         m.draft.fault(code, "Write the entry price behind the @, like @1.0860.", start, end)
