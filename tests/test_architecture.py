@@ -1,12 +1,8 @@
-"""House rules that no linter knows, and documents that must name what the code has."""
+"""House rules that no linter knows."""
 
 import ast
 from collections.abc import Iterator
 from pathlib import Path
-
-from signalhub.domain.errors import REFUSALS
-from signalhub.domain.events import TYPES
-from signalhub.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(path for folder in ("src/signalhub", "actors", "db") for path in (ROOT / folder).rglob("*.py"))
@@ -16,30 +12,6 @@ PRICES = {
     "price", "entry", "entry_high", "stop_loss", "take_profit", "take_profits", "quantity", "pnl", "fill_price",
     "close_price", "r_multiple",
 }  # fmt: skip
-
-
-def _document(name: str) -> str:
-    path = ROOT / "docs" / name
-    assert path.exists(), f"{path} is missing"
-    return path.read_text()
-
-
-def test_every_setting_is_documented() -> None:
-    text = _document("settings.md")
-    names = [PREFIX + name.upper() for name in Settings.__struct_fields__]
-    assert not [name for name in names if f"`{name}`" not in text]
-
-
-def test_every_refusal_is_documented() -> None:
-    """The `type` of a problem leads to `docs/errors#code`: there must be something there."""
-    text = _document("errors.md")
-    assert not [code for code in REFUSALS if f"`{code}`" not in text]
-
-
-def test_every_event_is_documented() -> None:
-    text = _document("events.md")
-    named = [*TYPES, "stream.ready", "stream.reset", "stream.gap"]
-    assert not [type_ for type_ in named if f"`{type_}`" not in text]
 
 
 def _nodes() -> Iterator[tuple[Path, ast.AST]]:
