@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import process_time
 from typing import Final
 
-from signalhub.domain.market.extremes import highest
+from signalhub.domain.market.extremes import extremes
 from signalhub.domain.market.path import YEAR, height, key
 from signalhub.domain.market.touch import first_touch
 from tests.bench.table import Table
@@ -21,11 +21,11 @@ _MOST_RATIO: Final = 3.0
 def main(cases: int = 10_000, rounds: int = 1000) -> bool:
     unlike = [case for case in brute.cases(cases) if _found(case) != brute.first_touch(case)]
     sys.stdout.write(f"first_touch and brute force: {cases} cases, {len(unlike)} of them unlike\n\n")
-    table = Table("span", "first touch", "highest point", "price at a time")
+    table = Table("span", "first touch", "extremes", "price at a time")
     touches = {}
     for name, span in _SPANS_S.items():
-        touches[name], peak, look = (_microseconds(ask, span, rounds) for ask in (_touch, _peak, _look))
-        table.add(name, f"{touches[name]:.0f} µs", f"{peak:.0f} µs", f"{look:.0f} µs")
+        touches[name], ends, look = (_microseconds(ask, span, rounds) for ask in (_touch, _ends, _look))
+        table.add(name, f"{touches[name]:.0f} µs", f"{ends:.0f} µs", f"{look:.0f} µs")
     table.show()
     ratio = touches["a day"] / touches["a minute"]
     sys.stdout.write(f"\na day / a minute = {ratio:.2f} (at most {_MOST_RATIO})\n")
@@ -53,9 +53,9 @@ def _touch(curve: bytes, start: int, span_s: int) -> object:
     return first_touch(curve, begin - width, begin + width, start, start + span_s * _US)
 
 
-def _peak(curve: bytes, start: int, span_s: int) -> object:
-    return highest(curve, start, start + span_s * _US)
+def _ends(curve: bytes, start: int, span_s: int) -> object:
+    return extremes(curve, start, start + span_s * _US)
 
 
 def _look(curve: bytes, start: int, span_s: int) -> object:
-    return height(curve, start + span_s * _US)
+    return height(curve, start + span_s * _US // 3)

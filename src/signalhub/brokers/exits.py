@@ -60,10 +60,7 @@ def figures(order: Order, trip: Trip | None, move: Closed, at: datetime) -> Figu
     fill = order.fill_price or move.price
     ends = [fill, move.price]
     if trip is not None:
-        # Where a level ended it, the path cannot have been beyond that before.
-        span = _filled_at(order), at
-        ends += [] if move.reason is CloseReason.STOP_LOSS else [trip.worst(span)]
-        ends += [] if move.reason is CloseReason.TAKE_PROFIT else [trip.best(span)]
+        ends += trip.excursions((_filled_at(order), at))
     lowest, highest = fill - min(ends), max(ends) - fill
     adverse, favourable = (lowest, highest) if order.terms.side is Side.BUY else (highest, lowest)
     listed = listing(order.terms.symbol)

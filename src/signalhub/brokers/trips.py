@@ -51,17 +51,11 @@ class Trip(msgspec.Struct, frozen=True):
         found = self._touch(levels if self.side is Side.BUY else levels[::-1], span)
         return None if found is None else (found[0], found[1] is (self.side is Side.BUY))
 
-    def worst(self, span: tuple[datetime, datetime]) -> Decimal:
-        """The closing price at its worst."""
+    def excursions(self, span: tuple[datetime, datetime]) -> tuple[Decimal, Decimal]:
+        """The closing price at its lowest and at its highest, nearly."""
         start, end = map(self.clock.reading, span)
-        quote = self.ride.lowest(start, end) if self.side is Side.BUY else self.ride.highest(start, end)
-        return self._side_of(quote, self.side is Side.SELL)
-
-    def best(self, span: tuple[datetime, datetime]) -> Decimal:
-        """The closing price at its best."""
-        start, end = map(self.clock.reading, span)
-        quote = self.ride.highest(start, end) if self.side is Side.BUY else self.ride.lowest(start, end)
-        return self._side_of(quote, self.side is Side.SELL)
+        lowest, highest = (self._side_of(quote, self.side is Side.SELL) for quote in self.ride.glance(start, end))
+        return lowest, highest
 
     def _touch(
         self, band: tuple[Decimal | None, Decimal | None], span: tuple[datetime, datetime]

@@ -7,7 +7,7 @@ import random
 from time import process_time
 from typing import Final
 
-from signalhub.domain.market.extremes import highest, lowest
+from signalhub.domain.market.extremes import extremes, glance
 from signalhub.domain.market.path import YEAR, height, key
 from signalhub.domain.market.touch import BEYOND, Touch, first_touch
 from tests.kit import brute
@@ -30,7 +30,16 @@ def test_the_first_touch_is_the_one_that_looking_at_everything_finds() -> None:
 
 def test_the_extremes_are_those_that_looking_at_everything_finds() -> None:
     for curve, _, _, start, end in brute.cases(120):
-        assert (lowest(curve, start, end), highest(curve, start, end)) == brute.extremes(curve, start, end)
+        assert extremes(curve, start, end) == brute.extremes(curve, start, end)
+
+
+def test_a_glance_sees_nearly_all() -> None:
+    draw = random.Random(4)  # noqa: S311 - it draws cases
+    for span in (0, 1, 1000, SECOND, 3600 * SECOND, DAY, 400 * DAY):
+        start = NOW + draw.randrange(10**15)
+        seen, real = glance(CURVE, start, start + span), extremes(CURVE, start, start + span)
+        assert real[0] <= seen[0] <= seen[1] <= real[1]
+        assert max(seen[0] - real[0], real[1] - seen[1]) <= YEAR * (span / YEAR_US) ** 0.5 / 3
 
 
 def test_a_touch_is_a_touch_and_nothing_touched_before() -> None:
@@ -66,13 +75,13 @@ def test_a_day_costs_at_most_three_times_what_a_minute_costs() -> None:
     def cost(span: int) -> float:
         draw = random.Random(9)  # noqa: S311 - it draws cases
         bands = []
-        for _ in range(100):
-            start = NOW + draw.randrange(10**15)
-            begin, width = height(CURVE, start), int(YEAR * (span / YEAR_US) ** 0.5)
-            bands.append((begin - width, begin + width, start, start + span))
+        for number in range(100):
+            start, curve = NOW + draw.randrange(10**15), key("cost", str(number))
+            begin, width = height(curve, start), int(YEAR * (span / YEAR_US) ** 0.5)
+            bands.append((curve, begin - width, begin + width, start, start + span))
         began = process_time()
         for band in bands:
-            first_touch(CURVE, *band)
+            first_touch(*band)
         return process_time() - began
 
     assert cost(DAY) <= 3 * cost(60 * SECOND)

@@ -25,10 +25,11 @@ def candles(ride: Ride, interval: int, count: int, now: int) -> list[Candle]:
 
 
 def _candle(ride: Ride, start: int, end: int) -> Candle:
+    lowest, highest = ride.extremes(start, end)
     return Candle(
         start=start,
         open=ride.quote(start).middle,
-        high=ride.highest(start, end).middle,
-        low=ride.lowest(start, end).middle,
+        high=highest.middle,
+        low=lowest.middle,
         close=ride.quote(end).middle,
     )

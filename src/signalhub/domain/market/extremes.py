@@ -1,46 +1,46 @@
-"""The highest and the lowest point of the curve between two instants, searched by what segments can reach."""
+"""The lowest and the highest point of the curve between two instants, searched by what segments can reach."""
 
 from functools import lru_cache
+from typing import Final
 
 from signalhub.domain.market.path import BLOCK, DEPTH, LEAF, REACH, corner, halve, height
 
-
-def highest(curve: bytes, start: int, end: int) -> int:
-    """From `start` to `end`, both included."""
-    return _peak(curve, start, end, 1)
-
-
-def lowest(curve: bytes, start: int, end: int) -> int:
-    """From `start` to `end`, both included."""
-    return -_peak(curve, start, end, -1)
+_LOOKS: Final = 64
 
 
 @lru_cache(maxsize=1024)  # candles of the past do not change
-def _peak(curve: bytes, start: int, end: int, sign: int) -> int:
-    """The highest point of the curve or, with a `sign` of -1, of its reflection."""
-    best = max(sign * height(curve, start), sign * height(curve, end))
+def extremes(curve: bytes, start: int, end: int, finest: int = DEPTH) -> tuple[int, int]:
+    """From `start` to `end`, both included; with a smaller `finest` only at the ends of segments of that depth."""
+    ends = height(curve, start), height(curve, end)
+    known = min(ends), max(ends)
     for block in range(start // BLOCK, end // BLOCK + 1):
         begin = block * BLOCK
-        best = _climb(curve, block, (max(start - begin, 0), min(end - begin, BLOCK)), (best, sign))
-    return best
+        known = _search(curve, block, (max(start - begin, 0), min(end - begin, BLOCK)), known, finest)
+    return known
 
 
-def _climb(curve: bytes, block: int, span: tuple[int, int], known: tuple[int, int]) -> int:
-    """Level by level: the knots of one level show what is worth halving on the next. `known` is a peak and a sign."""
-    (since, until), (best, sign) = span, known
+def glance(curve: bytes, start: int, end: int) -> tuple[int, int]:
+    """Nearly the extremes, for a fraction of the work: looks at least 64 times on the way, at equal distances."""
+    steps = max((end - start) // _LOOKS, 1).bit_length() - 1
+    return extremes(curve, start, end, min(max(LEAF + DEPTH - steps, 0), DEPTH))
+
+
+def _search(curve: bytes, block: int, span: tuple[int, int], known: tuple[int, int], finest: int) -> tuple[int, int]:
+    """Level by level: the knots of one level show what is worth halving on the next."""
+    (since, until), (lowest, highest) = span, known
     segments = [(0, corner(curve, block), corner(curve, block + 1))]
-    for depth in range(DEPTH):
+    for depth in range(finest):
         size = LEAF + DEPTH - depth - 1
         halves: list[tuple[int, int, int]] = []
         for index, left, right in segments:
             middle = halve(curve, block, depth, index, left + right)
             knot = 2 * index + 1 << size
             if since <= knot <= until:
-                best = max(best, sign * middle << LEAF)
+                lowest, highest = min(lowest, middle << LEAF), max(highest, middle << LEAF)
             if knot >= since:
                 halves.append((2 * index, left, middle))
             if knot <= until:
                 halves.append((2 * index + 1, middle, right))
-        worth = (best >> LEAF) - REACH[depth + 1]
-        segments = [one for one in halves if sign * one[1] >= worth or sign * one[2] >= worth]
-    return best
+        low, high = (lowest >> LEAF) + REACH[depth + 1], (highest >> LEAF) - REACH[depth + 1]
+        segments = [one for one in halves if one[1] <= low or one[2] <= low or one[1] >= high or one[2] >= high]
+    return lowest, highest

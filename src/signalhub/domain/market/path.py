@@ -51,6 +51,7 @@ def key(seed: str, symbol: str) -> bytes:
     return blake2b(f"{len(seed)}/{seed}/{symbol}".encode(), digest_size=16).digest()
 
 
+@lru_cache(maxsize=4096)  # one instant is many orders' beginning, and one order's at each question
 def height(curve: bytes, at: int) -> int:
     """The height at `at`, microseconds of market time."""
     block, offset = divmod(at, BLOCK)

@@ -33,24 +33,23 @@ def _search(curve: bytes, block: int, band: tuple[int, int], span: tuple[int, in
     # Depth first and left to right, so that the first leaf that touches is the answer. One body: it is the inner loop.
     since, until = span
     low, high = band[0] >> LEAF, -(-band[1] >> LEAF)
-    left, right = corner(curve, block), corner(curve, block + 1)
-    waiting = [(0, 0, left, right)]
+    waiting = [(0, 0, corner(curve, block), corner(curve, block + 1))]
     while waiting:
         depth, index, left, right = waiting.pop()
-        lower, upper = (left, right) if left < right else (right, left)
-        size = LEAF + DEPTH - depth
-        if lower - REACH[depth] > low and upper + REACH[depth] < high:
+        if depth == DEPTH:
+            begin = index << LEAF
+            found = _cross(left, right, band, (max(since - begin, 0), min(until - begin, 1 << LEAF)))
+            if found is not None:
+                return begin + found[0], found[1]
             continue
-        if index + 1 << size < since or index << size > until:
-            continue
-        if depth < DEPTH:
-            middle = halve(curve, block, depth, index, left + right)
-            waiting += (depth + 1, 2 * index + 1, middle, right), (depth + 1, 2 * index, left, middle)
-            continue
-        begin = index << LEAF
-        found = _cross(left, right, band, (max(since - begin, 0), min(until - begin, 1 << LEAF)))
-        if found is not None:
-            return begin + found[0], found[1]
+        middle = halve(curve, block, depth, index, left + right)
+        depth, index = depth + 1, 2 * index
+        floor, ceiling, half = low + REACH[depth], high - REACH[depth], (index + 1) << (LEAF + DEPTH - depth)
+        is_out = middle <= floor or middle >= ceiling
+        if half <= until and (is_out or right <= floor or right >= ceiling):
+            waiting.append((depth, index + 1, middle, right))
+        if half >= since and (is_out or left <= floor or left >= ceiling):
+            waiting.append((depth, index, left, middle))
     return None
 
 
