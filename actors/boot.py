@@ -12,7 +12,7 @@ import structlog
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware, ShutdownNotifications, TimeLimit
 
-from actors import clock, declare
+from actors import clock, declare, retention
 from actors.consumer import Bell, WakefulBroker
 from actors.work import Worker
 from signalhub import log, parent, settings
@@ -40,7 +40,7 @@ def make_broker(found: settings.Settings) -> WakefulBroker:
         maintenance_chance=1_000_000,
         middleware=[
             AsyncIO(),  # first: the loop must run before anything below uses it, and stop after
-            Clock(worker, client),
+            Clock(worker, client, found.retention_days),
             TimeLimit(time_limit=60_000),  # no retries, no age limit: what must happen is in the database
             ShutdownNotifications(),
             CurrentMessage(),
@@ -53,8 +53,8 @@ def make_broker(found: settings.Settings) -> WakefulBroker:
 class Clock(Middleware):
     """Runs the clock on the worker's loop, and closes the connections when the worker goes."""
 
-    def __init__(self, worker: Worker, client: "redis.Redis") -> None:
-        self._worker, self._client = worker, client
+    def __init__(self, worker: Worker, client: "redis.Redis", retention_days: int) -> None:
+        self._worker, self._client, self._retention_days = worker, client, retention_days
         self._running: list[Future[None]] = []
 
     def after_worker_boot(self, broker: dramatiq.Broker, _worker: Any) -> None:  # noqa: ANN401 - untyped in Dramatiq
@@ -68,6 +68,7 @@ class Clock(Middleware):
         self._running = [
             _start(clock.run(self._worker.engine, ring)),
             _start(clock.be_seen(show)),
+            _start(retention.run(self._worker.engine, self._retention_days)),
             _start(parent.watch(lambda: os._exit(1))),
         ]
 

@@ -30,6 +30,8 @@ _AFTER_OF_TYPES = text("""
 
 _HEADS = text("SELECT id::text, last_seq FROM accounts WHERE id = ANY(CAST(:ids AS uuid[]))")
 
+_OLDEST = text("SELECT seq FROM events WHERE account_id = CAST(:account AS uuid) ORDER BY seq LIMIT 1")
+
 _OF_SIGNAL = text("""
     SELECT seq, type, body FROM events WHERE signal_id = CAST(:signal AS uuid)
         AND account_id = CAST(:account AS uuid) ORDER BY seq
@@ -66,6 +68,12 @@ async def stretch(
     """Events after `after`, oldest first: up to `most`, and no more once `most_bytes` are full."""
     asked = {"account": account_id, "after": after, "most": most, "bytes": most_bytes}
     return _lines(await connection.execute(_AFTER_IN_BYTES, asked))
+
+
+async def oldest(connection: AsyncConnection, account_id: str) -> int | None:
+    """The first `seq` that is kept."""
+    seq: int | None = (await connection.execute(_OLDEST, {"account": account_id})).scalar_one_or_none()
+    return seq
 
 
 async def of_signal(connection: AsyncConnection, account_id: str, signal_id: str) -> list[Line]:

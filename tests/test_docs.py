@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from signalhub.domain.errors import REFUSALS
 from signalhub.domain.events import TYPES
@@ -33,6 +34,16 @@ def test_every_error_is_documented_with_its_status() -> None:
 
 def test_every_event_is_documented() -> None:
     assert _listed("events.md", r"^\| `([a-z]+\.[a-z_]+)` \|") == list(TYPES)
+
+
+def test_every_metric_of_the_streams_is_documented_with_its_kind() -> None:
+    import_module("signalhub.streams.metrics")
+    kinds = {metric.name: metric.type for metric in REGISTRY.collect() if metric.name.startswith("signalhub_")}
+    rows = {
+        name.removesuffix("_total"): kind
+        for name, kind in _listed("operating.md", r"^\| `(signalhub_\w+)` \| (\w+) \|")
+    }
+    assert rows == kinds
 
 
 @pytest.mark.parametrize("name", sorted(set(_listed("life-of-a-signal.md", r"`((?:signalhub|actors|db)\.[\w.]+)`"))))

@@ -126,6 +126,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     slow_reader_s: float = 30.0
     """A stream whose reader takes nothing for this long is cut; the client comes back where it was."""
 
+    retention_days: int = 0
+    """Events, and signals whose orders have ended, are deleted after so many days; 0: kept for ever."""
+
     rate_limit: int = 0
     """Signals per account and minute in one web process; 0: no limit."""
 

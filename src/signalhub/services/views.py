@@ -74,7 +74,9 @@ class Views:
         async with self._engine.connect() as connection:
             head = (await log.heads(connection, [account_id])).get(account_id, 0)
             lines = await log.page(connection, account_id, after, most=limit, until=head, types=types)
-        return EventPage(lines, head)
+            is_next = after >= head or (lines and lines[0].seq == after + 1)
+            oldest = after + 1 if is_next else await log.oldest(connection, account_id)
+        return EventPage(lines, head, pruned=(head if oldest is None else oldest - 1))
 
     async def signals(self, account_id: str, filters: Filters) -> tuple[list[SignalLine], str | None]:
         """A page of what was sent, accepted or not, newest first, and the cursor of the next."""
@@ -108,8 +110,11 @@ class Views:
 
 
 class EventPage(msgspec.Struct, frozen=True):
+    """`pruned` is the last event that is no longer kept, if it is after what was asked for."""
+
     lines: list[log.Line]
     head: int
+    pruned: int
 
 
 def an_id(text: str, code: str = "not_found") -> str:

@@ -112,12 +112,20 @@ class EventDocument(msgspec.Struct, frozen=True):
     data: dict[str, Any]
 
 
-class EventPageDocument(msgspec.Struct, frozen=True):
-    """`epoch` names this incarnation of the log, `head` is its last `seq`."""
+class GapDocument(msgspec.Struct, frozen=True):
+    """Events `first` to `last` are no longer kept."""
+
+    first: int
+    last: int
+
+
+class EventPageDocument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`epoch` names this incarnation of the log, `head` is its last `seq`. `gap` is there only where there is one."""
 
     items: list[EventDocument]
     epoch: str
     head: int
+    gap: GapDocument | msgspec.UnsetType = msgspec.UNSET
 
 
 class OrderEventsDocument(msgspec.Struct, frozen=True):

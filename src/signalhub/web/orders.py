@@ -14,7 +14,7 @@ from signalhub.services.analytics import Analytics
 from signalhub.services.analytics import analytics as sums
 from signalhub.services.principal import READ_ORDERS, WRITE_ORDERS
 from signalhub.services.views import MOST, Filters, SignalLine, an_id
-from signalhub.streams import filters
+from signalhub.streams import cursor, filters
 from signalhub.web.callers import caller
 from signalhub.web.house import house
 from signalhub.web.openapi import (
@@ -29,6 +29,12 @@ from signalhub.web.openapi import (
 from signalhub.web.problems import JSON
 
 AnyRequest = Request[Any, Any, Any]
+
+_RESETS: Final = {
+    "malformed": "after is a seq or an <epoch>-<seq>; the log ends at %d.",
+    "epoch": "after is of another epoch: load the orders anew, and go on after %d.",
+    "future": "after is beyond the end of the log: load the orders anew, and go on after %d.",
+}
 
 
 class OrderPage(msgspec.Struct, frozen=True):
@@ -99,14 +105,18 @@ class OrderController(Controller):
     summary="A page of the log, oldest first",
 )
 async def list_events(
-    request: AnyRequest, *, after: int = 0, limit: int = 100, types: str | None = None
+    request: AnyRequest, *, after: str = "0", limit: int = 100, types: str | None = None
 ) -> Response[bytes]:
     who = (await caller(request)).need(READ_ORDERS)
-    if after < 0 or not 1 <= limit <= MOST:
+    if after.startswith("-") or not 1 <= limit <= MOST:
         raise SignalHubError("invalid_request", f"after must not be negative, limit from 1 to {MOST}.")
-    found = house(request)
-    page = await found.views.events(who.account_id, after, limit, filters.selected(types) if types else None)
-    body = b'{"items":[%b],"epoch":"%b","head":%d}' % (joined(page.lines), found.relay.epoch.encode(), page.head)
+    epoch, seq = house(request).relay.epoch, cursor.place(after) or 0
+    page = await house(request).views.events(who.account_id, seq, limit, filters.selected(types) if types else None)
+    begin = cursor.start(after or "0", epoch=epoch, head=page.head)
+    if begin.reset is not None:
+        raise SignalHubError("bad_cursor", _RESETS[begin.reset] % page.head)
+    gap = b',"gap":{"first":%d,"last":%d}' % (seq + 1, page.pruned) if page.pruned > seq else b""
+    body = b'{"items":[%b],"epoch":"%b","head":%d%b}' % (joined(page.lines), epoch.encode(), page.head, gap)
     return Response(body, media_type=JSON)
 
 
