@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from signalhub.domain.signal import Signal, plain
+from signalhub.domain.signal import Signal, plain, view
 from signalhub.grammar import Understood, explain, parse
 
 Case = dict[str, Any]
@@ -44,7 +44,7 @@ def test_the_written_symbol_is_kept_beside_the_name(accepted: Case) -> None:
 def test_people_are_told_the_same_as_the_webhook(accepted: Case) -> None:
     explanation = explain(accepted["text"].encode())
     assert explanation.ok
-    assert explanation.signal == understood(accepted["text"]).signal
+    assert explanation.signal == view(understood(accepted["text"]).signal)
     assert explanation.problems == ()
 
 

@@ -10,7 +10,7 @@ from signalhub import grammar
 from signalhub.cli.carets import given, show_problems
 from signalhub.cli.output import printable, say, show_json
 from signalhub.domain.errors import Problem
-from signalhub.domain.signal import SignalView, describe, view
+from signalhub.domain.signal import SignalView, view
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=False):
@@ -71,8 +71,8 @@ def _verdict(line: bytes) -> _Good | _Bad:
 
 
 def _show(sent: str, found: grammar.Explanation) -> None:
-    if found.signal is not None:
-        say(click.style(describe(found.signal), fg="green", bold=True))
+    if found.info is not None:
+        say(click.style(found.info, fg="green", bold=True))
     for part in found.parts:
         place = click.style(f"{part.line}:{part.column}", dim=True)
         say(f"  {part.kind:<12} {printable(part.value):<16} {place} {printable(part.text)}")

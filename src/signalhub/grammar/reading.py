@@ -3,7 +3,7 @@
 import msgspec
 
 from signalhub.domain.errors import Problem
-from signalhub.domain.signal import Signal
+from signalhub.domain.signal import Signal, describe, view
 from signalhub.grammar import fast
 from signalhub.grammar.adapters import ADAPTERS
 from signalhub.grammar.body import LARGEST, open_body
@@ -68,14 +68,15 @@ def parse_generally(raw: bytes) -> Understood | Refused:
 def explain(raw: bytes) -> Explanation:
     """All there is to say about a text: what was understood, what was left out, what is wrong, how to write it."""
     reading = _read(raw)
-    draft = reading.draft
+    draft, signal = reading.draft, reading.signal
     return Explanation(
-        ok=reading.signal is not None,
+        ok=signal is not None,
         adapter=reading.adapter,
-        signal=reading.signal,
-        canonical=None if reading.signal is None else rewrite(reading.signal),
+        info=None if signal is None else describe(signal),
+        signal=None if signal is None else view(signal),
+        canonical=None if signal is None else rewrite(signal),
         parts=() if draft is None else parts(draft),
         ignored=() if draft is None else ignored(draft),
         notes=() if draft is None else tuple(note.value for note in draft.notes),
-        problems=() if reading.signal is not None else reading.problems,
+        problems=() if signal is not None else reading.problems,
     )

@@ -6,7 +6,7 @@ Positions are those of the text as it was sent. For a `{"signal": "..."}` wrappe
 import msgspec
 
 from signalhub.domain.errors import Problem
-from signalhub.domain.signal import Signal
+from signalhub.domain.signal import Signal, SignalView
 
 
 class Part(msgspec.Struct, frozen=True, gc=False):
@@ -52,11 +52,12 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the grammar has to say about one text. `canonical` is the rewrite of `signal`."""
+    """Everything the grammar has to say about one text. `info` is `signal` in a line, `canonical` its rewrite."""
 
     ok: bool
     adapter: str | None
-    signal: Signal | None
+    info: str | None
+    signal: SignalView | None
     canonical: str | None
     parts: tuple[Part, ...]
     ignored: tuple[Ignored, ...]
