@@ -1,0 +1,161 @@
+"""The WebSocket frame by frame (RFC 6455), as wsproto sees it: what no polite client library would send."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, CloseConnection, Event, Ping, Pong, Request, TextMessage
+from wsproto.frame_protocol import CloseReason, FrameProtocol
+
+from tests.kit.trader import Trader
+
+PING = '{"type":"ping"}'
+PONG = '{"type":"pong"}'
+
+
+class Wire:
+    """A client's end. wsproto checks what the server sends; `write` sends any bytes at all."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._end = WSConnection(ConnectionType.CLIENT)
+        self.frames = FrameProtocol(client=True, extensions=[])
+        self._heard: list[Event] = []
+        self.is_over = False
+
+    def send(self, event: Event) -> None:
+        self._writer.write(self._end.send(event))
+
+    def say(self, text: str, *, is_last: bool = True) -> None:
+        """A message, or a piece of one."""
+        self._writer.write(self.frames.send_data(text, fin=is_last))
+
+    def write(self, data: bytes | bytearray) -> None:
+        self._writer.write(data)
+
+    async def next(self) -> Event | None:
+        """The next event; None where the line is closed without a word."""
+        async with asyncio.timeout(8):
+            while not self._heard and not self.is_over:
+                data = await self._reader.read(65536)
+                self.is_over = not data
+                if data:
+                    self._end.receive_data(data)
+                    self._heard += self._end.events()
+        return self._heard.pop(0) if self._heard else None
+
+    async def text(self) -> str:
+        """The next message, put together."""
+        parts = []
+        while True:
+            event = await self.next()
+            if isinstance(event, TextMessage):
+                parts.append(event.data)
+                if event.message_finished:
+                    return "".join(parts)
+            assert not isinstance(event, CloseConnection | None), event
+
+    async def closed(self) -> int | None:
+        """The code of the close, after whatever else is said; None where the line just ends."""
+        while not isinstance(event := await self.next(), CloseConnection | None):
+            pass
+        return event.code if event is not None else None
+
+
+@asynccontextmanager
+async def wire(trader: Trader) -> AsyncIterator[Wire]:
+    """A socket of the trader's that has said where it begins."""
+    host, port = trader.http.base_url.host, trader.http.base_url.port
+    reader, writer = await asyncio.open_connection(host, port)
+    line = Wire(reader, writer)
+    try:
+        headers = [(b"X-API-Key", trader.key.encode())]
+        line.send(Request(host=f"{host}:{port}", target="/ws/stream", extra_headers=headers))
+        assert isinstance(await line.next(), AcceptConnection)
+        assert msgspec.json.decode(await line.text())["type"] == "stream.ready"
+        yield line
+    finally:
+        writer.close()
+
+
+@pytest.fixture
+async def line(trader: Trader) -> AsyncIterator[Wire]:
+    async with wire(trader) as opened:
+        yield opened
+
+
+async def test_a_message_in_pieces_is_one_message_though_a_ping_comes_between(line: Wire) -> None:
+    line.say(PING[:4], is_last=False)
+    line.write(line.frames.ping(b"are you there"))
+    line.say(PING[4:9], is_last=False)
+    line.say(PING[9:])
+    assert await line.next() == Pong(payload=b"are you there")
+    assert await line.text() == PONG
+
+
+async def test_frames_may_arrive_byte_by_byte(line: Wire) -> None:
+    whole = line.frames.send_data(PING, fin=True)
+    for place in range(len(whole)):
+        line.write(whole[place : place + 1])
+        await asyncio.sleep(0)
+    assert await line.text() == PONG
+
+
+async def test_events_come_as_whole_text_frames(trader: Trader, line: Wire) -> None:
+    await trader.send()
+    for seq in (2, 3):
+        event = await line.next()
+        assert isinstance(event, TextMessage)
+        assert (event.frame_finished, event.message_finished) == (True, True)
+        assert msgspec.json.decode(event.data)["seq"] == seq
+
+
+@pytest.mark.parametrize("payload", [b"", b"x" * 125])
+async def test_a_ping_is_answered_with_what_it_carries(line: Wire, payload: bytes) -> None:
+    line.send(Ping(payload=payload))
+    assert await line.next() == Pong(payload=payload)
+
+
+async def test_a_pong_that_nobody_asked_for_is_no_news(line: Wire) -> None:
+    line.send(Pong(payload=b"x"))
+    line.say(PING)
+    assert await line.text() == PONG
+
+
+@pytest.mark.parametrize("code", [CloseReason.NORMAL_CLOSURE, CloseReason.GOING_AWAY, 4000])
+async def test_a_close_is_answered_with_its_code(line: Wire, code: int) -> None:
+    line.send(CloseConnection(code=code, reason="done"))
+    assert await line.closed() == code
+
+
+# Each masked with four zeros, which leave it as it is.
+FAULTS = {
+    "text that is not UTF-8": b"\x81\x82" + bytes(4) + b"\xff\xfe",
+    "a control frame that is too long": b"\x89\xfe\x00\x7e" + bytes(4 + 126),
+    "a control frame in pieces": b"\x09\x80" + bytes(4),
+    "a reserved opcode": b"\x83\x80" + bytes(4),
+    "a reserved bit": b"\xf1\x80" + bytes(4),
+    "a frame without a mask": b"\x81\x01x",
+    "the end of a message that never began": b"\x80\x80" + bytes(4),
+    "a frame as long as a number can say": b"\x81\xff\x7f" + b"\xff" * 7 + bytes(4),
+    "a close of one byte": b"\x88\x81" + bytes(5),
+    "a close with a code that is none": b"\x88\x82" + bytes(4) + b"\x00\x05",
+    "a message too long": b"\x81\xfe\x20\x00" + bytes(4) + b"x" * 8192,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_fault_of_framing_ends_the_line_and_no_other(trader: Trader, line: Wire, fault: str) -> None:
+    async with wire(trader) as other:
+        line.write(FAULTS[fault])
+        # granian closes without a code where the framing itself is broken.
+        assert await line.closed() in {
+            CloseReason.NO_STATUS_RCVD,
+            CloseReason.PROTOCOL_ERROR,
+            CloseReason.MESSAGE_TOO_BIG,
+        }
+        other.say(PING)
+        assert await other.text() == PONG
