@@ -17,6 +17,7 @@ from db.engine import create_engine
 from signalhub import log, parent
 from signalhub import settings as settings_
 from signalhub.brokers import chosen
+from signalhub.brokers.quotes import Quotes
 from signalhub.jobs import Doorbell
 from signalhub.services.accounts import Accounts
 from signalhub.services.commands import Commands
@@ -33,7 +34,7 @@ from signalhub.streams import wire
 from signalhub.streams.announcer import Announcer
 from signalhub.streams.audience import Audience
 from signalhub.streams.relay import Relay
-from signalhub.web import accounts, feeds, health, legacy, orders, pages, problems, schema, signals, sockets
+from signalhub.web import accounts, feeds, health, legacy, orders, pages, problems, quotes, schema, signals, sockets
 from signalhub.web.house import House
 from signalhub.web.limits import Limits
 
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> Litestar:
         route_handlers=[
             signals.ROUTES,
             orders.ROUTES,
+            quotes.ROUTES,
             legacy.ROUTES,
             accounts.ROUTES,
             feeds.follow,
@@ -99,6 +101,7 @@ def furnish(settings: Settings) -> House:
         tickets=Tickets(engine),
         accounts=Accounts(engine, vault, say),
         views=Views(engine),
+        quotes=Quotes(settings.broker_options),
         relay=Relay(engine, settings.redis_url),
         streams=Audience(most_per_account=settings.max_streams_per_account, patience_s=settings.slow_reader_s),
         limits=Limits(settings.rate_limit),

@@ -25,7 +25,7 @@ def _waiting(order: Order, profile: Profile, trip: Trip, level: Decimal) -> Plan
     begin = order.created_at + profile.latency
     until = order.expires_at or order.created_at + profile.close_after
     earliest = order.next_attempt_at or begin
-    at = trip.opens_at(level, (begin, max(begin, until)), falling=is_falling(order.terms))
+    at = trip.opens_at(level, (begin, until), falling=is_falling(order.terms)) if begin <= until else None
     if at is None:
         return Plan(max(until, earliest), Expired())
     if order.terms.order_type is OrderType.STOP:

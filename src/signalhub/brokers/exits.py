@@ -58,7 +58,7 @@ def nearest_first(terms: Signal) -> list[Decimal]:
 def figures(order: Order, trip: Trip | None, move: Closed, at: datetime) -> Figures:
     """What the market did while the position was open; without a trip only where it began and ended is known."""
     fill = order.fill_price or move.price
-    ends = [fill, move.price]
+    ends = [fill, move.price, *(part.price for part in order.closes)]
     if trip is not None:
         ends += trip.excursions((_filled_at(order), at))
     lowest, highest = fill - min(ends), max(ends) - fill

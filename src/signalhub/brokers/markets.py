@@ -3,7 +3,7 @@
 What an instrument is follows from the grammar's table; a symbol that is not in it has a market too.
 """
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import lru_cache
 from typing import Final
 
@@ -96,7 +96,7 @@ def _base(known: Instrument | None) -> Decimal:
     """The middle of the band that the table gives it, as ratios go; 100 where it gives none."""
     if known is None or not known.low or not known.high.is_finite():
         return _HUNDRED
-    return (known.low * known.high).sqrt()
+    return Context(prec=_SIGNIFICANT).sqrt(known.low * known.high)
 
 
 def _currency(symbol: str, kind: str) -> str | None:

@@ -7,6 +7,7 @@ from litestar.connection import ASGIConnection
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from signalhub.brokers.quotes import Quotes
 from signalhub.services.accounts import Accounts
 from signalhub.services.commands import Commands
 from signalhub.services.hooks import Hooks
@@ -42,6 +43,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     tickets: Tickets
     accounts: Accounts
     views: Views
+    quotes: Quotes
     relay: Relay
     streams: Audience
     limits: Limits

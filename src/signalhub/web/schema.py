@@ -23,6 +23,7 @@ _DESCRIPTION: Final = (
 _TAGS: Final = {
     "signals": "Send a text, have it explained, look at what was sent.",
     "orders": "What came of the signals.",
+    "quotes": "The mock market's prices.",
     "events": "The account's log, in pages or as a stream. WebSockets tell the same: /ws/stream.",
     "account": "Accounts, keys, hook URLs, broker accounts.",
     "older clients": "Paths and shapes that existing clients already use.",

@@ -1,0 +1,96 @@
+"""An order in profile `market` from the text to its end, through the database and the log."""
+
+import asyncio
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from signalhub.brokers.mock import MockBroker
+from signalhub.domain.retry import RetryPolicy
+from signalhub.services.drafts import Placing
+from signalhub.services.intake import Intake
+from signalhub.services.lifecycle import Lifecycle
+from tests.kit.hub import Hub
+from tests.kit.submissions import a_submission
+from tests.kit.trader import Trader
+from tests.kit.waiting import until
+
+LADDER = "BUY EURUSD @ 1.0860\nSL 1.0850\nTP 1.0870\nTP 1.0880\nTP 1.0890"
+FAR = "BUY LIMIT EURUSD 1.0860 SL 1.0850 TP 1.0890"
+
+
+class Bench:
+    """An intake and a worker's lifecycle around a market that shows a day in a second, or one as slow as life."""
+
+    def __init__(self, hub: Hub, trader: Trader, expiry: timedelta = timedelta(days=1), speed: str = "86400") -> None:
+        broker = MockBroker({"market_speed": speed})
+        self.trader = trader
+        self._intake = Intake(hub.house.engine, broker, lambda *_: None, placing=Placing("market", expiry))
+        self._lifecycle = Lifecycle(hub.house.engine, broker, RetryPolicy(5, 0.01, 0.02), lease_s=0.5)
+
+    async def accept(self, text: str, simulate: str | None = None) -> str:
+        sent = msgspec.structs.replace(a_submission(self.trader.id, text), simulate=simulate)
+        return str(msgspec.json.decode(await self._intake.accept(sent))["order_id"])
+
+    async def end(self, order_id: str) -> Any:  # noqa: ANN401 - JSON
+        async def ended() -> Any:  # noqa: ANN401 - JSON
+            await self._lifecycle.advance([order_id])
+            order = await self.trader.order(order_id)
+            return order if order["status"] not in {"pending", "executed"} else None
+
+        return await until(ended, timeout_s=15)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+async def _story(trader: Trader, order_id: str) -> list[Any]:
+    items: list[Any] = (await trader.get(f"/api/v1/orders/{order_id}/events"))["items"]
+    return items
+
+
+async def test_an_order_waits_is_filled_and_closed_in_parts_by_the_market_alone(hub: Hub, trader: Trader) -> None:
+    bench = Bench(hub, trader)
+    order_ids = [await bench.accept(LADDER) for _ in range(3)]
+    for order in await asyncio.gather(*map(bench.end, order_ids)):
+        story = await _story(trader, order["id"])
+        parts = ["order.partially_closed"] * (len(order["closes"]) - 1)
+        assert [event["type"] for event in story] == ["order.pending", "order.executed", *parts, "order.closed"]
+        assert sum(Decimal(part["quantity"]) for part in order["closes"]) == Decimal(order["quantity"])
+        assert [event["data"]["remaining_quantity"] for event in story][:2] == ["0", "1"]
+        assert order["remaining_quantity"] in {"0", "0.0000"}
+        assert order["close_reason"] in {"take_profit", "stop_loss"}
+        assert _moment(order["created_at"]) < _moment(order["filled_at"]) < _moment(order["closed_at"])
+        assert (order["pnl_currency"], order["profile"]) == ("USD", "market")
+        assert None not in {order["pnl_price"], order["pips"], order["mae"], order["mfe"]}
+
+
+async def test_each_part_is_an_event_and_the_last_one_the_end(hub: Hub, trader: Trader) -> None:
+    bench = Bench(hub, trader)
+    order = await bench.end(await bench.accept(LADDER, "fill_after=0s close_after=0s outcome=take_profit"))
+    story = await _story(trader, order["id"])
+    first, second, last = (event["data"] for event in story[2:])
+    assert (first["status"], first["remaining_quantity"], first["pnl"]) == ("executed", "0.6667", None)
+    assert (second["status"], second["remaining_quantity"]) == ("executed", "0.3334")
+    assert last == order
+    assert [part["price"] for part in order["closes"]] == ["1.0870", "1.0880", "1.0890"]
+    assert (order["close_price"], order["close_reason"]) == ("1.0890", "take_profit")
+    assert (order["pnl"], order["pnl_price"], order["simulate"]) == (
+        "0.00200010",
+        "0.002000",
+        story[0]["data"]["simulate"],
+    )
+
+
+async def test_an_entry_that_waits_for_too_long_expires_and_says_so(hub: Hub, trader: Trader) -> None:
+    bench = Bench(hub, trader, timedelta(milliseconds=250), speed="1")
+    order_id = await bench.accept(FAR)
+    pending = await trader.order(order_id)
+    waits = _moment(pending["expires_at"]) - _moment(pending["created_at"])
+    assert waits == timedelta(milliseconds=250)
+    order = await bench.end(order_id)
+    assert order["status"] == "expired"
+    assert [event["type"] for event in await _story(trader, order_id)] == ["order.pending", "order.expired"]
