@@ -48,7 +48,7 @@ class Worker:
         A message that ran until nothing is due could run for ever, and no worker could be stopped.
         """
         until = monotonic() + _SWEEP_S
-        while monotonic() < until and (events := await self._lifecycle.advance()) is not None:
+        while monotonic() < until and (events := await self._lifecycle.sweep()) is not None:
             await self._publish(events)
 
     async def _publish(self, events: Sequence[Event]) -> None:

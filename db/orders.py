@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import bulk
+from db.lanes import LANE_OF
 from db.tables import OrderRow
 from signalhub.domain.order import CloseReason, Order, Part, Status
 from signalhub.domain.signal import OrderType, Side, Signal
@@ -39,13 +40,14 @@ class Claimed(msgspec.Struct, frozen=True):
 _CLAIM = """
     UPDATE orders SET due_at = statement_timestamp() + make_interval(secs => :lease)
     FROM (
-        SELECT id FROM orders WHERE due_at <= statement_timestamp() {which}
+        SELECT id, due_at FROM orders WHERE due_at <= statement_timestamp() {which}
         ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
     ) AS due, (SELECT set_config('synchronous_commit', 'off', true)) AS hurry
     WHERE orders.id = due.id
-    RETURNING orders.*, statement_timestamp() AS claimed_at
+    RETURNING orders.*, due.due_at AS was_due_at, statement_timestamp() AS claimed_at
 """
 _CLAIM_ANY = text(_CLAIM.format(which=""))
+_CLAIM_IN_LANES = text(_CLAIM.format(which=f"AND {LANE_OF} = ANY(:lanes)"))
 _CLAIM_THESE = text(_CLAIM.format(which="AND id = ANY(CAST(:ids AS uuid[]))"))
 
 _SAVE = text(f"""
@@ -64,17 +66,32 @@ def insert(fresh: Sequence[tuple[Order, datetime | None]], now: datetime) -> bul
 
 
 async def claim(
-    connection: AsyncConnection, lease_s: float, *, most: int, ids: Sequence[str] | None = None
+    connection: AsyncConnection,
+    lease_s: float,
+    *,
+    most: int,
+    ids: Sequence[str] | None = None,
+    lanes: Sequence[int] | None = None,
 ) -> Claimed | None:
-    """Take up to `most` due orders, of `ids` only if given; None when nothing is due. Needs no transaction."""
+    """Take up to `most` due orders, of `ids` or in `lanes` only if given, in the order in which they fell due.
+
+    None when nothing is due. Needs no transaction.
+    """
     arguments: dict[str, Any] = {"lease": lease_s, "most": most}
     statement = _CLAIM_ANY
     if ids is not None:
         statement, arguments["ids"] = _CLAIM_THESE, list(ids)
+    elif lanes is not None:
+        statement, arguments["lanes"] = _CLAIM_IN_LANES, list(lanes)
     rows = (await connection.execute(statement, arguments)).mappings().fetchall()
     if not rows:
         return None
+    rows = sorted(rows, key=_due)
     return Claimed(tuple(map(from_row, rows)), rows[0]["claimed_at"])
+
+
+def _due(row: RowMapping) -> tuple[datetime, str]:
+    return row["was_due_at"], str(row["id"])
 
 
 async def save(

@@ -65,13 +65,16 @@ class Stack:
         """From nothing, or again after everything was killed."""
         self.postgres.start()
         self.valkey.start()
-        migrate = [*_COMMAND, "migrate"]
-        subprocess.run(migrate, env=_environment(self.settings), check=True, capture_output=True)  # noqa: S603 - our own
+        self.migrate()
         self.web.start()
         self.worker.start()
         if not self._keeper.is_alive():
             self._keeper.start()
         return self
+
+    def migrate(self) -> None:
+        command = [*_COMMAND, "migrate"]
+        subprocess.run(command, env=_environment(self.settings), check=True, capture_output=True)  # noqa: S603 - our own
 
     def stop(self) -> None:
         self._is_over.set()

@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,10 @@ async def rough(servers: Servers, logs: Path) -> AsyncIterator[Hub]:
 
 @asynccontextmanager
 async def _working(hub: Hub, chaos: str, *, life_s: float | None = None) -> AsyncIterator[None]:
-    """A worker amid `chaos` for as long as the block lasts; or many, of which each dies after `life_s`."""
+    """A worker amid `chaos` for as long as the block lasts, which is cut off in the middle of it each `life_s`."""
+    worker = Worker(replace(hub.settings, chaos=chaos))
 
-    async def work(worker: Worker) -> None:
+    async def work() -> None:
         while True:
             await worker.sweep()
             await asyncio.sleep(0.05)
@@ -47,13 +48,8 @@ async def _working(hub: Hub, chaos: str, *, life_s: float | None = None) -> Asyn
 
     async def work_and_die() -> None:
         while True:
-            worker = Worker(replace(hub.settings, chaos=chaos))
-            try:
-                await asyncio.wait_for(work(worker), life_s)
-            except TimeoutError:
-                continue
-            finally:
-                await worker.close()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(work(), life_s)
 
     working = asyncio.create_task(work_and_die())
     try:
@@ -61,6 +57,7 @@ async def _working(hub: Hub, chaos: str, *, life_s: float | None = None) -> Asyn
     finally:
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
+        await worker.close()
 
 
 async def _told(trader: Trader, path: str, sent: list[str]) -> dict[str, list[Any]]:
@@ -98,9 +95,9 @@ async def test_amid_chaos_every_order_ends_once(rough: Hub, chaos: str) -> None:
     assert bool(retries) == (chaos in {"flaky", "hostile"})
 
 
-async def test_workers_that_die_amid_hostility_leave_nothing_undone_and_nothing_done_twice(rough: Hub) -> None:
+async def test_work_that_is_cut_off_amid_hostility_is_neither_lost_nor_done_twice(rough: Hub) -> None:
     trader = await rough.trader()
-    async with _working(rough, "hostile", life_s=0.15):
+    async with _working(rough, "hostile", life_s=0.2):
         stories = await _told(trader, "/api/v1/signals", [texts.buy(number) for number in range(ORDERS)])
     await _check(trader, stories)
 

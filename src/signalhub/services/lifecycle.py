@@ -11,9 +11,9 @@ from typing import Final
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from db import journal, orders
+from db import journal, lanes, orders
 from signalhub.brokers.base import Broker
 from signalhub.domain.events import Event
 from signalhub.domain.retry import RetryPolicy
@@ -46,8 +46,8 @@ class Lifecycle:
         # A claim is one statement: BEGIN and COMMIT would be two more waits for the server.
         self._at_once = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    async def advance(self, ids: Sequence[str] | None = None) -> list[Event] | None:
-        """Take one batch of due orders (of `ids`, if given) a step on; None when nothing was due.
+    async def advance(self, ids: Sequence[str]) -> list[Event] | None:
+        """Take those of `ids` that are due a step on; None when none was.
 
         Doing it twice, late, or in two places at once changes nothing. An order whose broker takes its time holds up
         nobody: it is seen to in the background, and saved when the broker has answered.
@@ -56,11 +56,25 @@ class Lifecycle:
             claimed = await orders.claim(connection, self._lease_s, most=BATCH, ids=ids)
         if claimed is None:
             return None
+        moved = await self._decide(claimed)
+        async with self._engine.connect() as connection:
+            return await self._save(connection, moved)
+
+    async def sweep(self) -> list[Event] | None:
+        """Take a batch of whatever is due a step on, each account's orders in the order in which they fell due.
+
+        None when nothing was due that others are not seeing to.
+        """
+        async with self._engine.connect() as connection, lanes.turn(connection, self._lease_s) as mine:
+            claimed = await orders.claim(connection, self._lease_s, most=BATCH, lanes=mine) if mine else None
+            await connection.commit()
+            return None if claimed is None else await self._save(connection, await self._decide(claimed))
+
+    async def _decide(self, claimed: orders.Claimed) -> list[Progress]:
         steps = [asyncio.create_task(self._steps.progress(order, claimed.now)) for order in claimed.orders]
         await asyncio.wait(steps, timeout=_HURRY_S)
-        moved = [step.result() for step in steps if step.done()]
         self._see_to([step for step in steps if not step.done()])
-        return await self._save(moved)
+        return [step.result() for step in steps if step.done()]
 
     async def close(self) -> None:
         """Leave the late ones to their leases."""
@@ -76,23 +90,24 @@ class Lifecycle:
 
     async def _finish(self, step: "asyncio.Task[Progress]") -> None:
         try:
-            await self._tell(await self._save([await step]))
+            moved = await step
+            async with self._engine.connect() as connection:
+                await self._tell(await self._save(connection, [moved]))
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             _log.warning("lifecycle.late_step_unsaved", error=repr(error))  # its lease ends, and it is tried again
 
-    async def _save(self, moved: Sequence[Progress]) -> list[Event]:
+    async def _save(self, connection: AsyncConnection, moved: Sequence[Progress]) -> list[Event]:
         if not moved:
             return []
-        async with self._engine.connect() as connection:
-            won = await orders.save(
-                connection,
-                {one.order.id: (one.order, one.due_at) for one in moved},
-                {one.claimed.id: one.claimed.version for one in moved},
-            )
-            facts = [fact for one in moved if one.order.id in won for fact in one.facts]
-            events: list[Event] = []
-            if facts:
-                heads = await journal.lock(connection, {fact.account_id for fact in facts})
-                events = await journal.write(connection, heads, facts)
-            await connection.commit()
+        won = await orders.save(
+            connection,
+            {one.order.id: (one.order, one.due_at) for one in moved},
+            {one.claimed.id: one.claimed.version for one in moved},
+        )
+        facts = [fact for one in moved if one.order.id in won for fact in one.facts]
+        events: list[Event] = []
+        if facts:
+            heads = await journal.lock(connection, {fact.account_id for fact in facts})
+            events = await journal.write(connection, heads, facts)
+        await connection.commit()
         return events

@@ -1,0 +1,48 @@
+"""Lanes: an account's orders are seen to by one worker at a time, so that they move in the order they fell due.
+
+A lane is a share of all accounts, held by an advisory lock of the session. A worker that dies gives its lanes back, and
+one that hangs loses them: the server ends a session that holds lanes and says nothing for too long.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+LANES: Final = 16
+LANE_OF: Final = f"(uuid_hash(orders.account_id) & {LANES - 1})"
+
+# More in one turn would make larger batches of little work, and leave other workers nothing of much.
+_MOST: Final = 4
+_CLASS: Final = 0x516E414C
+
+_TAKE = text(f"""
+    SELECT lane, set_config('idle_session_timeout', :patience, false) FROM (
+        SELECT DISTINCT {LANE_OF} AS lane FROM (
+            SELECT account_id FROM orders WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT 400
+        ) AS orders
+    ) AS due WHERE pg_try_advisory_lock({_CLASS}, lane) LIMIT {_MOST}
+""")  # noqa: S608 - our own constants
+_GIVE_BACK = text("SELECT pg_advisory_unlock_all(), set_config('idle_session_timeout', '0', false)")
+
+
+@asynccontextmanager
+async def turn(connection: AsyncConnection, patience_s: float) -> AsyncIterator[list[int]]:
+    """Some lanes in which orders are due: none where nothing is due, or others hold all of those.
+
+    `patience_s` is how long the connection may be silent meanwhile.
+    """
+    try:
+        asked = await connection.execute(_TAKE, {"patience": str(int(patience_s * 1000))})
+        lanes = [row.lane for row in asked]
+        await connection.commit()
+        yield lanes
+        if lanes:
+            await connection.execute(_GIVE_BACK)
+            await connection.commit()
+    except BaseException:
+        # The pool would keep the connection, and the connection the lanes.
+        await connection.invalidate()
+        raise

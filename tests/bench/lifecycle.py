@@ -1,0 +1,245 @@
+"""Orders through their whole lives: how many a second, what waiting ones cost, and a crowd that falls due at once.
+
+The yardstick is a Dramatiq message for each step with a transaction each (`plain_steps`). Both get two worker
+processes, the same rows, and take turns.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import psutil  # type: ignore[import-untyped]  # it ships none
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import orders
+from db.engine import create_engine
+from signalhub.settings import Settings
+from tests.bench import crowd, plain_steps
+from tests.bench.table import Table
+from tests.kit.service import Service
+from tests.kit.stack import Stack
+
+TARGET_TIMES: Final = 10.0
+TARGET_RUSH_S: Final = 10.0
+TARGET_CLAIM: Final = 2.0
+_NEVER_S: Final = 7200.0
+_NOISE: Final = 0.03  # of a core
+
+
+def main(  # noqa: PLR0913 - as many as there are crowds
+    *,
+    lives: int = 20_000,
+    plain_lives: int = 1_000,
+    rounds: int = 3,
+    waiting: int = 100_000,
+    rush: int = 20_000,
+    many: int = 1_000_000,
+    quiet_s: float = 10.0,
+) -> bool:
+    """Print the tables; the answer says whether every target is met."""
+    with TemporaryDirectory() as home, _database(Path(home)) as hub:
+        bench = _Bench(hub)
+        # Each part in a loop of its own: connections do not outlive one.
+        parts: list[Callable[[], bool]] = [
+            lambda: asyncio.run(bench.throughput(lives, plain_lives, rounds)),
+            lambda: asyncio.run(bench.patience(waiting, rush, quiet_s)),
+            lambda: asyncio.run(bench.claims(many // 100, many)),
+        ]
+        met = [part() for part in parts]
+        return all(met)
+
+
+@contextmanager
+def _database(home: Path) -> Iterator[Stack]:
+    hub = Stack(home, Settings(worker_processes=2))
+    hub.postgres.start()
+    hub.valkey.start()
+    try:
+        hub.migrate()
+        yield hub
+    finally:
+        hub.worker.kill_all()
+        hub.valkey.stop()
+        hub.postgres.stop()
+
+
+class _Bench:
+    def __init__(self, hub: Stack) -> None:
+        self._hub = hub
+
+    async def throughput(self, lives: int, plain_lives: int, rounds: int) -> bool:
+        engine = create_engine(self._hub.settings.database_url)
+        ours, plain = [], []
+        for _ in range(rounds):
+            ours.append(await self._ours(engine, lives))
+            plain.append(await self._plain(engine, plain_lives))
+        await engine.dispose()
+        table = Table("orders carried through their lives", "per second", "lowest", "highest", "orders a round")
+        for name, rates, count in (
+            ("signalhub", ours, lives),
+            ("a message and a transaction a step", plain, plain_lives),
+        ):
+            table.add(name, f"{median(rates):,.0f}", f"{min(rates):,.0f}", f"{max(rates):,.0f}", f"{count:,}")
+        table.show()
+        times = median(ours) / median(plain)
+        sys.stdout.write(f"signalhub / a message a step = {times:.1f} (target {TARGET_TIMES:g})\n\n")
+        return times >= TARGET_TIMES
+
+    async def _ours(self, engine: AsyncEngine, lives: int) -> float:
+        await crowd.clear(engine)
+        with _working(self._hub.worker):
+            await _warm(engine)
+            await crowd.place(engine, lives, due_in_s=0.0)
+            return lives / await crowd.ended(engine, lives)
+
+    async def _plain(self, engine: AsyncEngine, lives: int) -> float:
+        await crowd.clear(engine)
+        with _plain_workers(self._hub):
+            broker = plain_steps.make_broker(self._hub.settings.redis_url, [])
+            for count in (20, lives):  # the first few wake everything up
+                await crowd.clear(engine)
+                await crowd.place(engine, count, due_in_s=0.0)
+                async with engine.connect() as connection:
+                    ids = [row.id for row in await connection.execute(text("SELECT id::text FROM orders"))]
+                began = time.perf_counter()
+                await asyncio.to_thread(plain_steps.send, broker, ids)
+                await crowd.ended(engine, count)
+            return lives / (time.perf_counter() - began)
+
+    async def patience(self, waiting: int, rush: int, quiet_s: float) -> bool:
+        engine = create_engine(self._hub.settings.database_url)
+        await crowd.clear(engine)
+        with _working(self._hub.worker):
+            await _warm(engine)
+            idle = await _cost(self._hub.worker, quiet_s)
+            await crowd.place(engine, waiting, due_in_s=_NEVER_S, spread_s=_NEVER_S, held_s=10.0)
+            await crowd.settle(engine)
+            loaded = await _cost(self._hub.worker, quiet_s)
+            await crowd.place(engine, rush, due_in_s=1.0, spread_s=1.0, held_s=10.0)
+            await asyncio.sleep(1.0)
+            took_s = await crowd.ended(engine, rush)
+        late, disorder = await _order_of_closes(engine)
+        await engine.dispose()
+        table = Table("open orders, none due", "worker CPU, of a core", "memory MiB")
+        table.add("0", f"{idle[0]:.1%}", f"{idle[1]:.1f}")
+        table.add(f"{waiting:,}", f"{loaded[0]:.1%}", f"{loaded[1]:.1f}")
+        table.show()
+        sys.stdout.write("\n")
+        table = Table("falling due within a second", "all closed after s", "late p50 s", "late max s", "out of order")
+        table.add(f"{rush:,}", f"{took_s:.2f}", f"{late[0]:.2f}", f"{late[1]:.2f}", f"{disorder:,}")
+        table.show()
+        sys.stdout.write(f"target: {TARGET_RUSH_S:g} s, in order for each account\n\n")
+        return took_s <= TARGET_RUSH_S and loaded[0] <= idle[0] + _NOISE and disorder == 0
+
+    async def claims(self, few: int, many: int) -> bool:
+        engine = create_engine(self._hub.settings.database_url)
+        table = Table("open orders", "claim of 200 ms", "look when none is due ms")
+        taken = {}
+        for count in (few, many):
+            await crowd.clear(engine)
+            await crowd.place(engine, count, due_in_s=_NEVER_S, spread_s=_NEVER_S)
+            await crowd.settle(engine)
+            taken[count] = await _claim_ms(engine), await _look_ms(engine)
+            table.add(f"{count:,}", *(f"{ms:.2f}" for ms in taken[count]))
+        await engine.dispose()
+        table.show()
+        times = taken[many][0] / taken[few][0]
+        sys.stdout.write(f"claim with {many:,} / with {few:,} = {times:.2f} (target at most {TARGET_CLAIM:g})\n")
+        return times <= TARGET_CLAIM
+
+
+@contextmanager
+def _working(service: Service) -> Iterator[None]:
+    service.start()
+    try:
+        yield
+    finally:
+        service.terminate()
+
+
+@contextmanager
+def _plain_workers(hub: Stack) -> Iterator[None]:
+    environment = {"BENCH_DATABASE_URL": hub.settings.database_url, "BENCH_REDIS_URL": hub.settings.redis_url}
+    command = [sys.executable, "-m", "dramatiq", "-p", "2", "-t", "8", "tests.bench.plain_steps:boot"]
+    with (hub.home / "plain.log").open("ab") as log:
+        process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)  # noqa: S603 - our own
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+async def _warm(engine: AsyncEngine) -> None:
+    """Until the workers work: their start is not what is measured."""
+    await crowd.place(engine, 400, due_in_s=0.0)
+    await crowd.ended(engine, 400)
+    await crowd.clear(engine)
+    await asyncio.sleep(1.0)
+
+
+async def _cost(service: Service, seconds: float) -> tuple[float, float]:
+    """The share of a core, and the MiB, of a worker command with all its processes."""
+    processes = [psutil.Process(pid) for pid in (service.pid, *service.children())]
+
+    def spent() -> float:
+        return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+    before = spent()
+    await asyncio.sleep(seconds)
+    share = (spent() - before) / seconds
+    return share, sum(process.memory_info().rss for process in processes) / 2**20
+
+
+_CLOSES: Final = text("""
+    SELECT extract(epoch FROM events.at - (filled_at + interval '10 seconds')) AS late,
+        filled_at < lag(filled_at) OVER (PARTITION BY events.account_id ORDER BY seq) AS is_overtaken
+    FROM events JOIN orders ON orders.id = order_id WHERE type = 'order.closed'
+""")
+
+
+async def _order_of_closes(engine: AsyncEngine) -> tuple[tuple[float, float], int]:
+    """How late orders were closed (half of them, the last), and how many after one of their account due later."""
+    async with engine.connect() as connection:
+        rows = (await connection.execute(_CLOSES)).fetchall()
+    late = sorted(float(row.late) for row in rows)
+    return (median(late), late[-1]), sum(bool(row.is_overtaken) for row in rows)
+
+
+_RIPEN: Final = text("""
+    UPDATE orders SET due_at = statement_timestamp() WHERE id IN (SELECT id FROM orders ORDER BY due_at LIMIT 200)
+""")
+
+
+async def _claim_ms(engine: AsyncEngine, times: int = 30) -> float:
+    """The lease is for longer than the run, so that what was claimed once is not due again."""
+    taken = []
+    for _ in range(times):
+        async with engine.begin() as connection:
+            await connection.execute(_RIPEN)
+        async with engine.begin() as connection:
+            began = time.perf_counter()
+            claimed = await orders.claim(connection, 3 * _NEVER_S, most=200)
+            taken.append((time.perf_counter() - began) * 1000)
+        assert claimed is not None
+        assert len(claimed.orders) == 200
+    return median(taken)
+
+
+async def _look_ms(engine: AsyncEngine, times: int = 200) -> float:
+    taken = []
+    async with engine.connect() as connection:
+        for _ in range(times):
+            began = time.perf_counter()
+            assert await orders.due_count(connection, 1) == 0
+            taken.append((time.perf_counter() - began) * 1000)
+    return median(taken)
