@@ -2,9 +2,11 @@
 
 import asyncio
 
+import httpx
 import httpx_sse
 import pytest
 
+from signalhub.client.sse import Parser
 from tests.kit import texts
 from tests.kit.hub import Hub
 from tests.kit.sse import sse
@@ -208,6 +210,36 @@ async def test_a_reader_that_goes_by_the_standard_reads_the_same(trader: Trader)
         ("signal.accepted", "2", 2),
         ("order.pending", "3", 3),
     ]
+
+
+async def _raw(trader: Trader, last: bytes, **params: str) -> bytes:
+    """The bytes of a stream, up to and with the first block that holds `last`."""
+    data = b""
+    async with trader.http.stream("GET", "/api/v1/stream", params=params, headers=trader.headers) as response:
+        async for piece in response.aiter_raw():
+            data += piece
+            if last in data:
+                return data
+    raise AssertionError(data)
+
+
+async def test_two_parsers_read_every_form_of_stream_alike(hub: Hub, trader: Trader) -> None:
+    await hub.write(trader, 9, type_="key.created")
+    await hub.execute("DELETE FROM events WHERE account_id = :id AND seq <= 4", id=trader.id)
+    raws = [
+        await _raw(trader, b'"seq":10,', after="4"),
+        await _raw(trader, b"stream.reset", after="nonsense"),
+        await _raw(trader, b'"seq":10,', after="0"),
+        await _raw(trader, b": heartbeat\nid: ", after="4", types="order.*"),
+    ]
+    for raw, count in zip(raws, (1 + 6, 2, 2 + 6, 1), strict=True):
+        parser = Parser()
+        mine = [(one.type, one.last_event_id, one.data) for one in parser.feed(raw)]
+        source = httpx_sse.EventSource(httpx.Response(200, headers={"content-type": "text/event-stream"}, content=raw))
+        assert mine == [(one.event, one.id, one.data) for one in source.iter_sse() if one.data]
+        assert len(mine) == count
+        assert 800 <= (parser.retry_ms or 0) <= 2200
+    assert parser.last_event_id.endswith("-10")
 
 
 async def test_a_stream_needs_a_credential_that_may_read(trader: Trader) -> None:

@@ -1,0 +1,78 @@
+"""Chromium's own EventSource, with nothing of ours around it, reads every form of stream and comes back by itself."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from sqlalchemy import text
+
+from db.engine import create_engine
+from tests.browser.chromium import Page
+from tests.kit.stack import Stack
+from tests.kit.trader import Trader
+
+OPEN = """(query => {
+    window.source?.close();
+    window.heard = [];
+    window.source = new EventSource("/api/v1/stream?" + query);
+    for (const type of ["message", "stream.ready", "stream.reset", "stream.gap", "account.created", "signal.accepted",
+                        "order.pending", "order.executed", "order.closed"])
+        source.addEventListener(type, event => heard.push([type, event.lastEventId, event.data]));
+})"""
+
+
+@pytest.fixture
+async def trader(stack: Stack, page: Page) -> AsyncIterator[Trader]:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=15) as http:
+        await page.open(f"{stack.url}/docs/errors")
+        yield await Trader.register(http)
+
+
+async def open_source(page: Page, trader: Trader, **query: str) -> None:
+    ticket = (await trader.post("/api/v1/tickets"))["ticket"]
+    await page.js(f"{OPEN}({str(httpx.QueryParams({'ticket': ticket, **query}))!r})")
+
+
+async def heard(page: Page, count: int) -> list[Any]:
+    """The first `count` things it said, as [type, last event id, JSON]."""
+    await page.until(f"heard.length >= {count}")
+    return [[type_, id_, msgspec.json.decode(data)] for type_, id_, data in await page.js("heard")]
+
+
+async def test_it_comes_back_by_itself_with_a_spent_ticket_and_misses_nothing(
+    stack: Stack, page: Page, trader: Trader
+) -> None:
+    await open_source(page, trader, after="0")
+    await trader.send()
+    await heard(page, 4)
+    stack.web.kill_main()
+    stack.web.end_left_over()
+    await stack.ready()
+    await trader.send()
+    found = await heard(page, 2 + 5)
+    readies = [one for one in found if one[0] == "stream.ready"]
+    events = [one[2] for one in found if one[0] != "stream.ready"]
+    log = await trader.events()
+    assert len(readies) == 2
+    assert readies[1][2]["seq"] == found[found.index(readies[1]) - 1][2]["seq"]
+    assert events == log[: len(events)]
+    assert [one[0] for one in found if one not in readies] == [event["type"] for event in events]
+    assert all(id_ == f"{readies[0][2]['epoch']}-{said['seq']}" for _, id_, said in found)
+
+
+async def test_it_is_told_of_a_reset_and_of_a_gap(stack: Stack, page: Page, trader: Trader) -> None:
+    await open_source(page, trader, after="another-7")
+    (_, id_, ready), (type_, _, reset) = await heard(page, 2)
+    assert (type_, reset["reason"], reset["seq"]) == ("stream.reset", "epoch", 1)
+    assert id_ == f"{ready['epoch']}-1"
+    await trader.send()
+    engine = create_engine(stack.settings.database_url)
+    async with engine.begin() as connection:
+        await connection.execute(text("DELETE FROM events WHERE account_id = :id AND seq <= 2"), {"id": trader.id})
+    await engine.dispose()
+    await open_source(page, trader, after="0")
+    _, (type_, id_, gap), (pending, *_) = (await heard(page, 3))[:3]
+    assert (type_, gap["first"], gap["last"], id_) == ("stream.gap", 1, 2, f"{ready['epoch']}-2")
+    assert pending == "order.pending"
