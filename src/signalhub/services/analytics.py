@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db import orders, signals
 from signalhub.domain.order import Status
 from signalhub.domain.signal import plain
+from signalhub.services.performance import BY, By, Performance, performance
 
 
 class SymbolSum(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +33,7 @@ class Analytics(msgspec.Struct, frozen=True, kw_only=True):
     wins: int
     win_rate: str | None
     symbols: list[SymbolSum]
+    performance: dict[By, list[Performance]]
 
 
 async def analytics(engine: AsyncEngine, account_id: str) -> Analytics:
@@ -41,6 +43,7 @@ async def analytics(engine: AsyncEngine, account_id: str) -> Analytics:
     async with engine.connect() as connection:
         statuses: dict[str, int] = {row[0]: row[1] for row in await connection.execute(by_status)}
         verdicts = {row[0]: row[1] for row in await connection.execute(by_verdict.group_by(sent.is_accepted))}
+        performances = {by: await performance(connection, account_id, by) for by in BY}
         symbols = [_symbol_sum(row) for row in (await connection.execute(_per_symbol(account_id))).mappings()]
     closed, wins = sum(one.closed for one in symbols), sum(one.wins for one in symbols)
     return Analytics(
@@ -52,6 +55,7 @@ async def analytics(engine: AsyncEngine, account_id: str) -> Analytics:
         wins=wins,
         win_rate=_share(wins, closed),
         symbols=symbols,
+        performance=performances,
     )
 
 
