@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Final, Generic, TypeVar
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ARRAY, Text, any_, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from db.tables import ApiKeyRow, HookRow
@@ -137,7 +137,7 @@ class Keyring:
             return set()
         now = datetime.now(UTC)
         alive = select(ApiKeyRow.id).where(
-            ApiKeyRow.id.in_(asked),
+            ApiKeyRow.id == any_(literal(asked, ARRAY(Text))),  # one parameter, however many keys there are
             or_(ApiKeyRow.revoked_at.is_(None), ApiKeyRow.revoked_at > now),
             or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now),
         )
