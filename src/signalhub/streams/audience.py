@@ -5,7 +5,7 @@ and nothing else shows that the other side is gone without having said so. Hence
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from time import monotonic
 from typing import Any
@@ -35,28 +35,32 @@ class Outlet:
         self._begun: Write | None = None
         self._waits_since = 0.0
 
-    async def send(self, send: Send, parcel: Parcel) -> None:
-        """Wait for a write. Raises CancelledError where the reader took too long (see `cut`)."""
+    async def send(self, send: Send, parcels: Sequence[Parcel]) -> None:
+        """Wait for writes. Raises CancelledError where the reader took too long (see `cut`)."""
         async with self._turn:
             if self._begun is not None:
                 await self._begun.finish()
-            self._waits_since = monotonic()
-            await send(parcel.message)
-            self._waits_since = 0.0
-            TALLY.bytes += parcel.size
+            self.begin(send, parcels)
+            if self._begun is not None:
+                await self._begun.finish()
 
     @property
     def is_free(self) -> bool:
         """Whether a write may begin without waiting for another."""
         return not self._turn.locked() and (self._begun is None or self._begun.is_over)
 
-    def begin(self, send: Send, parcel: Parcel) -> None:
-        """Write without waiting for the end: for an outlet that is free. Where a write fails, the stream ends."""
+    def begin(self, send: Send, parcels: Sequence[Parcel]) -> None:
+        """Write without waiting for the end: for an outlet that is free. Where a write fails, the stream ends.
+
+        A transport keeps the order of what was begun in order (see the runtime mode in `signalhub.cli.processes`), so
+        the end of the last write is the end of all.
+        """
         self._waits_since = monotonic()
-        before, self._begun = self._begun, Write(send(parcel.message))
-        if self._begun.error is not None or (before is not None and before.error is not None):
-            self.subscription.end("gone")
-        TALLY.bytes += parcel.size
+        for parcel in parcels:
+            before, self._begun = self._begun, Write(send(parcel.message))
+            if self._begun.error is not None or (before is not None and before.error is not None):
+                self.subscription.end("gone")
+            TALLY.bytes += parcel.size
 
     def waited_s(self, now: float) -> float:
         return 0.0 if self.is_free else now - self._waits_since

@@ -25,8 +25,7 @@ class Delivery:
                 await self.write([heartbeat()])
 
     async def write(self, parcels: Sequence[Parcel]) -> None:
-        for parcel in parcels:
-            await self._outlet.send(self._send, parcel)
+        await self._outlet.send(self._send, parcels)
         self.told = self.subscription.seq
 
     def _take(self) -> bool:
@@ -37,6 +36,6 @@ class Delivery:
         if parcels is None:
             return False
         if parcels:
-            self._outlet.begin(self._send, parcels[0])
+            self._outlet.begin(self._send, parcels)
             self.told = self.subscription.seq
         return True

@@ -55,11 +55,11 @@ class Subscription:
         return ()
 
     def at_hand(self, dress: Dress) -> Sequence[Parcel] | None:
-        """All that is new, where it is a single write; None: not so, and the cursor stays where it is."""
+        """All that is new, where the ring has it; None: not so, and the cursor stays where it is."""
         if not self._goes_on():
             return None
         found = self._channel.dressed(self.seq, self._wanted, dress)
-        if found is None or len(found.parcels) > 1:
+        if found is None:
             return None
         self.seq = found.seq
         if found.parcels:

@@ -61,7 +61,7 @@ class Line:
         self._socket, self._outlet = socket, outlet
 
     async def send(self, text: bytes) -> None:
-        await self._outlet.send(self._socket.send, sockets.parcel(text))
+        await self._outlet.send(self._socket.send, [sockets.parcel(text)])
 
     async def listen(self) -> None:
         """Answer pings until the peer goes, then end the subscription."""
