@@ -1,7 +1,7 @@
 """Throw damaged signals at the grammar: `python tests/grammar/fuzz.py [inputs] [seed]`.
 
 The texts are the cases of the tests, cut, doubled, swapped and mixed, by Atheris: what reaches a branch that nothing
-reached before is kept, and damaged further. Whatever comes out, the grammar must answer within a millisecond a KiB, its
+reached before is kept, and damaged further. Whatever comes out, the grammar must answer in time, its
 places must lie in the text, every price must be made of digits that stand there, and what is accepted must survive its
 own rewrite. A text that breaks a promise is printed, and the exit status is not 0.
 """
@@ -86,8 +86,8 @@ SPICES = [
         "\u0661",
     ),
 ]
-MOST_BYTES = 4096
-"""A Telegram message; longer texts are what tests/grammar/test_linear.py is for."""
+MOST_BYTES = 1024
+"""Longer texts are what tests/grammar/test_linear.py is for."""
 _TRIES = 20
 
 
@@ -96,11 +96,10 @@ def texts() -> list[str]:
     return [json.loads(line)["text"] for line in lines]
 
 
-def damaged(dice: random.Random, stock: list[str]) -> str:
-    """One to four wounds in the first text, or in one sewn together of two."""
-    text = stock[0]
+def damaged(dice: random.Random, text: str) -> str:
+    """One to four wounds in the text, or in one sewn together of it and another."""
     if dice.random() < 0.1:
-        other = dice.choice(stock)
+        other = dice.choice(STOCK)
         text = text[: dice.randint(0, len(text))] + other[dice.randint(0, len(other)) :]
     pieces = re.findall(r"\w+|\s+|.", text) or [""]
     for _ in range(dice.randint(1, 4)):
@@ -139,7 +138,7 @@ def broken_promise(raw: bytes) -> str | None:
 
 
 def _is_slow(raw: bytes) -> bool:
-    """Over a millisecond a KiB, on a core of its own: the yardstick tells how much of one there is at the moment."""
+    """Over the limit on a core of its own: the yardstick tells how much of one there is at the moment."""
     for _ in range(_TRIES):
         share = _seconds(_YARDSTICK) / _BEST_S
         if _seconds(raw) <= _limit_s(raw) * share:
@@ -159,7 +158,8 @@ def _seconds(raw: bytes) -> float:
 
 
 def _limit_s(raw: bytes) -> float:
-    return 0.001 * max(1.0, len(raw) / 1024)
+    """A millisecond, and one more for each KiB: the densest texts have a token in each byte."""
+    return 0.001 * (1 + len(raw) / 1024)
 
 
 _YARDSTICK = b"Buy gold now 2345\n" + b"TP 2350 \n" * 100
@@ -184,7 +184,7 @@ def mutated(data: bytes, most: int, seed: int) -> bytes:
     dice = random.Random(seed)  # noqa: S311 - dice, not secrets
     if dice.random() < 0.2:
         return bytes(atheris.Mutate(data, most))
-    return damaged(dice, [data.decode(errors="replace"), *STOCK]).encode()[:most]
+    return damaged(dice, data.decode(errors="replace")).encode()[:most]
 
 
 def check(raw: bytes) -> None:
