@@ -114,7 +114,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def held(self) -> Decimal:
         """The quantity that is still in the market."""
-        return self.filled - sum((part.quantity for part in self.closes), Decimal(0))
+        left = self.filled - sum((part.quantity for part in self.closes), Decimal(0))
+        return left or Decimal(0)  # and not 0.0000
 
     @property
     def gains(self) -> results.Gains:

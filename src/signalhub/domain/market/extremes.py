@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Final
 
-from signalhub.domain.market.path import BLOCK, DEPTH, LEAF, REACH, corner, halve, height
+from signalhub.domain.market.path import BLOCK, DEPTH, LEAF, REACH, cover, halve, height
 
 _LOOKS: Final = 64
 
@@ -28,8 +28,11 @@ def glance(curve: bytes, start: int, end: int) -> tuple[int, int]:
 def _search(curve: bytes, block: int, span: tuple[int, int], known: tuple[int, int], finest: int) -> tuple[int, int]:
     """Level by level: the knots of one level show what is worth halving on the next."""
     (since, until), (lowest, highest) = span, known
-    segments = [(0, corner(curve, block), corner(curve, block + 1))]
-    for depth in range(finest):
+    covering = cover(curve, block, since, until)
+    segments = [(index, left, right) for _, index, left, right in covering]
+    if len(segments) > 1:  # what they share is a knot too
+        lowest, highest = min(lowest, segments[1][1] << LEAF), max(highest, segments[1][1] << LEAF)
+    for depth in range(covering[0][0], finest):
         size = LEAF + DEPTH - depth - 1
         halves: list[tuple[int, int, int]] = []
         for index, left, right in segments:

@@ -42,6 +42,9 @@ REACH: Final = tuple(_reach(depth) for depth in range(DEPTH + 1))
 """How far, at most, a segment leads beyond its ends: the swings of all that is below it, and what rounding may add."""
 
 _CORNER: Final = 255
+_KNOWN: Final = 18
+"""Down to this depth, segments of two minutes, ends are remembered."""
+
 _place = Struct("<qBI").pack
 _draws_of = Struct("<16i").unpack
 
@@ -51,16 +54,28 @@ def key(seed: str, symbol: str) -> bytes:
     return blake2b(f"{len(seed)}/{seed}/{symbol}".encode(), digest_size=16).digest()
 
 
+Segment = tuple[int, int, int, int]
+"""Its depth, its index among those of that depth in its block, and the coarse heights of its ends."""
+
+
 @lru_cache(maxsize=4096)  # one instant is many orders' beginning, and one order's at each question
 def height(curve: bytes, at: int) -> int:
     """The height at `at`, microseconds of market time."""
     block, offset = divmod(at, BLOCK)
-    left, right = corner(curve, block), corner(curve, block + 1)
-    for depth in range(DEPTH):
+    left, right = _ends(curve, block, _KNOWN, offset >> (LEAF + DEPTH - _KNOWN))
+    for depth in range(_KNOWN, DEPTH):
         half = offset >> (LEAF + DEPTH - 1 - depth)
         middle = halve(curve, block, depth, half >> 1, left + right)
         left, right = (middle, right) if half & 1 else (left, middle)
     return (left << LEAF) + (right - left) * (offset & ((1 << LEAF) - 1))
+
+
+def cover(curve: bytes, block: int, since: int, until: int) -> list[Segment]:
+    """The one or two segments, about as long as the span itself, in which a span of a block lies; in order."""
+    depth = min(max(LEAF + DEPTH - (until - since).bit_length(), 0), _KNOWN)
+    size = LEAF + DEPTH - depth
+    indices = range(since >> size, (min(until, BLOCK - 1) >> size) + 1)
+    return [(depth, index, *_ends(curve, block, depth, index)) for index in indices]
 
 
 def corner(curve: bytes, block: int) -> int:
@@ -73,6 +88,15 @@ def halve(curve: bytes, block: int, depth: int, index: int, ends: int) -> int:
     below = depth & 3
     draw = _draws(curve, block, depth >> 2, index >> below)[1 << below | index & ((1 << below) - 1)]
     return (ends >> 1) + (SWING[depth] * draw >> 31)
+
+
+@lru_cache(maxsize=8192)  # what happens now happens in the same few segments
+def _ends(curve: bytes, block: int, depth: int, index: int) -> tuple[int, int]:
+    if depth == 0:
+        return corner(curve, block), corner(curve, block + 1)
+    left, right = _ends(curve, block, depth - 1, index >> 1)
+    middle = halve(curve, block, depth - 1, index >> 1, left + right)
+    return (middle, right) if index & 1 else (left, middle)
 
 
 @lru_cache(maxsize=8192)

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from signalhub.domain.market.path import BLOCK, DEPTH, LEAF, REACH, corner, halve
+from signalhub.domain.market.path import BLOCK, DEPTH, LEAF, REACH, cover, halve
 
 BEYOND: Final = 1 << 200
 """No curve comes here: the edge of a band that is open on one side."""
@@ -33,7 +33,7 @@ def _search(curve: bytes, block: int, band: tuple[int, int], span: tuple[int, in
     # Depth first and left to right, so that the first leaf that touches is the answer. One body: it is the inner loop.
     since, until = span
     low, high = band[0] >> LEAF, -(-band[1] >> LEAF)
-    waiting = [(0, 0, corner(curve, block), corner(curve, block + 1))]
+    waiting = cover(curve, block, since, until)[::-1]
     while waiting:
         depth, index, left, right = waiting.pop()
         if depth == DEPTH:
