@@ -74,5 +74,5 @@ def test_every_move_of_an_order_is_an_event_of_the_log() -> None:
 
 def test_what_a_stream_says_of_itself_keeps_its_names() -> None:
     assert {str(one.__struct_config__.tag) for one in get_args(notices.Notice)} == {
-        "stream.ready", "stream.reset", "stream.gap"
+        "stream.ready", "stream.reset", "stream.gap", "stream.heartbeat",
     }  # fmt: skip
