@@ -3,15 +3,20 @@
 Web and worker processes both come here: they must agree on when an order is due.
 """
 
+import asyncio
+
 from signalhub.brokers import base
 from signalhub.brokers.base import Broker
-from signalhub.brokers.chaos import ChaosBroker
+from signalhub.brokers.chaos import ChaosBroker, Sleep
 from signalhub.brokers.disturbances import CALM, named
 from signalhub.settings import Settings
 
 
-def broker(settings: Settings) -> Broker:
-    """Raises LookupError or ValueError, with a sentence, for a broker or a chaos profile that there is not."""
+def broker(settings: Settings, *, sleep: Sleep = asyncio.sleep) -> Broker:
+    """`sleep` is how a chaotic one hangs.
+
+    Raises LookupError or ValueError, with a sentence, for a broker or a chaos profile that there is not.
+    """
     found = base.load(settings.broker, settings.broker_options)
     disturbance = named(settings.chaos, settings.chaos_profiles)
-    return found if disturbance == CALM else ChaosBroker(found, disturbance, settings.broker_seed)
+    return found if disturbance == CALM else ChaosBroker(found, disturbance, settings.broker_seed, sleep=sleep)

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "tail": _Row("tail", "Follow what happens, live."),
     "orders": _Row("orders", "List orders."),
     "parse": _Row("parse", "Explain a text without sending it."),
+    "replay": _Row("replay", "Run recorded signals on a virtual clock."),
     "account": _Row("account", "Make accounts."),
     "key": _Row("key", "Make, list, rotate and revoke API keys."),
     "hook": _Row("hook", "Make, list and revoke hook URLs."),

@@ -1,0 +1,39 @@
+"""How well a row of results did. Results are in R: divided by what was risked, so that all instruments can be added."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+import msgspec
+
+
+class Performance(msgspec.Struct, frozen=True, kw_only=True):
+    """`drawdown` is the deepest fall of the running sum below its highest so far, from 0.
+
+    `expectancy` is the mean result; `profit_factor` is what was won by what was lost, None where nothing was lost.
+    """
+
+    closed: int
+    wins: int
+    total: Decimal
+    expectancy: Decimal | None
+    profit_factor: Decimal | None
+    drawdown: Decimal
+
+
+def performance(results: Iterable[Decimal]) -> Performance:
+    """Of `results` in the order in which they came."""
+    closed = wins = 0
+    won = lost = total = peak = drawdown = Decimal(0)
+    for result in results:
+        closed, wins, total = closed + 1, wins + (result > 0), total + result
+        won, lost = won + max(result, Decimal(0)), lost - min(result, Decimal(0))
+        peak = max(peak, total)
+        drawdown = max(drawdown, peak - total)
+    return Performance(
+        closed=closed,
+        wins=wins,
+        total=total,
+        expectancy=total / closed if closed else None,
+        profit_factor=won / lost if lost else None,
+        drawdown=drawdown,
+    )
