@@ -26,6 +26,11 @@ class Write:
             self._step(self._steps)
         return self._steps is None
 
+    def cancel(self) -> None:
+        """Give it up, if it waits."""
+        if self._steps is not None:
+            self._awaited.cancel()
+
     async def finish(self) -> None:
         """Wait for the end of it. Raises its error."""
         if not self.is_over and self._steps is not None:

@@ -33,6 +33,7 @@ class Outlet:
         self._task = asyncio.current_task()
         self._turn = asyncio.Lock()
         self._begun: Write | None = None
+        self._all: Sequence[Write] = ()
         self._waits_since = 0.0
 
     async def send(self, send: Send, parcels: Sequence[Parcel]) -> None:
@@ -56,11 +57,11 @@ class Outlet:
         the end of the last write is the end of all.
         """
         self._waits_since = monotonic()
-        for parcel in parcels:
-            before, self._begun = self._begun, Write(send(parcel.message))
-            if self._begun.error is not None or (before is not None and before.error is not None):
-                self.subscription.end("gone")
-            TALLY.bytes += parcel.size
+        before, self._all = self._all, [Write(send(parcel.message)) for parcel in parcels]
+        self._begun = self._all[-1] if self._all else self._begun
+        if any(write.error is not None for write in (*before, *self._all)):
+            self.subscription.end("gone")
+        TALLY.bytes += sum(parcel.size for parcel in parcels)
 
     def waited_s(self, now: float) -> float:
         return 0.0 if self.is_free else now - self._waits_since
@@ -70,6 +71,8 @@ class Outlet:
         self.subscription.end("slow")
         if self._task is not None and not self.is_cut:
             self.is_cut = True
+            for write in self._all:  # one that went on would keep the line from being closed
+                write.cancel()
             self._task.cancel()
 
 
