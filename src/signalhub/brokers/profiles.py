@@ -9,8 +9,8 @@ import msgspec
 
 DEMO_FILL_S: Final = 5.0
 DEMO_CLOSE_S: Final = 10.0
-DEMO_PACE: Final = 720
-"""In `demo` the market runs this much faster, so that ten seconds show what two hours would."""
+DEMO_PACE: Final = 60
+"""In `demo` the market runs this much faster, so that ten seconds show what ten minutes would."""
 
 MARKET_CLOSE_S: Final = 30 * 86_400.0
 

@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, getcontext, localcontext
+from hashlib import sha256
 from itertools import pairwise
 from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from signalhub.domain.market.candles import candles
 from signalhub.domain.market.clock import Clock
@@ -31,6 +33,17 @@ decimals = st.decimals("0.00001", "99999", places=5)
 )
 def test_a_price_is_the_one_it_always_was(at: int, expected: Quote) -> None:
     assert price(EURUSD, Decimal("1.1"), at) == expected
+
+
+def test_all_that_can_be_asked_is_answered_as_it_always_was() -> None:
+    """The digest was made with Python 3.11, 3.12 and 3.13."""
+    digest = sha256()
+    for number in range(100):
+        market, at = replace(EURUSD, curve=key("signalhub", f"S{number % 7}")), NOW + number * 3_600_123_457
+        ride = anchored(market, Decimal("1.0860"), at)
+        found = ride.touch((Decimal("1.085"), Decimal("1.089")), at, at + 300 * HOUR)
+        digest.update(repr((found, price(market, Decimal("1.1"), at), ride.extremes(at, at + HOUR))).encode())
+    assert digest.hexdigest() == "f5585c8e1d292fe9d35f8b023e83ed5e7842efb52ae9ffc0c96b4b65a3047903"
 
 
 @given(times)
