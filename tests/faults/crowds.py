@@ -1,4 +1,4 @@
-"""`run.py stream` and `run.py storm`: one installation, a crowd of subscribers, and a line with what came of it."""
+"""`run.py stream`, `storm` and `stuck`: one installation, a crowd of subscribers, and a line with what came of it."""
 
 import argparse
 import sys
@@ -11,10 +11,12 @@ import msgspec
 import uvloop
 
 from signalhub.settings import Settings
-from tests.faults import flood, storm
+from tests.faults import flood, storm, stuck
 from tests.kit.stack import Stack
 
 _CAUGHT_UP_S: Final = 10.0
+_MOST_SLOWER: Final = 1.5
+_MOST_MB: Final = 1.0
 
 T = TypeVar("T")
 
@@ -40,12 +42,32 @@ def reconnect(asked: argparse.Namespace) -> int:
     return 0 if calm.sight.is_whole and calm.caught_up_s <= _CAUGHT_UP_S and calm.reads_a_second <= 1 else 1
 
 
-BY_NAME: Final[dict[str, Callable[[argparse.Namespace], int]]] = {"stream": stream, "storm": reconnect}
+def jam(asked: argparse.Namespace) -> int:
+    """One in twenty stops reading."""
+    count = asked.subscribers or 300
+    cost = _on_a_stack(1, lambda stack: stuck.run(stack, stuck.Jam(subscribers=count, stuck=max(1, count // 20))))
+    told = {
+        "p99 alone": f"{cost.p99_alone_ms:.0f} ms",
+        "p99": f"{cost.p99_ms:.0f} ms",
+        "each costs": f"{cost.growth_mb:.2f} MB",
+        "slow closes": cost.slow_closes,
+    }
+    _show({"subscribers": count} | told | _figures(cost.sight))
+    is_borne = cost.p99_ms <= _MOST_SLOWER * cost.p99_alone_ms and cost.growth_mb <= _MOST_MB
+    return 0 if cost.sight.is_whole and is_borne else 1
+
+
+BY_NAME: Final[dict[str, Callable[[argparse.Namespace], int]]] = {"stream": stream, "storm": reconnect, "stuck": jam}
 
 
 def _on_a_stack(web_processes: int, campaign: Callable[[Stack], Coroutine[Any, Any, T]]) -> T:
     settings = Settings(
-        demo_fill_s=1.0, demo_close_s=2.0, heartbeat_s=5.0, web_processes=web_processes, max_streams_per_account=100_000
+        demo_fill_s=1.0,
+        demo_close_s=2.0,
+        heartbeat_s=5.0,
+        web_processes=web_processes,
+        max_streams_per_account=100_000,
+        slow_reader_s=8.0,
     )
     with tempfile.TemporaryDirectory(prefix="signalhub-faults-") as scratch:
         stack = Stack(Path(scratch), settings)

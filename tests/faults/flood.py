@@ -77,6 +77,7 @@ async def audience(stack: Stack, count: int, accounts: int, habits: Habits) -> A
 class Crowd:
     def __init__(self, stack: Stack, traders: Sequence[Trader], sender: Sender, count: int, habits: Habits) -> None:
         self.stack, self.traders, self.sender = stack, traders, sender
+        self._sent = 0
         address = "127.0.0.1", stack.settings.port
         self.subscribers = [
             Subscriber(address, trader.id, trader.key, habits)
@@ -97,7 +98,8 @@ class Crowd:
     async def send(self, rate: float, seconds: float) -> None:
         """Signals whose events come at `rate` a second for each account."""
         signals_s = rate * len(self.traders) / EVENTS_OF_A_SIGNAL
-        await self.sender.send_all(self.traders, range(int(signals_s * seconds)), rate=signals_s)
+        begin, self._sent = self._sent, self._sent + int(signals_s * seconds)
+        await self.sender.send_all(self.traders, range(begin, self._sent), rate=signals_s)
 
     async def settle(self, timeout_s: float) -> None:
         """Wait until every order has ended and everybody has been told, or for as long as that may take."""
@@ -110,6 +112,14 @@ class Crowd:
                 break
             await asyncio.sleep(0.5)
         await asyncio.sleep(0.2)  # an event too many would come now
+
+    def add(self, trader: Trader, count: int, habits: Habits, kind: type[Subscriber] = Subscriber, **more: int) -> None:
+        """Subscribers of one account who come later."""
+        address = "127.0.0.1", self.stack.settings.port
+        fresh = [kind(address, trader.id, trader.key, habits, **more) for _ in range(count)]
+        self.subscribers += fresh
+        for one in fresh:
+            one.start()
 
     async def sight(self) -> Sight:
         """The verdict. Digests are of the event's exact text."""
@@ -130,7 +140,7 @@ def compared(one: Subscriber, log: Sequence[int]) -> dict[str, int]:
         "sessions": one.sessions,
         "cuts": one.cuts,
         "refusals": one.refusals,
-        "missing": len(set(range(1, len(log) + 1)) - distinct),
+        "missing": len(set(range(one.after + 1, len(log) + 1)) - distinct),
         "doubled": len(one.seqs) - len(distinct),
         "disordered": sum(after < before for before, after in pairwise(one.seqs)),
         "foreign": known.count(False),

@@ -25,29 +25,36 @@ TRANSPORTS: Final = ("sse", "websocket", "batch")
 
 
 class Habits(msgspec.Struct, frozen=True, kw_only=True):
-    """`cut_s` is the mean time after which a session is broken off in the middle of a frame; 0: never."""
+    """`cut_s` is the mean time after which a session is broken off in the middle of a frame; 0: never.
+
+    Who does not read opens streams all the same, and takes from them what fits into the system's buffers.
+    """
 
     transports: Sequence[str] = TRANSPORTS
     cut_s: float = 0.0
     pause_s: tuple[float, float] = (0.8, 2.2)
-    receive_buffer: int = 0
+    is_reading: bool = True
 
 
 class Subscriber:
-    """`seqs` and `digests` are every event it was given, in order; `told` what streams said of resets and gaps."""
+    """`seqs` and `digests` are every event it was given, in order; `told` what streams said of resets and gaps.
 
-    def __init__(self, address: tuple[str, int], account_id: str, key: str, habits: Habits) -> None:
-        self.account_id, self.habits = account_id, habits
+    It follows from the first event, or from `after`.
+    """
+
+    def __init__(self, address: tuple[str, int], account_id: str, key: str, habits: Habits, *, after: int = 0) -> None:
+        self.account_id, self.habits, self.after = account_id, habits, after
         self.seqs, self.digests, self.told = array("Q"), array("q"), list[str]()
         self.epoch, self.sessions, self.cuts, self.refusals = b"", 0, 0, 0
         self.is_open = False
         self._address, self._key = address, key
         self._dice = random.Random(id(self))  # noqa: S311 - a test's dice
         self._running: asyncio.Task[None] | None = None
+        self._line: _Line | None = None
 
     @property
     def seq(self) -> int:
-        return self.seqs[-1] if self.seqs else 0
+        return self.seqs[-1] if self.seqs else self.after
 
     @property
     def cursor(self) -> str:
@@ -76,12 +83,18 @@ class Subscriber:
         patience_s = self._dice.expovariate(1 / self.habits.cut_s) if self.habits.cut_s else 0.0
         async with asyncio.timeout(_CONNECT_S):
             _, line = await loop.create_connection(lambda: _LINES[transport](self, patience_s), *self._address)
-        self.sessions += 1
+        self.sessions, self._line = self.sessions + 1, line
         try:
             await line.over
         finally:
-            self.is_open = False
+            self.is_open, self._line = False, None
             line.abort()
+
+    def wake_up(self) -> None:
+        """Read from now on, though it did not until now."""
+        self.habits = msgspec.structs.replace(self.habits, is_reading=True)
+        if self._line is not None:
+            self._line.resume()
 
     def request(self, path: str, *fields: str) -> bytes:
         lines = [f"GET {path} HTTP/1.1", "Host: signalhub", f"X-API-Key: {self._key}", *fields]
@@ -128,12 +141,17 @@ class _Line(asyncio.Protocol):
             if not self._head.startswith(self.greeting):
                 raise Broken
             self._head, self.subscriber.is_open = None, True
+            if not self.subscriber.habits.is_reading:
+                self._transport.pause_reading()
         for message in self.wire.feed(data):
             self.hear(message)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         if not self.over.done():
             self.over.set_result(None)
+
+    def resume(self) -> None:
+        self._transport.resume_reading()
 
     def abort(self) -> None:
         self._transport.abort()

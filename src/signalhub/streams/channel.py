@@ -15,7 +15,7 @@ from signalhub.streams.filters import Wanted
 
 RING = 1024
 
-WRITE = 256 * 1024
+WRITE = 64 * 1024
 """Bytes of events after which one write to a subscriber is full."""
 
 _AT_ONCE = 256

@@ -20,7 +20,7 @@ from signalhub.streams.channel import RING, WRITE, Channel, Frame, fitting, fram
 from signalhub.streams.heads import HeadReader
 from signalhub.streams.metrics import HEALS, RING_MISSES
 
-PAGE = 500
+PAGE = 128
 _AROUND = 64
 _BLOCK_MS = 1000
 # A connection that says nothing for this long, though asked every second, is dead without having said so.
