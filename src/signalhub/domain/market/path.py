@@ -42,8 +42,8 @@ REACH: Final = tuple(_reach(depth) for depth in range(DEPTH + 1))
 """How far, at most, a segment leads beyond its ends: the swings of all that is below it, and what rounding may add."""
 
 _CORNER: Final = 255
-_KNOWN: Final = 18
-"""Down to this depth, segments of two minutes, ends are remembered."""
+_KNOWN: Final = 11
+"""Down to this depth, segments of five hours, ends are remembered: few enough for all that is going on now."""
 
 _place = Struct("<qBI").pack
 _draws_of = Struct("<16i").unpack
