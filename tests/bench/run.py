@@ -16,6 +16,10 @@ BENCHES: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
     "grammar": ({}, {"rounds": 6}),
     "ingest": ({}, {"rounds": 1, "seconds": 1.0}),
     "latency": ({}, {"signals": 10, "quiet_s": 2.5, "installations": 1}),
+    "lifecycle": (
+        {},
+        {"lives": 500, "plain_lives": 50, "rounds": 1, "waiting": 1000, "rush": 300, "many": 20_000, "quiet_s": 1.0},
+    ),
     "market": ({}, {"cases": 200, "rounds": 50}),
 }
 

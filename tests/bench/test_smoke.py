@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.bench import ingest, latency
+from tests.bench import ingest, latency, lifecycle
+from tests.kit.servers import Servers
 
 
 def test_the_door_is_measured_beside_two_others(capsys: pytest.CaptureFixture[str]) -> None:
@@ -15,3 +16,8 @@ def test_the_door_is_measured_beside_two_others(capsys: pytest.CaptureFixture[st
 def test_the_way_to_the_stream_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     latency.main(signals=3, quiet_s=0.1)
     assert "| 3 " in capsys.readouterr().out
+
+
+async def test_a_claim_among_many_orders_is_measured(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    await lifecycle.claims((await servers.settings()).database_url, 200, 400)
+    assert "claim with 400 / with 200 = " in capsys.readouterr().out

@@ -2,10 +2,12 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
 
+from signalhub.services import replay as replaying
 from signalhub.services.recordings import FIRST, Recorded, read
 from signalhub.services.replay import Outcome, replay
 from signalhub.settings import Settings
@@ -16,38 +18,44 @@ RECORDED = [Recorded(texts.buy(number), FIRST + timedelta(minutes=number)) for n
 
 
 @pytest.mark.parametrize("profile", ["demo", "market", "instant"])
-async def test_the_same_recording_gives_the_same_run(profile: str) -> None:
+def test_the_same_recording_gives_the_same_run(profile: str) -> None:
     settings = replace(Settings(), broker_profile=profile)
-    first, again = await replay(RECORDED, settings), await replay(RECORDED, settings)
+    first, again = replay(RECORDED, settings), replay(RECORDED, settings)
     assert first == again
     assert sum(first.orders.values()) == 60
 
 
-async def test_another_seed_another_run(hostile: Outcome) -> None:
-    other = await replay(RECORDED, replace(INSTANT, chaos="hostile", broker_seed="other"))
+def test_many_are_shared_among_processes_and_told_as_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = replay(RECORDED, INSTANT)
+    monkeypatch.setattr(replaying, "_PART", 40)
+    assert replay(RECORDED, INSTANT) == whole
+
+
+def test_another_seed_another_run(hostile: Outcome) -> None:
+    other = replay(RECORDED, replace(INSTANT, chaos="hostile", broker_seed="other"))
     assert other.digest != hostile.digest
 
 
 @pytest.fixture
-async def hostile() -> Outcome:
-    return await replay(RECORDED, replace(INSTANT, chaos="hostile"))
+def hostile() -> Outcome:
+    return replay(RECORDED, replace(INSTANT, chaos="hostile"))
 
 
-async def test_amid_chaos_orders_are_retried_and_rejected_as_they_would_be(hostile: Outcome) -> None:
+def test_amid_chaos_orders_are_retried_and_rejected_as_they_would_be(hostile: Outcome) -> None:
     assert hostile.retries > 10
     assert hostile.orders["rejected"] > 0
     assert hostile.orders["closed"] + hostile.orders["rejected"] == 60
 
 
-async def test_what_is_no_signal_is_counted_and_what_is_forced_comes_true() -> None:
+def test_what_is_no_signal_is_counted_and_what_is_forced_comes_true() -> None:
     forced = [
         Recorded(f"{texts.BUY}\n#sim outcome={outcome}", FIRST)
         for outcome in ("take_profit", "stop_loss", "take_profit")
     ]
-    outcome = await replay([*forced, Recorded("hello", FIRST)], INSTANT)
+    outcome = replay([*forced, Recorded("hello", FIRST)], INSTANT)
     done = outcome.performance
     assert (outcome.signals, outcome.refused, done.closed, done.wins) == (4, 1, 3, 2)
-    assert (done.total, done.drawdown, done.profit_factor) == (5, 1, 6)
+    assert (done.total, done.drawdown, done.profit_factor) == (Decimal(5), Decimal(1), Decimal(6))
 
 
 def _texts(found: list[Recorded]) -> list[tuple[str, datetime]]:

@@ -1,6 +1,5 @@
 """`signalhub replay`: what would have become of recorded signals, without a server and without waiting."""
 
-import asyncio
 import os
 from decimal import Decimal
 from typing import BinaryIO, Final
@@ -10,7 +9,7 @@ from msgspec.structs import replace
 
 from signalhub import log, settings
 from signalhub.cli.output import fail, show_json, show_rows
-from signalhub.services.recordings import Recorded, read
+from signalhub.services.recordings import read
 from signalhub.services.replay import Outcome
 from signalhub.services.replay import replay as run
 from signalhub.settings import Settings
@@ -46,7 +45,7 @@ def replay(file: BinaryIO, *, against: str | None, as_json: bool, **wishes: str 
     second = [_wished(first, _directives(against))] if against is not None else []
     try:
         recorded = read(file.read())
-        outcomes = [_run(recorded, one) for one in (first, *second)]
+        outcomes = [run(recorded, one) for one in (first, *second)]
     except (ValueError, LookupError) as error:
         fail(str(error))
     if as_json:
@@ -54,10 +53,6 @@ def replay(file: BinaryIO, *, against: str | None, as_json: bool, **wishes: str 
             show_json(outcome)
         return
     _show(outcomes)
-
-
-def _run(recorded: list[Recorded], wished: Settings) -> Outcome:
-    return asyncio.run(run(recorded, wished))
 
 
 def _wished(found: Settings, wishes: dict[str, str]) -> Settings:

@@ -4,11 +4,14 @@ Orders do not know of each other, so each is led through its whole life alone; w
 afterwards. The same recording in the same scenario gives the same digest, wherever it runs.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, timedelta
 from decimal import Decimal
 from hashlib import sha256
+from multiprocessing import get_context
 from typing import Final
 
 import msgspec
@@ -28,12 +31,14 @@ from signalhub.settings import Settings
 
 _ACCOUNT: Final = "00000000-0000-7000-8000-000000000000"
 _MOST_STEPS: Final = 1000
+_PART: Final = 500
+"""Signals that one process takes at a time: more than that are shared among all cores."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """`digest` is over every event of every order: equal digests, equal runs."""
+    """`digest` is over every event of every signal: equal digests, equal runs."""
 
     signals: int
     refused: int
@@ -43,14 +48,32 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
-async def replay(recorded: Sequence[Recorded], settings: Settings) -> Outcome:
+class Life(msgspec.Struct, frozen=True):
+    """What became of one signal; `order` is None where it was refused."""
+
+    order: Order | None
+    retries: int
+    digest: bytes
+
+
+def replay(recorded: Sequence[Recorded], settings: Settings) -> Outcome:
     """What would have become of `recorded` under `settings`. Raises LookupError, ValueError for unknown names."""
-    steps = _steps(settings)
-    placing = Placing(settings.broker_profile, timedelta(seconds=settings.order_expiry_s))
-    drafts = [_draft(number, one, placing) for number, one in enumerate(recorded)]
-    facts: list[Fact] = [fact for one in drafts for fact in one.facts]
-    ended = [await _life(steps, one.order, facts) for one in drafts if one.order is not None]
-    return _outcome(drafts, ended, facts)
+    parts = [(settings, start, recorded[start : start + _PART]) for start in range(0, len(recorded), _PART)]
+    if len(parts) == 1:
+        return _outcome(_lives(parts[0]))
+    _steps(settings)  # what is wrong with the settings is better said here than in another process
+    # Forked, they have everything loaded already: begun afresh, they would take longer to start than to do the work.
+    with ProcessPoolExecutor(mp_context=get_context("fork")) as processes:
+        return _outcome([life for lives in processes.map(_lives, parts) for life in lives])
+
+
+def _lives(part: tuple[Settings, int, Sequence[Recorded]]) -> list[Life]:
+    return asyncio.run(_live(*part))
+
+
+async def _live(settings: Settings, start: int, recorded: Sequence[Recorded]) -> list[Life]:
+    steps, placing = _steps(settings), Placing(settings.broker_profile, timedelta(seconds=settings.order_expiry_s))
+    return [await _life(steps, _draft(number, one, placing)) for number, one in enumerate(recorded, start)]
 
 
 def _steps(settings: Settings) -> Steps:
@@ -82,7 +105,15 @@ def _draft(number: int, one: Recorded, placing: Placing) -> Draft:
     return draft(sent, (uuid7(at_ms, digest[:10]), uuid7(at_ms, digest[10:20])), placing, one.at.astimezone(UTC))
 
 
-async def _life(steps: Steps, order: Order, facts: list[Fact]) -> Order:
+async def _life(steps: Steps, drawn: Draft) -> Life:
+    facts, order = list(drawn.facts), drawn.order
+    if order is not None:
+        order = await _end(steps, order, facts)
+    retries = sum(fact.type == "order.retrying" for fact in facts)
+    return Life(order, retries, sha256(b"".join(map(_encode, facts))).digest())
+
+
+async def _end(steps: Steps, order: Order, facts: list[Fact]) -> Order:
     now, due = order.created_at, steps.due(order, order.created_at)
     for _ in range(_MOST_STEPS):
         if due is None:
@@ -94,27 +125,19 @@ async def _life(steps: Steps, order: Order, facts: list[Fact]) -> Order:
     return order
 
 
-def _outcome(drafts: Sequence[Draft], ended: Sequence[Order], facts: Sequence[Fact]) -> Outcome:
+def _outcome(lives: Sequence[Life]) -> Outcome:
+    ended = [life.order for life in lives if life.order is not None]
     statuses = Counter(order.status for order in ended)
     return Outcome(
-        signals=len(drafts),
-        refused=sum(one.order is None for one in drafts),
+        signals=len(lives),
+        refused=len(lives) - len(ended),
         orders={status.value: statuses[status] for status in Status},
-        retries=sum(fact.type == "order.retrying" for fact in facts),
+        retries=sum(life.retries for life in lives),
         performance=performance(_results(ended)),
-        digest=_digest(facts),
+        digest=sha256(b"".join(life.digest for life in lives)).hexdigest(),
     )
 
 
 def _results(ended: Iterable[Order]) -> list[Decimal]:
-    closed: list[tuple[datetime, str, Decimal]] = [
-        (order.closed_at, order.id, order.r_multiple or Decimal(0)) for order in ended if order.closed_at is not None
-    ]
+    closed = [(one.closed_at, one.id, one.r_multiple or Decimal(0)) for one in ended if one.closed_at is not None]
     return [result for _, _, result in sorted(closed)]
-
-
-def _digest(facts: Iterable[Fact]) -> str:
-    digest = sha256()
-    for fact in facts:
-        digest.update(_encode(fact))
-    return digest.hexdigest()
