@@ -13,6 +13,7 @@ from signalhub import log
 
 # Name -> the long run and the short one.
 BENCHES: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
+    "fanout": ({}, {"rounds": 1, "seconds": 0.3, "size": 20, "is_brief": True}),
     "grammar": ({}, {"rounds": 6}),
     "ingest": ({}, {"rounds": 1, "seconds": 1.0}),
     "latency": ({}, {"signals": 10, "quiet_s": 2.5, "installations": 1}),

@@ -1,0 +1,61 @@
+"""What an event costs a relay by how many accounts are watched. The sender is a process of its own and not counted."""
+
+import asyncio
+import multiprocessing
+import time
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+
+from db.engine import create_engine
+from signalhub.domain.events import Event
+from signalhub.settings import Settings
+from signalhub.streams import wire
+from signalhub.streams.relay import Relay
+from tests.kit.waiting import until
+
+
+async def cost_us(settings: Settings, accounts: int, events: int) -> float:
+    """Processor time an event, spread over `accounts` that each have somebody who listens."""
+    engine = create_engine(settings.database_url)
+    relay = Relay(engine, settings.redis_url)
+    await relay.start()
+    ids = [f"00000000-0000-7000-8000-{number:012x}" for number in range(accounts)]
+    async with AsyncExitStack() as watching:
+        channels = await asyncio.gather(*(watching.enter_async_context(relay.channel(id_)) for id_ in ids))
+        await until(lambda: _is(relay.is_reading), timeout_s=5)
+        began = time.process_time()
+        sender = multiprocessing.get_context("spawn").Process(target=_send, args=(settings.redis_url, ids, events))
+        sender.start()
+        last = channels[(events - 1) % accounts]
+        await until(lambda: _is(last.head > (events - 1) // accounts), timeout_s=60)
+        spent_s = time.process_time() - began
+        sender.join()
+    await relay.stop()
+    await engine.dispose()
+    return spent_s / events * 1e6
+
+
+async def _is(answer: bool) -> bool:  # noqa: FBT001 - what `until` asks
+    return answer
+
+
+def _send(url: str, ids: list[str], events: int) -> None:
+    asyncio.run(_send_each(url, ids, events))
+
+
+async def _send_each(url: str, ids: list[str], events: int) -> None:
+    """One entry an event, whoever it is of, so that only the number of accounts differs."""
+    redis, body = wire.connect(url, timeout_s=5.0), b'{"note":"%b"}' % (b"x" * 250)
+    for number in range(events):
+        event = Event(
+            account_id=ids[number % len(ids)],
+            seq=number // len(ids) + 1,
+            type="order.executed",
+            at=datetime.now(UTC),
+            order_id=None,
+            signal_id=None,
+            body=body,
+            hash=b"",
+        )
+        await wire.publish(redis, [event])
+    await redis.aclose()

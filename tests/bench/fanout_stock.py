@@ -1,0 +1,36 @@
+"""The plain way to the same: Litestar's own channels plugin over a Redis stream, for SSE and for WebSocket."""
+
+import os
+from collections.abc import AsyncIterator
+
+from litestar import Litestar, get
+from litestar.channels import ChannelsPlugin
+from litestar.channels.backends.redis import RedisChannelsStreamBackend
+from litestar.response import ServerSentEvent
+from redis.asyncio import Redis
+
+# The plugin's wait in a read. Its default of 1 ms polls, which would be counted against it.
+BLOCK_MS = 100
+
+
+def backend() -> RedisChannelsStreamBackend:
+    redis = Redis.from_url(os.environ["BENCH_REDIS_URL"], socket_timeout=None)
+    return RedisChannelsStreamBackend(history=100, redis=redis, stream_sleep_no_subscriptions=BLOCK_MS)
+
+
+@get("/sse/{name:str}")
+async def follow(name: str, channels: ChannelsPlugin) -> ServerSentEvent:
+    return ServerSentEvent(_bodies(name, channels))
+
+
+async def _bodies(name: str, channels: ChannelsPlugin) -> AsyncIterator[str]:
+    async with channels.start_subscription(name) as subscriber:
+        async for body in subscriber.iter_events():
+            yield body.decode()
+
+
+def app() -> Litestar:
+    plugin = ChannelsPlugin(
+        backend(), arbitrary_channels_allowed=True, create_ws_route_handlers=True, ws_handler_base_path="/ws"
+    )
+    return Litestar([follow], plugins=[plugin], logging_config=None, openapi_config=None)
