@@ -16,14 +16,14 @@ LANE_OF: Final = f"(uuid_hash(orders.account_id) & {LANES - 1})"
 
 # More in one turn would make larger batches of little work, and leave other workers nothing of much.
 _MOST: Final = 4
-_CLASS: Final = 0x516E414C
+CLASS: Final = 0x516E414C
 
 _TAKE = text(f"""
     SELECT lane, set_config('idle_session_timeout', :patience, false) FROM (
         SELECT DISTINCT {LANE_OF} AS lane FROM (
             SELECT account_id FROM orders WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT 400
         ) AS orders
-    ) AS due WHERE pg_try_advisory_lock({_CLASS}, lane) LIMIT {_MOST}
+    ) AS due WHERE pg_try_advisory_lock({CLASS}, lane) LIMIT {_MOST}
 """)  # noqa: S608 - our own constants
 _GIVE_BACK = text("SELECT pg_advisory_unlock_all(), set_config('idle_session_timeout', '0', false)")
 
