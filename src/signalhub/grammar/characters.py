@@ -46,10 +46,11 @@ def _folded(char: str) -> str | None:
 
 
 def _number(char: str) -> str:
-    """A superscript is a digit, a circled figure a list marker, a fraction nothing we can read."""
-    if unicodedata.decomposition(char).startswith(("<super>", "<sub>")):
+    """A superscript is a digit, a circled figure a list marker; a fraction and `0.0\u20851` nothing we can read."""
+    form = unicodedata.decomposition(char)
+    if form.startswith("<super>"):
         return _folded(char) or char
-    return char if unicodedata.decomposition(char).startswith("<fraction>") else " "
+    return char if form.startswith(("<fraction>", "<sub>")) else " "
 
 
 def _reading(char: str) -> str:
@@ -87,6 +88,15 @@ def _blank(match: re.Match[str]) -> str:
     return " " * len(match[0])
 
 
+_RAISED: Final = re.compile("(?<=[0-9])[\u00b2\u00b3\u00b9\u2070\u2074-\u2079]+")
+"""A superscript behind a digit: a power or a footnote, never one more digit."""
+
+
+def _raised(match: re.Match[str]) -> str:
+    """A foreign letter: glued to a price it makes the price unreadable."""
+    return "\u02c0" * len(match[0])
+
+
 _EMOJI_CODE: Final = re.compile(r":[a-z][a-z0-9_+-]{2,40}:", re.ASCII)
 _LINK: Final = re.compile(r"(?:https?://|www\.|t\.me/)[^ \t\r\n]+", re.ASCII | re.IGNORECASE)
 
@@ -109,7 +119,7 @@ def _in_ascii(text: str) -> str:
 def cleaned(text: str) -> str:
     """The copy that is parsed, of the same length as `text`. The substring tests spare most texts the patterns."""
     if not text.isascii():
-        text = _in_ascii(KEYCAP.sub(_blank, text))
+        text = _in_ascii(_RAISED.sub(_raised, KEYCAP.sub(_blank, text)))
     if ":" in text:
         text = _EMOJI_CODE.sub(_blank, text)
     if "://" in text or "www." in text or "t.me/" in text:

@@ -104,3 +104,5 @@ def _close(m: Message, at: int, *, is_bracketed: bool) -> None:
         start, end = m.tokens[at].start, m.tokens[m.at].end if closes else m.tokens[m.at - 1].end
         m.draft.fault("bad_entry", "Write the entry as @1.0860 or [@1.0860], with both brackets.", start, end)
     m.at += closes
+    if closes and m.tokens[m.at].text == "]":
+        m.draft.fault("bad_entry", "Close the bracket once.", m.tokens[m.at].start, m.tokens[m.at].end)

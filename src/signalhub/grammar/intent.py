@@ -11,7 +11,12 @@ from signalhub.grammar.vocabulary import Kind
 
 _TRADED: Final = frozenset({Kind.MANAGE, Kind.DONE})
 _LEVELS: Final = frozenset({Kind.SL, Kind.TP, Kind.STOP})
-_TOUCHED: Final = frozenset({"HIT", "HITS", "REACHED", "ACHIEVED", "FILLED"})
+_TOUCHED: Final = frozenset({"HIT", "HITS", "REACHED", "ACHIEVED"})
+_BETWEEN: Final = frozenset({Kind.WORD, Kind.FILLER, Kind.AT, Kind.TO})
+_FARTHEST: Final = 4  # tokens from a negation to the side it negates
+_ENCOURAGING: Final = frozenset({"MISS", "WORRY", "FORGET", "HESITATE", "DELAY"})
+_READER: Final = frozenset({"YOU", "YOUR", "U", "ANYONE", "INTERESTED", "MISSED"})
+_CONDITIONS: Final = frozenset({"IF", "UNLESS", "WAIT", "WAITING"})
 
 _MANAGEMENT: Final = "This reads as news about an open trade. Orders are closed or cancelled on the order itself."
 _COMMENTARY: Final = "This reads as a comment. A signal is BUY or SELL, a symbol, SL and TP."
@@ -32,17 +37,41 @@ def settle(m: Message) -> None:
 def _first(m: Message, *, is_signal: bool) -> tuple[str, str, Token] | None:
     lines: dict[int, frozenset[str]] = {}
     line_end = m.text.clean.find("\n", m.reach) % (len(m.text.clean) + 1)  # -1 is the end of the text
+    line_start = m.text.clean.rfind("\n", 0, max(m.begin, 0)) + 1
+    above = m.text.clean.rfind("\n", 0, len(m.text.clean[:line_start].rstrip())) + 1
     for at in m.remarks:
         token = m.tokens[at]
         if token.kind in _TRADED and (not is_signal or _is_about_trade(m, at, lines)):
             return "management", _MANAGEMENT, token
-        if token.kind in (Kind.NOT, Kind.NO) and Kind.SIDE in (m.tokens[at + 1].kind, m.tokens[at + 2].kind):
+        if _negates_side(m, at):
             return "commentary", _NEGATION, token
-        if is_signal and token.kind == Kind.IF and m.begin <= token.start < line_end:
+        if is_signal and token.kind == Kind.IF and above <= token.start < line_end and _is_condition(m, at, line_start):
             return "commentary", _CONDITION, token
     if is_signal and (quote := _quoted(m)) is not None:
         return "commentary", _COMMENTARY, quote
     return None
+
+
+def _negates_side(m: Message, at: int) -> bool:
+    """`Do not take this BUY`, as against `Don't miss this BUY` and `No worries. BUY`."""
+    if m.tokens[at].kind not in (Kind.NOT, Kind.NO):
+        return False
+    if Kind.SIDE in (m.tokens[at + 1].kind, m.tokens[at + 2].kind):
+        return True
+    for token in m.tokens[at + 1 : at + _FARTHEST + 1]:
+        if token.kind == Kind.SIDE:
+            return True
+        if (token.kind not in _BETWEEN and token.text != ":") or token.text in _ENCOURAGING:
+            return False
+    return False
+
+
+def _is_condition(m: Message, at: int, line_start: int) -> bool:
+    """`If it breaks`, also on the line above the signal; `If you missed the last one` is a word to the reader."""
+    token = m.tokens[at]
+    if m.tokens[at + 1].text in _READER:
+        return False
+    return token.start >= line_start or token.text in _CONDITIONS
 
 
 def _is_about_trade(m: Message, at: int, lines: dict[int, frozenset[str]]) -> bool:

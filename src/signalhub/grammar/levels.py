@@ -67,7 +67,12 @@ def is_negative(m: Message, at: int) -> bool:
     if sign.text != "-" or sign.end != m.tokens[at].start:
         return False
     before = m.tokens[at - 2]
-    return before.end != sign.start or (before.kind == Kind.MARK and before.text not in ":.-")
+    return before.end != sign.start or (before.kind == Kind.MARK and (before.text not in ":.-" or _signs(m, at - 2)))
+
+
+def _signs(m: Message, at: int) -> bool:
+    """Whether two dashes stand as signs before a price, apart from the label: `SL --1.0850`."""
+    return m.tokens[at].text == "-" and not m.is_glued(at)
 
 
 def read(m: Message, at: int) -> tuple[Number | None, int]:
@@ -144,6 +149,9 @@ def _next_in_list(m: Message, at: int) -> int | None:
         at += 1
     while m.tokens[at].text in ("$", "+"):
         at += 1
-    if m.tokens[at].kind != Kind.NUMBER or lots(m, at) or enumerator(m, at) is not None:
+    if m.tokens[at].kind == Kind.NUMBER and (behind := enumerator(m, at)):  # `1) 1.20 2) 1.50`
+        m.use(at, at + 1)
+        at = behind
+    if m.tokens[at].kind != Kind.NUMBER or lots(m, at):
         return None
     return at

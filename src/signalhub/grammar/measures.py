@@ -14,6 +14,8 @@ _ORDINALS: Final = frozenset({"ST", "ND", "RD", "TH"})
 _SMALL: Final = re.compile(r"[1-9]|1[0-2]", re.ASCII)
 _INDEXED: Final = re.compile(r"([1-9]|1[0-2])[.,]([0-9]+\.[0-9]+)", re.ASCII)
 _LIST_MARKS: Final = frozenset("/,|&;>")
+_JOINTS: Final = frozenset("/,|&;>-")
+_DASHES: Final = frozenset("-_")
 _LONGEST_COUNT: Final = 2
 _LONGEST_CHAIN: Final = 4
 
@@ -49,11 +51,36 @@ def enumerator(m: Message, at: int) -> int | None:
     token, mark = m.tokens[at], m.tokens[at + 1]
     if mark.kind != Kind.MARK or mark.start != token.end or len(token.text) > _LONGEST_COUNT:
         return None
-    if mark.text == ")" and (m.tokens[at - 1].text == "(" or m.starts_line(at)):
+    if mark.text == ")" and (m.tokens[at - 1].text == "(" or m.starts_line(at) or m.tokens[at + 2].kind == Kind.NUMBER):
         return at + 2
     if mark.text in (".", ":") and m.tokens[at + 2].start > mark.end and m.starts_line(at):
         return at + 2
     return None
+
+
+def line_index(m: Message, at: int, expected: int) -> int:
+    """Over the number that counts a line of a list, as in `1 - 1.0890`, `#2 1.0910` or `3= 1.0930`."""
+    first, at = at, at + (m.tokens[at].text == "#")
+    if m.tokens[at].text != str(expected):
+        return first
+    price = at + 1
+    while m.tokens[price].kind == Kind.MARK and m.tokens[price].text not in ",|&":
+        price += 1
+    if m.tokens[price].kind != Kind.NUMBER or measure(m, at) is not None or measure(m, price) is not None:
+        return first
+    further = price + 1
+    while m.tokens[further].text in _JOINTS:
+        further += 1
+    is_longer = m.tokens[further].kind == Kind.NUMBER and measure(m, further) is None
+    if is_longer or _SMALL.fullmatch(m.tokens[price].text):
+        _doubt(m, at, price)
+    m.tokens[at].used = True
+    return price
+
+
+def _doubt(m: Message, at: int, price: int) -> None:
+    start, end = m.tokens[at].start, m.tokens[price].end
+    m.draft.fault("ambiguous_number", "Write TP1: 2 or TP 1, 2 to tell a number from a price.", start, end)
 
 
 def is_ratio(m: Message, at: int) -> bool:
@@ -65,7 +92,7 @@ def behind_index(m: Message, at: int, expected: int) -> int:
     """Over the index of `TP1`, `TP 1:` or `TP (1)`. What could be an index or a price is a price if none follows."""
     token, label_end = m.tokens[at], m.tokens[at - 1].end
     is_hashed = token.text == "#"
-    if is_hashed:
+    if is_hashed or _is_hyphenated(m, at):
         at += 1
         token = m.tokens[at]
     if token.text == "(" and _SMALL.fullmatch(m.tokens[at + 1].text) and m.tokens[at + 2].text == ")":
@@ -85,6 +112,13 @@ def behind_index(m: Message, at: int, expected: int) -> int:
     return at
 
 
+def _is_hyphenated(m: Message, at: int) -> bool:
+    """The dash of `TP-1: 1.0890`, where nothing but an index can stand before the colon."""
+    if m.tokens[at].text not in _DASHES or not (m.is_glued(at) and m.is_glued(at + 1)):
+        return False
+    return m.tokens[at + 2].text in (":", "=") and _SMALL.fullmatch(m.tokens[at + 1].text) is not None
+
+
 def _is_index(m: Message, at: int) -> bool:
     """Whether the small number behind a label counts it: the next target is due, and a price follows."""
     following = m.tokens[at + 1]
@@ -96,6 +130,5 @@ def _is_index(m: Message, at: int) -> bool:
     if m.tokens[price].kind != Kind.NUMBER:
         return following.text == ":" or following.kind == Kind.OPEN
     if _SMALL.fullmatch(m.tokens[price].text):
-        start, end = m.tokens[at].start, m.tokens[price].end
-        m.draft.fault("ambiguous_number", "Write TP1: 2 or TP 1, 2 to tell a number from a price.", start, end)
+        _doubt(m, at, price)
     return True

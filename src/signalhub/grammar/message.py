@@ -34,7 +34,7 @@ class Message:
         self.begin = -1  # where the first piece of the signal stands
         self.reach = 0  # where the last level ends: what comes later is ignored
         self.glued = (-1, "", 0)  # the last run of letters and digits that was asked for: where, what, up to where
-        self.restart: Token | None = None  # a side or symbol behind a complete signal
+        self.restarts: list[int] = []  # sides and symbols behind a complete signal
         self.sides_at: list[int] = []
         self.strays: list[Number] = []
         self.noted: list[Number] = []  # in notes of the header

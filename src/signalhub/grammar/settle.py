@@ -4,18 +4,22 @@ text is about.
 
 from typing import Final
 
+from signalhub.domain.signal import Side
 from signalhub.grammar import symbols
 from signalhub.grammar.characters import look_alike
 from signalhub.grammar.draft import Found, Name
 from signalhub.grammar.message import Message
 from signalhub.grammar.numbers import Number
+from signalhub.grammar.overhang import Overhang
 from signalhub.grammar.scan import Token
 from signalhub.grammar.vocabulary import KINDS, MEANINGS, Kind
 
 _LABELS: Final = frozenset({Kind.SIDE, Kind.TYPE, Kind.STOP, Kind.SL, Kind.TP, Kind.ENTRY})
 _BEHIND_NAME: Final = KINDS - {Kind.WORD, Kind.LINK, Kind.FILLER, Kind.TO}
+_FARTHEST_NAME: Final = 16  # characters
 _ENOUGH: Final = 25  # levels: a text with more is refused for that
 _PROSE: Final = frozenset({Kind.WORD, Kind.NUMBER})
+_SAME: Final = {Side.BUY: frozenset({"BUY", "LONG"}), Side.SELL: frozenset({"SELL", "SHORT"})}
 _BEFORE_NAME: Final = frozenset({Kind.TYPE, Kind.STOP, Kind.FILLER, Kind.AT})
 
 
@@ -45,9 +49,11 @@ def _look_alikes(m: Message) -> None:
 
 def _settle_names(m: Message) -> None:
     """Known names in the signal come first, then the one behind `Symbol:`, beside the side, or tagged."""
-    names = [name for name in m.draft.names if name.start < m.reach or not m.reach]
+    # Where the header comes last, the side stands behind the levels as well.
+    end = max(m.reach, m.draft.sides[0].end + _FARTHEST_NAME if m.draft.sides else 0)
+    names = [name for name in m.draft.names if name.start < end or not m.reach]
     candidates = names or m.assets or _beside_side(m) or m.tags
-    m.draft.names = [name for name in candidates if name.start < m.reach or not m.reach]
+    m.draft.names = [name for name in candidates if name.start < end or not m.reach]
     if not names:
         for name in m.draft.names[:2]:
             _use(m, name)
@@ -106,12 +112,17 @@ def _before_side(m: Message, side: int) -> Name | None:
 
 def _settle_strays(m: Message) -> None:
     """A number before the last level that no rule explains refuses the message: it may be a level."""
+    if not m.strays:
+        return
     told = {entry.first.value for entry in m.draft.entries} | {
         entry.second.value for entry in m.draft.entries if entry.second
     }
     captions: dict[int, bool] = {}
+    overhang = Overhang(m)
     for stray in m.strays:
-        if stray.start >= m.reach or stray.value in told or _is_caption(m, stray, captions):
+        if stray.value in told or (stray.start >= m.reach and not overhang.holds(stray)):
+            continue
+        if stray.start < m.reach and _is_caption(m, stray, captions):
             continue
         m.draft.fault(
             "ambiguous_number", "Say what this number is, or leave it out: SL, TP or @?", stray.start, stray.end
@@ -146,25 +157,21 @@ def _is_caption(m: Message, stray: Number, captions: dict[int, bool]) -> bool:
 
 def _settle_restart(m: Message) -> None:
     """A side or symbol behind a complete signal begins another one, if it has levels or names something else."""
-    token = m.restart
-    if token is None:
-        return
-    if token.start < m.reach or _is_other_order(m, token):
-        m.draft.dismiss("multiple_signals", "Send one signal a message.", token.start, token.end)
+    for at in m.restarts[:_ENOUGH]:
+        token = m.tokens[at]
+        if token.start < m.reach or (token.kind == Kind.SIDE and _is_other_order(m, at)):
+            m.draft.dismiss("multiple_signals", "Send one signal a message.", token.start, token.end)
+            return
 
 
-def _is_other_order(m: Message, token: Token) -> bool:
-    """`SELL GBPUSD` in the tail, as against `good buy`."""
-    at = next(at for at, other in enumerate(m.tokens) if other is token)
-    return any(
-        token.kind == Kind.SIDE and (read := symbols.known(m, near)) and read[0].name != _name(m)
-        for near in (at + 1, at - 1)
-        if near >= 0
-    )
-
-
-def _name(m: Message) -> str:
-    return m.draft.names[0].name if m.draft.names else ""
+def _is_other_order(m: Message, at: int) -> bool:
+    """`SELL GBPUSD` in the tail or a lone `SELL` behind a BUY, as against `good buy`."""
+    named = [read[0].name for near in (at + 1, at - 1) if (read := symbols.known(m, near))]
+    is_turned = m.tokens[at].text not in _SAME[m.draft.sides[0].value]
+    if named:
+        return is_turned or named[0] not in [name.name for name in m.draft.names[:1]]
+    is_alone = m.tokens[at - 1].kind in (Kind.NEWLINE, Kind.NUMBER) and m.tokens[at + 1].kind == Kind.NEWLINE
+    return is_turned and is_alone
 
 
 def _leave_out(m: Message) -> None:

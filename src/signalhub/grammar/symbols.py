@@ -28,7 +28,7 @@ QUICK HIGH LOW RISK DAY DIP DIPS BREAKOUT RETEST PULLBACK IDEA CALL CALLS ORDER 
 """
 _NAMELESS: Final = frozenset(_NAMELESS_WORDS.split())
 _LEADING_DIGITS: Final = {name[: len(name) - len(name.lstrip("0123456789"))] for name in KNOWN} - {""}
-_JOINERS: Final = frozenset({"/", "-"})
+_JOINERS: Final = frozenset({"/", "-", "_"})
 
 
 def known(m: Message, at: int) -> tuple[Name, int] | None:
@@ -75,6 +75,9 @@ def _pair(m: Message, at: int) -> tuple[Name, int] | None:
     quote = m.tokens[behind].text
     if quote not in (QUOTES if joint.text == "/" else _SPOKEN_QUOTES) or base.text == quote:
         return None
+    if joint.text == quote and m.tokens[behind + 1].text in CURRENCIES:
+        start, end = base.start, m.tokens[behind + 1].end
+        m.draft.fault("no_symbol", "Write one symbol: a pair is two currencies.", start, end)
     behind = _behind_suffix(m, behind + 1)
     return _name(m, at, behind, base.text + quote), behind
 

@@ -41,7 +41,7 @@ RULES: Final[Rules] = MappingProxyType(
         Kind.NEWLINE: asides.newline,
         # Words that mean something only beside a number or a label.
         Kind.VOID: header.word,
-        Kind.CLOCK: header.word,
+        Kind.CLOCK: figures.timeframe,
         Kind.CALENDAR: header.word,
         Kind.OPTION: header.word,
         # Words that may tell that this is no order; `intent` decides when all is read.

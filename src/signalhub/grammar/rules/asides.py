@@ -7,7 +7,7 @@ from signalhub.grammar.message import Message
 from signalhub.grammar.numbers import Number, exact
 from signalhub.grammar.vocabulary import Kind
 
-_QUOTES: Final = frozenset({"CMP", "CURRENT", "MARKET", "LAST"})  # the price now, which no entry is
+QUOTES: Final = frozenset({"CMP", "CURRENT", "MARKET", "LAST"})  # the price now, which no entry is
 _LABELS: Final = frozenset({Kind.NEWLINE, Kind.SL, Kind.TP, Kind.ENTRY, Kind.STOP})
 
 
@@ -31,7 +31,7 @@ def remark(m: Message) -> None:
 
 def note(m: Message) -> None:
     """Leave the rest of the line aside, up to the next label, side or entry."""
-    first, is_quote = m.at, m.tokens[m.at].text in _QUOTES
+    first, is_quote = m.at, m.tokens[m.at].text in QUOTES
     m.at += 1
     while not _ends_note(m):
         token = m.tokens[m.at]

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from signalhub.grammar import entries, levels, symbols
-from signalhub.grammar.measures import behind_index, enumerator, measure
+from signalhub.grammar.measures import enumerator, line_index, measure
 from signalhub.grammar.message import Message
 from signalhub.grammar.numbers import Number, exact
 from signalhub.grammar.rules.asides import take_quantity
@@ -15,6 +15,10 @@ _LONGEST_COUNT: Final = 2
 _DATE: Final = re.compile(
     r"(?:19|20)[0-9]{2}\.[0-9]{1,2}\.[0-9]{1,2}|[0-9]{1,2}\.[0-9]{1,2}\.(?:19|20)?[0-9]{2}", re.ASCII
 )
+_WRITTEN_DATE: Final = re.compile(
+    r"[0-3]?[0-9]([/-])[0-3]?[0-9]\1(?:19|20)[0-9]{2}|(?:19|20)[0-9]{2}([/-])[01]?[0-9]\2[0-3]?[0-9]", re.ASCII
+)
+_DATE_JOINTS: Final = frozenset("/-")
 _SIXTIETHS: Final = re.compile(r"[0-5][0-9]", re.ASCII)
 _NAMED: Final = frozenset({Kind.WORD, Kind.CLOCK, Kind.UNIT})
 
@@ -43,7 +47,7 @@ def number(m: Message) -> None:
 
 def _next_target(m: Message) -> None:
     """One more line of a list whose label stands above it."""
-    at, _ = levels.seek(m, behind_index(m, m.at, len(m.draft.targets) + 1))
+    at, _ = levels.seek(m, line_index(m, m.at, len(m.draft.targets) + 1))
     numbers, m.at = levels.prices(m, m.at if at is None else at)
     m.draft.targets.extend(numbers)
 
@@ -64,10 +68,38 @@ def _clock(m: Message) -> int | None:
     text = m.tokens[m.at].text
     if "." in text:
         return m.at + 1 if not m.expecting and _DATE.fullmatch(text) else None
+    if (behind := _date(m)) is not None:
+        return behind
     at = m.at
     while m.tokens[at + 1].text == ":" and m.is_glued(at + 2) and _SIXTIETHS.fullmatch(m.tokens[at + 2].text):
         at += 2
     return at + 1 if at > m.at and len(text) <= _LONGEST_COUNT else None
+
+
+def _date(m: Message) -> int | None:
+    """`13/05/2025` and `2025-05-13`, in one piece."""
+    pieces = m.tokens[m.at : m.at + 5]
+    joint = pieces[1].text
+    if joint not in _DATE_JOINTS or pieces[3].text != joint or m.expecting:
+        return None
+    written = "".join(piece.text for piece in pieces)
+    is_whole = pieces[4].end - pieces[0].start == len(written)
+    return m.at + 5 if is_whole and _WRITTEN_DATE.fullmatch(written) else None
+
+
+def timeframe(m: Message) -> None:
+    """The chart the signal was seen on, `H1` or `M15`: the entry may still follow."""
+    figure = m.tokens[m.at + 1]
+    is_figure = figure.kind == Kind.NUMBER and m.is_glued(m.at + 1) and len(figure.text) <= _LONGEST_COUNT
+    if is_figure and len(m.tokens[m.at].text) == 1 and m.asset_at != m.at and not _goes_on(m, m.at + 2):
+        m.note(m.at, m.at + 2)
+        m.at += 2
+    else:
+        word(m)
+
+
+def _goes_on(m: Message, at: int) -> bool:
+    return m.is_glued(at) and m.tokens[at].kind != Kind.NEWLINE
 
 
 def _part_of_word(m: Message) -> int | None:

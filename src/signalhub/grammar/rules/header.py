@@ -25,7 +25,7 @@ def side(m: Message) -> None:
     token = m.tokens[m.at]
     value = _SIDES.get(token.text) or _SIDES["BUY" if token.text.startswith("BUY") else "SELL"]
     if m.is_complete and m.draft.sides:
-        m.restart = m.restart or token
+        m.restarts.append(m.at)
     else:
         m.draft.sides.append(Found(value, token.start, token.end))
         m.sides_at.append(m.at)
@@ -121,7 +121,7 @@ def take_name(m: Message, name: Name, behind: int) -> None:
     token = m.tokens[m.at]
     if m.is_complete and m.draft.names:
         if name.name != m.draft.names[0].name:
-            m.restart = m.restart or token
+            m.restarts.append(m.at)
     else:
         m.draft.names.append(name)
         m.expecting = not m.has_levels and not m.draft.entries

@@ -2,11 +2,13 @@
 
 from typing import Final
 
+from signalhub.domain.signal import OrderType
 from signalhub.grammar import entries, levels
 from signalhub.grammar.draft import Found
-from signalhub.grammar.measures import behind_index, is_ratio, measure
+from signalhub.grammar.measures import behind_index, is_ratio, line_index, measure
 from signalhub.grammar.message import Message
 from signalhub.grammar.numbers import Number
+from signalhub.grammar.rules.asides import QUOTES
 from signalhub.grammar.scan import Token
 from signalhub.grammar.vocabulary import Kind
 
@@ -34,6 +36,8 @@ def _read(m: Message, found: list[Number], field: str) -> bool:
     if number is None:
         _without_value(m, label, field)
         return True
+    if crossed:
+        number = levels.seek(m, line_index(m, number, len(found) + 1))[0] or number
     numbers, m.at = levels.prices(m, number)
     found.extend(numbers)
     return crossed
@@ -90,10 +94,15 @@ def _behind_count(m: Message, at: int) -> int:
 
 
 def _without_entry(m: Message, first: int) -> None:
-    """`Entry: NOW` names the order type; `Entry:` alone must not turn into a market order unnoticed."""
+    """`Entry: NOW` and `Entry: market price` name the order type; `Entry:` alone must not become a market order."""
     while m.tokens[m.at].kind == Kind.MARK:
         m.at += 1
     m.expecting = True
-    if m.tokens[m.at].kind != Kind.TYPE and m.tokens[first - 1].kind != Kind.TYPE:
+    if m.tokens[m.at].kind == Kind.NOTE and m.tokens[m.at].text in QUOTES and m.tokens[m.at + 1].kind == Kind.NEWLINE:
+        quote = m.tokens[m.at]
+        m.draft.order_types.append(Found(OrderType.MARKET, quote.start, quote.end))
+        m.use(m.at, m.at + 1)
+        m.at += 1
+    elif m.tokens[m.at].kind != Kind.TYPE and m.tokens[first - 1].kind != Kind.TYPE:
         label = m.tokens[first]
         m.draft.empty.setdefault("entry", Found(label.text, label.start, label.end))
