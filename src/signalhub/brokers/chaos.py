@@ -14,7 +14,7 @@ from signalhub.brokers.base import Broker, BrokerError, Report
 from signalhub.brokers.disturbances import Disturbance
 from signalhub.brokers.models import Dice
 from signalhub.brokers.reports import moves_of
-from signalhub.domain.order import Closed, Executed, Move, Order, Status
+from signalhub.domain.order import Closed, Executed, Move, Order, PartiallyClosed, Status
 
 REFUSALS: Final = (
     "insufficient_margin", "market_closed", "symbol_not_tradable", "invalid_volume", "too_many_open_orders",
@@ -77,7 +77,7 @@ class ChaosBroker:
     def _repeated(self, order: Order, report: Report) -> Report:
         """Fills and closes twice, and the old fill once more beside the close."""
         moves = moves_of(report)
-        again = tuple(move for move in moves if isinstance(move, Executed | Closed))
+        again = tuple(move for move in moves if isinstance(move, Executed | PartiallyClosed | Closed))
         if order.fill_price is None or not moves:
             return (*moves, *again)
         return (Executed(order.fill_price, order.broker_order_id or ""), *moves, *again)

@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from signalhub.brokers.base import Report
-from signalhub.domain.order import Executed, IllegalTransition, Move, Order, apply
+from signalhub.domain.order import IllegalTransition, Move, Order, apply
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -30,23 +30,14 @@ def take(order: Order, report: Report, at: datetime) -> Taken:
     """Make the moves that can be made, in order. Raises IllegalTransition where there were some and none could."""
     made: list[tuple[Move, Order]] = []
     ignored: list[Move] = []
-    fault: IllegalTransition | None = None
+    faults: list[IllegalTransition] = []
     for move in moves_of(report):
         try:
-            after = order if _is_known(order, move) else apply(order, move, at)
-        except IllegalTransition as error:
-            fault = fault or error
-            after = order
-        if after is order:
-            ignored.append(move)
-        else:
-            order = after
+            order = apply(order, move, at)
             made.append((move, order))
-    if ignored and not made:
-        raise fault or IllegalTransition(order, order.status)
+        except IllegalTransition as fault:
+            ignored.append(move)
+            faults.append(fault)
+    if faults and not made:
+        raise faults[0]
     return Taken(order, tuple(made), tuple(ignored))
-
-
-def _is_known(order: Order, move: Move) -> bool:
-    """A fill of an order that is filled would give it another price."""
-    return isinstance(move, Executed) and order.fill_price is not None
