@@ -7,7 +7,7 @@ import pytest
 from signalhub.settings import Settings
 from tests.kit.stack import Stack
 
-QUICK = Settings(demo_fill_s=0.4, demo_close_s=0.9, lease_s=2.0, heartbeat_s=1.0)
+QUICK = Settings(demo_fill_s=0.4, demo_close_s=0.9, lease_s=2.0, heartbeat_s=1.0, slow_reader_s=1.5)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,6 @@ from tests.kit.stack import Stack
 from tests.kit.subscribers import Habits, Subscriber
 from tests.kit.trader import Trader
 
-_LOG_BYTES: Final = 12_000_000
 _EVENT_BYTES: Final = 2_000
 _AT: Final = re.compile(rb'"at":"([^"]+)"')
 _CUTS: Final = re.compile(r"^signalhub_stream_slow_closes_total\S* (\S+)", re.MULTILINE)
@@ -39,6 +38,7 @@ class Jam(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 15.0
     filling_s: float = 5.0
     patience_s: float = 60.0
+    log_bytes: int = 12_000_000
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +72,7 @@ def _written_at(body: bytes) -> float:
 async def run(stack: Stack, plan: Jam) -> Cost:
     async with audience(stack, 0, 1, Habits()) as crowd:
         (trader,) = crowd.traders
-        head = await _write_long_log(stack, trader)
+        head = await _write_long_log(stack, trader, plan.log_bytes)
         crowd.add(trader, plan.subscribers, Habits(), Timed, after=head)
         await asyncio.sleep(1.0)
         p99_alone_ms, before = await _phase(crowd, plan)
@@ -88,11 +88,11 @@ async def run(stack: Stack, plan: Jam) -> Cost:
     return Cost(p99_alone_ms=p99_alone_ms, p99_ms=p99_ms, growth_mb=growth_mb, slow_closes=slow_closes, sight=sight)
 
 
-async def _write_long_log(stack: Stack, trader: Trader) -> int:
+async def _write_long_log(stack: Stack, trader: Trader, size: int) -> int:
     """Events that nobody was told of; the answer is the last one's number."""
     fact = Fact(type="key.created", account_id=trader.id, data={"label": "x" * _EVENT_BYTES}, trace_id="0" * 32)
     engine = create_engine(stack.settings.database_url)
-    for _ in range(_LOG_BYTES // _EVENT_BYTES // 500):
+    for _ in range(size // _EVENT_BYTES // 500):
         async with engine.begin() as connection:
             events = await journal.write(connection, await journal.lock(connection, {trader.id}), [fact] * 500)
     await engine.dispose()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults import flood, storm
+from tests.faults import flood, storm, stuck
 from tests.kit.stack import Stack
 from tests.kit.subscribers import Habits, Subscriber
 
@@ -22,6 +22,14 @@ async def test_a_crowd_that_comes_back_at_once_catches_up_and_asks_the_database_
     assert calm.sight.is_whole
     assert calm.caught_up_s < 10
     assert calm.reads_a_second <= 1
+
+
+@pytest.mark.fault
+async def test_readers_that_stop_are_cut_cost_little_and_miss_nothing(stack: Stack) -> None:
+    cost = await stuck.run(stack, stuck.Jam(subscribers=10, stuck=3, seconds=1.0, filling_s=3.0, log_bytes=6_000_000))
+    assert cost.sight.is_whole
+    assert cost.slow_closes >= 3
+    assert cost.growth_mb < 8  # of so few it says little: the server itself has grown
 
 
 def test_what_a_subscriber_was_wrongly_given_is_seen() -> None:
