@@ -26,7 +26,7 @@ async def test_a_crowd_that_comes_back_at_once_catches_up_and_asks_the_database_
 
 @pytest.mark.fault
 async def test_readers_that_stop_are_cut_cost_little_and_miss_nothing(stack: Stack) -> None:
-    cost = await stuck.run(stack, stuck.Jam(subscribers=10, stuck=3, seconds=1.0, filling_s=3.0, log_bytes=6_000_000))
+    cost = await stuck.run(stack, stuck.Jam(subscribers=10, stuck=3, seconds=0.6, filling_s=2.6, log_bytes=6_000_000))
     assert cost.sight.is_whole
     assert cost.slow_closes >= 3
     assert cost.growth_mb < 8  # of so few it says little: the server itself has grown
