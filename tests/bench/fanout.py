@@ -139,7 +139,7 @@ async def _idle(side: Side, size: int) -> bool:
 async def _accounts(stack: Stack, size: int) -> bool:
     table, costs = Table("watched accounts", "CPU us/event"), []
     for number in (1, size // 10, 10 * size):
-        costs.append(await cost_us(stack.settings, number, 10 * size))
+        costs.append(await cost_us(stack.settings, number, 3 * size))
         table.add(str(number), f"{costs[-1]:.0f}")
     table.show()
     return _judge("event among the most accounts, of one among one", costs[-1] / costs[0], le, 2)
