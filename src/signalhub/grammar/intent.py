@@ -12,7 +12,7 @@ from signalhub.grammar.vocabulary import Kind
 _TRADED: Final = frozenset({Kind.MANAGE, Kind.DONE})
 _LEVELS: Final = frozenset({Kind.SL, Kind.TP, Kind.STOP})
 _TOUCHED: Final = frozenset({"HIT", "HITS", "REACHED", "ACHIEVED"})
-_BETWEEN: Final = frozenset({Kind.WORD, Kind.FILLER, Kind.AT, Kind.TO})
+_BETWEEN: Final = frozenset({Kind.WORD, Kind.FILLER, Kind.AT, Kind.TO, Kind.ENTRY})
 _FARTHEST: Final = 4  # tokens from a negation to the side it negates
 _ENCOURAGING: Final = frozenset({"MISS", "WORRY", "FORGET", "HESITATE", "DELAY"})
 _READER: Final = frozenset({"YOU", "YOUR", "U", "ANYONE", "INTERESTED", "MISSED"})
@@ -69,9 +69,9 @@ def _negates_side(m: Message, at: int) -> bool:
 def _is_condition(m: Message, at: int, line_start: int) -> bool:
     """`If it breaks`, also on the line above the signal; `If you missed the last one` is a word to the reader."""
     token = m.tokens[at]
-    if m.tokens[at + 1].text in _READER:
-        return False
-    return token.start >= line_start or token.text in _CONDITIONS
+    if token.start >= line_start:
+        return True
+    return token.text in _CONDITIONS and m.tokens[at + 1].text not in _READER
 
 
 def _is_about_trade(m: Message, at: int, lines: dict[int, frozenset[str]]) -> bool:

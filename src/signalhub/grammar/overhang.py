@@ -44,7 +44,7 @@ class Overhang:
         return stray.start in self._late and self._low < value < self._high
 
     def _is_copyright(self, stray: Number) -> bool:
-        return self._m.text.raw[max(0, stray.start - _LOOK_BACK) : stray.start].rstrip(" \t").endswith("\u00a9")
+        return self._m.text.raw[max(0, stray.start - _LOOK_BACK) : stray.start].rstrip().endswith("\u00a9")
 
     def _announced(self) -> frozenset[int]:
         """Where numbers stand behind `from` or `LIMIT` at the start of a line: an entry told last."""

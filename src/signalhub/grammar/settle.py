@@ -16,6 +16,7 @@ from signalhub.grammar.vocabulary import KINDS, MEANINGS, Kind
 
 _LABELS: Final = frozenset({Kind.SIDE, Kind.TYPE, Kind.STOP, Kind.SL, Kind.TP, Kind.ENTRY})
 _BEHIND_NAME: Final = KINDS - {Kind.WORD, Kind.LINK, Kind.FILLER, Kind.TO}
+_NEARBY: Final = 5  # tokens from a name to its side
 _FARTHEST_NAME: Final = 16  # characters
 _ENOUGH: Final = 25  # levels: a text with more is refused for that
 _PROSE: Final = frozenset({Kind.WORD, Kind.NUMBER})
@@ -166,7 +167,8 @@ def _settle_restart(m: Message) -> None:
 
 def _is_other_order(m: Message, at: int) -> bool:
     """`SELL GBPUSD` in the tail or a lone `SELL` behind a BUY, as against `good buy`."""
-    named = [read[0].name for near in (at + 1, at - 1) if (read := symbols.known(m, near))]
+    nearby = [at + 1, *(other for other in m.restarts[:_ENOUGH] if at - _NEARBY < other < at)]
+    named = [read[0].name for near in nearby if (read := symbols.known(m, near))]
     is_turned = m.tokens[at].text not in _SAME[m.draft.sides[0].value]
     if named:
         return is_turned or named[0] not in [name.name for name in m.draft.names[:1]]
