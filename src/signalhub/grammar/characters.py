@@ -32,6 +32,8 @@ _PLAIN: Final = {
     "\u00d7": "x",
     "\u2044": "/",
     "\u2139": " ",  # the emoji for information, which NFKC reads as the letter i
+    "\u00a9": "!",  # ends a list of prices: the number behind it is a year
+    "\u00ae": "!",
     "\u2212": "\u2212",  # a minus is a minus: it refuses the price it precedes
 }
 

@@ -12,7 +12,7 @@ from signalhub.grammar.numbers import Number, exact, readings, thousands
 from signalhub.grammar.scan import Token
 from signalhub.grammar.vocabulary import Kind
 
-_LEAD: Final = frozenset(":=@.,;~>-|($#[{+_")
+_LEAD: Final = frozenset(":=@.,;~<>-|($#[{+_")
 _LEADING_WORDS: Final = frozenset({Kind.AT, Kind.FILLER, Kind.MONEY})
 _MAY_FOLLOW: Final = frozenset(",;/|)]}-_.!$+&(:*#~>%")
 _MAY_BE_GLUED: Final = frozenset({Kind.NEWLINE, Kind.MONEY})
@@ -83,6 +83,7 @@ def read(m: Message, at: int) -> tuple[Number | None, int]:
     if following.start == end:
         if following.text == "K":
             end, behind, value = following.end, at + 2, thousands(token.text)
+            is_sound = is_sound and value is not None
             following.used = True
         elif following.kind == Kind.MARK:
             is_sound = is_sound and following.text in _MAY_FOLLOW and not is_ratio(m, at) and not _is_torn(m, at)

@@ -11,8 +11,8 @@ from signalhub.grammar.message import Message
 from signalhub.grammar.numbers import Number
 from signalhub.grammar.vocabulary import Kind
 
-_REST: Final = re.compile(r"[^\n]*(?:\n[^A-Za-z\x80-\U0010ffff\n]*(?=\n|\Z))*")
-"""The rest of the line of the last level, and the lines below it that hold no word."""
+_REST: Final = re.compile(r"[^\n]*(?:\n(?:[^(A-Za-z\x80-\U0010ffff\n]|\([^()\n]*\))*(?=\n|\Z))*")
+"""The rest of the line of the last level, and the lines below it that hold no word, unless in brackets."""
 
 _NEAR: Final = 2
 _LOOK_BACK: Final = 8

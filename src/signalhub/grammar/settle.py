@@ -79,6 +79,8 @@ def _behind_side(m: Message, side: int) -> Name | None:
     at = side + 1
     while m.tokens[at].kind in _BEFORE_NAME or m.tokens[at].text in ("#", "$", ":") or _is_break(m, at):
         at += 1
+    if m.tokens[at].text.isalpha() and m.tokens[at + 1].text == ":" and m.is_glued(at + 1) and m.is_glued(at + 2):
+        at += 2  # the exchange
     raw = m.text.raw[m.tokens[at].start : m.tokens[at].end]
     is_like_side = raw.islower() and m.text.raw[m.tokens[side].start].islower()
     if not _begins_name(m, at) or not (raw.isupper() or is_like_side):
@@ -90,7 +92,8 @@ def _behind_side(m: Message, side: int) -> Name | None:
 def _begins_name(m: Message, at: int) -> bool:
     """A word, or a unit that goes on as the X in X2Y2USDT does."""
     kind = m.tokens[at].kind
-    return kind == Kind.WORD or (kind in (Kind.UNIT, Kind.CLOCK) and m.is_glued(at + 1))
+    goes_on = m.is_glued(at + 1) and m.tokens[at + 1].text.isalnum()
+    return kind == Kind.WORD or (kind in (Kind.UNIT, Kind.CLOCK) and goes_on)
 
 
 def _is_break(m: Message, at: int) -> bool:

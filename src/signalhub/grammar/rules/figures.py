@@ -12,6 +12,7 @@ from signalhub.grammar.rules.header import take_name, word
 from signalhub.grammar.vocabulary import Kind
 
 _LONGEST_COUNT: Final = 2
+_MOST_LEVERAGE: Final = 500
 _DATE: Final = re.compile(
     r"(?:19|20)[0-9]{2}\.[0-9]{1,2}\.[0-9]{1,2}|[0-9]{1,2}\.[0-9]{1,2}\.(?:19|20)?[0-9]{2}", re.ASCII
 )
@@ -29,6 +30,8 @@ def number(m: Message) -> None:
         return
     behind = _explained(m)
     if behind is not None:
+        if m.tokens[m.at + 1].text == "X" and (value := exact(m.tokens[m.at].text)) and value > _MOST_LEVERAGE:
+            m.noted.append(Number(m.tokens[m.at].text, m.tokens[m.at].start, m.tokens[m.at].end, value))
         m.note(m.at, behind)
         m.at = behind
     elif levels.lots(m, m.at):
