@@ -15,8 +15,8 @@ from signalhub import log
 BENCHES: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
     "fanout": ({}, {"rounds": 1, "seconds": 0.3, "size": 20, "is_brief": True}),
     "grammar": ({}, {"rounds": 6}),
-    "ingest": ({}, {"rounds": 1, "seconds": 1.0}),
-    "latency": ({}, {"signals": 10, "quiet_s": 2.5, "installations": 1}),
+    "ingest": ({}, {"rounds": 1, "seconds": 0.3}),
+    "latency": ({}, {"signals": 4, "quiet_s": 0.5, "installations": 1}),
     "lifecycle": (
         {},
         {"lives": 500, "plain_lives": 50, "rounds": 1, "waiting": 1000, "rush": 300, "many": 20_000, "quiet_s": 1.0},

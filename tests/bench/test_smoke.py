@@ -18,7 +18,7 @@ def test_the_door_is_measured_beside_two_others(capsys: pytest.CaptureFixture[st
 
 
 def test_the_way_to_the_stream_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    latency.main(signals=3, quiet_s=0.1)
+    latency.main(signals=3, quiet_s=0.1, installations=1)
     assert "| 3 " in capsys.readouterr().out
 
 

