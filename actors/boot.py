@@ -15,7 +15,7 @@ from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware, ShutdownNot
 from actors import clock, declare, retention
 from actors.consumer import Bell, WakefulBroker
 from actors.work import Worker
-from signalhub import log, parent, settings
+from signalhub import log, memory, parent, settings
 from signalhub.jobs import BELL, NAMESPACE, SWEEP, WORKER_SEEN, connect, message
 
 _log = structlog.get_logger()
@@ -65,6 +65,7 @@ class Clock(Middleware):
         def show() -> None:
             self._client.set(WORKER_SEEN, os.getpid(), ex=5)
 
+        memory.settle()
         self._running = [
             _start(clock.run(self._worker.engine, ring)),
             _start(clock.be_seen(show)),

@@ -22,7 +22,7 @@ _log = structlog.get_logger()
 
 async def run(engine: AsyncEngine, ring: Callable[[], None]) -> None:
     """Tick for ever. `ring` blocks a little, so it is called on a thread."""
-    is_blind = False
+    is_blind, engine = False, engine.execution_options(isolation_level="AUTOCOMMIT")  # a look needs no transaction
     while True:
         try:
             if await _is_anything_due(engine):

@@ -1,7 +1,6 @@
 """The only place where the web process is put together."""
 
 import asyncio
-import gc
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -14,7 +13,7 @@ from litestar.datastructures import State
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import create_engine
-from signalhub import log, parent
+from signalhub import log, memory, parent
 from signalhub import settings as settings_
 from signalhub.brokers import chosen
 from signalhub.brokers.quotes import Quotes
@@ -77,7 +76,7 @@ def serve() -> Litestar:
     log.configure(settings.log_level, settings.log_format)
     app = create_app(settings)
     house: House = app.state.house
-    app.on_startup += [lambda: _drain_on_sigterm(house), _settle]
+    app.on_startup += [lambda: _drain_on_sigterm(house), memory.settle]
     return app
 
 
@@ -143,13 +142,6 @@ async def _note_uses(house: House) -> None:
         await asyncio.sleep(_NOTE_S)
         with suppress(SQLAlchemyError, OSError, TimeoutError):
             await house.keyring.note_uses()
-
-
-def _settle() -> None:
-    """Tell the garbage collector that what is loaded by now stays: it need not walk through it again and again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 def _drain_on_sigterm(house: House) -> None:

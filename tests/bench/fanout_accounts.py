@@ -22,6 +22,7 @@ async def cost_us(settings: Settings, accounts: int, events: int) -> float:
     ids = [f"00000000-0000-7000-8000-{number:012x}" for number in range(accounts)]
     async with AsyncExitStack() as watching:
         channels = await asyncio.gather(*(watching.enter_async_context(relay.channel(id_)) for id_ in ids))
+        await asyncio.gather(*(relay.head(channel, None) for channel in channels))  # as each subscriber does
         await until(lambda: _is(relay.is_reading), timeout_s=5)
         began = time.process_time()
         sender = multiprocessing.get_context("spawn").Process(target=_send, args=(settings.redis_url, ids, events))

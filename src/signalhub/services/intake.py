@@ -17,6 +17,7 @@ from signalhub.brokers.base import Broker
 from signalhub.domain.errors import Problem, SignalHubError
 from signalhub.domain.events import Event
 from signalhub.domain.ids import uuid7
+from signalhub.domain.order import Order
 from signalhub.services.drafts import Draft, Placing, draft, refusal
 from signalhub.services.group_commit import GroupCommit
 from signalhub.services.submission import Answer, Submission
@@ -99,10 +100,14 @@ class Intake:
         places = iter(events)
         answers = [_answer(one, [next(places) for _ in one.facts]) for one in drafts]
         rows = [one.row(_stored(answer)) for one, answer in zip(drafts, answers, strict=True)]
-        placed = [(one.order, self._broker.next_due(one.order)) for one in drafts if one.order is not None]
+        placed = [(one.order, self._first_due(one.order)) for one in drafts if one.order is not None]
         parts += [signals.insert(rows, heads.now), *([orders.insert(placed, heads.now)] if placed else [])]
         await bulk.run(connection, parts)
         return drafts, events, answers
+
+    def _first_due(self, order: Order) -> datetime | None:
+        due = self._broker.next_due(order)
+        return order.created_at + orders.HEAD_START if due == order.created_at else due
 
     def _due(self, drafts: Sequence[Draft]) -> list[str]:
         """The orders that need not wait for the clock."""

@@ -1,7 +1,7 @@
-"""After the commit: the news to Redis, then the doorbell, in the background of whoever committed.
+"""After the commit: the news to Redis and the doorbell, in the background of whoever committed.
 
-News first, so that a worker's next event cannot overtake the one it follows. While one round is under way everything
-that arrives waits for the next, which then takes it all.
+Both at once: a worker takes far longer for its next event than the news takes to be out, and where it does not the
+relays see the gap. While one round is under way everything that arrives waits for the next, which then takes it all.
 """
 
 import asyncio
@@ -41,8 +41,7 @@ class Announcer:
         while self._events or self._due:
             events, self._events = self._events, []
             due, self._due = self._due, []
-            await self._publish(events)
-            await self._doorbell.ring(due)
+            await asyncio.gather(self._doorbell.ring(due), self._publish(events))
         self._round = None
 
     async def _publish(self, events: Sequence[Event]) -> None:
