@@ -22,8 +22,8 @@ _decode_closes = msgspec.json.Decoder(tuple[Part, ...]).decode
 # What a move may change; all else is written once.
 _MUTABLE: Final = (
     "status", "reason", "broker_order_id", "fill_price", "filled_at", "close_price", "closed_at", "close_reason",
-    "closes", "pnl", "pnl_currency", "pips", "r_multiple", "mae", "mfe", "attempts", "next_attempt_at", "version",
-    "updated_at", "due_at",
+    "closes", "pnl", "pnl_currency", "pips", "r_multiple", "mae", "mfe", "commission", "attempts",
+    "next_attempt_at", "version", "updated_at", "due_at",
 )  # fmt: skip
 
 
@@ -125,6 +125,7 @@ async def due_count(connection: AsyncConnection, most: int) -> int:
 
 
 def from_row(row: RowMapping) -> Order:
+    # One line for each field: only so are their types looked at.
     return Order(
         id=str(row["id"]),
         account_id=str(row["account_id"]),
@@ -149,6 +150,7 @@ def from_row(row: RowMapping) -> Order:
         r_multiple=row["r_multiple"],
         mae=row["mae"],
         mfe=row["mfe"],
+        commission=row["commission"],
         attempts=row["attempts"],
         next_attempt_at=row["next_attempt_at"],
         version=row["version"],

@@ -174,6 +174,7 @@ class OrderRow(DefaultBase):
     r_multiple: Mapped[Decimal | None] = mapped_column(Numeric)
     mae: Mapped[Decimal | None] = mapped_column(Numeric)
     mfe: Mapped[Decimal | None] = mapped_column(Numeric)
+    commission: Mapped[Decimal | None] = mapped_column(Numeric)
     attempts: Mapped[int] = mapped_column(Integer)
     next_attempt_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
     version: Mapped[int] = mapped_column(Integer)

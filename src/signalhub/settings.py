@@ -6,6 +6,7 @@ here is an error, because a typo must not become a default.
 
 import ipaddress
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal, get_type_hints
 
@@ -77,6 +78,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     market_speed: float = 1.0
     """Seconds of the mock market in a second. For all web and worker processes the same."""
+
+    market_latency: str = "200ms"
+    """From the wish to trade to the trade in the profile `market`: a time, or two such as `50ms..2s`."""
+
+    slippage_bp: Decimal = Decimal(0)
+    """The most that a trade at the market slips against the trader, in basis points of the price."""
+
+    commission_bp: Decimal = Decimal(0)
+    """What the mock broker charges for each side of a trade, in basis points of what was traded."""
+
+    commission_per_unit: Decimal = Decimal(0)
+    """What the mock broker charges for each side of a trade, for one unit of quantity, in the quote currency."""
 
     order_expiry_s: float = 86400.0
     """How long a limit or stop entry waits for its price before the order expires."""
@@ -166,6 +179,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "demo_close_s": str(self.demo_close_s),
             "market_close_s": str(self.market_close_s),
             "market_speed": str(self.market_speed),
+            "market_latency": self.market_latency,
+            "slippage_bp": str(self.slippage_bp),
+            "commission_bp": str(self.commission_bp),
+            "commission_per_unit": str(self.commission_per_unit),
         }
 
     @property

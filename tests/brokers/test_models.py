@@ -3,7 +3,9 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from signalhub.brokers.models import Commission, Dice, Latency, Slippage, Spread
+import pytest
+
+from signalhub.brokers.models import Commission, Dice, Latency, Slippage
 
 DICE = Dice("seed", "order")
 PRICE = Decimal("1.0860")
@@ -30,10 +32,6 @@ def test_dice_are_fair() -> None:
     assert abs(sum(throws, Decimal(0)) / len(throws) - Decimal("0.5")) < Decimal("0.02")
 
 
-def test_half_a_spread_on_either_side_of_the_middle() -> None:
-    assert Spread(Decimal(2)).half(Decimal("1.5000")) == Decimal("0.00015")
-
-
 def test_slippage_is_never_more_than_said_and_never_in_favour() -> None:
     amounts = [Slippage(Decimal(5)).amount(PRICE, Dice("seed", str(number))) for number in range(200)]
     assert all(0 <= amount < PRICE * 5 / 10_000 for amount in amounts)
@@ -46,11 +44,21 @@ def test_latency_lies_between_its_ends() -> None:
     assert model.least <= min(waits) < max(waits) <= model.most
 
 
+@pytest.mark.parametrize(("text", "least", "most"), [("200ms", 0.2, 0.2), ("0ms..2s", 0, 2), ("1m", 60, 60)])
+def test_latency_is_a_time_or_two(text: str, least: float, most: float) -> None:
+    assert Latency.parse(text) == Latency(timedelta(seconds=least), timedelta(seconds=most))
+
+
+@pytest.mark.parametrize("text", ["", "..", "200", "2s..1s", "1s..", "-1s", "1s..2s..3s", "1 s"])
+def test_what_is_no_latency_is_none(text: str) -> None:
+    assert Latency.parse(text) is None
+
+
 def test_commission_is_by_quantity_and_by_value() -> None:
     assert Commission(per_unit=Decimal("0.5")).amount(PRICE, Decimal(2)) == Decimal("1.0")
     assert Commission(basis_points=Decimal(10)).amount(Decimal(100), Decimal(2)) == Decimal("0.2")
 
 
 def test_models_left_alone_cost_nothing() -> None:
-    assert Spread().half(PRICE) == Slippage().amount(PRICE, DICE) == Commission().amount(PRICE, Decimal(1)) == 0
+    assert Slippage().amount(PRICE, DICE) == Commission().amount(PRICE, Decimal(1)) == 0
     assert Latency().wait(DICE) == timedelta(0)

@@ -24,8 +24,10 @@ FAR = "BUY LIMIT EURUSD 1.0860 SL 1.0850 TP 1.0890"
 class Bench:
     """An intake and a worker's lifecycle around a market that shows a day in a second, or one as slow as life."""
 
-    def __init__(self, hub: Hub, trader: Trader, expiry: timedelta = timedelta(days=1), speed: str = "86400") -> None:
-        broker = MockBroker({"market_speed": speed})
+    def __init__(
+        self, hub: Hub, trader: Trader, expiry: timedelta = timedelta(days=1), speed: str = "86400", **options: str
+    ) -> None:
+        broker = MockBroker({"market_speed": speed, **options})
         self.trader = trader
         self._intake = Intake(hub.house.engine, broker, lambda *_: None, placing=Placing("market", expiry))
         self._lifecycle = Lifecycle(hub.house.engine, broker, RetryPolicy(5, 0.01, 0.02), lease_s=0.5)
@@ -94,3 +96,12 @@ async def test_an_entry_that_waits_for_too_long_expires_and_says_so(hub: Hub, tr
     order = await bench.end(order_id)
     assert order["status"] == "expired"
     assert [event["type"] for event in await _story(trader, order_id)] == ["order.pending", "order.expired"]
+
+
+async def test_what_the_broker_charges_is_kept_and_taken_from_the_result(hub: Hub, trader: Trader) -> None:
+    bench = Bench(hub, trader, commission_bp="2", commission_per_unit="0.0001")
+    order = await bench.end(await bench.accept(FAR, "fill_after=0s close_after=0s outcome=take_profit"))
+    # 0.0002 for two sides of one unit, and 0.02 % of 1.0860 and of 1.0890.
+    assert (Decimal(order["commission"]), Decimal(order["pnl"])) == (Decimal("0.000635"), Decimal("0.002365"))
+    assert (order["pnl_price"], order["r_multiple"]) == ("0.0030", "3.0000")
+    assert (await _story(trader, order["id"]))[-1]["data"] == order

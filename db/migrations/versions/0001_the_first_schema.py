@@ -82,6 +82,7 @@ def upgrade() -> None:
         sa.Column("r_multiple", sa.Numeric(), nullable=True),
         sa.Column("mae", sa.Numeric(), nullable=True),
         sa.Column("mfe", sa.Numeric(), nullable=True),
+        sa.Column("commission", sa.Numeric(), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),

@@ -14,8 +14,6 @@ import msgspec
 from signalhub.brokers.models import Latency
 
 _SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)%", re.ASCII)
-_SPAN: Final = re.compile(r"(\d{1,6})(ms|s|m)", re.ASCII)
-_UNITS: Final = {"ms": timedelta(milliseconds=1), "s": timedelta(seconds=1), "m": timedelta(minutes=1)}
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 
 _HINT: Final = (
@@ -83,7 +81,7 @@ def _directive(text: str) -> tuple[str, Decimal | Latency]:
     if name in {"reject", "fail", "hang", "double", "late"}:
         read = _share(value)
     elif name in {"latency", "late_by"}:
-        read = _latency(value)
+        read = Latency.parse(value)
     if read is None:
         raise ValueError(f"The chaos directive {text!r} is not understood. {_HINT}")
     return name, read
@@ -93,11 +91,3 @@ def _share(text: str) -> Decimal | None:
     match = _SHARE.fullmatch(text)
     share = Decimal(match[1]) / 100 if match else None
     return share if share is not None and share <= 1 else None
-
-
-def _latency(text: str) -> Latency | None:
-    """One time for always the same, two with dots between for anything from the first to the second."""
-    least, dots, most = text.partition("..")
-    spans = [_SPAN.fullmatch(one) for one in (least, most if dots else least)]
-    times = [int(match[1]) * _UNITS[match[2]] for match in spans if match is not None]
-    return Latency(times[0], times[1]) if len(times) == len(spans) and times[0] <= times[1] else None

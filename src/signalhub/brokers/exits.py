@@ -20,14 +20,20 @@ def exit_(order: Order, profile: Profile, trip: Trip, close_after: timedelta | N
     found = trip.closes_at(stop, target, (begin, until))
     if found is None:
         at = max(until, earliest)
-        return Plan(at, Closed(trip.closing(at), CloseReason.TIME, at))
+        return Plan(at, Closed(at_market(order, profile, trip, at), CloseReason.TIME, at))
     touched, is_target = found
     if is_target:
         # A target that lies behind the market already is closed at what the market offers, which is better.
         price = _better(order, target, trip.closing(touched)) if touched == begin else target
         return Plan(max(touched, earliest), at_target(order, price, max(touched, earliest)))
-    at = max(touched + profile.latency, earliest)
-    return Plan(at, Closed(_worse(order, stop, trip.closing(at)), CloseReason.STOP_LOSS, at))
+    at = max(touched + profile.frictions.delay(order, "trigger"), earliest)
+    price = _slipped(order, profile, trip, _worse(order, stop, trip.closing(at)))
+    return Plan(at, Closed(price, CloseReason.STOP_LOSS, at))
+
+
+def at_market(order: Order, profile: Profile, trip: Trip, at: datetime) -> Decimal:
+    """What a position is closed at when nothing but the time decides."""
+    return _slipped(order, profile, trip, trip.closing(at))
 
 
 def forced(order: Order, outcome: CloseReason, at: datetime) -> PartiallyClosed | Closed:
@@ -55,7 +61,7 @@ def nearest_first(terms: Signal) -> list[Decimal]:
     return sorted(terms.take_profits, reverse=terms.side.sign < 0)
 
 
-def figures(order: Order, trip: Trip | None, move: Closed, at: datetime) -> Figures:
+def figures(order: Order, profile: Profile, trip: Trip | None, move: Closed, at: datetime) -> Figures:
     """What the market did while the position was open; without a trip only where it began and ended is known."""
     fill = order.fill_price or move.price
     ends = [fill, move.price, *(part.price for part in order.closes)]
@@ -64,7 +70,17 @@ def figures(order: Order, trip: Trip | None, move: Closed, at: datetime) -> Figu
     lowest, highest = fill - min(ends), max(ends) - fill
     adverse, favourable = (lowest, highest) if order.terms.side is Side.BUY else (highest, lowest)
     listed = listing(order.terms.symbol)
-    return Figures(adverse=adverse, favourable=favourable, pip=listed.pip, currency=listed.currency)
+    return Figures(
+        adverse=adverse,
+        favourable=favourable,
+        pip=listed.pip,
+        currency=listed.currency,
+        commission=profile.frictions.fee(order, move.price),
+    )
+
+
+def _slipped(order: Order, profile: Profile, trip: Trip, price: Decimal) -> Decimal:
+    return profile.frictions.slipped(order, price, tick=trip.tick, sign=-order.terms.side.sign)
 
 
 def _filled_at(order: Order) -> datetime:

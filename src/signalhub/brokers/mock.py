@@ -14,8 +14,8 @@ from functools import lru_cache
 from msgspec.structs import replace
 
 from signalhub.brokers.base import BrokerError
-from signalhub.brokers.entries import entry
-from signalhub.brokers.exits import exit_, figures, forced
+from signalhub.brokers.entries import entry, is_at_market
+from signalhub.brokers.exits import at_market, exit_, figures, forced
 from signalhub.brokers.profiles import Profile, profiles
 from signalhub.brokers.trips import Plan, Trip, edge, homeward, outward
 from signalhub.domain import simulation
@@ -47,8 +47,9 @@ class MockBroker:
         return self._told(order, plan.move, now)
 
     async def close(self, order: Order, now: datetime) -> Move:
-        trip = self._homeward(order)
-        price = self._between(order, f"manual {now.isoformat()}", 5, 95) if trip is None else trip.closing(now)
+        profile, trip = self._profiles[order.profile], self._homeward(order)
+        by_hand = f"manual {now.isoformat()}"
+        price = self._between(order, by_hand, 5, 95) if trip is None else at_market(order, profile, trip, now)
         return self._told(order, Closed(price, CloseReason.MANUAL, now), now)
 
     def _appointed(self, order: Order) -> datetime | None:
@@ -76,19 +77,28 @@ class MockBroker:
             return Plan(at, forced(order, wished.outcome, at))
         if clock is None:
             return Plan(at or order.updated_at, Closed(self._between(order, "close", 5, 95), CloseReason.TIME))
-        return exit_(order, profile, homeward(order, clock, self._seed), wished.close_after)
+        return exit_(order, profile, self._trip_home(order, clock), wished.close_after)
 
     def _told(self, order: Order, move: Move, now: datetime) -> Move:
         """The move with what is only worked out once it happens."""
-        if isinstance(move, Executed) and self._profiles[order.profile].fill_after is not None:
+        profile = self._profiles[order.profile]
+        if isinstance(move, Executed) and profile.fill_after is not None:
             return replace(move, at=None)  # a wait is between what was seen, also where a worker came late
         if isinstance(move, Closed):
-            return replace(move, figures=figures(order, self._homeward(order), move, move.at or now))
+            found = figures(order, profile, self._homeward(order), move, move.at or now)
+            return replace(move, figures=found)
         return move
 
     def _homeward(self, order: Order) -> Trip | None:
         clock = _clock(self._profiles[order.profile])
-        return None if clock is None else homeward(order, clock, self._seed)
+        return None if clock is None else self._trip_home(order, clock)
+
+    def _trip_home(self, order: Order, clock: Clock) -> Trip:
+        """What was paid too much moves no market: where a fill may have slipped, the trip goes on as it began."""
+        profile = self._profiles[order.profile]
+        wait = _first(_forced(order.simulate).fill_after, profile.fill_after)
+        has_slipped = profile.frictions.slips and is_at_market(order.terms, is_appointed=wait is not None)
+        return outward(order, clock, self._seed) if has_slipped else homeward(order, clock, self._seed)
 
     def _drawn_fill(self, order: Order) -> Decimal:
         level = edge(order.terms)

@@ -1,4 +1,4 @@
-"""What a trade costs beside its price: spread, slippage, latency, commission - each a small model that can be replaced.
+"""What a trade costs beside its price and the market's spread: slippage, latency, commission - each to be replaced.
 
 A model is a function of its arguments. Where chance has a part it is drawn from Dice, a hash of (seed, order, attempt):
 a retry that must decide the same, and a second worker, throw the same dice and see the same eyes. Amounts are never
@@ -6,14 +6,17 @@ negative and never rounded; who adds one to a price knows the sign and the tick.
 """
 
 import hashlib
+import re
 from datetime import timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
 _SIDES: Final = 1_000_000
 _BASIS: Final = Decimal(10_000)
+_SPAN: Final = re.compile(r"(\d{1,6})(ms|s|m)", re.ASCII)
+_UNITS: Final = {"ms": timedelta(milliseconds=1), "s": timedelta(seconds=1), "m": timedelta(minutes=1)}
 
 
 class Dice(msgspec.Struct, frozen=True):
@@ -29,21 +32,14 @@ class Dice(msgspec.Struct, frozen=True):
         return Decimal(int.from_bytes(hashlib.sha256(said).digest()[:8], "big") % _SIDES) / _SIDES
 
 
-class Spread(msgspec.Struct, frozen=True):
-    """In basis points of the middle price: a buyer pays half of it more, a seller gets half of it less."""
-
-    basis_points: Decimal = Decimal(0)
-
-    def half(self, middle: Decimal) -> Decimal:
-        return middle * self.basis_points / _BASIS / 2
-
-
 class Slippage(msgspec.Struct, frozen=True):
     """Anything up to `basis_points` of the price, against whoever trades."""
 
     basis_points: Decimal = Decimal(0)
 
     def amount(self, price: Decimal, dice: Dice) -> Decimal:
+        if not self.basis_points:
+            return Decimal(0)
         return price * self.basis_points / _BASIS * dice.throw("slippage")
 
 
@@ -53,7 +49,17 @@ class Latency(msgspec.Struct, frozen=True):
     least: timedelta = timedelta(0)
     most: timedelta = timedelta(0)
 
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Of `200ms` always the same, of `50ms..2s` anything from the first to the second; None of other texts."""
+        least, dots, most = text.partition("..")
+        spans = [_SPAN.fullmatch(one) for one in (least, most if dots else least)]
+        times = [int(match[1]) * _UNITS[match[2]] for match in spans if match is not None]
+        return cls(times[0], times[1]) if len(times) == len(spans) and times[0] <= times[1] else None
+
     def wait(self, dice: Dice, purpose: str = "latency") -> timedelta:
+        if self.least == self.most:
+            return self.least
         return self.least + (self.most - self.least) * int(dice.throw(purpose) * _SIDES) // _SIDES
 
 

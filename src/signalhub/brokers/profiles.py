@@ -6,6 +6,10 @@ from decimal import Decimal
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
+
+from signalhub.brokers.frictions import Frictions, frictions
+from signalhub.brokers.models import Latency
 
 DEMO_FILL_S: Final = 5.0
 DEMO_CLOSE_S: Final = 10.0
@@ -19,34 +23,38 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """`fill_after` and `close_after` are waits, the second at most.
 
     Without a `fill_after` entries wait for their price. Without a `speed` there is no market, and prices are drawn. An
-    outcome that is forced comes `forced_after` the fill. `latency` is from the wish to trade to the trade.
+    outcome that is forced comes `forced_after` the fill.
     """
 
     fill_after: timedelta | None
     close_after: timedelta
     forced_after: timedelta
-    latency: timedelta = timedelta(0)
+    frictions: Frictions
     speed: Decimal | None = None
 
 
-INSTANT: Final = Profile(fill_after=timedelta(0), close_after=timedelta(0), forced_after=timedelta(0))
-
-
 def profiles(options: Mapping[str, str]) -> dict[str, Profile]:
-    """Every profile by name. The options read are `demo_fill_s`, `demo_close_s`, `market_close_s`, `market_speed`."""
+    """Every profile by name. Read are `demo_fill_s`, `demo_close_s`, `market_close_s`, `market_speed`, and frictions'.
+
+    Raises SettingsError.
+    """
+    at_market = frictions(options)
+    prompt = replace(at_market, latency=Latency())
     speed = Decimal(options.get("market_speed", 1))
     demo_close = timedelta(seconds=float(options.get("demo_close_s", DEMO_CLOSE_S)))
     demo = Profile(
         fill_after=timedelta(seconds=float(options.get("demo_fill_s", DEMO_FILL_S))),
         close_after=demo_close,
         forced_after=demo_close,
+        frictions=prompt,
         speed=speed * DEMO_PACE,
     )
     market = Profile(
         fill_after=None,
         close_after=timedelta(seconds=float(options.get("market_close_s", MARKET_CLOSE_S))),
         forced_after=demo_close,
-        latency=timedelta(milliseconds=200),
+        frictions=at_market,
         speed=speed,
     )
-    return {"demo": demo, "market": market, "instant": INSTANT}
+    instant = Profile(fill_after=timedelta(0), close_after=timedelta(0), forced_after=timedelta(0), frictions=prompt)
+    return {"demo": demo, "market": market, "instant": instant}

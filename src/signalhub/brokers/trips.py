@@ -31,6 +31,10 @@ class Trip(msgspec.Struct, frozen=True):
     clock: Clock
     ride: Ride
 
+    @property
+    def tick(self) -> Decimal:
+        return self.ride.market.tick
+
     def opening(self, at: datetime) -> Decimal:
         return self._side_of(self.ride.quote(self.clock.reading(at)), self.side is Side.BUY)
 

@@ -166,6 +166,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     pips: str | None
     mae: str | None
     mfe: str | None
+    commission: str | None
 
 
 def order_view(order: Order) -> OrderView:
@@ -209,6 +210,7 @@ def order_view(order: Order) -> OrderView:
         pips=plain_or_none(order.pips),
         mae=plain_or_none(order.mae),
         mfe=plain_or_none(order.mfe),
+        commission=plain_or_none(order.commission),
     )
 
 

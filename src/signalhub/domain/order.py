@@ -60,21 +60,22 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """What only the market knows of a result.
 
     How far, at most, the price went against the position and for it; the size of a pip, where the instrument has them;
-    the currency its prices are in.
+    the currency its prices are in; what the broker charged for fill and close, where he charges anything.
     """
 
     adverse: Decimal | None = None
     favourable: Decimal | None = None
     pip: Decimal | None = None
     currency: str | None = None
+    commission: Decimal | None = None
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """`version` counts the moves, so a writer that read an older one can be told. Times are aware UTC.
 
-    `pnl` is the sum over all parts of the price won times the quantity, so it is in the symbol's quote currency;
-    `pips` and `r_multiple` (the price won by what was risked between fill and stop loss) are means over the quantity.
-    `close_price` is the last part's.
+    `pnl` is the sum over all parts of the price won times the quantity, less the `commission`, so it is in the symbol's
+    quote currency; `pips` and `r_multiple` (the price won by what was risked between fill and stop loss) are means over
+    the quantity and know nothing of commission. `close_price` is the last part's.
     """
 
     id: str
@@ -100,6 +101,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     r_multiple: Decimal | None = None
     mae: Decimal | None = None
     mfe: Decimal | None = None
+    commission: Decimal | None = None
     attempts: int = 0
     next_attempt_at: datetime | None = None
     version: int = 1
@@ -240,12 +242,13 @@ def _closed(order: Order, move: Closed) -> Order:
         close_price=move.price,
         closed_at=at,
         close_reason=move.reason,
-        pnl=results.total(order.gains),
+        pnl=results.net(order.gains, figures.commission),
         pnl_currency=figures.currency,
         pips=results.ratio(won, figures.pip, 1),
         r_multiple=results.ratio(won, risk, 4),
         mae=figures.adverse,
         mfe=figures.favourable,
+        commission=figures.commission,
     )
 
 

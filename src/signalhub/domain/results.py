@@ -10,6 +10,10 @@ def total(gains: Gains) -> Decimal:
     return sum((won * quantity for won, quantity in gains), Decimal(0))
 
 
+def net(gains: Gains, commission: Decimal | None) -> Decimal:
+    return total(gains) if commission is None else total(gains) - commission
+
+
 def mean(gains: Gains) -> Decimal:
     """The price won, over all of the quantity."""
     if len(gains) == 1:
