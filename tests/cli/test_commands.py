@@ -17,6 +17,8 @@ from tests.kit.hub import Hub
 from tests.kit.texts import BUY, WRONG_STOP
 from tests.kit.trader import Trader
 
+URLS = {"database_url": "postgresql+asyncpg://nowhere/x", "redis_url": "redis://nowhere", "encryption_keys": "x"}
+
 
 def test_a_signal_is_sent_and_listed(on_hub: Signalhub, trader: Trader) -> None:
     sent = on_hub("send", "--json", "--id", "a", *BUY.split(), api_key=trader.key)
@@ -90,6 +92,10 @@ def test_the_doctor_says_what_is_well_and_what_is_not(on_hub: Signalhub) -> None
         (["key", "list"], {}, 2, "SIGNALHUB_DATABASE_URL is not set"),
         (["web"], {}, 2, "SIGNALHUB_DATABASE_URL is not set"),
         (["orders"], {"typo": "1"}, 2, "SIGNALHUB_TYPO is not a setting"),
+        (["up"], {"chaos": "stormy"}, 2, "There is no chaos profile 'stormy'"),
+        (["web"], {**URLS, "broker": "other"}, 2, "No broker named 'other' is installed"),
+        (["worker"], {**URLS, "market_latency": "soon"}, 2, "SIGNALHUB_MARKET_LATENCY is 'soon': write a time"),
+        (["doctor"], {"slippage_bp": "-1"}, 2, "SIGNALHUB_SLIPPAGE_BP is '-1': write a number from 0 to 1000"),
         (["nothing"], {}, 2, "No such command"),
         (["key", "create", "--expires-in", "soon"], {}, 2, "is no duration"),
     ],

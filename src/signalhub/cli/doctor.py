@@ -10,7 +10,7 @@ from db.engine import create_engine
 from signalhub import settings
 from signalhub.cli.checks import ALL, Finding, Patient
 from signalhub.cli.home import Home, completed
-from signalhub.cli.needs import require
+from signalhub.cli.needs import require, require_broker
 from signalhub.cli.output import say, show_json
 from signalhub.settings import Settings
 from signalhub.streams import wire
@@ -20,7 +20,7 @@ from signalhub.streams import wire
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a check.")
 def doctor(*, as_json: bool) -> None:
     """Check settings, files, database, schema, Redis, web, workers and clocks. Exit status 1 where one is not well."""
-    found = require(completed(settings.from_env(os.environ)), "database_url", "redis_url")
+    found = require(completed(require_broker(settings.from_env(os.environ))), "database_url", "redis_url")
     findings = [Finding(name="settings", ok=True, said="understood"), *asyncio.run(_examine(found))]
     for finding in findings:
         if as_json:

@@ -5,13 +5,13 @@ import os
 import click
 
 from signalhub import log, settings
-from signalhub.cli.needs import require
+from signalhub.cli.needs import require, require_broker
 from signalhub.settings import Settings
 
 
 def configured(*needed: str) -> Settings:
     """The settings, with the `needed` ones given: these processes start nothing that could stand in for them."""
-    found = require(settings.from_env(os.environ), *needed)
+    found = require_broker(require(settings.from_env(os.environ), *needed))
     log.configure(found.log_level, found.log_format)
     return found
 

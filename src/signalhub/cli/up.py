@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from signalhub import log, settings
 from signalhub.cli.first import Entry, enter
 from signalhub.cli.home import Home, Run
+from signalhub.cli.needs import require_broker
 from signalhub.cli.office import opened
 from signalhub.cli.output import remark
 from signalhub.cli.readiness import Readiness
@@ -43,7 +44,7 @@ def up(*, as_json: bool) -> None:
     Where SIGNALHUB_DATABASE_URL or SIGNALHUB_REDIS_URL is set, that server is used instead of an embedded one.
     Ctrl-C stops everything. However it ends, the next start goes on where it was.
     """
-    found = _quiet_on_terminal(settings.from_env(os.environ))
+    found = _quiet_on_terminal(require_broker(settings.from_env(os.environ)))
     log.configure(found.log_level, found.log_format)
     try:
         _run(replace(found, data_dir=found.data_dir.absolute()), as_json=as_json)
