@@ -40,7 +40,7 @@ async def place(
 ) -> None:
     """`count` orders, the first due in `due_in_s`, the last `spread_s` later; with `held_s`, filled so long before."""
     now = datetime.now(UTC)
-    first = an_order(profile="instant" if held_s is None else "demo", created_at=now, updated_at=now)
+    first = an_order(profile="instant" if held_s is None else "market", created_at=now, updated_at=now)
     waits = {"due_in_s": due_in_s, "spread_s": spread_s, "held_s": held_s or 0.0, "count": count}
     async with engine.begin() as connection:
         await connection.execute(_OPEN_ACCOUNTS, {"count": ACCOUNTS})

@@ -32,6 +32,9 @@ TARGET_TIMES: Final = 10.0
 TARGET_RUSH_S: Final = 10.0
 TARGET_CLAIM: Final = 2.0
 _NEVER_S: Final = 7200.0
+_HELD_S: Final = 3600.0
+"""How long a position is held, at most, in profile `market`: so the wait for its end is looked up in the market."""
+
 _NOISE: Final = 0.03  # of a core
 
 
@@ -59,7 +62,7 @@ def main(  # noqa: PLR0913 - as many as there are crowds
 
 @contextmanager
 def _database(home: Path) -> Iterator[Stack]:
-    hub = Stack(home, Settings(worker_processes=2))
+    hub = Stack(home, Settings(worker_processes=2, market_close_s=_HELD_S))
     hub.postgres.start()
     hub.valkey.start()
     try:
@@ -120,10 +123,10 @@ class _Bench:
         with _working(self._hub.worker):
             await _warm(engine)
             idle = await _cost(self._hub.worker, quiet_s)
-            await crowd.place(engine, waiting, due_in_s=_NEVER_S, spread_s=_NEVER_S, held_s=10.0)
+            await crowd.place(engine, waiting, due_in_s=_NEVER_S, spread_s=_NEVER_S, held_s=_HELD_S)
             await crowd.settle(engine)
             loaded = await _cost(self._hub.worker, quiet_s)
-            await crowd.place(engine, rush, due_in_s=1.0, spread_s=1.0, held_s=10.0)
+            await crowd.place(engine, rush, due_in_s=1.0, spread_s=1.0, held_s=_HELD_S)
             await asyncio.sleep(1.0)
             took_s = await crowd.ended(engine, rush)
         late, disorder = await _order_of_closes(engine)
@@ -202,7 +205,7 @@ async def _cost(service: Service, seconds: float) -> tuple[float, float]:
 
 
 _CLOSES: Final = text("""
-    SELECT extract(epoch FROM events.at - (filled_at + interval '10 seconds')) AS late,
+    SELECT extract(epoch FROM events.at - (filled_at + make_interval(secs => :held))) AS late,
         filled_at < lag(filled_at) OVER (PARTITION BY events.account_id ORDER BY seq) AS is_overtaken
     FROM events JOIN orders ON orders.id = order_id WHERE type = 'order.closed'
 """)
@@ -211,7 +214,7 @@ _CLOSES: Final = text("""
 async def _order_of_closes(engine: AsyncEngine) -> tuple[tuple[float, float], int]:
     """How late orders were closed (half of them, the last), and how many after one of their account due later."""
     async with engine.connect() as connection:
-        rows = (await connection.execute(_CLOSES)).fetchall()
+        rows = (await connection.execute(_CLOSES, {"held": _HELD_S})).fetchall()
     late = sorted(float(row.late) for row in rows)
     return (median(late), late[-1]), sum(bool(row.is_overtaken) for row in rows)
 

@@ -42,8 +42,8 @@ REACH: Final = tuple(_reach(depth) for depth in range(DEPTH + 1))
 """How far, at most, a segment leads beyond its ends: the swings of all that is below it, and what rounding may add."""
 
 _CORNER: Final = 255
-_KNOWN: Final = 11
-"""Down to this depth, segments of five hours, ends are remembered: few enough for all that is going on now."""
+_KNOWN: Final = 16
+"""Down to this depth, segments of nine minutes, ends are remembered: few enough for all that is going on now."""
 
 _place = Struct("<qBI").pack
 _draws_of = Struct("<16i").unpack
@@ -66,7 +66,10 @@ def height(curve: bytes, at: int) -> int:
     for depth in range(_KNOWN, DEPTH):
         half = offset >> (LEAF + DEPTH - 1 - depth)
         middle = halve(curve, block, depth, half >> 1, left + right)
-        left, right = (middle, right) if half & 1 else (left, middle)
+        if half & 1:
+            left = middle
+        else:
+            right = middle
     return (left << LEAF) + (right - left) * (offset & ((1 << LEAF) - 1))
 
 
@@ -88,6 +91,19 @@ def halve(curve: bytes, block: int, depth: int, index: int, ends: int) -> int:
     below = depth & 3
     draw = _draws(curve, block, depth >> 2, index >> below)[1 << below | index & ((1 << below) - 1)]
     return (ends >> 1) + (SWING[depth] * draw >> 31)
+
+
+def halved(curve: bytes, block: int, depth: int, first: int, ends: list[int]) -> list[int]:
+    """The ends of segments in a row, of which the first has the index `first`, with the middles put between them."""
+    below, swing = depth & 3, SWING[depth]
+    row, least = depth >> 2, 1 << below
+    found = ends[:1]
+    left = ends[0]
+    for index, right in enumerate(ends[1:], first):
+        draw = _draws(curve, block, row, index >> below)[least | index & (least - 1)]
+        found += ((left + right) >> 1) + (swing * draw >> 31), right
+        left = right
+    return found
 
 
 @lru_cache(maxsize=8192)  # what happens now happens in the same few segments
