@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from signalhub.brokers.base import BrokerError
 from signalhub.brokers.entries import entry, is_at_market
 from signalhub.brokers.exits import at_market, exit_, figures, forced
+from signalhub.brokers.latest import Latest
 from signalhub.brokers.profiles import Profile, profiles
 from signalhub.brokers.trips import Plan, Trip, edge, homeward, outward
 from signalhub.domain import simulation
@@ -30,6 +31,7 @@ class MockBroker:
     def __init__(self, options: Mapping[str, str]) -> None:
         self._seed = options.get("seed", "signalhub")
         self._profiles = profiles(options)
+        self._plan, self._homeward = Latest(self._find_plan), Latest(self._find_homeward)
 
     def next_due(self, order: Order) -> datetime | None:
         at = self._appointed(order)
@@ -64,7 +66,7 @@ class MockBroker:
             return None
         return max(since + wait, order.next_attempt_at or since)
 
-    def _plan(self, order: Order) -> Plan | None:
+    def _find_plan(self, order: Order) -> Plan | None:
         profile, wished = self._profiles[order.profile], _forced(order.simulate)
         at, clock = self._appointed(order), _clock(profile)
         if order.status is Status.PENDING:
@@ -75,9 +77,10 @@ class MockBroker:
             return None
         if at is not None and wished.outcome is not None:
             return Plan(at, forced(order, wished.outcome, at))
-        if clock is None:
+        trip = self._homeward(order)
+        if trip is None:
             return Plan(at or order.updated_at, Closed(self._between(order, "close", 5, 95), CloseReason.TIME))
-        return exit_(order, profile, self._trip_home(order, clock), wished.close_after)
+        return exit_(order, profile, trip, wished.close_after)
 
     def _told(self, order: Order, move: Move, now: datetime) -> Move:
         """The move with what is only worked out once it happens."""
@@ -89,13 +92,12 @@ class MockBroker:
             return replace(move, figures=found)
         return move
 
-    def _homeward(self, order: Order) -> Trip | None:
-        clock = _clock(self._profiles[order.profile])
-        return None if clock is None else self._trip_home(order, clock)
-
-    def _trip_home(self, order: Order, clock: Clock) -> Trip:
+    def _find_homeward(self, order: Order) -> Trip | None:
         """What was paid too much moves no market: where a fill may have slipped, the trip goes on as it began."""
         profile = self._profiles[order.profile]
+        clock = _clock(profile)
+        if clock is None:
+            return None
         wait = _first(_forced(order.simulate).fill_after, profile.fill_after)
         has_slipped = profile.frictions.slips and is_at_market(order.terms, is_appointed=wait is not None)
         return outward(order, clock, self._seed) if has_slipped else homeward(order, clock, self._seed)

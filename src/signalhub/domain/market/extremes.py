@@ -1,4 +1,4 @@
-"""The lowest and the highest point of the curve between two instants: searched by what segments can reach, or glanced at."""
+"""The lowest and the highest point of the curve between two instants: searched by bounds, or glanced at."""
 
 from functools import lru_cache
 from typing import Final

@@ -1,0 +1,26 @@
+"""What was found for the order that was asked about last.
+
+An order is asked about several times in a row - when is it due, what happens then, how did it go - and by then never
+again: one answer is all that is worth keeping.
+"""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from signalhub.domain.order import Order
+
+Found = TypeVar("Found")
+
+
+class Latest(Generic[Found]):
+    """`find` must be pure: the same order, the same answer."""
+
+    def __init__(self, find: Callable[[Order], Found]) -> None:
+        self._find = find
+        self._last: tuple[Order, Found] | None = None
+
+    def __call__(self, order: Order) -> Found:
+        last = self._last
+        if last is None or last[0] is not order:
+            last = self._last = order, self._find(order)
+        return last[1]
