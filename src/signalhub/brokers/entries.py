@@ -1,5 +1,6 @@
 """When a pending order is filled, and at what price."""
 
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 
@@ -9,16 +10,17 @@ from signalhub.domain.order import Executed, Expired, Order
 from signalhub.domain.signal import OrderType, Signal
 
 
-def entry(order: Order, profile: Profile, trip: Trip, appointed: datetime | None) -> Plan:
-    """`appointed` is when it is filled though its price may not have come."""
+def entry(order: Order, profile: Profile, find_trip: Callable[[], Trip], appointed: datetime | None) -> Plan:
+    """`appointed` is when it is filled though its price may not have come: that needs no look at the market."""
     arrival = _arrival(order, profile)
     at = appointed or max(arrival, order.next_attempt_at or arrival)
     level = edge(order.terms)
     if level is None or order.terms.order_type is OrderType.MARKET:
+        trip = find_trip()
         return _filled(order, at, _slipped(order, profile, trip, trip.opening(at)))
     if appointed is not None:
         return _filled(order, at, level)
-    return _waiting(order, profile, trip, level)
+    return _waiting(order, profile, find_trip(), level)
 
 
 def is_at_market(terms: Signal, *, is_appointed: bool) -> bool:

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from msgspec.structs import replace
 
@@ -72,7 +72,7 @@ class MockBroker:
         if order.status is Status.PENDING:
             if clock is None:
                 return Plan(at or order.created_at, Executed(self._drawn_fill(order), f"mock-{order.id}"))
-            return entry(order, profile, outward(order, clock, self._seed), at)
+            return entry(order, profile, partial(outward, order, clock, self._seed), at)
         if order.status is not Status.EXECUTED:
             return None
         if at is not None and wished.outcome is not None:

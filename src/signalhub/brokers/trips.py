@@ -6,7 +6,6 @@ signal says the market is; with the fill it begins anew, at the fill.
 
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 
 import msgspec
 
@@ -99,7 +98,6 @@ def is_falling(terms: Signal) -> bool:
     return (terms.side is Side.BUY) is (terms.order_type is not OrderType.STOP)
 
 
-@lru_cache(maxsize=512)  # asked for when the order is due, and again for what happens then
 def _trip(terms: Signal, middle: Decimal, at: datetime, clock: Clock, seed: str) -> Trip:
     prices = (*terms.take_profits, terms.stop_loss, *([terms.entry] if terms.entry is not None else []))
     market = listing(terms.symbol).market(seed, *prices)

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from signalhub import grammar
+from signalhub import grammar, memory
 from signalhub.brokers import chosen
 from signalhub.domain.events import Fact
 from signalhub.domain.ids import uuid7
@@ -63,7 +63,7 @@ def replay(recorded: Sequence[Recorded], settings: Settings) -> Outcome:
         return _outcome(_lives(parts[0]))
     _steps(settings)  # what is wrong with the settings is better said here than in another process
     # Forked, they have everything loaded already: begun afresh, they would take longer to start than to do the work.
-    with ProcessPoolExecutor(mp_context=get_context("fork")) as processes:
+    with ProcessPoolExecutor(mp_context=get_context("fork"), initializer=memory.settle) as processes:
         return _outcome([life for lives in processes.map(_lives, parts) for life in lives])
 
 
@@ -78,7 +78,7 @@ async def _live(settings: Settings, start: int, recorded: Sequence[Recorded]) ->
 
 def _steps(settings: Settings) -> Steps:
     policy = RetryPolicy(settings.retry_attempts, settings.retry_base_s, settings.retry_cap_s)
-    return Steps(chosen.broker(settings, sleep=_at_once), policy, patience_s=settings.lease_s)
+    return Steps(chosen.broker(settings, sleep=_at_once), policy, patience_s=None)
 
 
 async def _at_once(_seconds: float) -> None:

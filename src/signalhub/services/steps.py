@@ -29,9 +29,9 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Steps:
-    """`patience_s` is what one step may take."""
+    """`patience_s` is what one step may take; None where nobody waits for it."""
 
-    def __init__(self, broker: Broker, policy: RetryPolicy, *, patience_s: float) -> None:
+    def __init__(self, broker: Broker, policy: RetryPolicy, *, patience_s: float | None) -> None:
         self._broker, self._policy, self._patience_s = broker, policy, patience_s
 
     async def progress(self, order: Order, now: datetime) -> Progress:
