@@ -46,7 +46,7 @@ _KNOWN: Final = 16
 """Down to this depth, segments of nine minutes, ends are remembered: few enough for all that is going on now."""
 
 _place = Struct("<qBI").pack
-_unpack = Struct("<16i").unpack
+_draws_of = Struct("<16i").unpack
 
 
 def key(seed: str, symbol: str) -> bytes:
@@ -83,13 +83,13 @@ def cover(curve: bytes, block: int, since: int, until: int) -> list[Segment]:
 
 def corner(curve: bytes, block: int) -> int:
     """Where a block begins, in the coarse heights of segments."""
-    return SWING[0] * draws(curve, block, _CORNER, 0)[0] >> 31
+    return SWING[0] * _draws(curve, block, _CORNER, 0)[0] >> 31
 
 
 def halve(curve: bytes, block: int, depth: int, index: int, ends: int) -> int:
     """The middle of the segment `index` of those at `depth`, whose ends have the sum `ends`; coarse heights."""
     below = depth & 3
-    draw = draws(curve, block, depth >> 2, index >> below)[1 << below | index & ((1 << below) - 1)]
+    draw = _draws(curve, block, depth >> 2, index >> below)[1 << below | index & ((1 << below) - 1)]
     return (ends >> 1) + (SWING[depth] * draw >> 31)
 
 
@@ -100,7 +100,7 @@ def halved(curve: bytes, block: int, depth: int, first: int, ends: list[int]) ->
     found = ends[:1]
     left = ends[0]
     for index, right in enumerate(ends[1:], first):
-        draw = draws(curve, block, row, index >> below)[least | index & (least - 1)]
+        draw = _draws(curve, block, row, index >> below)[least | index & (least - 1)]
         found += ((left + right) >> 1) + (swing * draw >> 31), right
         left = right
     return found
@@ -116,6 +116,6 @@ def _ends(curve: bytes, block: int, depth: int, index: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=8192)
-def draws(curve: bytes, block: int, row: int, index: int) -> tuple[int, ...]:
+def _draws(curve: bytes, block: int, row: int, index: int) -> tuple[int, ...]:
     """Sixteen draws of 32 bits: one hash serves a segment, its halves, their halves and theirs, as in a heap."""
-    return _unpack(blake2b(_place(block, row, index), key=curve).digest())
+    return _draws_of(blake2b(_place(block, row, index), key=curve).digest())

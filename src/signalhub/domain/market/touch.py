@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from signalhub.domain.market.path import BLOCK, DEPTH, LEAF, REACH, SWING, cover, draws
+from signalhub.domain.market.path import BLOCK, DEPTH, LEAF, REACH, cover, halve
 
 BEYOND: Final = 1 << 200
 """No curve comes here: the edge of a band that is open on one side."""
@@ -42,9 +42,7 @@ def _search(curve: bytes, block: int, band: tuple[int, int], span: tuple[int, in
             if found is not None:
                 return begin + found[0], found[1]
             continue
-        below = depth & 3  # `halve`, written out
-        draw = draws(curve, block, depth >> 2, index >> below)[1 << below | index & ((1 << below) - 1)]
-        middle = ((left + right) >> 1) + (SWING[depth] * draw >> 31)
+        middle = halve(curve, block, depth, index, left + right)
         depth, index = depth + 1, 2 * index
         floor, ceiling, half = low + REACH[depth], high - REACH[depth], (index + 1) << (LEAF + DEPTH - depth)
         is_out = middle <= floor or middle >= ceiling
