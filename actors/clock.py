@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import orders
+from db.engine import at_once
 
 TICK_S: Final = 0.05
 
@@ -22,7 +23,7 @@ _log = structlog.get_logger()
 
 async def run(engine: AsyncEngine, ring: Callable[[], None]) -> None:
     """Tick for ever. `ring` blocks a little, so it is called on a thread."""
-    is_blind, engine = False, engine.execution_options(isolation_level="AUTOCOMMIT")  # a look needs no transaction
+    is_blind, engine = False, at_once(engine)
     while True:
         try:
             if await _is_anything_due(engine):

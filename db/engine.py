@@ -45,3 +45,8 @@ def create_engine(url: str, *, pool_size: int = 10, statement_timeout_s: float |
             },
         },
     )
+
+
+def at_once(engine: AsyncEngine) -> AsyncEngine:
+    """The same connections for what is one statement: BEGIN and COMMIT would be two more waits for the server."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT")

@@ -10,7 +10,7 @@ from tests.bench.fanout_audience import Audience
 from tests.bench.fanout_sides import Side
 
 HELD_P99_MS: Final = 150.0
-_LADDER: Final = (50, 100, 150, 200, 250, 300, 400, 500, 600, 800, 1000)
+_LADDER: Final = (5, 10, 20, 30, 40, 50, 100, 150, 200, 250, 300, 400, 500, 600, 800, 1000)
 _TICK_S: Final = 0.01
 
 

@@ -12,6 +12,7 @@ from typing import Final, Generic, TypeVar
 from sqlalchemy import ARRAY, Text, any_, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
+from db.engine import at_once
 from db.tables import ApiKeyRow, HookRow
 from signalhub.domain import tokens
 from signalhub.domain.errors import SignalHubError
@@ -64,6 +65,7 @@ class _Memory(Generic[Row]):
 class Keyring:
     def __init__(self, engine: AsyncEngine) -> None:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._looks = async_sessionmaker(at_once(engine), expire_on_commit=False)
         self._keys = _Memory(self._load_key)
         self._hooks = _Memory(self._load_hook)
         self._used: set[str] = set()
@@ -141,7 +143,7 @@ class Keyring:
             or_(ApiKeyRow.revoked_at.is_(None), ApiKeyRow.revoked_at > now),
             or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now),
         )
-        async with self._sessions() as session:
+        async with self._looks() as session:
             return set(asked) - set((await session.scalars(alive)).all())
 
     async def note_uses(self) -> None:
@@ -155,9 +157,9 @@ class Keyring:
             await session.commit()
 
     async def _load_key(self, id_: str) -> ApiKeyRow | None:
-        async with self._sessions() as session:
+        async with self._looks() as session:
             return await session.get(ApiKeyRow, id_)
 
     async def _load_hook(self, id_: str) -> HookRow | None:
-        async with self._sessions() as session:
+        async with self._looks() as session:
             return await session.get(HookRow, id_)

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db import journal, lanes, orders
+from db.engine import at_once
 from signalhub.brokers.base import Broker
 from signalhub.domain.events import Event
 from signalhub.domain.retry import RetryPolicy
@@ -43,8 +44,7 @@ class Lifecycle:
         self._engine, self._lease_s, self._tell = engine, lease_s, tell
         self._steps = Steps(broker, policy, patience_s=lease_s * 0.8)
         self._late: set[asyncio.Task[None]] = set()
-        # A claim is one statement: BEGIN and COMMIT would be two more waits for the server.
-        self._at_once = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._at_once = at_once(engine)
 
     async def advance(self, ids: Sequence[str]) -> list[Event] | None:
         """Take those of `ids` that are due a step on; None when none was.

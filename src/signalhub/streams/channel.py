@@ -7,6 +7,7 @@ who are at the same place and ask for the same are given the same bytes.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ WRITE = 64 * 1024
 """Bytes of events after which one write to a subscriber is full."""
 
 _AT_ONCE = 256
+
+_LONGEST_REST_S = 0.05
 
 _FEW = 8
 """Frames that need no measuring: an event is about as long as the longest text there is."""
@@ -86,6 +89,7 @@ class Channel:
         self._ring: list[Frame] = []
         self._dressed: dict[tuple[int, Wanted, Dress], Dressed] = {}
         self._is_telling = False
+        self._rests_until = 0.0
 
     def start(self, head: int) -> None:
         """Begin at `head`. Frames that came before this was known are in the database."""
@@ -139,12 +143,23 @@ class Channel:
             self._since = since
 
     def wake(self) -> None:
-        """Let every subscriber look again, once for all that happens in this pass of the loop."""
+        """Let every subscriber look again, once for all that happens until then.
+
+        After a crowd was told there is a rest for as long as that took: what happens meanwhile goes out with the next
+        write, and it is writes that cost. One subscriber never waits.
+        """
         if not self._is_telling:
             self._is_telling = True
-            asyncio.get_running_loop().call_soon(self._tell)
+            rest, loop = self._rests_until - monotonic(), asyncio.get_running_loop()
+            if rest > 0:
+                loop.call_later(rest, self._tell)
+            else:
+                loop.call_soon(self._tell)
 
     def _tell(self) -> None:
         self._is_telling = False
+        began = monotonic()
         for listener in tuple(self.listeners):
             listener()
+        ended = monotonic()
+        self._rests_until = ended + min(ended - began, _LONGEST_REST_S)

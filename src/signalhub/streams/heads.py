@@ -9,11 +9,12 @@ import asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import log
+from db.engine import at_once
 
 
 class HeadReader:
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+        self._engine = at_once(engine)
         self._asked: list[tuple[str, asyncio.Future[int]]] = []
         self._round: asyncio.Task[None] | None = None
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import epoch, log
+from db.engine import at_once
 from signalhub.streams import wire
 from signalhub.streams.channel import RING, WRITE, Channel, Frame, fitting, frame
 from signalhub.streams.heads import HeadReader
@@ -36,6 +37,7 @@ class Relay:
 
     def __init__(self, engine: AsyncEngine, redis_url: str, *, pulse_s: float = 2.0) -> None:
         self._engine, self._redis_url, self._pulse_s = engine, redis_url, pulse_s
+        self._at_once = at_once(engine)
         self._heads = HeadReader(engine)
         self._channels: dict[str, Channel] = {}
         self._watched = asyncio.Event()
@@ -119,7 +121,7 @@ class Relay:
 
     async def _read_page(self, account_id: str, after: int) -> list[Frame]:
         RING_MISSES.inc()
-        async with self._reads, self._engine.connect() as connection:
+        async with self._reads, self._at_once.connect() as connection:
             lines = await log.stretch(connection, account_id, after, most=PAGE, most_bytes=WRITE)
         return [frame(self.epoch, line.seq, line.type, line.body) for line in lines]
 
@@ -218,7 +220,7 @@ class Relay:
             channel.wake()
 
     async def _compare_all(self, channels: Sequence[Channel]) -> None:
-        async with self._engine.connect() as connection:
+        async with self._at_once.connect() as connection:
             heads = await log.heads(connection, [channel.account_id for channel in channels])
         for channel in channels:
             if channel.is_ready:

@@ -1,0 +1,46 @@
+"""How an account's news is told to those who listen."""
+
+import asyncio
+import time
+
+from signalhub.streams.channel import Channel, frame
+
+
+def _told(channel: Channel, takes_s: float) -> list[int]:
+    """The ends of the log that a listener is told of, who needs `takes_s` to hear it."""
+    heads: list[int] = []
+
+    def listen() -> None:
+        heads.append(channel.head)
+        time.sleep(takes_s)
+
+    channel.listeners.add(listen)
+    return heads
+
+
+async def _push(channel: Channel, *seqs: int) -> None:
+    for seq in seqs:
+        assert channel.push(frame("e", seq, "order.pending", b"{}"))
+        await asyncio.sleep(0)
+
+
+async def test_news_that_comes_while_a_crowd_was_told_goes_out_together() -> None:
+    channel = Channel("a", "e")
+    channel.start(0)
+    heads = _told(channel, takes_s=0.03)
+    await _push(channel, 1)
+    await asyncio.sleep(0.001)
+    await _push(channel, 2, 3, 4)
+    assert heads == [1]
+    await asyncio.sleep(0.06)
+    assert heads == [1, 4]
+
+
+async def test_who_is_told_quickly_is_told_at_once() -> None:
+    channel = Channel("a", "e")
+    channel.start(0)
+    heads = _told(channel, takes_s=0)
+    for seq in (1, 2, 3):
+        await _push(channel, seq)
+        await asyncio.sleep(0.002)
+    assert heads == [1, 2, 3]
