@@ -33,7 +33,20 @@ from signalhub.streams import wire
 from signalhub.streams.announcer import Announcer
 from signalhub.streams.audience import Audience
 from signalhub.streams.relay import Relay
-from signalhub.web import accounts, feeds, health, legacy, orders, pages, problems, quotes, schema, signals, sockets
+from signalhub.web import (
+    accounts,
+    directly,
+    feeds,
+    health,
+    legacy,
+    orders,
+    pages,
+    problems,
+    quotes,
+    schema,
+    signals,
+    sockets,
+)
 from signalhub.web.house import House
 from signalhub.web.limits import Limits
 
@@ -47,7 +60,7 @@ _log = structlog.get_logger()
 def create_app(settings: Settings) -> Litestar:
     """The web application. Connections are opened when it starts."""
     house = furnish(settings)
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             signals.ROUTES,
             orders.ROUTES,
@@ -68,6 +81,8 @@ def create_app(settings: Settings) -> Litestar:
         pdb_on_exception=False,
         debug=False,
     )
+    app.asgi_handler = directly.remembered(app.asgi_handler)
+    return app
 
 
 def serve() -> Litestar:

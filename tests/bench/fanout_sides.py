@@ -154,6 +154,7 @@ http {{
   access_log off;
   client_body_temp_path {home}/body;
   keepalive_requests 1000000000;
+  keepalive_timeout 3600s;
   server {{
     listen 127.0.0.1:{port} backlog=4096;
     location = /pub {{ nchan_publisher; nchan_channel_id $arg_id; nchan_message_buffer_length 100; }}

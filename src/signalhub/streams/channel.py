@@ -21,7 +21,8 @@ WRITE = 64 * 1024
 
 _AT_ONCE = 256
 
-_LONGEST_REST_S = 0.05
+_REST = 2
+_LONGEST_REST_S = 0.025
 
 _FEW = 8
 """Frames that need no measuring: an event is about as long as the longest text there is."""
@@ -145,7 +146,7 @@ class Channel:
     def wake(self) -> None:
         """Let every subscriber look again, once for all that happens until then.
 
-        After a crowd was told there is a rest for as long as that took: what happens meanwhile goes out with the next
+        After a crowd was told there is a rest twice as long as that took: what happens meanwhile goes out with the next
         write, and it is writes that cost. One subscriber never waits.
         """
         if not self._is_telling:
@@ -162,4 +163,4 @@ class Channel:
         for listener in tuple(self.listeners):
             listener()
         ended = monotonic()
-        self._rests_until = ended + min(ended - began, _LONGEST_REST_S)
+        self._rests_until = ended + min(_REST * (ended - began), _LONGEST_REST_S)

@@ -18,6 +18,7 @@ from signalhub.streams import filters, sse
 from signalhub.streams.audience import Outlet
 from signalhub.streams.delivery import Delivery
 from signalhub.streams.subscription import subscribe
+from signalhub.web import directly
 from signalhub.web.callers import STREAM, STREAM_S, Session, seal, stream_caller
 from signalhub.web.house import House, house
 from signalhub.web.openapi import Followed, refusals
@@ -73,7 +74,7 @@ class Feed(ASGIResponse):
         try:
             async with self._seat as outlet:
                 await self.start_response(send)
-                await self._run(outlet, receive, send)
+                await self._run(outlet, receive, directly.send_of(scope))
         except (SignalHubError, SQLAlchemyError, OSError, TimeoutError) as error:
             # Only before the first byte: what goes wrong later ends the subscription and not in an error.
             await _later(self._accept, error)(scope, receive, send)

@@ -22,6 +22,7 @@ from signalhub.streams.audience import Outlet
 from signalhub.streams.channel import Dress, Parcel
 from signalhub.streams.delivery import Delivery
 from signalhub.streams.subscription import Subscription, subscribe
+from signalhub.web import directly
 from signalhub.web.callers import SESSION, check_origin, key_text, stream_caller
 from signalhub.web.house import house
 
@@ -157,7 +158,7 @@ async def _follow(socket: Socket, who: Principal, dress: Dress, wanted: filters.
         try:
             await _open(line, outlet.subscription, hello)
             beat = None if hello else partial(_heartbeat, outlet.subscription)  # the older clients know none
-            await Delivery(outlet, socket.send, dress).run(found.settings.heartbeat_s, beat)
+            await Delivery(outlet, directly.send_of(socket.scope), dress).run(found.settings.heartbeat_s, beat)
         finally:
             listener.cancel()
     ended = outlet.subscription.ended or ""
