@@ -46,6 +46,13 @@ async def test_a_killed_workers_orders_go_on_within_ten_seconds(stack: Stack) ->
     assert verdict.lateness_s[-1] < max(10.0, back_after_s[0] + lease_s + 2.0)
 
 
+async def test_workers_that_are_killed_amid_hostility_end_every_order_once(stack: Stack) -> None:
+    with stack.worker_that_has(chaos="hostile", retry_base_s=0.1, retry_cap_s=0.5):
+        verdict = await run(stack, Plan(signals=80, rate=60, pause_s=0.6), strikes.worker)
+    assert verdict.faults == ()
+    assert (verdict.acknowledged, verdict.orders) == (80, 80)
+
+
 async def test_a_worker_that_was_frozen_for_longer_than_its_lease_moves_nothing_twice(stack: Stack) -> None:
     """Its orders are another worker's by then; what it still holds in its hands must not be written."""
     async with crew(stack, accounts=2) as hands:

@@ -23,6 +23,9 @@ from signalhub.streams.metrics import HEALS, RING_MISSES
 
 PAGE = 128
 _AROUND = 64
+_FILL = 4 * WRITE
+"""Bytes of a page that fills a ring: it is held once for all, and one look should do."""
+
 _BLOCK_MS = 1000
 # A connection that says nothing for this long, though asked every second, is dead without having said so.
 _SILENCE_S = 3.0
@@ -113,16 +116,16 @@ class Relay:
     async def _read_past(self, channel: Channel, begin: int) -> list[Frame]:
         """Everything after `begin` that the channel had passed when this began."""
         end, found = channel.head, list[Frame]()
-        while more := await self._read_page(channel.account_id, found[-1].seq if found else begin):
+        while more := await self._read_page(channel.account_id, found[-1].seq if found else begin, _FILL):
             found += more
             if found[-1].seq >= end:
                 break
         return found
 
-    async def _read_page(self, account_id: str, after: int) -> list[Frame]:
+    async def _read_page(self, account_id: str, after: int, most_bytes: int = WRITE) -> list[Frame]:
         RING_MISSES.inc()
         async with self._reads, self._at_once.connect() as connection:
-            lines = await log.stretch(connection, account_id, after, most=PAGE, most_bytes=WRITE)
+            lines = await log.stretch(connection, account_id, after, most=PAGE, most_bytes=most_bytes)
         return [frame(self.epoch, line.seq, line.type, line.body) for line in lines]
 
     def _compare(self, channel: Channel, head: int) -> None:
