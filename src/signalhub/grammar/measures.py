@@ -38,9 +38,10 @@ def measure(m: Message, at: int) -> int | None:
 
 def _behind_chain(m: Message, at: int) -> int:
     """Over `-10` and `-50-100`, if they hang on the number before. Bounded: every number of a long chain asks."""
-    last = at + 2 * _LONGEST_CHAIN
-    while at < last and m.tokens[at].text == "-" and m.tokens[at + 1].kind == Kind.NUMBER:
-        if not (m.is_glued(at) and m.is_glued(at + 1)):
+    tokens, last = m.tokens, at + 2 * _LONGEST_CHAIN
+    while at < last:
+        before, dash, further = tokens[at - 1 : at + 2]
+        if dash.text != "-" or further.kind != Kind.NUMBER or before.end != dash.start or dash.end != further.start:
             break
         at += 2
     return at

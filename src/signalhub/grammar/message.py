@@ -12,6 +12,9 @@ from signalhub.grammar.scan import Token, scan
 from signalhub.grammar.vocabulary import Kind
 
 _AHEAD: Final = 8
+_MANY: Final = 128
+_SHORTEST: Final = 3.5
+_BETWEEN: Final = frozenset({Kind.MARK, Kind.NEWLINE})
 _RUN: Final = re.compile(r"[^ \t\r\n]{1,100}")
 
 
@@ -41,6 +44,18 @@ class Message:
         self.tags: list[Name] = []
         self.assets: list[Name] = []
         self.remarks: list[int] = []  # words that tell of open trades, negations, conditions
+
+    @property
+    def is_confetti(self) -> bool:
+        """Whether there are hundreds of words and numbers of two or three characters, with what is between them.
+
+        Who writes needs twice as many and stops at seventy. Reading costs time for each piece, and this bounds it by
+        the length of the text.
+        """
+        if self.size <= _MANY:
+            return False
+        pieces = sum([token.kind not in _BETWEEN for token in self.tokens])
+        return pieces > _MANY and len(self.text.clean) < _SHORTEST * pieces
 
     @property
     def is_complete(self) -> bool:

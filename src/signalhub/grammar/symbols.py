@@ -27,7 +27,9 @@ MORE TODAY ENTRY SETUP COMEX BINANCE BYBIT KUCOIN BITTREX OANDA FX INTRADAY ZONE
 QUICK HIGH LOW RISK DAY DIP DIPS BREAKOUT RETEST PULLBACK IDEA CALL CALLS ORDER ORDERS PREMIUM NEXT FIRST SECOND
 """
 _NAMELESS: Final = frozenset(_NAMELESS_WORDS.split())
-_LEADING_DIGITS: Final = {name[: len(name) - len(name.lstrip("0123456789"))] for name in KNOWN} - {""}
+_BEGINNINGS: Final = {re.sub(r"(?<=[0-9][A-Z]).*", "", name) for name in KNOWN if name[0].isdigit()}
+"""Of names such as 1INCHUSDT, up to the first letter: `1I`."""
+
 _JOINERS: Final = frozenset({"/", "-", "_"})
 
 
@@ -45,7 +47,8 @@ def known(m: Message, at: int) -> tuple[Name, int] | None:
 
 def may_begin_with(m: Message, at: int) -> bool:
     """Whether the number at `at` could be the first part of a known name, as in 1INCHUSDT."""
-    return m.tokens[at].text in _LEADING_DIGITS and m.tokens[at + 1].kind == Kind.WORD and m.is_glued(at + 1)
+    following = m.tokens[at + 1]
+    return following.kind == Kind.WORD and m.tokens[at].text + following.text[:1] in _BEGINNINGS and m.is_glued(at + 1)
 
 
 def glued(m: Message, at: int) -> tuple[str, int]:

@@ -15,6 +15,9 @@ def read_by(body: Body, rules: Rules) -> Draft:
     draft = Draft(body.text)
     directives.take(draft)
     message = Message(draft)
+    if message.is_confetti:
+        draft.dismiss("unsupported", "Write the signal in words and prices: nearly every piece of this is a character.")
+        return draft
     tokens, size = message.tokens, message.size
     while message.at < size:
         token = tokens[message.at]

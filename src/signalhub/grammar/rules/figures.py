@@ -81,11 +81,10 @@ def _clock(m: Message) -> int | None:
 
 def _date(m: Message) -> int | None:
     """`13/05/2025` and `2025-05-13`, in one piece."""
-    pieces = m.tokens[m.at : m.at + 5]
-    joint = pieces[1].text
-    if joint not in _DATE_JOINTS or pieces[3].text != joint or m.expecting:
+    if m.tokens[m.at + 1].text not in _DATE_JOINTS or m.expecting:
         return None
-    written = "".join(piece.text for piece in pieces)
+    pieces = m.tokens[m.at : m.at + 5]
+    written = "".join([piece.text for piece in pieces])
     is_whole = pieces[4].end - pieces[0].start == len(written)
     return m.at + 5 if is_whole and _WRITTEN_DATE.fullmatch(written) else None
 
