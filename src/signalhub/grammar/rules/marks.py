@@ -6,7 +6,7 @@ from typing import Final
 from signalhub.grammar import entries, levels, symbols
 from signalhub.grammar.message import Message
 from signalhub.grammar.rules.header import take_name
-from signalhub.grammar.vocabulary import Kind
+from signalhub.grammar.vocabulary import MEANINGS, Kind
 
 _NO_HANDLE: Final = frozenset({Kind.MARK, Kind.NEWLINE, Kind.NUMBER})
 
@@ -30,7 +30,8 @@ def _slash(m: Message) -> None:
 def _tag(m: Message) -> None:
     """`#BTC` or `$AAPL`: a symbol if nothing else is one."""
     at = m.at + 1
-    if m.tokens[at].kind == Kind.WORD and m.is_glued(at) and symbols.known(m, at) is None:
+    is_word = m.tokens[at].kind == Kind.WORD or _is_cashtag(m)
+    if is_word and m.is_glued(at) and symbols.known(m, at) is None:
         read = symbols.unknown(m, at)
         if read is not None:
             m.tags.append(read[0])
@@ -39,6 +40,14 @@ def _tag(m: Message) -> None:
             m.at = read[1]
             return
     m.at = at
+
+
+def _is_cashtag(m: Message) -> bool:
+    """`$COIN`, `$A`: behind a dollar, capitals name a symbol, whatever the word means elsewhere."""
+    token = m.tokens[m.at + 1]
+    written = m.text.raw[token.start : token.end]
+    is_dollar = m.tokens[m.at].text == "$" and not m.is_glued(m.at)
+    return is_dollar and written == token.text and written.isalpha() and token.text in MEANINGS
 
 
 def _at_sign(m: Message) -> None:
