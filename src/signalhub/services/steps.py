@@ -4,7 +4,6 @@ No database and no clock: the lifecycle stores what comes out, a replay keeps it
 the order wait for its next attempt, or ends it; it never makes its caller stumble.
 """
 
-import asyncio
 from datetime import datetime
 
 import msgspec
@@ -15,6 +14,7 @@ from signalhub.brokers.reports import Taken, take
 from signalhub.domain.events import Fact, order_fact
 from signalhub.domain.order import Move, Order, Rejected, Retried, Status
 from signalhub.domain.retry import RetryPolicy
+from signalhub.services.patience import within
 
 _log = structlog.get_logger()
 
@@ -52,9 +52,7 @@ class Steps:
 
     async def _step(self, order: Order, now: datetime) -> Taken:
         try:
-            async with asyncio.timeout(self._patience_s):
-                report = await self._broker.step(order, now)
-            taken = take(order, report, now)
+            taken = take(order, await within(self._patience_s, self._broker.step(order, now)), now)
         except BrokerError as error:
             return take(order, self._failed(order, error, now), now)
         except TimeoutError:
