@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Final
 
-from signalhub.domain.market.path import BLOCK, DEPTH, LEAF, REACH, cover, halve, halved, height
+from signalhub.domain.market.path import DEPTH, LEAF, REACH, cover, halve, halved, height, spans
 
 _LOOKS: Final = 32
 
@@ -13,9 +13,8 @@ def extremes(curve: bytes, start: int, end: int) -> tuple[int, int]:
     """From `start` to `end`, both included."""
     ends = height(curve, start), height(curve, end)
     known = min(ends), max(ends)
-    for block in range(start // BLOCK, end // BLOCK + 1):
-        begin = block * BLOCK
-        known = _search(curve, block, (max(start - begin, 0), min(end - begin, BLOCK)), known)
+    for block, span in spans(start, end):
+        known = _search(curve, block, span, known)
     return known
 
 
@@ -24,9 +23,8 @@ def glance(curve: bytes, start: int, end: int) -> tuple[int, int]:
     steps = max((end - start) // _LOOKS, 1).bit_length() - 1
     finest = min(max(LEAF + DEPTH - steps, 0), DEPTH)
     seen = [height(curve, start), height(curve, end)]
-    for block in range(start // BLOCK, end // BLOCK + 1):
-        begin = block * BLOCK
-        seen += _knots(curve, block, (max(start - begin, 0), min(end - begin, BLOCK)), finest)
+    for block, span in spans(start, end):
+        seen += _knots(curve, block, span, finest)
     return min(seen), max(seen)
 
 

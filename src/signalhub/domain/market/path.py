@@ -10,6 +10,7 @@ halvings of a Brownian bridge add up to; the corners are drawn anew and not summ
 away however many years go by. Swings are uniform and not normal: their sums are near enough, and their bounds tight.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import blake2b
 from math import isqrt
@@ -71,6 +72,13 @@ def height(curve: bytes, at: int) -> int:
         else:
             right = middle
     return (left << LEAF) + (right - left) * (offset & ((1 << LEAF) - 1))
+
+
+def spans(start: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
+    """The blocks from `start` to `end`, and in each the first and the last offset that lies between."""
+    for block in range(start // BLOCK, end // BLOCK + 1):
+        begin = block * BLOCK
+        yield block, (max(start - begin, 0), min(end - begin, BLOCK))
 
 
 def cover(curve: bytes, block: int, since: int, until: int) -> list[Segment]:

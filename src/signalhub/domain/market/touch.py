@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from signalhub.domain.market.path import BLOCK, DEPTH, LEAF, REACH, cover, halve
+from signalhub.domain.market.path import BLOCK, DEPTH, LEAF, REACH, cover, halve, spans
 
 BEYOND: Final = 1 << 200
 """No curve comes here: the edge of a band that is open on one side."""
@@ -21,11 +21,10 @@ class Touch(msgspec.Struct, frozen=True):
 @lru_cache(maxsize=1024)  # an order is asked about several times: when is it due, and then, what happens
 def first_touch(curve: bytes, low: int, high: int, start: int, end: int) -> Touch | None:
     """When the curve first is at `low` or lower, or at `high` or higher, from `start` to `end`, both included."""
-    for block in range(start // BLOCK, end // BLOCK + 1):
-        begin = block * BLOCK
-        found = _search(curve, block, (low, high), (max(start - begin, 0), min(end - begin, BLOCK)))
+    for block, span in spans(start, end):
+        found = _search(curve, block, (low, high), span)
         if found is not None:
-            return Touch(begin + found[0], found[1])
+            return Touch(block * BLOCK + found[0], found[1])
     return None
 
 
