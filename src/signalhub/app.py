@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
 
 import structlog
 from litestar import Litestar
@@ -107,7 +106,7 @@ def furnish(settings: Settings) -> House:
         redis=wire.connect(settings.redis_url, timeout_s=1.0),
         vault=vault,
         announcer=announcer,
-        intake=Intake(engine, broker, say, placing=_placing(settings), queue=settings.intake_queue),
+        intake=Intake(engine, broker, say, placing=Placing.of(settings), queue=settings.intake_queue),
         commands=Commands(engine, broker, say),
         keyring=Keyring(engine),
         keys=Keys(engine, say),
@@ -120,10 +119,6 @@ def furnish(settings: Settings) -> House:
         streams=Audience(most_per_account=settings.max_streams_per_account, patience_s=settings.slow_reader_s),
         limits=Limits(settings.rate_limit),
     )
-
-
-def _placing(settings: Settings) -> Placing:
-    return Placing(settings.broker_profile, timedelta(seconds=settings.order_expiry_s))
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """From a submission to what will be written: pure, so that one transaction can do it for a whole batch."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -11,6 +11,7 @@ from signalhub.domain.events import Event, Fact, order_fact
 from signalhub.domain.order import Order
 from signalhub.domain.signal import OrderType, Signal, SignalView, describe, view
 from signalhub.services.submission import Answer, Submission
+from signalhub.settings import Settings
 
 _encode = msgspec.json.Encoder().encode
 
@@ -81,6 +82,10 @@ class Placing(msgspec.Struct, frozen=True):
 
     profile: str
     expiry: timedelta | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(settings.broker_profile, timedelta(seconds=settings.order_expiry_s))
 
 
 def draft(submission: Submission, ids: tuple[str, str], placing: Placing, now: datetime) -> Draft:

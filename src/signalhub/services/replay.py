@@ -8,7 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, timedelta
+from datetime import UTC
 from decimal import Decimal
 from hashlib import sha256
 from multiprocessing import get_context
@@ -72,7 +72,7 @@ def _lives(part: tuple[Settings, int, Sequence[Recorded]]) -> list[Life]:
 
 
 async def _live(settings: Settings, start: int, recorded: Sequence[Recorded]) -> list[Life]:
-    steps, placing = _steps(settings), Placing(settings.broker_profile, timedelta(seconds=settings.order_expiry_s))
+    steps, placing = _steps(settings), Placing.of(settings)
     return [await _life(steps, _draft(number, one, placing)) for number, one in enumerate(recorded, start)]
 
 
