@@ -5,6 +5,9 @@ import time
 
 from signalhub.streams.channel import Channel, frame
 
+_A_FEW = 5
+"""A machine that is busy elsewhere may hold up a few of twenty tellings, and the rests after them; not most."""
+
 
 def _told(channel: Channel, takes_s: float) -> list[int]:
     """The ends of the log that a listener is told of, who needs `takes_s` to hear it."""
@@ -12,7 +15,8 @@ def _told(channel: Channel, takes_s: float) -> list[int]:
 
     def listen() -> None:
         heads.append(channel.head)
-        time.sleep(takes_s)
+        if takes_s:  # even a sleep of nothing gives the core away
+            time.sleep(takes_s)
 
     channel.listeners.add(listen)
     return heads
@@ -28,19 +32,17 @@ async def test_news_that_comes_while_a_crowd_was_told_goes_out_together() -> Non
     channel = Channel("a", "e")
     channel.start(0)
     heads = _told(channel, takes_s=0.03)
-    await _push(channel, 1)
-    await asyncio.sleep(0.001)
-    await _push(channel, 2, 3, 4)
-    assert heads == [1]
-    await asyncio.sleep(0.06)
-    assert heads == [1, 4]
+    await _push(channel, *range(1, 21))
+    await asyncio.sleep(0.1)
+    assert heads[-1] == 20
+    assert len(heads) <= _A_FEW
 
 
 async def test_who_is_told_quickly_is_told_at_once() -> None:
     channel = Channel("a", "e")
     channel.start(0)
     heads = _told(channel, takes_s=0)
-    for seq in (1, 2, 3):
-        await _push(channel, seq)
+    for seq in range(1, 21):
         await asyncio.sleep(0.002)
-    assert heads == [1, 2, 3]
+        await _push(channel, seq)
+    assert len(heads) >= 20 - _A_FEW
