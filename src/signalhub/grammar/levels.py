@@ -3,6 +3,8 @@
 Every function takes the index of a token; those that read give the index behind what they read.
 """
 
+import re
+from decimal import Decimal
 from typing import Final
 
 from signalhub.grammar.beside import beside
@@ -19,6 +21,8 @@ _MAY_BE_GLUED: Final = frozenset({Kind.NEWLINE, Kind.MONEY})
 _WORDLIKE: Final = frozenset({Kind.WORD, Kind.NUMBER, Kind.UNIT, Kind.CLOCK})
 _BETWEEN: Final = frozenset("/,-|&;>")
 _FARTHEST: Final = 24  # tokens: labels in a row must not all look through the same text
+_YEAR: Final = re.compile(r"(?:19|20)[0-9]{2}", re.ASCII)
+_NEXT_DOOR: Final = Decimal("0.05")  # of a price: so far at most lies the next target that looks like a year
 
 
 def seek(m: Message, at: int) -> tuple[int | None, bool]:
@@ -139,7 +143,7 @@ def prices(m: Message, at: int) -> tuple[list[Number], int]:
             found.append(number)
         at = beside(m, at)
         following = None if m.tokens[at].kind == Kind.NEWLINE else _next_in_list(m, at)
-        if following is None:
+        if following is None or (number is not None and following == at and _is_year(m, at, number)):
             return found, at
         at = following
 
@@ -156,3 +160,10 @@ def _next_in_list(m: Message, at: int) -> int | None:
     if m.tokens[at].kind != Kind.NUMBER or lots(m, at):
         return None
     return at
+
+
+def _is_year(m: Message, at: int, before: Number) -> bool:
+    """`2340 2024 edition`: whether the number may be a year rather than the next price of the list."""
+    if _YEAR.fullmatch(m.tokens[at].text) is None or m.tokens[at + 1].kind != Kind.WORD or before.value is None:
+        return False
+    return abs(int(m.tokens[at].text) - before.value) > _NEXT_DOOR * before.value
