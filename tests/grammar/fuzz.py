@@ -162,8 +162,9 @@ def _limit_s(raw: bytes) -> float:
     return 0.001 * (1 + len(raw) / 1024)
 
 
-_YARDSTICK = b"Buy gold now 2345\n" + b"TP 2350 \n" * 100
-_BEST_S = min(_seconds(_YARDSTICK) for _ in range(300))
+_YARDSTICK = b"Buy gold 2345 SL 2340 TP 2350\n" + b"and hold it above the old high at 2360 or so\n" * 22
+_BEST_S = 0.00075
+"""What the yardstick takes on the machine whose milliseconds are meant. Others are held to the same ratio."""
 
 
 def _invented(text: str, result: Understood) -> str | None:

@@ -21,5 +21,12 @@ def test_what_people_write_below_a_signal_is_none_however_much_it_is(tail: str) 
     assert isinstance(parse(f"{SIGNAL}\n\n{tail * 60}".encode()), Understood)
 
 
+@pytest.mark.parametrize("unit", ["TP 1e5 ", "SL x1 y\n", "TP 1.0890 "])
+def test_what_is_wrong_a_hundred_times_is_told_a_few_times(unit: str) -> None:
+    read = parse(f"BUY EURUSD\n{unit * 100}".encode())
+    assert isinstance(read, Refused)
+    assert len(read.problems) <= 16
+
+
 def test_a_little_confetti_is_read() -> None:
     assert isinstance(parse(f"{SIGNAL}\n{'a b ' * 50}".encode()), Understood)

@@ -16,8 +16,11 @@ from signalhub.grammar.text import Text
 
 T = TypeVar("T")
 
+MOST_TARGETS: Final = 20
+
 _MOST_PROBLEMS: Final = 50
-"""Enough for any person, and a bound for texts made to have thousands."""
+_ENOUGH_PROBLEMS: Final = 10
+"""Nobody reads more of them: a text that is made to have thousands is read no further."""
 
 
 class Found(msgspec.Struct, Generic[T], frozen=True, gc=False):
@@ -65,12 +68,14 @@ class Draft:
         self.problems: list[Problem] = []
         self._told: set[tuple[str, int]] = set()
         self.is_order = True  # False once dismissed
+        self.is_lost = False  # so much is wrong that reading on would tell nothing new
 
     def fault(self, code: str, hint: str, start: int = 0, end: int = 0) -> None:
         """Note a problem, once: the same code at the same place says nothing new."""
         if len(self.problems) < _MOST_PROBLEMS and (code, start) not in self._told:
             self._told.add((code, start))
             self.problems.append(self.text.problem(code, hint, start, end))
+            self.is_lost = self.is_lost or len(self.problems) > _ENOUGH_PROBLEMS
 
     def dismiss(self, code: str, hint: str, start: int = 0, end: int = 0) -> None:
         """Say what the text is instead of an order. What else is wrong with it would only mislead."""

@@ -4,17 +4,14 @@ Nothing is guessed: no side, symbol or level that is not written, no price moved
 """
 
 from decimal import Decimal
-from typing import Final
 
 from signalhub.domain.signal import OrderType, Side, Signal
 from signalhub.grammar.choice import choose_readings
-from signalhub.grammar.draft import Draft, Name, Range
+from signalhub.grammar.draft import MOST_TARGETS, Draft, Name, Range
 from signalhub.grammar.geometry import check_order, check_scale, ends
 from signalhub.grammar.instruments import nearest
 from signalhub.grammar.numbers import Number
 from signalhub.grammar.suggest import did_you_mean
-
-MOST_TARGETS: Final = 20
 
 
 def judge(draft: Draft) -> Signal | None:

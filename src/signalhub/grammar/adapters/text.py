@@ -19,7 +19,7 @@ def read_by(body: Body, rules: Rules) -> Draft:
         draft.dismiss("unsupported", "Write the signal in words and prices: nearly every piece of this is a character.")
         return draft
     tokens, size = message.tokens, message.size
-    while message.at < size:
+    while message.at < size and not draft.is_lost:
         token = tokens[message.at]
         if token.kind == Kind.MARK and token.text not in MEANINGFUL:
             message.at += 1  # a third of all tokens; a rule for them would only do this

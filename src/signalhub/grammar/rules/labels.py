@@ -4,7 +4,7 @@ from typing import Final
 
 from signalhub.domain.signal import OrderType
 from signalhub.grammar import entries, levels
-from signalhub.grammar.draft import Found
+from signalhub.grammar.draft import MOST_TARGETS, Found
 from signalhub.grammar.measures import behind_index, is_ratio, line_index, measure
 from signalhub.grammar.message import Message
 from signalhub.grammar.numbers import Number
@@ -40,6 +40,7 @@ def _read(m: Message, found: list[Number], field: str) -> bool:
         number = levels.seek(m, line_index(m, number, len(found) + 1))[0] or number
     numbers, m.at = levels.prices(m, number)
     found.extend(numbers)
+    m.draft.is_lost = m.draft.is_lost or len(found) > MOST_TARGETS
     return crossed
 
 
