@@ -14,6 +14,7 @@ from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from signalhub.jobs import BELL
 
 _PATIENCE_S: Final = 0.5
+_BUSY_PAUSE_S: Final = 0.02
 _FULL_PAUSE_S: Final = 0.002
 
 
@@ -60,10 +61,18 @@ class WakefulConsumer(_RedisConsumer):
     def __next__(self) -> Any:  # noqa: ANN401 - a message proxy or None, untyped in Dramatiq
         message = super().__next__()  # type: ignore[no-untyped-call]
         if message is None:
-            # Full hands are not idle hands: then look again as soon as one is free.
-            self._rung.wait(_FULL_PAUSE_S if self.outstanding_message_count else _PATIENCE_S)
+            self._rung.wait(self._pause_s())
             self._rung.clear()
         return message
+
+    def _pause_s(self) -> float:
+        """Full hands are not idle hands: then look again as soon as one is free.
+
+        Between two looks what was done is acknowledged, so that there is one now and then while anything is in hand.
+        """
+        if self.outstanding_message_count >= self.prefetch:
+            return _FULL_PAUSE_S
+        return _BUSY_PAUSE_S if self.outstanding_message_count else _PATIENCE_S
 
 
 class WakefulBroker(RedisBroker):

@@ -53,7 +53,8 @@ class SignalView(msgspec.Struct, frozen=True, kw_only=True):
 
 def plain(number: Decimal) -> str:
     """Every digit and no exponent; `str()` would turn 0.0000001 into 1E-7."""
-    return format(number, "f")
+    written = str(number)
+    return format(number, "f") if "E" in written else written  # which is slower
 
 
 def plain_or_none(number: Decimal | None) -> str | None:

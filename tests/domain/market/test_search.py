@@ -7,10 +7,11 @@ import random
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
+from signalhub.domain.market import touch
 from signalhub.domain.market.extremes import extremes, glance
-from signalhub.domain.market.path import YEAR, halve, height, key
+from signalhub.domain.market.path import YEAR, height, key
 from signalhub.domain.market.touch import BEYOND, Touch, first_touch
 from tests.kit import brute
 
@@ -74,7 +75,7 @@ def test_a_century_without_a_touch_is_no_trouble() -> None:
 
 
 def test_a_day_costs_at_most_three_times_what_a_minute_costs() -> None:
-    """Counted in halvings, which is what a search does: a clock would tell how busy the machine is."""
+    """Counted in lines of the search: a clock would tell how busy the machine is."""
 
     def cost(span: int) -> int:
         draw = random.Random(9)  # noqa: S311 - it draws cases
@@ -83,21 +84,23 @@ def test_a_day_costs_at_most_three_times_what_a_minute_costs() -> None:
             start, curve = NOW + draw.randrange(10**15), key("cost", f"{span}/{number}")
             begin, width = height(curve, start), int(YEAR * (span / YEAR_US) ** 0.5)
             bands.append((curve, begin - width, begin + width, start, start + span))
-        return _halvings(lambda: [first_touch(*band) for band in bands])
+        return _steps(lambda: [first_touch(*band) for band in bands])
 
     assert 1000 < cost(DAY) <= 3 * cost(60 * SECOND)
 
 
-def _halvings(ask: Callable[[], object]) -> int:
+def _steps(ask: Callable[[], object]) -> int:
     count = 0
 
-    def look(frame: FrameType, event: str, _argument: object) -> None:
+    def look(frame: FrameType, event: str, _argument: object) -> Callable[..., Any] | None:
         nonlocal count
-        count += event == "call" and frame.f_code is halve.__code__
+        count += event == "line"
+        return look if frame.f_code is touch._search.__code__ else None  # noqa: SLF001 - that is what is counted
 
-    sys.setprofile(look)
+    before = sys.gettrace()
+    sys.settrace(look)
     try:
         ask()
     finally:
-        sys.setprofile(None)
+        sys.settrace(before)
     return count

@@ -42,6 +42,8 @@ def _reach(depth: int) -> int:
 REACH: Final = tuple(_reach(depth) for depth in range(DEPTH + 1))
 """How far, at most, a segment leads beyond its ends: the swings of all that is below it, and what rounding may add."""
 
+TWIGS: Final = 16
+
 _CORNER: Final = 255
 _KNOWN: Final = 16
 """Down to this depth, segments of nine minutes, ends are remembered: few enough for all that is going on now."""
@@ -64,9 +66,13 @@ def height(curve: bytes, at: int) -> int:
     """The height at `at`, microseconds of market time."""
     block, offset = divmod(at, BLOCK)
     left, right = _ends(curve, block, _KNOWN, offset >> (LEAF + DEPTH - _KNOWN))
+    draws, twig = branch(curve, block, _KNOWN, offset >> (LEAF + DEPTH - _KNOWN))
     for depth in range(_KNOWN, DEPTH):
         half = offset >> (LEAF + DEPTH - 1 - depth)
-        middle = halve(curve, block, depth, half >> 1, left + right)
+        if twig >= TWIGS:
+            draws, twig = branch(curve, block, depth, half >> 1)
+        middle = ((left + right) >> 1) + (SWING[depth] * draws[twig] >> 31)
+        twig = 2 * twig + (half & 1)
         if half & 1:
             left = middle
         else:
@@ -96,22 +102,29 @@ def corner(curve: bytes, block: int) -> int:
 
 def halve(curve: bytes, block: int, depth: int, index: int, ends: int) -> int:
     """The middle of the segment `index` of those at `depth`, whose ends have the sum `ends`; coarse heights."""
-    below = depth & 3
-    draw = _draws(curve, block, depth >> 2, index >> below)[1 << below | index & ((1 << below) - 1)]
-    return (ends >> 1) + (SWING[depth] * draw >> 31)
+    draws, twig = branch(curve, block, depth, index)
+    return (ends >> 1) + (SWING[depth] * draws[twig] >> 31)
 
 
 def halved(curve: bytes, block: int, depth: int, first: int, ends: list[int]) -> list[int]:
     """The ends of segments in a row, of which the first has the index `first`, with the middles put between them."""
-    below, swing = depth & 3, SWING[depth]
-    row, least = depth >> 2, 1 << below
-    found = ends[:1]
-    left = ends[0]
+    found, left, swing = ends[:1], ends[0], SWING[depth]
+    draws, twig = branch(curve, block, depth, first)
+    last = 2 << (depth & 3)
     for index, right in enumerate(ends[1:], first):
-        draw = _draws(curve, block, row, index >> below)[least | index & (least - 1)]
-        found += ((left + right) >> 1) + (swing * draw >> 31), right
-        left = right
+        if twig == last:
+            draws, twig = branch(curve, block, depth, index)
+        found += ((left + right) >> 1) + (swing * draws[twig] >> 31), right
+        left, twig = right, twig + 1
     return found
+
+
+def branch(curve: bytes, block: int, depth: int, index: int) -> tuple[tuple[int, ...], int]:
+    """The draws among which a segment's own is, and its place there, as in a heap: its halves have twice that and one
+    more. A place from TWIGS on says that their draws are another branch.
+    """
+    below = depth & 3
+    return _draws(curve, block, depth >> 2, index >> below), 1 << below | index & ((1 << below) - 1)
 
 
 @lru_cache(maxsize=8192)  # what happens now happens in the same few segments

@@ -27,11 +27,29 @@ class Market(msgspec.Struct, frozen=True):
 
 
 class Quote(msgspec.Struct, frozen=True):
-    """What a buyer pays (`ask`) and a seller gets (`bid`), each rounded against whoever trades."""
+    """What a buyer pays (`ask`) and a seller gets (`bid`), each rounded against whoever trades.
 
-    bid: Decimal
-    middle: Decimal
-    ask: Decimal
+    Mostly one of them is asked for, so each is worked out when it is.
+    """
+
+    exactly: Decimal
+    market: Market
+
+    @property
+    def bid(self) -> Decimal:
+        return _EXACT.subtract(self.exactly, self._half).quantize(self.market.tick, ROUND_FLOOR, _EXACT)
+
+    @property
+    def middle(self) -> Decimal:
+        return self.exactly.quantize(self.market.tick, ROUND_HALF_EVEN, _EXACT)
+
+    @property
+    def ask(self) -> Decimal:
+        return _EXACT.add(self.exactly, self._half).quantize(self.market.tick, ROUND_CEILING, _EXACT)
+
+    @property
+    def _half(self) -> Decimal:
+        return _EXACT.multiply(self.exactly, _EXACT.divide(self.market.spread, 2))
 
 
 class Ride(msgspec.Struct, frozen=True):
@@ -62,13 +80,7 @@ class Ride(msgspec.Struct, frozen=True):
 
     def _quote(self, at_height: int) -> Quote:
         rise = _EXACT.divide(_EXACT.multiply(self.market.volatility, at_height - self.height), YEAR)
-        middle, tick = _EXACT.multiply(self.price, _EXACT.exp(rise)), self.market.tick
-        half = _EXACT.multiply(middle, _EXACT.divide(self.market.spread, 2))
-        return Quote(
-            bid=_EXACT.subtract(middle, half).quantize(tick, ROUND_FLOOR, _EXACT),
-            middle=middle.quantize(tick, ROUND_HALF_EVEN, _EXACT),
-            ask=_EXACT.add(middle, half).quantize(tick, ROUND_CEILING, _EXACT),
-        )
+        return Quote(_EXACT.multiply(self.price, _EXACT.exp(rise)), self.market)
 
     def _height(self, price: Decimal, rounding: str) -> int:
         rise = _EXACT.ln(_EXACT.divide(price, self.price))

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from signalhub.domain.market.path import BLOCK, DEPTH, LEAF, REACH, cover, halve, spans
+from signalhub.domain.market.path import BLOCK, DEPTH, LEAF, REACH, SWING, TWIGS, branch, cover, spans
 
 BEYOND: Final = 1 << 200
 """No curve comes here: the edge of a band that is open on one side."""
@@ -32,23 +32,25 @@ def _search(curve: bytes, block: int, band: tuple[int, int], span: tuple[int, in
     # Depth first and left to right, so that the first leaf that touches is the answer. One body: it is the inner loop.
     since, until = span
     low, high = band[0] >> LEAF, -(-band[1] >> LEAF)
-    waiting = cover(curve, block, since, until)[::-1]
+    waiting = [(*one, *branch(curve, block, *one[:2])) for one in cover(curve, block, since, until)[::-1]]
     while waiting:
-        depth, index, left, right = waiting.pop()
+        depth, index, left, right, draws, twig = waiting.pop()
         if depth == DEPTH:
             begin = index << LEAF
             found = _cross(left, right, band, (max(since - begin, 0), min(until - begin, 1 << LEAF)))
             if found is not None:
                 return begin + found[0], found[1]
             continue
-        middle = halve(curve, block, depth, index, left + right)
-        depth, index = depth + 1, 2 * index
+        if twig >= TWIGS:
+            draws, twig = branch(curve, block, depth, index)
+        middle = ((left + right) >> 1) + (SWING[depth] * draws[twig] >> 31)
+        depth, index, twig = depth + 1, 2 * index, 2 * twig
         floor, ceiling, half = low + REACH[depth], high - REACH[depth], (index + 1) << (LEAF + DEPTH - depth)
         is_out = middle <= floor or middle >= ceiling
         if half <= until and (is_out or right <= floor or right >= ceiling):
-            waiting.append((depth, index + 1, middle, right))
+            waiting.append((depth, index + 1, middle, right, draws, twig + 1))
         if half >= since and (is_out or left <= floor or left >= ceiling):
-            waiting.append((depth, index, left, middle))
+            waiting.append((depth, index, left, middle, draws, twig))
     return None
 
 
