@@ -8,7 +8,7 @@ import ipaddress
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, Literal, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_type_hints
 
 import msgspec
 
@@ -28,6 +28,14 @@ class Secret(str):
         return "Secret('***')"
 
 
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+CountOrNone = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+SecondsOrNone = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Speed = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Durations are in seconds. The docstring of `docs/settings.md` is held against these fields by a test."""
 
@@ -43,19 +51,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     """Where the web process listens."""
 
-    port: int = 8000
+    port: Port = 8000
     """The web process's TCP port."""
 
     public_url: str = ""
     """How the outside reaches the service, for printed links and error types. Empty: made from host and port."""
 
-    web_processes: int = 1
+    web_processes: Count = 1
     """Web processes. A second pays only where Python is the bottleneck."""
 
-    worker_processes: int = 1
+    worker_processes: Count = 1
     """Worker processes."""
 
-    worker_threads: int = 8
+    worker_threads: Count = 8
     """Messages one worker process handles at a time."""
 
     data_dir: Path = Path(".signalhub")
@@ -67,16 +75,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     broker_profile: Literal["demo", "market", "instant"] = "demo"
     """How patient the mock broker is: `demo` waits a little, in `market` prices decide, `instant` does not wait."""
 
-    demo_fill_s: float = 5.0
+    demo_fill_s: SecondsOrNone = 5.0
     """How long the profile `demo` waits before it fills an order. For all web and worker processes the same."""
 
-    demo_close_s: float = 10.0
+    demo_close_s: SecondsOrNone = 10.0
     """How long the profile `demo` waits before it closes a filled order. For all web and worker processes the same."""
 
-    market_close_s: float = 2592000.0
+    market_close_s: SecondsOrNone = 2592000.0
     """How long the profile `market` holds a position whose levels are not touched. In all processes the same."""
 
-    market_speed: float = 1.0
+    market_speed: Speed = 1.0
     """Seconds of the mock market in a second. For all web and worker processes the same."""
 
     market_latency: str = "200ms"
@@ -91,7 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     commission_per_unit: Decimal = Decimal(0)
     """What the mock broker charges for each side of a trade, for one unit of quantity, in the quote currency."""
 
-    order_expiry_s: float = 86400.0
+    order_expiry_s: Seconds = 86400.0
     """How long a limit or stop entry waits for its price before the order expires."""
 
     broker_seed: str = "signalhub"
@@ -106,16 +114,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     simulate: Literal["on", "off"] = "on"
     """Whether a sender may force an order's outcome. `off`: a signal that asks for it is refused."""
 
-    retry_attempts: int = 6
+    retry_attempts: Count = 6
     """How often a broker's passing failure is tried before the order is rejected."""
 
-    retry_base_s: float = 0.5
+    retry_base_s: SecondsOrNone = 0.5
     """The first wait after a failure; each further one doubles."""
 
-    retry_cap_s: float = 30.0
+    retry_cap_s: SecondsOrNone = 30.0
     """The longest wait between two attempts."""
 
-    lease_s: float = 5.0
+    lease_s: Seconds = 5.0
     """How long a worker may hold an order. A killed worker's orders go on after this."""
 
     registration: Literal["auto", "open", "token", "closed"] = "auto"
@@ -127,25 +135,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: tuple[str, ...] = ()
     """Further origins, comma-separated, that may open streams with cookies. The own one always may."""
 
-    max_streams_per_account: int = 100
+    max_streams_per_account: CountOrNone = 100
     """Open streams of one account in one web process."""
 
-    stream_lifetime_s: float = 900.0
+    stream_lifetime_s: Seconds = 900.0
     """A stream is ended after about this time, with jitter, and the client comes back where it was."""
 
-    heartbeat_s: float = 15.0
+    heartbeat_s: Seconds = 15.0
     """Silence on a stream before a heartbeat."""
 
-    slow_reader_s: float = 30.0
+    slow_reader_s: Seconds = 30.0
     """A stream whose reader takes nothing for this long is cut; the client comes back where it was."""
 
-    retention_days: int = 0
+    retention_days: CountOrNone = 0
     """Events, and signals whose orders have ended, are deleted after so many days; 0: kept for ever."""
 
-    rate_limit: int = 0
+    rate_limit: CountOrNone = 0
     """Signals per account and minute in one web process; 0: no limit."""
 
-    intake_queue: int = 4096
+    intake_queue: Count = 4096
     """Signals that may wait for a commit in one web process; more are refused with 503."""
 
     url: str = ""
@@ -199,7 +207,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
-_HINTS: Final = get_type_hints(Settings)
+_HINTS: Final = get_type_hints(Settings, include_extras=True)
 
 
 def from_env(environ: Mapping[str, str]) -> Settings:

@@ -17,7 +17,9 @@ def test_what_is_not_given_has_a_safe_default() -> None:
 @pytest.mark.parametrize(
     "environ",
     [{"SIGNALHUB_PROT": "1"}, {"SIGNALHUB_PORT": "many"}, {"SIGNALHUB_PORT": ""}, {"SIGNALHUB_BROKER_PROFILE": "none"},
-     {"SIGNALHUB_PORT_FILE": "/nowhere"}, {"SIGNALHUB_": "x"}, {"SIGNALHUB_REGISTRATION": "OPEN"}],
+     {"SIGNALHUB_PORT_FILE": "/nowhere"}, {"SIGNALHUB_": "x"}, {"SIGNALHUB_REGISTRATION": "OPEN"},
+     {"SIGNALHUB_MARKET_SPEED": "0"}, {"SIGNALHUB_LEASE_S": "nan"}, {"SIGNALHUB_ORDER_EXPIRY_S": "inf"},
+     {"SIGNALHUB_WORKER_PROCESSES": "0"}, {"SIGNALHUB_PORT": "65536"}],
 )  # fmt: skip
 def test_a_typing_mistake_is_an_error_that_names_the_variable(environ: dict[str, str]) -> None:
     with pytest.raises(SettingsError) as caught:
