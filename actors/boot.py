@@ -67,7 +67,7 @@ class Clock(Middleware):
 
         memory.settle()
         self._running = [
-            _start(clock.run(self._worker.engine, ring)),
+            _start(clock.run(self._worker.engine, ring, self._worker.is_busy)),
             _start(clock.be_seen(show)),
             _start(retention.run(self._worker.engine, self._retention_days)),
             _start(parent.watch(lambda: os._exit(1))),

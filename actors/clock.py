@@ -1,7 +1,8 @@
 """The clock: rings for due orders that nobody has rung for.
 
 Every worker process has one and none is in charge, so that no process that hangs can stop time. Ringing twice is
-harmless; each tick rings once, and while a backlog lasts each further tick calls one more thread to it.
+harmless; each tick rings once, and while a backlog lasts each further tick calls one more thread to it, until its
+process is busy: then there is no need to look.
 """
 
 import asyncio
@@ -21,12 +22,12 @@ TICK_S: Final = 0.05
 _log = structlog.get_logger()
 
 
-async def run(engine: AsyncEngine, ring: Callable[[], None]) -> None:
+async def run(engine: AsyncEngine, ring: Callable[[], None], is_busy: Callable[[], bool]) -> None:
     """Tick for ever. `ring` blocks a little, so it is called on a thread."""
     is_blind, engine = False, at_once(engine)
     while True:
         try:
-            if await _is_anything_due(engine):
+            if not is_busy() and await _is_anything_due(engine):
                 await _safely(ring)
             is_blind = False
         except (SQLAlchemyError, OSError, TimeoutError) as error:

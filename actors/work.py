@@ -17,6 +17,8 @@ from signalhub.settings import Settings
 from signalhub.streams import wire
 
 _SWEEP_S: Final = 1.0
+_ENOUGH: Final = 2
+"""Sweeps of one process at a time: while one decides the other's statements are under way."""
 
 _log = structlog.get_logger()
 
@@ -37,6 +39,7 @@ class Worker:
             lease_s=settings.lease_s,
             tell=self._publish,
         )
+        self._sweeps = 0
 
     async def advance(self, order_ids: list[str]) -> None:
         """Take these orders a step on, those of them that are due."""
@@ -48,8 +51,16 @@ class Worker:
         A message that ran until nothing is due could run for ever, and no worker could be stopped.
         """
         until = monotonic() + _SWEEP_S
-        while monotonic() < until and (events := await self._lifecycle.sweep()) is not None:
-            await self._publish(events)
+        self._sweeps += 1
+        try:
+            while monotonic() < until and (events := await self._lifecycle.sweep()) is not None:
+                await self._publish(events)
+        finally:
+            self._sweeps -= 1
+
+    def is_busy(self) -> bool:
+        """Whether enough sweeps are under way here, so that calling one more would get nothing done sooner."""
+        return self._sweeps >= _ENOUGH
 
     async def _publish(self, events: Sequence[Event]) -> None:
         try:

@@ -88,4 +88,4 @@ async def ended(engine: AsyncEngine, count: int, *, timeout_s: float = 120.0) ->
                     return time.perf_counter() - began
         if time.perf_counter() - began > timeout_s:
             raise TimeoutError(f"not all of {count} orders ended within {timeout_s} s")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)  # each look has to pass by what is on its way

@@ -52,6 +52,7 @@ _place = Struct("<qBI").pack
 _draws_of = Struct("<16i").unpack
 
 
+@lru_cache(maxsize=1024)
 def key(seed: str, symbol: str) -> bytes:
     """Names a curve."""
     return blake2b(f"{len(seed)}/{seed}/{symbol}".encode(), digest_size=16).digest()

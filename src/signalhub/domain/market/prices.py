@@ -15,6 +15,8 @@ from signalhub.domain.market.path import YEAR, height
 from signalhub.domain.market.touch import BEYOND, Touch, first_touch
 
 _EXACT: Final = Context(prec=28, rounding=ROUND_HALF_EVEN)
+_RATIO: Final = Context(prec=18, rounding=ROUND_HALF_EVEN)
+"""Of ratios and their logarithms so many digits are finer than a microsecond of the market; more take longer."""
 
 
 class Market(msgspec.Struct, frozen=True):
@@ -80,10 +82,10 @@ class Ride(msgspec.Struct, frozen=True):
 
     def _quote(self, at_height: int) -> Quote:
         rise = _EXACT.divide(_EXACT.multiply(self.market.volatility, at_height - self.height), YEAR)
-        return Quote(_EXACT.multiply(self.price, _EXACT.exp(rise)), self.market)
+        return Quote(_EXACT.multiply(self.price, _RATIO.exp(rise)), self.market)
 
     def _height(self, price: Decimal, rounding: str) -> int:
-        rise = _EXACT.ln(_EXACT.divide(price, self.price))
+        rise = _RATIO.ln(_EXACT.divide(price, self.price))
         way = _EXACT.divide(_EXACT.multiply(rise, YEAR), self.market.volatility)
         return self.height + int(way.to_integral_value(rounding))
 
