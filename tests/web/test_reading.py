@@ -1,5 +1,6 @@
 """Reading: pages, older shapes, receipts, sums; and never another account's."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -135,7 +136,7 @@ async def test_the_sums_are_those_of_the_orders(hub: Hub, trader: Trader, path: 
     assert (sums["by_status"]["pending"], sums["by_status"]["closed"]) == (1, 1)
     (eurusd,) = [one for one in sums["symbols"] if one["symbol"] == "EURUSD"]
     assert (eurusd["pnl"], eurusd["mean_r"]) == (closed["pnl"], closed["r_multiple"])
-    assert eurusd["wins"] == int(not closed["pnl"].startswith("-"))
+    assert eurusd["wins"] == int(Decimal(closed["pnl"]) > 0)
 
 
 async def test_an_account_that_has_done_nothing_has_sums_too(trader: Trader) -> None:
