@@ -94,7 +94,7 @@ class Stack:
 
     async def worker_seen(self) -> bytes | str | None:
         """The process that last said that it works."""
-        client = wire.connect(self.settings.redis_url, timeout_s=1.0)
+        client = wire.connect(self.settings.redis_url, timeout_s=10.0)  # what is busy may be this machine
         seen = await client.get(WORKER_SEEN)
         await client.aclose()
         return seen

@@ -105,6 +105,16 @@ async def test_the_clock_sees_to_an_order_that_nobody_was_rung_for(hub: Hub, tra
     assert await until(bench.lifecycle.sweep, timeout_s=2)
 
 
+async def test_orders_of_a_deleted_account_hold_up_nobody(hub: Hub, trader: Trader, stranger: Trader) -> None:
+    bench, gone = Bench(hub, trader, ()), Bench(hub, stranger, ())
+    left, kept = await gone.accept(), await bench.accept()
+    further = await gone.accept(texts.SELL)
+    for table, column in (("broker_accounts", "account_id"), ("api_keys", "account_id"), ("accounts", "id")):
+        await hub.execute(f"DELETE FROM {table} WHERE {column} = CAST(:id AS uuid)", id=stranger.id)  # noqa: S608 - names from here
+    assert await gone.lifecycle.advance([left]) == []
+    assert [event.order_id for event in await bench.advance(further, kept)] == [kept, kept]
+
+
 async def test_stepping_twice_changes_nothing(hub: Hub, trader: Trader) -> None:
     bench = Bench(hub, trader, ())
     order_id = await bench.accept()

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from db import journal, lanes, orders
 from db.engine import at_once
 from signalhub.brokers.base import Broker
-from signalhub.domain.events import Event
+from signalhub.domain.events import Event, Fact
 from signalhub.domain.retry import RetryPolicy
 from signalhub.services.steps import Progress, Steps
 
@@ -105,9 +105,15 @@ class Lifecycle:
             {one.claimed.id: one.claimed.version for one in moved},
         )
         facts = [fact for one in moved if one.order.id in won for fact in one.facts]
-        events: list[Event] = []
-        if facts:
-            heads = await journal.lock(connection, {fact.account_id for fact in facts})
-            events = await journal.write(connection, heads, facts)
+        events = await _logged(connection, facts) if facts else []
         await connection.commit()
         return events
+
+
+async def _logged(connection: AsyncConnection, facts: Sequence[Fact]) -> list[Event]:
+    """Orders of an account that was deleted move unheard: they must not hold up the others of their batch."""
+    try:
+        heads = await journal.lock(connection, {fact.account_id for fact in facts})
+    except LookupError:
+        return []
+    return await journal.write(connection, heads, [fact for fact in facts if fact.account_id in heads.by_account])
