@@ -29,9 +29,9 @@ class Secret(str):
 
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
-CountOrNone = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+CountOrZero = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
-SecondsOrNone = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+SecondsOrZero = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 Speed = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
@@ -75,13 +75,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     broker_profile: Literal["demo", "market", "instant"] = "demo"
     """How patient the mock broker is: `demo` waits a little, in `market` prices decide, `instant` does not wait."""
 
-    demo_fill_s: SecondsOrNone = 5.0
+    demo_fill_s: SecondsOrZero = 5.0
     """How long the profile `demo` waits before it fills an order. For all web and worker processes the same."""
 
-    demo_close_s: SecondsOrNone = 10.0
+    demo_close_s: SecondsOrZero = 10.0
     """How long the profile `demo` waits before it closes a filled order. For all web and worker processes the same."""
 
-    market_close_s: SecondsOrNone = 2592000.0
+    market_close_s: SecondsOrZero = 2592000.0
     """How long the profile `market` holds a position whose levels are not touched. In all processes the same."""
 
     market_speed: Speed = 1.0
@@ -117,10 +117,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retry_attempts: Count = 6
     """How often a broker's passing failure is tried before the order is rejected."""
 
-    retry_base_s: SecondsOrNone = 0.5
+    retry_base_s: SecondsOrZero = 0.5
     """The first wait after a failure; each further one doubles."""
 
-    retry_cap_s: SecondsOrNone = 30.0
+    retry_cap_s: SecondsOrZero = 30.0
     """The longest wait between two attempts."""
 
     lease_s: Seconds = 5.0
@@ -135,7 +135,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: tuple[str, ...] = ()
     """Further origins, comma-separated, that may open streams with cookies. The own one always may."""
 
-    max_streams_per_account: CountOrNone = 100
+    max_streams_per_account: CountOrZero = 100
     """Open streams of one account in one web process."""
 
     stream_lifetime_s: Seconds = 900.0
@@ -147,10 +147,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     slow_reader_s: Seconds = 30.0
     """A stream whose reader takes nothing for this long is cut; the client comes back where it was."""
 
-    retention_days: CountOrNone = 0
+    retention_days: CountOrZero = 0
     """Events, and signals whose orders have ended, are deleted after so many days; 0: kept for ever."""
 
-    rate_limit: CountOrNone = 0
+    rate_limit: CountOrZero = 0
     """Signals per account and minute in one web process; 0: no limit."""
 
     intake_queue: Count = 4096

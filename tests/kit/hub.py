@@ -60,6 +60,11 @@ class Hub:
             result = await connection.execute(text(statement), values)
             return [tuple(row) for row in result] if result.returns_rows else []
 
+    async def delete(self, trader: Trader) -> None:
+        """As an operator would: the account with its credentials. What it did is left."""
+        for table, column in (("broker_accounts", "account_id"), ("api_keys", "account_id"), ("accounts", "id")):
+            await self.execute(f"DELETE FROM {table} WHERE {column} = CAST(:id AS uuid)", id=trader.id)  # noqa: S608 - names from here
+
 
 @asynccontextmanager
 async def running_hub(settings: Settings, logs: Path) -> AsyncIterator[Hub]:

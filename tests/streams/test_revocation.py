@@ -40,8 +40,7 @@ async def test_the_streams_of_a_deleted_account_end(hub: Hub) -> None:
     async with trader.sse() as stream, trader.ws() as socket:
         await stream.ready()
         await word(socket)
-        for table, column in (("broker_accounts", "account_id"), ("api_keys", "account_id"), ("accounts", "id")):
-            await hub.execute(f"DELETE FROM {table} WHERE {column} = CAST(:id AS uuid)", id=trader.id)  # noqa: S608 - names from here
+        await hub.delete(trader)
         async with asyncio.timeout(5):
             await stream.ended(5)
             assert await closed(socket, 5) == 4401

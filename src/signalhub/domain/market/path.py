@@ -43,6 +43,7 @@ REACH: Final = tuple(_reach(depth) for depth in range(DEPTH + 1))
 """How far, at most, a segment leads beyond its ends: the swings of all that is below it, and what rounding may add."""
 
 TWIGS: Final = 16
+"""The places of a branch: its draws, of which the first is not used."""
 
 _CORNER: Final = 255
 _KNOWN: Final = 16
@@ -66,8 +67,9 @@ Segment = tuple[int, int, int, int]
 def height(curve: bytes, at: int) -> int:
     """The height at `at`, microseconds of market time."""
     block, offset = divmod(at, BLOCK)
-    left, right = _ends(curve, block, _KNOWN, offset >> (LEAF + DEPTH - _KNOWN))
-    draws, twig = branch(curve, block, _KNOWN, offset >> (LEAF + DEPTH - _KNOWN))
+    index = offset >> (LEAF + DEPTH - _KNOWN)
+    left, right = _ends(curve, block, _KNOWN, index)
+    draws, twig = branch(curve, block, _KNOWN, index)
     for depth in range(_KNOWN, DEPTH):
         half = offset >> (LEAF + DEPTH - 1 - depth)
         if twig >= TWIGS:
@@ -121,8 +123,9 @@ def halved(curve: bytes, block: int, depth: int, first: int, ends: list[int]) ->
 
 
 def branch(curve: bytes, block: int, depth: int, index: int) -> tuple[tuple[int, ...], int]:
-    """The draws among which a segment's own is, and its place there, as in a heap: its halves have twice that and one
-    more. A place from TWIGS on says that their draws are another branch.
+    """The draws among which a segment's own is, and its place there, as in a heap.
+
+    Its halves are at twice that place and one more. From TWIGS on they are in branches of their own.
     """
     below = depth & 3
     return _draws(curve, block, depth >> 2, index >> below), 1 << below | index & ((1 << below) - 1)
