@@ -14,7 +14,6 @@ from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from signalhub.jobs import BELL
 
 _PATIENCE_S: Final = 0.5
-_BUSY_PAUSE_S: Final = 0.02
 _FULL_PAUSE_S: Final = 0.002
 
 
@@ -57,22 +56,22 @@ class WakefulConsumer(_RedisConsumer):
     def __init__(self, broker: "WakefulBroker", queue_name: str, prefetch: int, _timeout: int) -> None:
         super().__init__(broker, queue_name, prefetch, 1)  # type: ignore[no-untyped-call]
         self._rung = broker.bell.listen()
+        self._is_drained = False
 
     def __next__(self) -> Any:  # noqa: ANN401 - a message proxy or None, untyped in Dramatiq
-        message = super().__next__()  # type: ignore[no-untyped-call]
-        if message is None:
+        if not self.message_cache and self._is_drained:
+            # Before the look and not after it: another look right behind a message is in the way of who works on it.
             self._rung.wait(self._pause_s())
             self._rung.clear()
+        asked = 0 if self.message_cache else self.prefetch - self.outstanding_message_count
+        message = super().__next__()  # type: ignore[no-untyped-call]
+        if asked or message is None:
+            self._is_drained = message is None or len(self.message_cache) + 1 < asked
         return message
 
     def _pause_s(self) -> float:
-        """Full hands are not idle hands: then look again as soon as one is free.
-
-        Between two looks what was done is acknowledged, so that there is one now and then while anything is in hand.
-        """
-        if self.outstanding_message_count >= self.prefetch:
-            return _FULL_PAUSE_S
-        return _BUSY_PAUSE_S if self.outstanding_message_count else _PATIENCE_S
+        """Full hands are not idle hands: then look again as soon as one is free."""
+        return _PATIENCE_S if self.outstanding_message_count < self.prefetch else _FULL_PAUSE_S
 
 
 class WakefulBroker(RedisBroker):
