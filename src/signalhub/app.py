@@ -16,7 +16,6 @@ from signalhub import log, memory, parent
 from signalhub import settings as settings_
 from signalhub.brokers import chosen
 from signalhub.brokers.quotes import Quotes
-from signalhub.jobs import Doorbell
 from signalhub.services.accounts import Accounts
 from signalhub.services.commands import Commands
 from signalhub.services.drafts import Placing
@@ -97,7 +96,7 @@ def serve() -> Litestar:
 def furnish(settings: Settings) -> House:
     engine = create_engine(settings.database_url)
     broker = chosen.broker(settings)
-    announcer = Announcer(settings.redis_url, Doorbell(settings.redis_url))
+    announcer = Announcer(settings.redis_url)
     vault = Vault(settings.encryption_keys)
     say = announcer.announce
     return House(

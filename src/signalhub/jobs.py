@@ -1,19 +1,19 @@
 """Ringing for work: messages to actors, by wire name.
 
 A message is a doorbell. It carries ids and no facts; a lost, late or doubled one changes nothing but the time, since
-what is due stands in the database. So every failure here is counted and forgotten.
+what is due stands in the database. So a failure here is forgotten.
 """
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import redis
-import structlog
 from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker
+from redis.asyncio.client import Pipeline
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.typing import EncodableT
 
 # The wire contract: messages in flight carry these across a deploy, so functions may be renamed and these may not.
 QUEUE: Final = "orders"
@@ -29,8 +29,6 @@ WORKER_SEEN: Final = "signalhub:worker"
 
 _MOST_IDS = 200
 
-_log = structlog.get_logger()
-
 
 def connect(url: str, *, timeout_s: float | None = 1.0) -> "redis.Redis":
     """A client that fails fast: the defaults retry for more than 4 s when Redis is away."""
@@ -40,28 +38,51 @@ def connect(url: str, *, timeout_s: float | None = 1.0) -> "redis.Redis":
 
 
 class Doorbell:
-    """Rings actors from an event loop, on a thread of the default executor, since Dramatiq's client blocks."""
+    """Rings actors from an event loop, along with whatever else its caller has to tell Redis.
 
-    def __init__(self, redis_url: str) -> None:
-        self._client = connect(redis_url)
-        self._broker = RedisBroker(client=self._client, namespace=NAMESPACE, middleware=[])  # type: ignore[no-untyped-call]
+    Dramatiq's client blocks; on a thread of its own it would wait for the loop to come to rest, each time.
+    """
 
-    async def ring(self, order_ids: Sequence[str]) -> None:
-        """Ask for these orders to be advanced now. Never raises for a Redis that is away."""
-        if order_ids:
-            await asyncio.to_thread(self._ring, list(order_ids))
+    def __init__(self) -> None:
+        self._broker = _Wording()
 
-    def _ring(self, order_ids: list[str]) -> None:
-        try:
-            for start in range(0, len(order_ids), _MOST_IDS):
-                self._broker.enqueue(message(ADVANCE, order_ids[start : start + _MOST_IDS]))
-            self._client.publish(BELL, b"")
-        except (redis.RedisError, OSError) as error:
-            _log.info("doorbell.unheard", orders=len(order_ids), error=repr(error))
-
-    def close(self) -> None:
-        self._client.close()
+    def ring(self, pipeline: "Pipeline", order_ids: Sequence[str]) -> None:
+        """Put into `pipeline` what asks for these orders to be advanced now."""
+        if not order_ids:
+            return
+        for start in range(0, len(order_ids), _MOST_IDS):
+            self._broker.enqueue(message(ADVANCE, order_ids[start : start + _MOST_IDS]))
+        for script, keys, arguments in self._broker.take():
+            pipeline.eval(script, len(keys), *keys, *arguments)
+        pipeline.publish(BELL, b"")
 
 
-def message(actor: str, *args: list[str]) -> "Message[None]":
+_Command = tuple[str, Sequence[str], Sequence[EncodableT]]
+
+
+class _Wording(RedisBroker):
+    """Dramatiq's broker, asked for the commands that it would send. It has no server."""
+
+    def __init__(self) -> None:
+        self._commands: list[_Command] = []
+        super().__init__(client=self, namespace=NAMESPACE, middleware=[])  # type: ignore[no-untyped-call]
+
+    def register_script(self, script: str) -> Callable[..., None]:
+        """What Dramatiq asks of its client."""
+
+        def call(*, keys: Sequence[str], args: Sequence[EncodableT]) -> None:
+            self._commands.append((script, keys, args))
+
+        return call
+
+    def _max_unpack_size(self) -> int:
+        """Asked of the server otherwise. What enqueues unpacks nothing."""
+        return 1
+
+    def take(self) -> list[_Command]:
+        commands, self._commands = self._commands, []
+        return commands
+
+
+def message(actor: str, *args: Sequence[str]) -> "Message[None]":
     return Message(queue_name=QUEUE, actor_name=actor, args=args, kwargs={}, options={})

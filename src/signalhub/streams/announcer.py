@@ -1,7 +1,7 @@
 """After the commit: the news to Redis and the doorbell, in the background of whoever committed.
 
-Both at once: a worker takes far longer for its next event than the news takes to be out, and where it does not the
-relays see the gap. While one round is under way everything that arrives waits for the next, which then takes it all.
+Both go in one round trip, the doorbell first, since somebody waits for the fill. While one is under way everything that
+arrives waits for the next, which then takes it all.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ _log = structlog.get_logger()
 class Announcer:
     """Forgets what Redis does not take: relays heal from the database and the clock rings for what is due."""
 
-    def __init__(self, redis_url: str, doorbell: Doorbell) -> None:
+    def __init__(self, redis_url: str) -> None:
         self._client = wire.connect(redis_url, timeout_s=1.0)
-        self._doorbell = doorbell
+        self._doorbell = Doorbell()
         self._events: list[Event] = []
         self._due: list[str] = []
         self._round: asyncio.Task[None] | None = None
@@ -41,17 +41,19 @@ class Announcer:
         while self._events or self._due:
             events, self._events = self._events, []
             due, self._due = self._due, []
-            await asyncio.gather(self._doorbell.ring(due), self._publish(events))
+            await self._send(events, due)
         self._round = None
 
-    async def _publish(self, events: Sequence[Event]) -> None:
+    async def _send(self, events: Sequence[Event], due: Sequence[str]) -> None:
+        pipeline = self._client.pipeline(transaction=False)
+        self._doorbell.ring(pipeline, due)
+        wire.append(pipeline, events)
         try:
-            await wire.publish(self._client, events)
+            await pipeline.execute()
         except (RedisError, OSError) as error:
-            _log.info("news.unheard", events=len(events), error=repr(error))
+            _log.info("news.unheard", events=len(events), orders=len(due), error=repr(error))
 
     async def close(self) -> None:
         if self._round is not None:
             await self._round
         await self._client.aclose()
-        self._doorbell.close()

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.typing import EncodableT
@@ -44,9 +45,14 @@ async def publish(client: "Redis", events: Sequence[Event]) -> None:
     if not events:
         return
     pipeline = client.pipeline(transaction=False)
+    append(pipeline, events)
+    await pipeline.execute()
+
+
+def append(pipeline: "Pipeline", events: Sequence[Event]) -> None:
+    """The same for a pipeline that carries something else too."""
     for run in runs(events):
         pipeline.xadd(STREAM, encode(run), maxlen=LENGTH, approximate=True)
-    await pipeline.execute()
 
 
 def runs(events: Sequence[Event]) -> list[list[Event]]:
