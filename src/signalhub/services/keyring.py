@@ -4,14 +4,16 @@ What was read is believed for two seconds: that is how long a revoked key can st
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Final, Generic, TypeVar
 
-from sqlalchemy import ARRAY, Text, any_, literal, or_, select, update
+import msgspec
+from sqlalchemy import ARRAY, Text, any_, bindparam, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
+from db.bulk import table
 from db.engine import at_once
 from db.tables import ApiKeyRow, HookRow
 from signalhub.domain import tokens
@@ -25,14 +27,39 @@ _PATIENCE_S: Final = 0.5
 _MOST_REMEMBERED: Final = 20_000
 _NOBODY: Final = (0.0, Principal(account_id="", credential_id="", scopes=frozenset()))
 
-Row = TypeVar("Row")
+
+class _Key(msgspec.Struct, frozen=True):
+    id: str
+    account_id: str
+    digest: bytes
+    scopes: list[str]
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class _Hook(msgspec.Struct, frozen=True):
+    id: str
+    account_id: str
+    digest: bytes
+    secret: bytes | None
+    duplicate_window_s: int
+    revoked_at: datetime | None
+
+
+Row = TypeVar("Row", _Key, _Hook)
 
 
 class _Memory(Generic[Row]):
-    """Rows by id, each believed for BELIEVED_S; those who ask for the same at once share one read."""
+    """Rows by id, each believed for BELIEVED_S; those who ask for the same at once share one read.
 
-    def __init__(self, load: Callable[[str], Awaitable[Row | None]]) -> None:
-        self._load = load
+    Read without a session: the first signal after a quiet time waits for this, and a session takes twice as long.
+    """
+
+    def __init__(self, engine: AsyncEngine, kind: type[Row], model: type[ApiKeyRow | HookRow]) -> None:
+        self._engine = at_once(engine)
+        self._kind: type[Row] = kind
+        columns = table(model).columns
+        self._row = select(*(columns[name] for name in kind.__struct_fields__)).where(columns.id == bindparam("id"))
         self._known: dict[str, tuple[float, Row | None]] = {}
         self._loading: dict[str, asyncio.Task[Row | None]] = {}
 
@@ -45,6 +72,12 @@ class _Memory(Generic[Row]):
         known = self._known.get(id_)
         return 0.0 if known is None else known[0]
 
+    def renew(self, ids: Iterable[str], until: float) -> None:
+        """Go on believing what is known of these rows."""
+        for id_ in ids:
+            if (known := self._known.get(id_)) is not None:
+                self._known[id_] = until, known[1]
+
     async def ask(self, id_: str) -> Row | None:
         if id_ not in self._loading:
             task = self._loading[id_] = asyncio.create_task(self._read(id_))
@@ -54,8 +87,9 @@ class _Memory(Generic[Row]):
     async def _read(self, id_: str) -> Row | None:
         # Its age counts from before the read, or a revocation during it could be believed away for longer.
         until = monotonic() + BELIEVED_S
-        async with asyncio.timeout(_PATIENCE_S):
-            row = await self._load(id_)
+        async with asyncio.timeout(_PATIENCE_S), self._engine.connect() as connection:
+            found = (await connection.execute(self._row, {"id": id_})).one_or_none()
+        row = None if found is None else self._kind(*found)
         if len(self._known) > _MOST_REMEMBERED:
             self._known.clear()
         self._known[id_] = (until, row)
@@ -66,8 +100,8 @@ class Keyring:
     def __init__(self, engine: AsyncEngine) -> None:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._looks = async_sessionmaker(at_once(engine), expire_on_commit=False)
-        self._keys = _Memory(self._load_key)
-        self._hooks = _Memory(self._load_hook)
+        self._keys = _Memory(engine, _Key, ApiKeyRow)
+        self._hooks = _Memory(engine, _Hook, HookRow)
         self._used: set[str] = set()
         self._admitted: dict[str, tuple[float, Principal]] = {}
 
@@ -124,7 +158,7 @@ class Keyring:
             duplicate_window_s=row.duplicate_window_s,
         )
 
-    def _admit(self, row: ApiKeyRow) -> Principal:
+    def _admit(self, row: _Key) -> Principal:
         if row.revoked_at is not None and row.revoked_at <= datetime.now(UTC):
             raise SignalHubError("revoked_key")
         if row.expires_at is not None and row.expires_at <= datetime.now(UTC):
@@ -133,18 +167,23 @@ class Keyring:
         return Principal(account_id=row.account_id, credential_id=row.id, scopes=frozenset(row.scopes))
 
     async def dead(self, key_ids: Iterable[str]) -> set[str]:
-        """Which of these keys no longer open anything, as the database has it now."""
+        """Which of these keys no longer open anything, as the database has it now.
+
+        Who asks for a key again and again, as for those of open streams, keeps it known: its next use need not wait.
+        """
         asked = list(key_ids)
         if not asked:
             return set()
-        now = datetime.now(UTC)
+        until, now = monotonic() + BELIEVED_S, datetime.now(UTC)
         alive = select(ApiKeyRow.id).where(
             ApiKeyRow.id == any_(literal(asked, ARRAY(Text))),  # one parameter, however many keys there are
             or_(ApiKeyRow.revoked_at.is_(None), ApiKeyRow.revoked_at > now),
             or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now),
         )
         async with self._looks() as session:
-            return set(asked) - set((await session.scalars(alive)).all())
+            living = set((await session.scalars(alive)).all())
+        self._keys.renew(living, until)
+        return set(asked) - living
 
     async def note_uses(self) -> None:
         """Write down which credentials were used since the last time."""
@@ -152,14 +191,6 @@ class Keyring:
         if not used:
             return
         async with self._sessions() as session:
-            for table in (ApiKeyRow, HookRow):
-                await session.execute(update(table).where(table.id.in_(used)).values(last_used_at=datetime.now(UTC)))
+            for model in (ApiKeyRow, HookRow):
+                await session.execute(update(model).where(model.id.in_(used)).values(last_used_at=datetime.now(UTC)))
             await session.commit()
-
-    async def _load_key(self, id_: str) -> ApiKeyRow | None:
-        async with self._looks() as session:
-            return await session.get(ApiKeyRow, id_)
-
-    async def _load_hook(self, id_: str) -> HookRow | None:
-        async with self._looks() as session:
-            return await session.get(HookRow, id_)
