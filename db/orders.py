@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping, TextualSelect, column, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import bulk
@@ -48,13 +48,22 @@ _CLAIM = """
         ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
     ) AS due, (SELECT set_config('synchronous_commit', 'off', true)) AS hurry
     WHERE orders.id = due.id
-    RETURNING orders.*, due.due_at AS was_due_at, statement_timestamp() AS claimed_at
+    RETURNING {columns}, due.due_at AS was_due_at, statement_timestamp() AS claimed_at
 """
+_CLAIMED = (*TABLE.columns.keys(), "was_due_at", "claimed_at")
+
+
+def _claim(which: str) -> TextualSelect:
+    """Columns that are named need not be made out anew from each answer, which is half of what reading one costs."""
+    columns = ", ".join(f"orders.{name}" for name in TABLE.columns.keys())  # noqa: SIM118 - no mapping
+    return text(_CLAIM.format(which=which, columns=columns)).columns(*map(column, _CLAIMED))
+
+
 _NOW = "statement_timestamp()"
-_CLAIM_ANY = text(_CLAIM.format(which=_NOW))
-_CLAIM_IN_LANES = text(_CLAIM.format(which=f"{_NOW} AND {LANE_OF} = ANY(:lanes)"))
+_CLAIM_ANY = _claim(_NOW)
+_CLAIM_IN_LANES = _claim(f"{_NOW} AND {LANE_OF} = ANY(:lanes)")
 _SOON = f"{_NOW} + interval '{HEAD_START.total_seconds()} s'"
-_CLAIM_THESE = text(_CLAIM.format(which=f"{_SOON} AND id = ANY(CAST(:ids AS uuid[]))"))
+_CLAIM_THESE = _claim(f"{_SOON} AND id = ANY(CAST(:ids AS uuid[]))")
 
 _SAVE = text(f"""
     UPDATE orders SET {", ".join(f"{name} = fresh.{name}" for name in _MUTABLE)}
