@@ -7,9 +7,11 @@ column gives neither.
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cache
+from typing import Any
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import bulk
@@ -19,10 +21,11 @@ from signalhub.domain.events import Event, Fact, Head, append
 _EVENTS = bulk.table(EventRow)
 
 # In id order, or two batches with the same accounts could each wait for the other.
-_LOCK = text("""
-    SELECT id::text, last_seq, last_hash, clock_timestamp() AS now FROM accounts
-    WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
-""")
+_HEADS = """
+    SELECT accounts.id::text, last_seq, last_hash, clock_timestamp() AS now {also} FROM accounts
+    WHERE id = ANY(CAST(:ids AS uuid[])) {provided} ORDER BY accounts.id FOR NO KEY UPDATE
+"""
+_LOCK = text(_HEADS.format(also="", provided=""))
 
 _MOVE = """
     UPDATE accounts SET last_seq = head.seq, last_hash = head.hash
@@ -42,10 +45,32 @@ class Heads(msgspec.Struct, frozen=True):
 async def lock(connection: AsyncConnection, account_ids: Collection[str]) -> Heads:
     """Lock the logs of these accounts until the transaction ends. An unknown account is not in the answer."""
     rows = (await connection.execute(_LOCK, {"ids": sorted(account_ids)})).fetchall()
-    now = max((row.now for row in rows), default=None)
-    if now is None:
+    if not rows:
         raise LookupError("none of these accounts exists")
-    return Heads({row.id: Head(row.last_seq, row.last_hash) for row in rows}, now)
+    return _heads(rows)
+
+
+async def lock_after(
+    connection: AsyncConnection, first: bulk.Part, account_ids: Collection[str]
+) -> tuple[Heads, set[str]] | None:
+    """The same behind a write, in one round trip; with the `id`s that the write returned.
+
+    None where it returned none, or no account is left: then there is nothing to say, or nobody to say it to.
+    """
+    arguments = {**first.arguments, "ids": sorted(account_ids)}
+    rows = (await connection.execute(_after(first.statement), arguments)).fetchall()
+    return (_heads(rows), set(rows[0].written)) if rows else None
+
+
+@cache
+def _after(statement: str) -> TextClause:
+    # What is asked of the write in a condition without a column is asked before anything is locked.
+    written, provided = "(SELECT array_agg(id) FROM first) AS written", "AND EXISTS (SELECT FROM first)"
+    return text(f"WITH first AS ({statement}) {_HEADS.format(also=f', {written}', provided=provided)}")
+
+
+def _heads(rows: Sequence[Row[Any]]) -> Heads:
+    return Heads({row.id: Head(row.last_seq, row.last_hash) for row in rows}, max(row.now for row in rows))
 
 
 async def write(connection: AsyncConnection, heads: Heads, facts: Sequence[Fact]) -> list[Event]:

@@ -65,13 +65,13 @@ _CLAIM_IN_LANES = _claim(f"{_NOW} AND {LANE_OF} = ANY(:lanes)")
 _SOON = f"{_NOW} + interval '{HEAD_START.total_seconds()} s'"
 _CLAIM_THESE = _claim(f"{_SOON} AND id = ANY(CAST(:ids AS uuid[]))")
 
-_SAVE = text(f"""
+_SAVE = f"""
     UPDATE orders SET {", ".join(f"{name} = fresh.{name}" for name in _MUTABLE)}
     FROM {bulk.source(TABLE, ("id", *_MUTABLE))}
     JOIN unnest(CAST(:fence_ids AS uuid[]), CAST(:fences AS integer[])) AS fence (id, version) ON fence.id = fresh.id
     WHERE orders.id = fresh.id AND orders.version = fence.version
-    RETURNING orders.id::text
-""")  # noqa: S608 - names of our own columns
+    RETURNING orders.id::text AS id
+"""  # noqa: S608 - names of our own columns
 
 
 def insert(fresh: Sequence[tuple[Order, datetime | None]], now: datetime) -> bulk.Part:
@@ -109,19 +109,15 @@ def _due(row: RowMapping) -> tuple[datetime, str]:
     return row["was_due_at"], str(row["id"])
 
 
-async def save(
-    connection: AsyncConnection, moved: Mapping[str, tuple[Order, datetime | None]], fences: Mapping[str, int]
-) -> set[str]:
-    """Store orders as they now stand; the answer names those whose version was still that of their fence.
+def save(moved: Mapping[str, tuple[Order, datetime | None]], fences: Mapping[str, int]) -> bulk.Part:
+    """Store orders as they now stand; it returns the `id` of each whose version was still that of its fence.
 
     An order that is missing from the answer was moved by someone else meanwhile: what the caller decided about it
     must not be written anywhere.
     """
-    if not moved:
-        return set()
     rows = [_changes(order, due_at) for order, due_at in sorted(moved.values(), key=lambda pair: pair[0].id)]
     arguments = {"rows": bulk.document(rows), "fence_ids": list(fences), "fences": list(fences.values())}
-    return {row.id for row in await connection.execute(_SAVE, arguments)}
+    return bulk.Part(_SAVE, arguments)
 
 
 async def due_count(connection: AsyncConnection, most: int) -> int:

@@ -48,7 +48,7 @@ async def place(
         if held_s is not None:
             filled = apply(first, Executed(first.terms.entry or first.terms.stop_loss, "bench"), now)
             filled = replace(filled, version=1)
-            await orders.save(connection, {first.id: (filled, None)}, {first.id: 1})
+            await bulk.run(connection, [orders.save({first.id: (filled, None)}, {first.id: 1})])
         await connection.execute(_copy(is_filled=held_s is not None), waits | {"first": first.id})
         await connection.execute(text("DELETE FROM orders WHERE id = CAST(:id AS uuid)"), {"id": first.id})
 

@@ -4,8 +4,10 @@ import asyncio
 import random
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import journal, log
+from db import bulk, journal, log
 from db.engine import create_engine
 from signalhub.domain.events import Fact, chain
 from tests.kit.hub import Hub
@@ -74,3 +76,76 @@ async def test_the_log_of_nobody_cannot_be_written(hub: Hub) -> None:
     async with hub.house.engine.connect() as connection:
         with pytest.raises(LookupError):
             await journal.lock(connection, {"00000000-0000-7000-8000-000000000000"})
+
+
+def _rename(trader: Trader, name: str) -> bulk.Part:
+    """A write of one row, which is not the row that is locked."""
+    statement = "UPDATE api_keys SET label = :label WHERE account_id = CAST(:owner AS uuid) RETURNING id"
+    return bulk.Part(statement, {"label": name, "owner": trader.id})
+
+
+async def _seen(hub: Hub, trader: Trader) -> object:
+    (found,) = await hub.execute("SELECT label FROM api_keys WHERE account_id = CAST(:id AS uuid)", id=trader.id)
+    return found[0]
+
+
+async def test_a_write_and_the_lock_behind_it_are_one(hub: Hub, trader: Trader) -> None:
+    await hub.write(trader, 3)
+    async with hub.house.engine.begin() as connection:
+        found = await journal.lock_after(connection, _rename(trader, "renamed"), {trader.id})
+    assert found is not None
+    heads, written = found
+    assert heads.by_account[trader.id].seq == (await trader.events())[-1]["seq"]
+    assert written == {trader.key.split("_")[1]}
+    assert await _seen(hub, trader) == "renamed"
+
+
+async def test_where_nothing_was_written_nothing_is_locked(hub: Hub, trader: Trader, stranger: Trader) -> None:
+    nobody = bulk.Part("UPDATE api_keys SET label = 'x' WHERE id = 'nobody' RETURNING id", {})
+    async with hub.house.engine.connect() as holder, hub.house.engine.connect() as other:
+        await journal.lock(holder, {trader.id})
+        async with asyncio.timeout(2):
+            assert await journal.lock_after(other, nobody, {trader.id, stranger.id}) is None
+
+
+async def test_a_write_comes_before_the_lock_as_with_all_who_do_one_after_the_other(hub: Hub, trader: Trader) -> None:
+    """Or of two who write the same row and log each would wait for what the other has."""
+
+    async def write(name: str) -> None:
+        async with hub.house.engine.begin() as connection:
+            await journal.lock_after(connection, _rename(trader, name), {trader.id})
+
+    async with hub.house.engine.begin() as holder:
+        await journal.lock(holder, {trader.id})
+        waiting = asyncio.create_task(write("by the one who waits"))
+        await asyncio.wait([waiting], timeout=0.3)
+        assert not waiting.done()
+        assert await _is_held(hub.house.engine, trader)
+    await waiting
+    assert await _seen(hub, trader) == "by the one who waits"
+
+
+async def _is_held(engine: AsyncEngine, trader: Trader) -> bool:
+    """Whether somebody's transaction has the row that `_rename` writes."""
+    async with engine.connect() as connection:
+        free = text("SELECT id FROM api_keys WHERE account_id = CAST(:id AS uuid) FOR UPDATE SKIP LOCKED")
+        return not (await connection.execute(free, {"id": trader.id})).fetchall()
+
+
+async def test_the_time_of_a_lock_that_was_waited_for_is_that_of_its_coming(hub: Hub, trader: Trader) -> None:
+    """Or an event would be older than the one before it."""
+
+    async def write() -> journal.Heads:
+        async with hub.house.engine.begin() as connection:
+            found = await journal.lock_after(connection, _rename(trader, "late"), {trader.id})
+        assert found is not None
+        return found[0]
+
+    async with hub.house.engine.begin() as holder:
+        first = await journal.lock(holder, {trader.id})
+        waiting = asyncio.create_task(write())
+        await asyncio.sleep(0.3)
+        await journal.write(holder, first, [Fact(type="key.created", account_id=trader.id, data={}, trace_id="t")])
+    late = await waiting
+    assert late.by_account[trader.id].seq == first.by_account[trader.id].seq + 1
+    assert (late.now - first.now).total_seconds() > 0.25

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import bulk, orders
 from signalhub.domain.ids import uuid7
@@ -41,6 +44,13 @@ async def _claim(hub: Hub, ids: list[str], lease_s: float = 5, most: int = 100) 
     return [] if claimed is None else [order.id for order in claimed.orders]
 
 
+async def _save(
+    connection: AsyncConnection, moved: Mapping[str, tuple[Order, datetime | None]], fences: Mapping[str, int]
+) -> set[str]:
+    part = orders.save(moved, fences)
+    return {row.id for row in await connection.execute(text(part.statement), part.arguments)}
+
+
 async def test_what_is_due_is_claimed_and_what_is_not_is_left(hub: Hub) -> None:
     due, later, never = _fresh(), _fresh(), _fresh()
     ids = [*await _insert(hub, due), *await _insert(hub, later, due_in_s=60), *await _insert(hub, never, due_in_s=None)]
@@ -70,7 +80,7 @@ async def test_of_two_who_save_the_same_version_one_wins(hub: Hub) -> None:
     async def save(price: str) -> set[str]:
         moved = apply(order, Executed(Decimal(price), "b"), datetime.now(UTC))
         async with hub.house.engine.begin() as connection:
-            return await orders.save(connection, {order.id: (moved, None)}, {order.id: order.version})
+            return await _save(connection, {order.id: (moved, None)}, {order.id: order.version})
 
     results = await asyncio.gather(*(save(f"1.{number}") for number in range(6)))
     assert sorted(results, key=len) == [set()] * 5 + [{order.id}]
@@ -82,7 +92,7 @@ async def test_a_save_of_many_writes_those_that_nobody_has_moved(hub: Hub) -> No
     await hub.execute("UPDATE orders SET version = 2 WHERE id = CAST(:id AS uuid)", id=ids[1])
     moved = {one.id: (apply(one, Executed(Decimal("1.5"), "b"), one.created_at), None) for one in placed}
     async with hub.house.engine.begin() as connection:
-        won = await orders.save(connection, moved, {one.id: 1 for one in placed})
+        won = await _save(connection, moved, {one.id: 1 for one in placed})
     assert won == {ids[0], ids[2], ids[3]}
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from db import journal, orders
+from db import bulk, journal, orders
 from signalhub.brokers.base import Broker, BrokerError
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import order_fact
@@ -52,9 +52,10 @@ class Commands:
                 moved = apply(order, move, now)
             except IllegalTransition:
                 raise _moved_on(order) from None
-            await orders.save(connection, {moved.id: (moved, self._broker.next_due(moved))}, {order.id: order.version})
             heads = await journal.lock(connection, {account_id})
-            events = await journal.write(connection, heads, [order_fact(str(move.__struct_config__.tag), moved)])
+            events, parts = journal.place(heads, [order_fact(str(move.__struct_config__.tag), moved)])
+            saved = orders.save({moved.id: (moved, self._broker.next_due(moved))}, {order.id: order.version})
+            await bulk.run(connection, [saved, *parts])
             await connection.commit()
         self._announce(events, ())
         return moved

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from db import journal, lanes, orders
 from db.engine import at_once
 from signalhub.brokers.base import Broker
-from signalhub.domain.events import Event, Fact
+from signalhub.domain.events import Event
 from signalhub.domain.retry import RetryPolicy
 from signalhub.services.steps import Progress, Steps
 
@@ -97,23 +97,24 @@ class Lifecycle:
             _log.warning("lifecycle.late_step_unsaved", error=repr(error))  # its lease ends, and it is tried again
 
     async def _save(self, connection: AsyncConnection, moved: Sequence[Progress]) -> list[Event]:
+        """Orders of an account that was deleted move unheard: they must not hold up the others of their batch."""
         if not moved:
             return []
-        won = await orders.save(
+        saved = await journal.lock_after(
             connection,
-            {one.order.id: (one.order, one.due_at) for one in moved},
-            {one.claimed.id: one.claimed.version for one in moved},
+            orders.save(
+                {one.order.id: (one.order, one.due_at) for one in moved},
+                {one.claimed.id: one.claimed.version for one in moved},
+            ),
+            {one.order.account_id for one in moved},
         )
-        facts = [fact for one in moved if one.order.id in won for fact in one.facts]
-        events = await _logged(connection, facts) if facts else []
+        events = [] if saved is None else await _log_moves(connection, moved, *saved)
         await connection.commit()
         return events
 
 
-async def _logged(connection: AsyncConnection, facts: Sequence[Fact]) -> list[Event]:
-    """Orders of an account that was deleted move unheard: they must not hold up the others of their batch."""
-    try:
-        heads = await journal.lock(connection, {fact.account_id for fact in facts})
-    except LookupError:
-        return []
-    return await journal.write(connection, heads, [fact for fact in facts if fact.account_id in heads.by_account])
+async def _log_moves(
+    connection: AsyncConnection, moved: Sequence[Progress], heads: journal.Heads, won: set[str]
+) -> list[Event]:
+    told = [one for one in moved if one.order.id in won and one.order.account_id in heads.by_account]
+    return await journal.write(connection, heads, [fact for one in told for fact in one.facts])
