@@ -10,10 +10,11 @@ import dramatiq
 import redis
 import structlog
 from dramatiq.asyncio import get_event_loop_thread
-from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware, ShutdownNotifications, TimeLimit
+from dramatiq.middleware import CurrentMessage, Middleware, ShutdownNotifications, TimeLimit
 
 from actors import clock, declare, retention
 from actors.consumer import Bell, WakefulBroker
+from actors.loop import FastAsyncIO
 from actors.work import Worker
 from signalhub import log, memory, parent, settings
 from signalhub.jobs import BELL, NAMESPACE, SWEEP, WORKER_SEEN, connect, message
@@ -39,7 +40,7 @@ def make_broker(found: settings.Settings) -> WakefulBroker:
         heartbeat_timeout=5_000,
         maintenance_chance=1_000_000,
         middleware=[
-            AsyncIO(),  # first: the loop must run before anything below uses it, and stop after
+            FastAsyncIO(),  # first: the loop must run before anything below uses it, and stop after
             Clock(worker, client, found.retention_days),
             TimeLimit(time_limit=60_000),  # no retries, no age limit: what must happen is in the database
             ShutdownNotifications(),
@@ -82,5 +83,5 @@ class Clock(Middleware):
 def _start(coroutine: Coroutine[Any, Any, None]) -> "Future[None]":
     thread = get_event_loop_thread()
     if thread is None:
-        raise RuntimeError("the AsyncIO middleware must come first")
+        raise RuntimeError("FastAsyncIO must come first")
     return asyncio.run_coroutine_threadsafe(coroutine, thread.loop)
