@@ -38,11 +38,13 @@ class Announcer:
             self._round = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        while self._events or self._due:
-            events, self._events = self._events, []
-            due, self._due = self._due, []
-            await self._send(events, due)
-        self._round = None
+        try:
+            while self._events or self._due:
+                events, self._events = self._events, []
+                due, self._due = self._due, []
+                await self._send(events, due)
+        finally:
+            self._round = None
 
     async def _send(self, events: Sequence[Event], due: Sequence[str]) -> None:
         pipeline = self._client.pipeline(transaction=False)
