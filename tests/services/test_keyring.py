@@ -31,8 +31,10 @@ def statements(hub: Hub) -> Iterator[list[str]]:
         asked.append(statement)
 
     event.listen(hub.house.engine.sync_engine, "before_cursor_execute", note)
-    yield asked
-    event.remove(hub.house.engine.sync_engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(hub.house.engine.sync_engine, "before_cursor_execute", note)
 
 
 async def _look_after(found: keyring.Keyring, key_id: str, seconds: float) -> set[str]:

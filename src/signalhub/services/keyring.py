@@ -56,7 +56,7 @@ class _Memory(Generic[Row]):
     """
 
     def __init__(self, engine: AsyncEngine, kind: type[Row], model: type[ApiKeyRow | HookRow]) -> None:
-        self._engine = at_once(engine)
+        self._at_once = at_once(engine)
         self._kind: type[Row] = kind
         columns = table(model).columns
         self._row = select(*(columns[name] for name in kind.__struct_fields__)).where(columns.id == bindparam("id"))
@@ -87,7 +87,7 @@ class _Memory(Generic[Row]):
     async def _read(self, id_: str) -> Row | None:
         # Its age counts from before the read, or a revocation during it could be believed away for longer.
         until = monotonic() + BELIEVED_S
-        async with asyncio.timeout(_PATIENCE_S), self._engine.connect() as connection:
+        async with asyncio.timeout(_PATIENCE_S), self._at_once.connect() as connection:
             found = (await connection.execute(self._row, {"id": id_})).one_or_none()
         row = None if found is None else self._kind(*found)
         if len(self._known) > _MOST_REMEMBERED:
@@ -99,7 +99,7 @@ class _Memory(Generic[Row]):
 class Keyring:
     def __init__(self, engine: AsyncEngine) -> None:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
-        self._looks = async_sessionmaker(at_once(engine), expire_on_commit=False)
+        self._at_once = at_once(engine)
         self._keys = _Memory(engine, _Key, ApiKeyRow)
         self._hooks = _Memory(engine, _Hook, HookRow)
         self._used: set[str] = set()
@@ -180,8 +180,8 @@ class Keyring:
             or_(ApiKeyRow.revoked_at.is_(None), ApiKeyRow.revoked_at > now),
             or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now),
         )
-        async with self._looks() as session:
-            living = set((await session.scalars(alive)).all())
+        async with self._at_once.connect() as connection:
+            living = set((await connection.scalars(alive)).all())
         self._keys.renew(living, until)
         return set(asked) - living
 
