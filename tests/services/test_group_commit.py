@@ -99,6 +99,37 @@ async def test_a_slow_database_is_told_within_two_seconds() -> None:
     assert all(isinstance(one, SignalHubError) and one.retry_after for one in answers)
 
 
+async def test_a_commit_that_will_not_be_stopped_holds_up_nobody_else() -> None:
+    """A driver that was told to leave may ask the silent server first whether it may."""
+    may_leave = asyncio.Event()
+
+    async def commit(batch: Sequence[int]) -> list[int | SignalHubError]:
+        if 1 in batch:
+            try:
+                await asyncio.sleep(30)
+            finally:
+                await may_leave.wait()
+        return list(batch)
+
+    door, began = GroupCommit(commit), monotonic()
+    assert _codes(await _answers(door, [1])) == ["unavailable"]
+    assert await door.submit(2) == 2
+    assert monotonic() - began < 2
+    may_leave.set()
+
+
+async def test_the_door_outlives_a_driver_that_cancels_itself() -> None:
+    async def commit(batch: Sequence[int]) -> list[int | SignalHubError]:
+        if 1 in batch:
+            raise asyncio.CancelledError
+        return list(batch)
+
+    door = GroupCommit(commit)
+    async with asyncio.timeout(5):
+        assert _codes(await _answers(door, [1])) == ["unavailable"]
+        assert await door.submit(2) == 2
+
+
 async def test_a_long_line_refuses_at_once() -> None:
     store = Store()
     door = GroupCommit(store.commit, queue=5)

@@ -51,6 +51,7 @@ class GroupCommit(Generic[Item, Result]):
         self._commit, self._most, self._queue, self._patience_s = commit, most, queue, patience_s
         self._line: list[_Waiting[Item, Result]] = []
         self._runner: asyncio.Task[None] | None = None
+        self._given_up: set[asyncio.Future[Sequence[Result | SignalHubError]]] = set()
 
     async def submit(self, item: Item) -> Result:
         """The item's result after its commit. Raises `unavailable` when the line is long or the wait too long.
@@ -62,7 +63,7 @@ class GroupCommit(Generic[Item, Result]):
             raise _unavailable("Too many signals are waiting; try again in a second.")
         waiting: _Waiting[Item, Result] = _Waiting(item)
         self._line.append(waiting)
-        if self._runner is None:
+        if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run())
         return await waiting.future
 
@@ -71,7 +72,6 @@ class GroupCommit(Generic[Item, Result]):
             batch = self._take(monotonic() - self._patience_s)
             if batch:
                 await self._store(batch)
-        self._runner = None
 
     def _take(self, oldest: float) -> list[_Waiting[Item, Result]]:
         """The next batch, without those whose caller has gone or who have waited for too long."""
@@ -83,13 +83,35 @@ class GroupCommit(Generic[Item, Result]):
 
     async def _store(self, batch: Sequence[_Waiting[Item, Result]]) -> None:
         try:
-            async with asyncio.timeout(self._patience_s):
-                results = await self._commit([waiting.item for waiting in batch])
+            results = await self._committed([waiting.item for waiting in batch])
         except Exception as error:  # noqa: BLE001 - the loop must live, and every waiting request gets its answer
             await self._fall_back(batch, error)
             return
         for waiting, result in zip(batch, results, strict=True):
             _resolve(waiting.future, result)
+
+    async def _committed(self, items: Sequence[Item]) -> Sequence[Result | SignalHubError]:
+        """What the commit answers, if it does in time. One that does not is left to end by itself, if it ever does.
+
+        It is cancelled, but not waited for: to leave a server that is silent a driver may ask that server first.
+        """
+        commit = asyncio.ensure_future(self._commit(items))
+        _, late = await asyncio.wait((commit,), timeout=self._patience_s)
+        if late:
+            self._give_up(commit)
+        if late or commit.cancelled():  # a driver may give up its own waits so
+            raise TimeoutError
+        return commit.result()
+
+    def _give_up(self, commit: asyncio.Future[Sequence[Result | SignalHubError]]) -> None:
+        def forget(_: object) -> None:
+            self._given_up.discard(commit)
+            if not commit.cancelled():
+                commit.exception()  # looked at, or asyncio would report it as an error nobody saw
+
+        self._given_up.add(commit)
+        commit.add_done_callback(forget)
+        commit.cancel()
 
     async def _fall_back(self, batch: Sequence[_Waiting[Item, Result]], error: Exception) -> None:
         """One bad item fails alone: after an error that is about the rows, halves are tried, down to the one."""
