@@ -43,9 +43,11 @@ class Hub:
             await connection.execute(_RIPEN, {"id": order_id})
         await self.worker.advance([order_id])
 
-    async def write(self, trader: Trader, count: int, *, type_: str = "account.broker_added") -> list[Event]:
+    async def write(
+        self, trader: Trader, count: int, *, type_: str = "account.broker_added", **data: object
+    ) -> list[Event]:
         """Events in the trader's log that nobody has been told of."""
-        facts = [Fact(type=type_, account_id=trader.id, data={"n": n}, trace_id="0" * 32) for n in range(count)]
+        facts = [Fact(type=type_, account_id=trader.id, data={"n": n, **data}, trace_id="0" * 32) for n in range(count)]
         async with self.house.engine.begin() as connection:
             return await journal.write(connection, await journal.lock(connection, {trader.id}), facts)
 

@@ -4,20 +4,24 @@ Python has eager tasks from 3.12 on; this is what is needed of them, without the
 their event at once then cost a thousand calls, where a thousand tasks would have to be woken first.
 """
 
+from asyncio import CancelledError
 from collections.abc import Awaitable, Generator
 from types import coroutine
 from typing import Any
 
 
 class Write:
-    """`error` is what the write raised, if it has: it may come when nobody is there to be told."""
+    """`error` is what the write raised, if it has: it may come when nobody is there to be told.
+
+    One that was given up has raised that, too; it must not reach whoever merely asks whether the write is over.
+    """
 
     __slots__ = ("_awaited", "_steps", "error")
 
     def __init__(self, write: Awaitable[None]) -> None:
         self._steps: Generator[Any, Any, None] | None = None
         self._awaited: Any = None
-        self.error: Exception | None = None
+        self.error: Exception | CancelledError | None = None
         self._step(write.__await__())
 
     @property
@@ -45,7 +49,7 @@ class Write:
             self._awaited = next(steps)
         except StopIteration:
             return
-        except Exception as error:  # noqa: BLE001 - as many as there are transports
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - as many as there are transports
             self.error = error
             return
         self._steps = steps

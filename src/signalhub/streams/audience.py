@@ -6,7 +6,7 @@ and nothing else shows that the other side is gone without having said so. Hence
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from time import monotonic
 from typing import Any
 
@@ -66,14 +66,25 @@ class Outlet:
     def waited_s(self, now: float) -> float:
         return 0.0 if self.is_free else now - self._waits_since
 
-    def cut(self) -> None:
-        """End a stream whose write does not return: the connection breaks, and the client comes back where it was."""
-        self.subscription.end("slow")
+    def cut(self, reason: str) -> None:
+        """End a stream at once, in the midst of a write if need be: a client comes back where it was."""
+        self.subscription.end(reason)
         if self._task is not None and not self.is_cut:
             self.is_cut = True
-            for write in self._all:  # one that went on would keep the line from being closed
-                write.cancel()
+            self._give_up()
             self._task.cancel()
+
+    async def drain(self, seconds: float) -> None:
+        """Let the reader have what was begun, for so long. What is left then is given up: the line can be closed."""
+        if self._begun is not None and not self.is_cut:
+            with suppress(Exception):  # whatever the transport says of it, this is the end
+                async with asyncio.timeout(seconds):
+                    await self._begun.finish()
+        self._give_up()
+
+    def _give_up(self) -> None:
+        for write in self._all:  # one that went on would keep the line from being closed
+            write.cancel()
 
 
 class Audience:
@@ -138,7 +149,7 @@ class Audience:
             if outlet.waited_s(now) > self._patience_s:
                 _log.info("stream.slow_reader_cut", transport=outlet.transport, behind=outlet.subscription.behind)
                 SLOW_CLOSES.labels(outlet.transport).inc()
-                outlet.cut()
+                outlet.cut("slow")
         LAG.set(max((outlet.subscription.behind for outlet in open_now), default=0))
 
     async def close(self) -> None:

@@ -92,7 +92,7 @@ async def _listen(receive: Receive, outlet: Outlet) -> None:
     """Sending to a peer that has gone says nothing, so its going must be heard."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    outlet.subscription.end("gone")
+    outlet.cut("gone")
 
 
 def _later(accept: str, error: Exception) -> ASGIResponse:

@@ -30,14 +30,17 @@ UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403
 TOO_MANY: Final = 4429
 GOING_AWAY: Final = 1001
+BROKEN_FRAMING: Final = 1002
 TOO_LONG: Final = 1009
 TRY_LATER: Final = 1013
 
-_ENDS: Final = {"revoked": UNAUTHENTICATED, "too long": TOO_LONG}
+# One who has gone and can still be told has broken the rules of framing: a goodbye of its own is answered already.
+_ENDS: Final = {"revoked": UNAUTHENTICATED, "too long": TOO_LONG, "gone": BROKEN_FRAMING}
 _LONGEST: Final = 4096
 """Characters of a message from a client, who has nothing to say but a key or a ping."""
 
 _AUTHENTICATE_S: Final = 5.0
+_FAREWELL_S: Final = 1.0
 _jitter = SystemRandom()
 _encode = msgspec.json.Encoder().encode
 
@@ -74,7 +77,7 @@ class Line:
                 elif _word(text) == "ping":
                     await self.send(b'{"type":"pong"}')
         except (WebSocketDisconnect, RuntimeError):
-            self._outlet.subscription.end("gone")
+            self._outlet.cut("gone")
 
 
 @websocket("/ws/stream")
@@ -162,8 +165,8 @@ async def _follow(socket: Socket, who: Principal, dress: Dress, wanted: filters.
         finally:
             listener.cancel()
     ended = outlet.subscription.ended or ""
-    if ended not in {"gone", "slow"}:
-        await _close(socket, _ENDS.get(ended, GOING_AWAY), ended)
+    await outlet.drain(_FAREWELL_S)
+    await _close(socket, _ENDS.get(ended, GOING_AWAY), ended)
 
 
 async def _open(line: Line, subscription: Subscription, hello: str | None) -> None:
@@ -180,8 +183,14 @@ def _heartbeat(subscription: Subscription) -> Parcel:
 
 
 async def _close(socket: Socket, code: int, reason: str) -> None:
-    with suppress(WebSocketDisconnect, RuntimeError):
-        await socket.close(code, reason)
+    """Say goodbye. Who does not read will not hear it: given up after a moment, it takes the connection with it.
+
+    It is said to those who have gone, too. A socket that is merely left may stay open for good: granian closes those
+    that nobody is writing to or reading from at that moment, and what was given up goes on for a moment longer.
+    """
+    with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+        async with asyncio.timeout(_FAREWELL_S):
+            await directly.send_of(socket.scope)({"type": "websocket.close", "code": code, "reason": reason})
 
 
 def _close_code(error: SignalHubError) -> int:
