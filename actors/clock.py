@@ -8,37 +8,48 @@ process is busy seldom looks: it would call more hands than there is work for, a
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db import orders
 from db.engine import at_once
 
 TICK_S: Final = 0.05
 _SELDOM_S: Final = 1.0
+_BLIND_S: Final = 1.0
 
 _log = structlog.get_logger()
 
 
 async def run(engine: AsyncEngine, ring: Callable[[], None], is_busy: Callable[[], bool]) -> None:
     """Tick for ever. `ring` blocks a little, so it is called on a thread."""
-    is_blind, looked, engine = False, 0.0, at_once(engine)
+    is_blind = False
     while True:
         try:
-            if not is_busy() or monotonic() - looked > _SELDOM_S:
-                looked = monotonic()
-                if await _is_anything_due(engine):
-                    await _safely(ring)
-            is_blind = False
+            # One connection for good: to take one from the pool for each tick costs more than the question.
+            async with at_once(engine).connect() as connection:
+                await orders.due_count(connection, 1)
+                is_blind = False
+                await _tick(connection, ring, is_busy)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             if not is_blind:
                 _log.warning("clock.blind", error=repr(error))
             is_blind = True
-        await asyncio.sleep(1.0 if is_blind else TICK_S)
+        await asyncio.sleep(_BLIND_S)
+
+
+async def _tick(connection: AsyncConnection, ring: Callable[[], None], is_busy: Callable[[], bool]) -> NoReturn:
+    looked = 0.0
+    while True:
+        if not is_busy() or monotonic() - looked > _SELDOM_S:
+            looked = monotonic()
+            if await orders.due_count(connection, 1):
+                await _safely(ring)
+        await asyncio.sleep(TICK_S)
 
 
 async def be_seen(show: Callable[[], None]) -> None:
@@ -54,8 +65,3 @@ async def _safely(call: Callable[[], object]) -> None:
         await asyncio.to_thread(call)
     except (RedisError, OSError) as error:
         _log.info("clock.unheard", error=repr(error))
-
-
-async def _is_anything_due(engine: AsyncEngine) -> bool:
-    async with engine.connect() as connection:
-        return await orders.due_count(connection, 1) > 0

@@ -65,6 +65,8 @@ _CLAIM_IN_LANES = _claim(f"{_NOW} AND {LANE_OF} = ANY(:lanes)")
 _SOON = f"{_NOW} + interval '{HEAD_START.total_seconds()} s'"
 _CLAIM_THESE = _claim(f"{_SOON} AND id = ANY(CAST(:ids AS uuid[]))")
 
+_COUNT = text("SELECT count(*) FROM (SELECT 1 FROM orders WHERE due_at <= statement_timestamp() LIMIT :most) AS due")
+
 _SAVE = f"""
     UPDATE orders SET {", ".join(f"{name} = fresh.{name}" for name in _MUTABLE)}
     FROM {bulk.source(TABLE, ("id", *_MUTABLE))}
@@ -122,10 +124,7 @@ def save(moved: Mapping[str, tuple[Order, datetime | None]], fences: Mapping[str
 
 async def due_count(connection: AsyncConnection, most: int) -> int:
     """How many orders are due now, counted up to `most`."""
-    counted = text(
-        "SELECT count(*) FROM (SELECT 1 FROM orders WHERE due_at <= statement_timestamp() LIMIT :most) AS due"
-    )
-    count: int = (await connection.execute(counted, {"most": most})).scalar_one()
+    count: int = (await connection.execute(_COUNT, {"most": most})).scalar_one()
     return count
 
 
