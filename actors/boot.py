@@ -13,7 +13,7 @@ from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import CurrentMessage, Middleware, ShutdownNotifications, TimeLimit
 
 from actors import clock, declare, retention
-from actors.consumer import Bell, WakefulBroker
+from actors.consumer import WakefulBroker
 from actors.loop import FastAsyncIO
 from actors.work import Worker
 from signalhub import log, memory, parent, settings
@@ -32,8 +32,7 @@ def boot() -> None:
 def make_broker(found: settings.Settings) -> WakefulBroker:
     client = connect(found.redis_url, timeout_s=5.0)
     worker = Worker(found)
-    broker = WakefulBroker(
-        bell=Bell(connect(found.redis_url, timeout_s=5.0)),
+    broker = WakefulBroker(  # type: ignore[no-untyped-call]
         client=client,
         namespace=NAMESPACE,
         # A killed worker's messages go back after this; its orders do not wait for them.

@@ -5,49 +5,46 @@ a core when that is made short. Here it waits for the bell instead (a Redis pub/
 `_PATIENCE_S`, so that a bell unheard costs time and nothing else.
 """
 
-import threading
+from time import sleep
 from typing import Any, Final
 
 import redis
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from redis.client import PubSub
 
-from signalhub.jobs import BELL
+from signalhub.jobs import BELL, QUEUE
 
 _PATIENCE_S: Final = 0.5
 _FULL_PAUSE_S: Final = 0.002
+_DEAF_PAUSE_S: Final = 0.2
 
 
 class Bell:
-    """Listens on a thread of its own, for ever; `listen` gives an event that is set whenever the bell rings."""
+    """What one consumer listens to, in its own thread: each thread more on the way of a message is a wait more."""
 
     def __init__(self, client: "redis.Redis") -> None:
         self._client = client
-        self._listeners: list[threading.Event] = []
-        threading.Thread(target=self._run, name="bell", daemon=True).start()
+        self._line: PubSub | None = None
 
-    def listen(self) -> threading.Event:
-        event = threading.Event()
-        self._listeners.append(event)
-        return event
+    def wait(self, seconds: float) -> None:
+        """Until it rings, or for so long; not at all if it rang since the last time."""
+        try:
+            if self._line is None:
+                self._line = self._client.pubsub()  # type: ignore[no-untyped-call]
+                self._line.subscribe(BELL)
+            has_rung = False
+            while self._line.get_message() is not None:
+                has_rung = True
+            if not has_rung:
+                self._line.get_message(timeout=seconds)
+        except (redis.RedisError, OSError):
+            self.close()
+            sleep(min(seconds, _DEAF_PAUSE_S))
 
-    def _run(self) -> None:
-        while True:
-            try:
-                self._hear()
-            except (redis.RedisError, OSError):
-                threading.Event().wait(0.2)
-
-    def _hear(self) -> None:
-        with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:  # type: ignore[no-untyped-call]
-            pubsub.subscribe(BELL)
-            while True:
-                # Asked again every second, so that a connection that died in silence is noticed.
-                if pubsub.get_message(timeout=1.0) is not None:
-                    self._wake()
-
-    def _wake(self) -> None:
-        for event in self._listeners:
-            event.set()
+    def close(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
 
 
 class WakefulConsumer(_RedisConsumer):
@@ -55,19 +52,24 @@ class WakefulConsumer(_RedisConsumer):
 
     def __init__(self, broker: "WakefulBroker", queue_name: str, prefetch: int, _timeout: int) -> None:
         super().__init__(broker, queue_name, prefetch, 1)  # type: ignore[no-untyped-call]
-        self._rung = broker.bell.listen()
+        # Dramatiq has a consumer for delayed messages, too, of which there are none here: a look by that one at the
+        # same moment would only be in the way of the other.
+        self._bell = Bell(broker.client) if queue_name == QUEUE else None
         self._is_drained = False
 
     def __next__(self) -> Any:  # noqa: ANN401 - a message proxy or None, untyped in Dramatiq
         if not self.message_cache and self._is_drained:
             # Before the look and not after it: another look right behind a message is in the way of who works on it.
-            self._rung.wait(self._pause_s())
-            self._rung.clear()
+            (self._bell.wait if self._bell is not None else sleep)(self._pause_s())
         asked = 0 if self.message_cache else self.prefetch - self.outstanding_message_count
         message = super().__next__()  # type: ignore[no-untyped-call]
         if asked or message is None:
             self._is_drained = message is None or len(self.message_cache) + 1 < asked
         return message
+
+    def close(self) -> None:
+        if self._bell is not None:
+            self._bell.close()
 
     def _pause_s(self) -> float:
         """Full hands are not idle hands: then look again as soon as one is free."""
@@ -75,10 +77,6 @@ class WakefulConsumer(_RedisConsumer):
 
 
 class WakefulBroker(RedisBroker):
-    def __init__(self, *, bell: Bell, **options: Any) -> None:  # noqa: ANN401 - handed on as they are
-        super().__init__(**options)  # type: ignore[no-untyped-call]
-        self.bell = bell
-
     @property
     def consumer_class(self) -> type[WakefulConsumer]:
         return WakefulConsumer
