@@ -75,7 +75,7 @@ async def _rounds(sides: list[Side], rounds: int, size: int, *, rate: float, sec
     found: Results = {(side.name, room): [] for side, room in rooms}
     for _ in range(rounds):
         for side, room in rooms:
-            with Audience(side.port, side.requests[room], size) as audience:
+            with Audience(side.port, side.requests[room], size, side.greeting) as audience:
                 if seconds >= 1:  # caches, and the last arrivals
                     await window(side, room, audience, rate=rate, seconds=0.5)
                 found[side.name, room].append(await window(side, room, audience, rate=rate, seconds=seconds))
@@ -123,7 +123,7 @@ async def _idle(side: Side, size: int) -> bool:
     table, taken = Table("idle streams", "kB each"), {}
     for room, number in (("sse", size), ("ws", size), ("sse", 5 * size)):
         before = side.rss()
-        with Audience(side.port, side.requests[room], number) as audience:
+        with Audience(side.port, side.requests[room], number, side.greeting) as audience:
             await asyncio.sleep(1)
             taken[room, number] = (side.rss() - before) / number / 1000
             await side.send(room, 1)

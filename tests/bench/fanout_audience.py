@@ -44,12 +44,15 @@ class Heard(msgspec.Struct):
 
 
 class Audience:
-    """`with Audience(address, request, size):` - all of them are in when the block begins."""
+    """`with Audience(port, request, size, greeting):` - all of them are in when the block begins.
 
-    def __init__(self, port: int, request: bytes, size: int) -> None:
+    Who has heard the `greeting` is in: what is sent from then on is owed to them.
+    """
+
+    def __init__(self, port: int, request: bytes, size: int, greeting: bytes) -> None:
         self.size = size
         self._pipe, theirs = multiprocessing.Pipe()
-        self._process = _context.Process(target=_attend, args=(theirs, port, request, size), daemon=True)
+        self._process = _context.Process(target=_attend, args=(theirs, port, request, size, greeting), daemon=True)
 
     def __enter__(self) -> Self:
         self._process.start()
@@ -80,8 +83,8 @@ class _Hall:
 
 
 class _Listener(asyncio.Protocol):
-    def __init__(self, hall: _Hall, request: bytes) -> None:
-        self._hall, self._request = hall, request
+    def __init__(self, hall: _Hall, request: bytes, greeting: bytes) -> None:
+        self._hall, self._request, self._greeting = hall, request, greeting
         self._tail, self._is_in = b"", False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -89,8 +92,9 @@ class _Listener(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._is_in:
-            if b"\r\n\r\n" in data:
-                self._is_in = True
+            self._tail += data
+            if self._greeting in self._tail:
+                self._is_in, self._tail = True, b""
                 self._hall.inside += 1
             return
         text = self._tail + data
@@ -109,14 +113,14 @@ class _Listener(asyncio.Protocol):
             hall.by_tenth_ms[tenth_ms] = hall.by_tenth_ms.get(tenth_ms, 0) + count
 
 
-def _attend(pipe: "Connection[Any, Any]", port: int, request: bytes, size: int) -> None:
-    uvloop.run(_listen(pipe, port, request, size))
+def _attend(pipe: "Connection[Any, Any]", port: int, request: bytes, size: int, greeting: bytes) -> None:
+    uvloop.run(_listen(pipe, port, request, size, greeting))
 
 
-async def _listen(pipe: "Connection[Any, Any]", port: int, request: bytes, size: int) -> None:
+async def _listen(pipe: "Connection[Any, Any]", port: int, request: bytes, size: int, greeting: bytes) -> None:
     loop, hall, over = asyncio.get_running_loop(), _Hall(), asyncio.Event()
     for number in range(size):
-        await loop.create_connection(lambda: _Listener(hall, request), "127.0.0.1", port)
+        await loop.create_connection(lambda: _Listener(hall, request, greeting), "127.0.0.1", port)
         await _until_inside(hall, number - 100)
     await _until_inside(hall, size)
     pipe.send("in")

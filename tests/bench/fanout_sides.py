@@ -38,13 +38,17 @@ Send = Callable[[str, int], Awaitable[None]]
 
 
 class Side(msgspec.Struct, frozen=True):
-    """`requests` by room: what a subscriber sends to get in. `processes` are those whose time is counted."""
+    """`requests` by room: what a subscriber sends to get in. `processes` are those whose time is counted.
+
+    `greeting` is what a subscriber hears once it is in; most say no more than that they have understood.
+    """
 
     name: str
     port: int
     requests: dict[str, bytes]
     processes: list[psutil.Process]
     send: Send
+    greeting: bytes = b"\r\n\r\n"
 
     def cpu_s(self) -> float:
         return sum(sum(process.cpu_times()[:2]) for process in self.processes)
@@ -89,7 +93,7 @@ async def service(settings: Settings, pid: int) -> AsyncIterator[Side]:
         "ws": _keyed(upgrade("/ws/stream"), made["ws"]["api_key"]),
         "batch": _keyed(upgrade("/ws/stream?batch=1"), made["batch"]["api_key"]),
     }
-    yield Side("signalhub", settings.port, requests, _family(pid), send)
+    yield Side("signalhub", settings.port, requests, _family(pid), send, greeting=b"stream.ready")
     await redis.aclose()
     await engine.dispose()
 

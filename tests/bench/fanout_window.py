@@ -44,7 +44,7 @@ async def window(side: Side, room: str, audience: Audience, *, rate: float, seco
 async def highest_rate(side: Side, size: int, seconds: float) -> int:
     """Events a second that are held: sent, nothing missing, 99 of 100 deliveries in time. A second try is given."""
     held = 0
-    with Audience(side.port, side.requests["sse"], size) as audience:
+    with Audience(side.port, side.requests["sse"], size, side.greeting) as audience:
         for rate in _LADDER:
             for _ in range(2):
                 figures = await window(side, "sse", audience, rate=rate, seconds=seconds)

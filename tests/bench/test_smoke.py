@@ -30,7 +30,7 @@ async def test_a_claim_among_many_orders_is_measured(servers: Servers, capsys: p
 @pytest.mark.parametrize("room", ROOMS)
 async def test_the_fan_out_is_measured(hub: Hub, room: str) -> None:
     async with service(hub.settings, hub.web.popen.pid) as side:
-        with Audience(side.port, side.requests[room], 5) as audience:
+        with Audience(side.port, side.requests[room], 5, side.greeting) as audience:
             figures = await window(side, room, audience, rate=50, seconds=0.2)
     assert figures.share == 1
     assert 0 < figures.p50_ms <= figures.p99_ms < 5000
