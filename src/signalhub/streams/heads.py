@@ -27,18 +27,25 @@ class HeadReader:
         return await future
 
     async def _run(self) -> None:
-        while self._asked:
-            asked, self._asked = self._asked, []
-            try:
-                async with self._engine.connect() as connection:
-                    heads = await log.heads(connection, list({account_id for account_id, _ in asked}))
-            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are to be told
-                _fail(asked, error)
-                continue
+        try:
+            while self._asked:
+                asked, self._asked = self._asked, []
+                await self._answer(asked)
+        finally:
+            self._round = None
+
+    async def _answer(self, asked: list[tuple[str, asyncio.Future[int]]]) -> None:
+        try:
+            async with self._engine.connect() as connection:
+                heads = await log.heads(connection, list({account_id for account_id, _ in asked}))
+        except asyncio.CancelledError:  # a driver may give up its own waits so
+            _fail(asked, TimeoutError())
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are to be told
+            _fail(asked, error)
+        else:
             for account_id, future in asked:
                 if not future.done():
                     future.set_result(heads.get(account_id, 0))
-        self._round = None
 
 
 def _fail(asked: list[tuple[str, asyncio.Future[int]]], error: Exception) -> None:
