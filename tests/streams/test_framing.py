@@ -5,12 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
+import psutil  # type: ignore[import-untyped]  # it ships none
 import pytest
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Event, Ping, Pong, Request, TextMessage
 from wsproto.frame_protocol import CloseReason, FrameProtocol
 
+from tests.kit.hub import Hub
 from tests.kit.trader import Trader
+from tests.kit.waiting import until
 
 PING = '{"type":"ping"}'
 PONG = '{"type":"pong"}'
@@ -25,6 +28,7 @@ class Wire:
         self.frames = FrameProtocol(client=True, extensions=[])
         self._heard: list[Event] = []
         self.is_over = False
+        self.port: int = writer.get_extra_info("sockname")[1]
 
     def send(self, event: Event) -> None:
         self._writer.write(self._end.send(event))
@@ -66,14 +70,14 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire(trader: Trader) -> AsyncIterator[Wire]:
+async def wire(trader: Trader, path: str = "/ws/stream") -> AsyncIterator[Wire]:
     """A socket of the trader's that has said where it begins."""
     host, port = trader.http.base_url.host, trader.http.base_url.port
     reader, writer = await asyncio.open_connection(host, port)
     line = Wire(reader, writer)
     try:
         headers = [(b"X-API-Key", trader.key.encode())]
-        line.send(Request(host=f"{host}:{port}", target="/ws/stream", extra_headers=headers))
+        line.send(Request(host=f"{host}:{port}", target=path, extra_headers=headers))
         assert isinstance(await line.next(), AcceptConnection)
         assert msgspec.json.decode(await line.text())["type"] == "stream.ready"
         yield line
@@ -129,6 +133,27 @@ async def test_a_pong_that_nobody_asked_for_is_no_news(line: Wire) -> None:
 async def test_a_close_is_answered_with_its_code(line: Wire, code: int) -> None:
     line.send(CloseConnection(code=code, reason="done"))
     assert await line.closed() == code
+
+
+async def test_one_who_says_goodbye_and_reads_no_more_is_left(hub: Hub, trader: Trader) -> None:
+    """What was begun for it must not keep its connection: nobody else would ever close it."""
+    for _ in range(6):
+        await hub.write(trader, 500, padding="x" * 2_000)
+    async with wire(trader, "/ws/stream?after=0") as line:
+        await asyncio.sleep(0.5)  # until the buffers are full
+        assert line.port in _peers(hub)
+        line.send(CloseConnection(code=CloseReason.NORMAL_CLOSURE))
+
+        async def is_left() -> bool:
+            return line.port not in _peers(hub)
+
+        await until(is_left, timeout_s=5, every_s=0.1)
+
+
+def _peers(hub: Hub) -> set[int]:
+    """The ports of those with whom the web process holds a connection."""
+    processes = psutil.Process(hub.web.popen.pid).children(recursive=True)
+    return {one.raddr.port for process in processes for one in process.net_connections("tcp") if one.raddr}
 
 
 # Each masked with four zeros, which leave it as it is.

@@ -4,14 +4,12 @@ import asyncio
 from typing import Any
 
 import msgspec
-import psutil  # type: ignore[import-untyped]  # it ships none
 import pytest
 
 from signalhub.web.callers import SESSION, Session, seal
 from tests.kit import texts
 from tests.kit.hub import Hub
 from tests.kit.trader import Trader, closed, websocket, word
-from tests.kit.waiting import until
 
 
 async def test_the_first_frame_says_where_the_stream_begins(trader: Trader) -> None:
@@ -208,37 +206,3 @@ async def test_older_sockets_of_two_accounts_do_not_mix(trader: Trader, stranger
         sent = [await who.send() for who in (trader, stranger)]
         assert (await word(mine))["order_id"] == sent[0]["order_id"]
         assert (await word(theirs))["order_id"] == sent[1]["order_id"]
-
-
-async def test_one_who_says_goodbye_and_reads_no_more_is_left(hub: Hub, trader: Trader) -> None:
-    """What was begun for it must not keep its connection: nobody else would ever close it."""
-    for _ in range(6):
-        await hub.write(trader, 500, padding="x" * 2_000)
-    writer = await _raw(hub, trader, "/ws/stream?after=0")
-    await asyncio.sleep(0.5)  # until the buffers are full
-    _, port = writer.get_extra_info("sockname")
-    assert port in _peers(hub)
-    writer.write(b"\x88\x80\0\0\0\0")
-
-    async def is_left() -> bool:
-        return port not in _peers(hub)
-
-    await until(is_left, timeout_s=5, every_s=0.1)
-    writer.close()
-
-
-def _peers(hub: Hub) -> set[int]:
-    """The ports of those with whom the web process holds a connection."""
-    processes = psutil.Process(hub.web.popen.pid).children(recursive=True)
-    return {one.raddr.port for process in processes for one in process.net_connections("tcp") if one.raddr}
-
-
-async def _raw(hub: Hub, trader: Trader, path: str) -> asyncio.StreamWriter:
-    """A WebSocket of bare bytes, of which no more is read than its greeting."""
-    reader, writer = await asyncio.open_connection(hub.http.base_url.host, hub.http.base_url.port, limit=4096)
-    fields = "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"
-    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
-    lines = [f"GET {path} HTTP/1.1", "Host: signalhub", f"X-API-Key: {trader.key}", *fields, key]
-    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
-    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
-    return writer

@@ -63,15 +63,18 @@ class GroupCommit(Generic[Item, Result]):
             raise _unavailable("Too many signals are waiting; try again in a second.")
         waiting: _Waiting[Item, Result] = _Waiting(item)
         self._line.append(waiting)
-        if self._runner is None or self._runner.done():
+        if self._runner is None:
             self._runner = asyncio.create_task(self._run())
         return await waiting.future
 
     async def _run(self) -> None:
-        while self._line:
-            batch = self._take(monotonic() - self._patience_s)
-            if batch:
-                await self._store(batch)
+        try:
+            while self._line:
+                batch = self._take(monotonic() - self._patience_s)
+                if batch:
+                    await self._store(batch)
+        finally:
+            self._runner = None
 
     def _take(self, oldest: float) -> list[_Waiting[Item, Result]]:
         """The next batch, without those whose caller has gone or who have waited for too long."""
@@ -104,14 +107,14 @@ class GroupCommit(Generic[Item, Result]):
         return commit.result()
 
     def _give_up(self, commit: asyncio.Future[Sequence[Result | SignalHubError]]) -> None:
-        def forget(_: object) -> None:
-            self._given_up.discard(commit)
-            if not commit.cancelled():
-                commit.exception()  # looked at, or asyncio would report it as an error nobody saw
-
         self._given_up.add(commit)
-        commit.add_done_callback(forget)
+        commit.add_done_callback(self._forget)
         commit.cancel()
+
+    def _forget(self, commit: asyncio.Future[Sequence[Result | SignalHubError]]) -> None:
+        self._given_up.discard(commit)
+        if not commit.cancelled():
+            commit.exception()  # looked at, or asyncio would report it as an error nobody saw
 
     async def _fall_back(self, batch: Sequence[_Waiting[Item, Result]], error: Exception) -> None:
         """One bad item fails alone: after an error that is about the rows, halves are tried, down to the one."""
