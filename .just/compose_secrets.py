@@ -13,20 +13,20 @@ from pathlib import Path
 def main(directory: Path) -> None:
     directory.mkdir(mode=0o700, exist_ok=True)
     directory.chmod(0o700)
-    postgres = _kept(directory / "postgres_password", secrets.token_urlsafe(32))
-    valkey = _kept(directory / "valkey_password", secrets.token_urlsafe(32))
-    _kept(directory / "database_url", f"postgresql+asyncpg://signalhub:{postgres}@postgres:5432/signalhub")
-    _kept(directory / "redis_url", f"redis://:{valkey}@valkey:6379/0")
-    _kept(directory / "encryption_keys", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+    postgres = _read_or_create(directory / "postgres_password", secrets.token_urlsafe(32))
+    valkey = _read_or_create(directory / "valkey_password", secrets.token_urlsafe(32))
+    _read_or_create(directory / "database_url", f"postgresql+asyncpg://signalhub:{postgres}@postgres:5432/signalhub")
+    _read_or_create(directory / "redis_url", f"redis://:{valkey}@valkey:6379/0")
+    _read_or_create(directory / "encryption_keys", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
 
 
-def _kept(file: Path, fresh: str) -> str:
+def _read_or_create(path: Path, default: str) -> str:
     """What `file` holds; `fresh`, where it is not there yet."""
-    if not file.exists():
-        file.write_text(fresh, encoding="ascii")
-        file.chmod(0o444)
-        sys.stdout.write(f"{file} made\n")
-    return file.read_text(encoding="ascii").strip()
+    if not path.exists():
+        path.write_text(default, encoding="ascii")
+        path.chmod(0o444)
+        sys.stdout.write(f"{path} made\n")
+    return path.read_text(encoding="ascii").strip()
 
 
 if __name__ == "__main__":

@@ -10,41 +10,41 @@ import sys
 CURRENT, STALE, BROKEN = 0, 3, 4
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - pathlib takes too long
-_STAMP = os.path.join(_ROOT, ".venv", "current")  # noqa: PTH118 - the same
-_SOURCES = ("requirements.lock", "pyproject.toml")
+_STAMP_FILE = os.path.join(_ROOT, ".venv", "current")  # noqa: PTH118 - the same
+_SOURCE_FILES = ("requirements.lock", "pyproject.toml")
 
 
 def main() -> int:
     if "--written" in sys.argv:
-        _write()
-    return _state()
+        _write_stamp()
+    return _check_stamp()
 
 
-def _state() -> int:
+def _check_stamp() -> int:
     try:
-        found = _read(_STAMP)
+        found = _read_file(_STAMP_FILE)
     except OSError:
         return BROKEN  # never completed
-    if not found.startswith(_maker()):
+    if not found.startswith(_interpreter_id()):
         return BROKEN  # made by another Python, or somewhere else: the scripts in bin/ name that place
-    return CURRENT if found == _maker() + _sources() else STALE
+    return CURRENT if found == _interpreter_id() + _read_sources() else STALE
 
 
-def _write() -> None:
-    with open(_STAMP + ".new", "wb") as fresh:  # noqa: PTH123 - the same
-        fresh.write(_maker() + _sources())
-    os.replace(_STAMP + ".new", _STAMP)  # noqa: PTH105 - the same
+def _write_stamp() -> None:
+    with open(_STAMP_FILE + ".new", "wb") as fresh:  # noqa: PTH123 - the same
+        fresh.write(_interpreter_id() + _read_sources())
+    os.replace(_STAMP_FILE + ".new", _STAMP_FILE)  # noqa: PTH105 - the same
 
 
-def _maker() -> bytes:
+def _interpreter_id() -> bytes:
     return f"{sys.version}\n{_ROOT}\n".encode()
 
 
-def _sources() -> bytes:
-    return b"".join(_read(os.path.join(_ROOT, name)) for name in _SOURCES)  # noqa: PTH118 - the same
+def _read_sources() -> bytes:
+    return b"".join(_read_file(os.path.join(_ROOT, name)) for name in _SOURCE_FILES)  # noqa: PTH118 - the same
 
 
-def _read(path: str) -> bytes:
+def _read_file(path: str) -> bytes:
     with open(path, "rb") as file:  # noqa: PTH123 - the same
         return file.read()
 

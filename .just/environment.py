@@ -14,60 +14,68 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-HOME: Final = ROOT / ".venv"
-PYTHON: Final = HOME / "bin" / "python"
+VENV: Final = ROOT / ".venv"
+PYTHON: Final = VENV / "bin" / "python"
 
 # What a user has set for other projects: it would send the packages elsewhere, or have others come with them.
-_FOREIGN: Final = {"PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_CONSTRAINT", "PIP_DRY_RUN"}
-_OURS: Final = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+_REMOVED_VARIABLES: Final = {
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_CONSTRAINT",
+    "PIP_DRY_RUN",
+}
+_PIP_VARIABLES: Final = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 _CURRENT, _STALE = 0, 3
 
 
 def main() -> int:
-    with _alone() as lock:
-        state = _state()
+    with _exclusive_lock() as lock:
+        state = _check_environment()
         if state == _CURRENT:
             return 0  # another one has just done it
         try:
-            _renew(lock, in_place=state == _STALE)
+            _rebuild(lock, in_place=state == _STALE)
         except subprocess.CalledProcessError:
             sys.stderr.write("The environment .venv could not be made; the reason is above.\n")
             return 1
     return 0
 
 
-def _state() -> int:
+def _check_environment() -> int:
     try:
-        return subprocess.run(_about_stamp(), check=False, capture_output=True).returncode  # noqa: S603 - our own
+        return subprocess.run(_stamp_command(), check=False, capture_output=True).returncode  # noqa: S603 - our own
     except OSError:
         return 1  # there is no environment, or its Python is gone
 
 
-def _about_stamp(*words: str) -> tuple[str, ...]:
-    return (str(PYTHON), "-ISB", str(ROOT / ".just" / "current.py"), *words)
+def _stamp_command(*arguments: str) -> tuple[str, ...]:
+    return (str(PYTHON), "-ISB", str(ROOT / ".just" / "current.py"), *arguments)
 
 
-def _renew(lock: int, *, in_place: bool) -> None:
-    (HOME / "current").unlink(missing_ok=True)
+def _rebuild(lock: int, *, in_place: bool) -> None:
+    (VENV / "current").unlink(missing_ok=True)
     if not in_place:
         version = ".".join(map(str, sys.version_info[:3]))
         sys.stderr.write(f"Making .venv with Python {version}: once, about a minute …\n")
-        _run(lock, sys.executable, "-Im", "venv", "--clear", str(HOME))
+        _run(lock, sys.executable, "-Im", "venv", "--clear", str(VENV))
     pip = (str(PYTHON), "-Im", "pip", "--quiet", "--no-input", "install")
     _run(lock, *pip, "--require-hashes", "--only-binary", ":all:", "--requirement", str(ROOT / "requirements.lock"))
     _run(lock, *pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
-    _run(lock, *_about_stamp("--written"))
+    _run(lock, *_stamp_command("--written"))
 
 
 def _run(lock: int, *command: str) -> None:
     """The child inherits the lock: if this process is killed, the next one waits for what the child still writes."""
-    kept = {name: text for name, text in os.environ.items() if name not in _FOREIGN}
-    subprocess.run(command, check=True, env=kept | _OURS, pass_fds=[lock], stdin=subprocess.DEVNULL)  # noqa: S603 - our own
+    kept = {name: text for name, text in os.environ.items() if name not in _REMOVED_VARIABLES}
+    subprocess.run(command, check=True, env=kept | _PIP_VARIABLES, pass_fds=[lock], stdin=subprocess.DEVNULL)  # noqa: S603 - our own
 
 
 @contextmanager
-def _alone() -> Iterator[int]:
+def _exclusive_lock() -> Iterator[int]:
     """One at a time in this checkout; its directory is the lock, as that is no file which somebody may replace."""
     lock = os.open(ROOT, os.O_RDONLY)
     try:

@@ -5,22 +5,22 @@ from typing import Protocol
 
 import dramatiq
 
-from signalhub.jobs import ADVANCE, QUEUE, SWEEP
+from signalhub.jobs import ADVANCE_ACTOR, QUEUE_NAME, SWEEP_ACTOR
 
 
-class Work(Protocol):
+class ActorHandlers(Protocol):
     """What the actors ask for; `actors.work.Worker` is it."""
 
     async def advance(self, order_ids: list[str]) -> None: ...
     async def sweep(self) -> None: ...
 
 
-def declare(broker: dramatiq.Broker, work: Work) -> None:
+def declare(broker: dramatiq.Broker, handlers: ActorHandlers) -> None:
     """Declare the actors on `broker`.
 
     The names are the wire contract: messages in flight carry them across a deploy. There is no retry middleware: a
     failed one leaves its orders to their leases, and the clock rings again.
     """
-    actor = partial(dramatiq.actor, broker=broker, queue_name=QUEUE, time_limit=60_000)
-    actor(actor_name=ADVANCE)(work.advance)
-    actor(actor_name=SWEEP)(work.sweep)
+    actor = partial(dramatiq.actor, broker=broker, queue_name=QUEUE_NAME, time_limit=60_000)
+    actor(actor_name=ADVANCE_ACTOR)(handlers.advance)
+    actor(actor_name=SWEEP_ACTOR)(handlers.sweep)

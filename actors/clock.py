@@ -16,52 +16,54 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db import orders
-from db.engine import at_once
+from db.engine import autocommit
 
-TICK_S: Final = 0.05
-_SELDOM_S: Final = 1.0
-_BLIND_S: Final = 1.0
+POLL_INTERVAL_S: Final = 0.05
+_BUSY_POLL_INTERVAL_S: Final = 1.0
+_RECONNECT_DELAY_S: Final = 1.0
 
 _log = structlog.get_logger()
 
 
-async def run(engine: AsyncEngine, ring: Callable[[], None], is_busy: Callable[[], bool]) -> None:
+async def poll_due_orders(engine: AsyncEngine, request_sweep: Callable[[], None], is_busy: Callable[[], bool]) -> None:
     """Tick for ever. `ring` blocks a little, so it is called on a thread."""
     is_blind = False
     while True:
         try:
             # One connection for good: to take one from the pool for each tick costs more than the question.
-            async with at_once(engine).connect() as connection:
-                await orders.due_count(connection, 1)
+            async with autocommit(engine).connect() as connection:
+                await orders.count_due(connection, 1)
                 is_blind = False
-                await _tick(connection, ring, is_busy)
+                await _poll(connection, request_sweep, is_busy)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             if not is_blind:
-                _log.warning("clock.blind", error=repr(error))
+                _log.warning("scheduler.database_unavailable", error=repr(error))
             is_blind = True
-        await asyncio.sleep(_BLIND_S)
+        await asyncio.sleep(_RECONNECT_DELAY_S)
 
 
-async def _tick(connection: AsyncConnection, ring: Callable[[], None], is_busy: Callable[[], bool]) -> NoReturn:
+async def _poll(
+    connection: AsyncConnection, request_sweep: Callable[[], None], is_busy: Callable[[], bool]
+) -> NoReturn:
     looked = 0.0
     while True:
-        if not is_busy() or monotonic() - looked > _SELDOM_S:
+        if not is_busy() or monotonic() - looked > _BUSY_POLL_INTERVAL_S:
             looked = monotonic()
-            if await orders.due_count(connection, 1):
-                await _safely(ring)
-        await asyncio.sleep(TICK_S)
+            if await orders.count_due(connection, 1):
+                await _call_redis(request_sweep)
+        await asyncio.sleep(POLL_INTERVAL_S)
 
 
-async def be_seen(show: Callable[[], None]) -> None:
+async def send_heartbeats(renew_key: Callable[[], None]) -> None:
     """Say every second that a worker lives."""
     while True:
-        await _safely(show)
+        await _call_redis(renew_key)
         await asyncio.sleep(1.0)
 
 
-async def _safely(call: Callable[[], object]) -> None:
+async def _call_redis(call: Callable[[], object]) -> None:
     """Run a blocking call of Redis on a thread; without Redis nothing is lost but time."""
     try:
         await asyncio.to_thread(call)
     except (RedisError, OSError) as error:
-        _log.info("clock.unheard", error=repr(error))
+        _log.info("scheduler.notify_failed", error=repr(error))

@@ -12,71 +12,71 @@ import redis
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from redis.client import PubSub
 
-from signalhub.jobs import BELL, QUEUE
+from signalhub.jobs import QUEUE_NAME, WAKEUP_CHANNEL
 
-_PATIENCE_S: Final = 0.5
-_FULL_PAUSE_S: Final = 0.002
-_DEAF_PAUSE_S: Final = 0.2
+_POLL_INTERVAL_S: Final = 0.5
+_FULL_POLL_INTERVAL_S: Final = 0.002
+_RECONNECT_DELAY_S: Final = 0.2
 
 
-class Bell:
+class WakeupSubscriber:
     """What one consumer listens to, in its own thread: each thread more on the way of a message is a wait more."""
 
     def __init__(self, client: "redis.Redis") -> None:
         self._client = client
-        self._line: PubSub | None = None
+        self._pubsub: PubSub | None = None
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, timeout_s: float) -> None:
         """Until it rings, or for so long; not at all if it rang since the last time."""
         try:
-            if self._line is None:
-                self._line = self._client.pubsub()  # type: ignore[no-untyped-call]
-                self._line.subscribe(BELL)
+            if self._pubsub is None:
+                self._pubsub = self._client.pubsub()  # type: ignore[no-untyped-call]
+                self._pubsub.subscribe(WAKEUP_CHANNEL)
             has_rung = False
-            while self._line.get_message() is not None:
+            while self._pubsub.get_message() is not None:
                 has_rung = True
             if not has_rung:
-                self._line.get_message(timeout=seconds)
+                self._pubsub.get_message(timeout=timeout_s)
         except (redis.RedisError, OSError):
             self.close()
-            sleep(min(seconds, _DEAF_PAUSE_S))
+            sleep(min(timeout_s, _RECONNECT_DELAY_S))
 
     def close(self) -> None:
-        line, self._line = self._line, None
+        line, self._pubsub = self._pubsub, None
         if line is not None:
             line.close()
 
 
-class WakefulConsumer(_RedisConsumer):
+class NotifyingRedisConsumer(_RedisConsumer):
     """Dramatiq's consumer, with the sleep between two looks replaced by the bell."""
 
-    def __init__(self, broker: "WakefulBroker", queue_name: str, prefetch: int, _timeout: int) -> None:
+    def __init__(self, broker: "NotifyingRedisBroker", queue_name: str, prefetch: int, _timeout: int) -> None:
         super().__init__(broker, queue_name, prefetch, 1)  # type: ignore[no-untyped-call]
         # Dramatiq has a consumer for delayed messages, too, of which there are none here: a look by that one at the
         # same moment would only be in the way of the other.
-        self._bell = Bell(broker.client) if queue_name == QUEUE else None
-        self._is_drained = False
+        self._wakeup = WakeupSubscriber(broker.client) if queue_name == QUEUE_NAME else None
+        self._is_queue_empty = False
 
     def __next__(self) -> Any:  # noqa: ANN401 - a message proxy or None, untyped in Dramatiq
-        if not self.message_cache and self._is_drained:
+        if not self.message_cache and self._is_queue_empty:
             # Before the look and not after it: another look right behind a message is in the way of who works on it.
-            (self._bell.wait if self._bell is not None else sleep)(self._pause_s())
+            (self._wakeup.wait if self._wakeup is not None else sleep)(self._poll_interval_s())
         asked = 0 if self.message_cache else self.prefetch - self.outstanding_message_count
         message = super().__next__()  # type: ignore[no-untyped-call]
         if asked or message is None:
-            self._is_drained = message is None or len(self.message_cache) + 1 < asked
+            self._is_queue_empty = message is None or len(self.message_cache) + 1 < asked
         return message
 
     def close(self) -> None:
-        if self._bell is not None:
-            self._bell.close()
+        if self._wakeup is not None:
+            self._wakeup.close()
 
-    def _pause_s(self) -> float:
+    def _poll_interval_s(self) -> float:
         """Full hands are not idle hands: then look again as soon as one is free."""
-        return _PATIENCE_S if self.outstanding_message_count < self.prefetch else _FULL_PAUSE_S
+        return _POLL_INTERVAL_S if self.outstanding_message_count < self.prefetch else _FULL_POLL_INTERVAL_S
 
 
-class WakefulBroker(RedisBroker):
+class NotifyingRedisBroker(RedisBroker):
     @property
-    def consumer_class(self) -> type[WakefulConsumer]:
-        return WakefulConsumer
+    def consumer_class(self) -> type[NotifyingRedisConsumer]:
+        return NotifyingRedisConsumer

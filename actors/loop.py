@@ -6,7 +6,7 @@ from dramatiq.asyncio import EventLoopThread, set_event_loop_thread
 from dramatiq.middleware import AsyncIO
 
 
-class FastAsyncIO(AsyncIO):
+class UvloopAsyncIO(AsyncIO):
     """Dramatiq's middleware for async actors, which has no choice of loop. A fill comes 3 % sooner so."""
 
     def before_worker_boot(self, _broker: Broker, _worker: Worker) -> None:

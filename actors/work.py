@@ -16,14 +16,14 @@ from signalhub.services.lifecycle import Lifecycle
 from signalhub.settings import Settings
 from signalhub.streams import wire
 
-_SWEEP_S: Final = 1.0
-_ENOUGH: Final = 2
+_MAX_SWEEP_DURATION_S: Final = 1.0
+_MAX_CONCURRENT_SWEEPS: Final = 2
 """Sweeps of one process at a time: while one decides the other's statements are under way."""
 
 _log = structlog.get_logger()
 
 
-class Worker:
+class WorkerServices:
     """Connections are opened on first use, by which time the event loop that owns them runs."""
 
     def __init__(self, settings: Settings) -> None:
@@ -34,12 +34,12 @@ class Worker:
         self._redis = wire.connect(settings.redis_url, timeout_s=1.0)
         self._lifecycle = Lifecycle(
             self.engine,
-            chosen.broker(settings),
+            chosen.create_broker(settings),
             RetryPolicy(settings.retry_attempts, settings.retry_base_s, settings.retry_cap_s),
             lease_s=settings.lease_s,
-            tell=self._publish,
+            publish=self._publish,
         )
-        self._sweeps = 0
+        self._active_sweeps = 0
 
     async def advance(self, order_ids: list[str]) -> None:
         """Take these orders a step on, those of them that are due."""
@@ -50,23 +50,23 @@ class Worker:
 
         A message that ran until nothing is due could run for ever, and no worker could be stopped.
         """
-        until = monotonic() + _SWEEP_S
-        self._sweeps += 1
+        until = monotonic() + _MAX_SWEEP_DURATION_S
+        self._active_sweeps += 1
         try:
             while monotonic() < until and (events := await self._lifecycle.sweep()) is not None:
                 await self._publish(events)
         finally:
-            self._sweeps -= 1
+            self._active_sweeps -= 1
 
     def is_busy(self) -> bool:
         """Whether enough sweeps are under way here, so that calling one more would get nothing done sooner."""
-        return self._sweeps >= _ENOUGH
+        return self._active_sweeps >= _MAX_CONCURRENT_SWEEPS
 
     async def _publish(self, events: Sequence[Event]) -> None:
         try:
             await wire.publish(self._redis, events)
         except (RedisError, OSError) as error:
-            _log.info("news.unheard", events=len(events), error=repr(error))
+            _log.info("publish.failed", events=len(events), error=repr(error))
 
     async def close(self) -> None:
         await self._lifecycle.close()

@@ -19,68 +19,71 @@ _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy l
 _encode = msgspec.json.Encoder().encode
 
 
-def table(model: type[DeclarativeBase]) -> Table:
+def get_table(model: type[DeclarativeBase]) -> Table:
     """The table behind a model, which SQLAlchemy declares as something wider."""
     return cast("Table", model.__table__)
 
 
-class Part(msgspec.Struct, frozen=True):
+class Statement(msgspec.Struct, frozen=True):
     """One write of several that go together. Its parameters' names must be its own."""
 
-    statement: str
-    arguments: Mapping[str, Any]
+    sql: str
+    parameters: Mapping[str, Any]
 
 
-async def run(connection: AsyncConnection, parts: Sequence[Part]) -> None:
+async def execute(connection: AsyncConnection, statements: Sequence[Statement]) -> None:
     """Do all parts in one statement. They see the tables as they were before it, and none sees another's rows."""
-    if parts:
+    if statements:
         arguments: dict[str, Any] = {}
-        for part in parts:
-            arguments |= part.arguments
-        await connection.execute(_together(tuple(part.statement for part in parts)), arguments)
+        for part in statements:
+            arguments |= part.parameters
+        await connection.execute(_combine(tuple(part.sql for part in statements)), arguments)
 
 
-def insert(into: Table, rows: Sequence[Mapping[str, Any]], shared: Mapping[str, Any]) -> Part:
+def insert(table: Table, rows: Sequence[Mapping[str, Any]], shared_values: Mapping[str, Any]) -> Statement:
     """Insert `rows`, which all have the same keys, each with the `shared` values; a missing column gets its default.
 
     Binary values come as `hexed` text.
     """
-    arguments = {f"{into.name}_{name}": value for name, value in shared.items()}
-    statement = _insert(into, tuple(rows[0]), tuple(shared))
-    return Part(statement, {f"{into.name}_rows": document(rows), **arguments})
+    arguments = {f"{table.name}_{name}": value for name, value in shared_values.items()}
+    statement = _insert_sql(table, tuple(rows[0]), tuple(shared_values))
+    return Statement(statement, {f"{table.name}_rows": encode_rows(rows), **arguments})
 
 
-def document(rows: Sequence[Mapping[str, Any]]) -> str:
+def encode_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as `source` reads them."""
     return _encode(rows).decode()
 
 
-def hexed(value: bytes) -> str:
+def encode_bytea(value: bytes) -> str:
     """Bytes in the form of PostgreSQL's bytea input."""
     return "\\x" + value.hex()
 
 
-def source(of: Table, names: Sequence[str], parameter: str = "rows") -> str:
+def recordset_sql(table: Table, column_names: Sequence[str], parameter: str = "rows") -> str:
     """`json_to_recordset(…) AS fresh (…)` over what `document` makes, each column in its own type."""
-    typed = ", ".join(f"{name} {_type(of.columns[name])}" for name in names)
+    typed = ", ".join(f"{name} {_column_type(table.columns[name])}" for name in column_names)
     return f"json_to_recordset(CAST(:{parameter} AS json)) AS fresh ({typed})"
 
 
 @cache
-def _together(statements: tuple[str, ...]) -> TextClause:
-    *first, last = statements
+def _combine(sql_texts: tuple[str, ...]) -> TextClause:
+    *first, last = sql_texts
     named = ", ".join(f"part_{place} AS ({statement})" for place, statement in enumerate(first))
     return text(f"WITH {named} {last}" if first else last)
 
 
 @cache
-def _insert(into: Table, names: tuple[str, ...], shared: tuple[str, ...]) -> str:
-    given = [*names, *(f"CAST(:{into.name}_{name} AS {_type(into.columns[name])})" for name in shared)]
+def _insert_sql(table: Table, row_columns: tuple[str, ...], shared_columns: tuple[str, ...]) -> str:
+    given = [
+        *row_columns,
+        *(f"CAST(:{table.name}_{name} AS {_column_type(table.columns[name])})" for name in shared_columns),
+    ]
     return (
-        f"INSERT INTO {into.name} ({', '.join((*names, *shared))}) SELECT {', '.join(given)} "  # noqa: S608 - names of our own tables
-        f"FROM {source(into, names, f'{into.name}_rows')}"
+        f"INSERT INTO {table.name} ({', '.join((*row_columns, *shared_columns))}) SELECT {', '.join(given)} "  # noqa: S608 - names of our own tables
+        f"FROM {recordset_sql(table, row_columns, f'{table.name}_rows')}"
     )
 
 
-def _type(column: Column[Any]) -> str:
+def _column_type(column: Column[Any]) -> str:
     return "bytea" if isinstance(column.type, LargeBinary) else column.type.compile(_DIALECT)

@@ -10,15 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 # Every answer is owed within 2 seconds, so waiting longer for a connection helps nobody.
 CONNECT_TIMEOUT_S = 1.5
 
-_FAREWELL_S = 0.2
-_MARGIN_S = 1.0
+_CLOSE_TIMEOUT_S = 0.2
+_COMMAND_TIMEOUT_MARGIN_S = 1.0
 
 
-class Connection(asyncpg.Connection):  # type: ignore[misc]  # untyped, as above
+class FastClosingConnection(asyncpg.Connection):  # type: ignore[misc]  # untyped, as above
     """A connection that is left quickly. SQLAlchemy gives a server that was given up 2 s to say goodbye."""
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
-        await super().close(timeout=_FAREWELL_S if timeout is None else min(timeout, _FAREWELL_S))
+        await super().close(timeout=_CLOSE_TIMEOUT_S if timeout is None else min(timeout, _CLOSE_TIMEOUT_S))
 
 
 def create_engine(url: str, *, pool_size: int = 10, statement_timeout_s: float | None = 10.0) -> AsyncEngine:
@@ -35,8 +35,8 @@ def create_engine(url: str, *, pool_size: int = 10, statement_timeout_s: float |
         pool_use_lifo=True,
         connect_args={
             "timeout": CONNECT_TIMEOUT_S,
-            "command_timeout": None if limit_s is None else limit_s + _MARGIN_S,
-            "connection_class": Connection,
+            "command_timeout": None if limit_s is None else limit_s + _COMMAND_TIMEOUT_MARGIN_S,
+            "connection_class": FastClosingConnection,
             "server_settings": {
                 "application_name": "signalhub",
                 "statement_timeout": str(int((limit_s or 0) * 1000)),
@@ -47,6 +47,6 @@ def create_engine(url: str, *, pool_size: int = 10, statement_timeout_s: float |
     )
 
 
-def at_once(engine: AsyncEngine) -> AsyncEngine:
+def autocommit(engine: AsyncEngine) -> AsyncEngine:
     """The same connections for what is one statement: BEGIN and COMMIT would be two more waits for the server."""
     return engine.execution_options(isolation_level="AUTOCOMMIT")

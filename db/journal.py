@@ -16,18 +16,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import bulk
 from db.tables import EventRow
-from signalhub.domain.events import Event, Fact, Head, append
+from signalhub.domain.events import Event, Head, NewEvent, append_event
 
-_EVENTS = bulk.table(EventRow)
+_EVENTS_TABLE = bulk.get_table(EventRow)
 
 # In id order, or two batches with the same accounts could each wait for the other.
-_HEADS = """
+_LOCK_HEADS_TEMPLATE = """
     SELECT accounts.id::text, last_seq, last_hash, clock_timestamp() AS now {also} FROM accounts
     WHERE id = ANY(CAST(:ids AS uuid[])) {provided} ORDER BY accounts.id FOR NO KEY UPDATE
 """
-_LOCK = text(_HEADS.format(also="", provided=""))
+_LOCK_HEADS = text(_LOCK_HEADS_TEMPLATE.format(also="", provided=""))
 
-_MOVE = """
+_UPDATE_HEADS = """
     UPDATE accounts SET last_seq = head.seq, last_hash = head.hash
     FROM unnest(CAST(:head_ids AS uuid[]), CAST(:head_seqs AS bigint[]), CAST(:head_hashes AS bytea[]))
         AS head (id, seq, hash)
@@ -35,74 +35,77 @@ _MOVE = """
 """
 
 
-class Heads(msgspec.Struct, frozen=True):
+class LockedHeads(msgspec.Struct, frozen=True):
     """Locked heads by account id, and the database's time at which the last lock was had."""
 
     by_account: Mapping[str, Head]
     now: datetime
 
 
-async def lock(connection: AsyncConnection, account_ids: Collection[str]) -> Heads:
+async def lock_heads(connection: AsyncConnection, account_ids: Collection[str]) -> LockedHeads:
     """Lock the logs of these accounts until the transaction ends. An unknown account is not in the answer."""
-    rows = (await connection.execute(_LOCK, {"ids": sorted(account_ids)})).fetchall()
+    rows = (await connection.execute(_LOCK_HEADS, {"ids": sorted(account_ids)})).fetchall()
     if not rows:
         raise LookupError("none of these accounts exists")
-    return _heads(rows)
+    return _to_locked_heads(rows)
 
 
-async def lock_after(
-    connection: AsyncConnection, first: bulk.Part, account_ids: Collection[str]
-) -> tuple[Heads, set[str]] | None:
+async def write_and_lock_heads(
+    connection: AsyncConnection, write: bulk.Statement, account_ids: Collection[str]
+) -> tuple[LockedHeads, set[str]] | None:
     """The same behind a write, in one round trip; with the `id`s that the write returned.
 
     None where it returned none, or no account is left: then there is nothing to say, or nobody to say it to.
     """
-    arguments = {**first.arguments, "ids": sorted(account_ids)}
-    rows = (await connection.execute(_after(first.statement), arguments)).fetchall()
-    return (_heads(rows), set(rows[0].written)) if rows else None
+    arguments = {**write.parameters, "ids": sorted(account_ids)}
+    rows = (await connection.execute(_write_then_lock_sql(write.sql), arguments)).fetchall()
+    return (_to_locked_heads(rows), set(rows[0].written)) if rows else None
 
 
 @cache
-def _after(statement: str) -> TextClause:
+def _write_then_lock_sql(write_sql: str) -> TextClause:
     # What is asked of the write in a condition without a column is asked before anything is locked.
     written, provided = "(SELECT array_agg(id) FROM first) AS written", "AND EXISTS (SELECT FROM first)"
-    return text(f"WITH first AS ({statement}) {_HEADS.format(also=f', {written}', provided=provided)}")
+    return text(f"WITH first AS ({write_sql}) {_LOCK_HEADS_TEMPLATE.format(also=f', {written}', provided=provided)}")
 
 
-def _heads(rows: Sequence[Row[Any]]) -> Heads:
-    return Heads({row.id: Head(row.last_seq, row.last_hash) for row in rows}, max(row.now for row in rows))
+def _to_locked_heads(rows: Sequence[Row[Any]]) -> LockedHeads:
+    return LockedHeads({row.id: Head(row.last_seq, row.last_hash) for row in rows}, max(row.now for row in rows))
 
 
-async def write(connection: AsyncConnection, heads: Heads, facts: Sequence[Fact]) -> list[Event]:
+async def append_events(connection: AsyncConnection, heads: LockedHeads, new_events: Sequence[NewEvent]) -> list[Event]:
     """Append `facts`, in order, to the locked logs."""
-    events, parts = place(heads, facts)
-    await bulk.run(connection, parts)
+    events, parts = assign_sequence(heads, new_events)
+    await bulk.execute(connection, parts)
     return events
 
 
-def place(heads: Heads, facts: Sequence[Fact]) -> tuple[list[Event], list[bulk.Part]]:
+def assign_sequence(heads: LockedHeads, new_events: Sequence[NewEvent]) -> tuple[list[Event], list[bulk.Statement]]:
     """The same in two steps: the events in their places, and what must be written for it while the lock is held."""
     moved = dict(heads.by_account)
     events: list[Event] = []
-    for fact in facts:
-        moved[fact.account_id], event = append(moved[fact.account_id], fact, heads.now)
+    for fact in new_events:
+        moved[fact.account_id], event = append_event(moved[fact.account_id], fact, heads.now)
         events.append(event)
     if not events:
         return [], []
     touched = {event.account_id: moved[event.account_id] for event in events}
-    return events, [_move(touched), bulk.insert(_EVENTS, [_row(event) for event in events], {"at": heads.now})]
+    return events, [
+        _update_heads(touched),
+        bulk.insert(_EVENTS_TABLE, [_event_row(event) for event in events], {"at": heads.now}),
+    ]
 
 
-def _move(heads: Mapping[str, Head]) -> bulk.Part:
+def _update_heads(heads: Mapping[str, Head]) -> bulk.Statement:
     arguments = {
         "head_ids": list(heads),
         "head_seqs": [head.seq for head in heads.values()],
         "head_hashes": [head.hash for head in heads.values()],
     }
-    return bulk.Part(_MOVE, arguments)
+    return bulk.Statement(_UPDATE_HEADS, arguments)
 
 
-def _row(event: Event) -> dict[str, object]:
+def _event_row(event: Event) -> dict[str, object]:
     return {
         "account_id": event.account_id,
         "seq": event.seq,
@@ -110,5 +113,5 @@ def _row(event: Event) -> dict[str, object]:
         "order_id": event.order_id,
         "signal_id": event.signal_id,
         "body": event.body.decode(),
-        "hash": bulk.hexed(event.hash),
+        "hash": bulk.encode_bytea(event.hash),
     }

@@ -11,36 +11,36 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-LANES: Final = 16
-LANE_OF: Final = f"(uuid_hash(orders.account_id) & {LANES - 1})"
+SHARD_COUNT: Final = 16
+SHARD_OF_ACCOUNT_SQL: Final = f"(uuid_hash(orders.account_id) & {SHARD_COUNT - 1})"
 
 # More in one turn would make larger batches of little work, and leave other workers nothing of much.
-_MOST: Final = 4
-CLASS: Final = 0x516E414C
+_MAX_SHARDS_PER_SWEEP: Final = 4
+SHARD_LOCK_CLASS: Final = 0x516E414C
 
-_TAKE = text(f"""
+_LOCK_DUE_SHARDS = text(f"""
     SELECT lane, set_config('idle_session_timeout', :patience, false) FROM (
-        SELECT DISTINCT {LANE_OF} AS lane FROM (
+        SELECT DISTINCT {SHARD_OF_ACCOUNT_SQL} AS lane FROM (
             SELECT account_id FROM orders WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT 400
         ) AS orders
-    ) AS due WHERE pg_try_advisory_lock({CLASS}, lane) LIMIT {_MOST}
+    ) AS due WHERE pg_try_advisory_lock({SHARD_LOCK_CLASS}, lane) LIMIT {_MAX_SHARDS_PER_SWEEP}
 """)  # noqa: S608 - our own constants
-_GIVE_BACK = text("SELECT pg_advisory_unlock_all(), set_config('idle_session_timeout', '0', false)")
+_UNLOCK_SHARDS = text("SELECT pg_advisory_unlock_all(), set_config('idle_session_timeout', '0', false)")
 
 
 @asynccontextmanager
-async def turn(connection: AsyncConnection, patience_s: float) -> AsyncIterator[list[int]]:
+async def acquire_shards(connection: AsyncConnection, idle_timeout_s: float) -> AsyncIterator[list[int]]:
     """Some lanes in which orders are due: none where nothing is due, or others hold all of those.
 
     `patience_s` is how long the connection may be silent meanwhile.
     """
     try:
-        asked = await connection.execute(_TAKE, {"patience": str(int(patience_s * 1000))})
+        asked = await connection.execute(_LOCK_DUE_SHARDS, {"patience": str(int(idle_timeout_s * 1000))})
         lanes = [row.lane for row in asked]
         await connection.commit()
         yield lanes
         if lanes:
-            await connection.execute(_GIVE_BACK)
+            await connection.execute(_UNLOCK_SHARDS)
             await connection.commit()
     except BaseException:
         # The pool would keep the connection, and the connection the lanes.

@@ -9,29 +9,29 @@ from sqlalchemy import RowMapping, TextualSelect, column, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import bulk
-from db.lanes import LANE_OF
+from db.lanes import SHARD_OF_ACCOUNT_SQL
 from db.tables import OrderRow
-from signalhub.domain.order import CloseReason, Order, Part, Status
+from signalhub.domain.order import CloseReason, Order, PartialClose, Status
 from signalhub.domain.signal import OrderType, Side, Signal
 
-TABLE = bulk.table(OrderRow)
+TABLE = bulk.get_table(OrderRow)
 
-_encode = msgspec.json.Encoder().encode
-_decode_closes = msgspec.json.Decoder(tuple[Part, ...]).decode
+_encode_closes = msgspec.json.Encoder().encode
+_decode_closes = msgspec.json.Decoder(tuple[PartialClose, ...]).decode
 
 # What a move may change; all else is written once.
-_MUTABLE: Final = (
+_MUTABLE_COLUMNS: Final = (
     "status", "reason", "broker_order_id", "fill_price", "filled_at", "close_price", "closed_at", "close_reason",
     "closes", "pnl", "pnl_currency", "pips", "r_multiple", "mae", "mfe", "commission", "attempts",
     "next_attempt_at", "version", "updated_at", "due_at",
 )  # fmt: skip
 
 
-HEAD_START: Final = timedelta(milliseconds=250)
+SCHEDULER_GRACE: Final = timedelta(milliseconds=250)
 """For so long an order that is rung for is left to whoever hears the bell: the clock would only get in the way."""
 
 
-class Claimed(msgspec.Struct, frozen=True):
+class ClaimedOrders(msgspec.Struct, frozen=True):
     """Orders that are ours until the lease ends, and the database's time when they were claimed."""
 
     orders: tuple[Order, ...]
@@ -41,7 +41,7 @@ class Claimed(msgspec.Struct, frozen=True):
 # Whoever claims pushes `due_at` ahead by the lease: should he die, the order falls due again by itself. For the same
 # reason a lease may be forgotten when the server crashes, and no one waits for a disk; it is said inside the statement
 # because a statement of its own would cost a round trip.
-_CLAIM = """
+_CLAIM_TEMPLATE = """
     UPDATE orders SET due_at = statement_timestamp() + make_interval(secs => :lease)
     FROM (
         SELECT id, due_at FROM orders WHERE due_at <= {which}
@@ -52,79 +52,89 @@ _CLAIM = """
 """
 
 
-def _claim(which: str) -> TextualSelect:
+def _build_claim(due_before_sql: str) -> TextualSelect:
     """Columns that are named need not be made out anew from each answer: a seventh of a claim's processor time."""
     names = TABLE.columns.keys()
-    statement = _CLAIM.format(which=which, columns=", ".join(f"orders.{name}" for name in names))
+    statement = _CLAIM_TEMPLATE.format(which=due_before_sql, columns=", ".join(f"orders.{name}" for name in names))
     return text(statement).columns(*map(column, (*names, "was_due_at", "claimed_at")))
 
 
-_NOW = "statement_timestamp()"
-_CLAIM_ANY = _claim(_NOW)
-_CLAIM_IN_LANES = _claim(f"{_NOW} AND {LANE_OF} = ANY(:lanes)")
-_SOON = f"{_NOW} + interval '{HEAD_START.total_seconds()} s'"
-_CLAIM_THESE = _claim(f"{_SOON} AND id = ANY(CAST(:ids AS uuid[]))")
+_NOW_SQL = "statement_timestamp()"
+_CLAIM_ANY = _build_claim(_NOW_SQL)
+_CLAIM_IN_SHARDS = _build_claim(f"{_NOW_SQL} AND {SHARD_OF_ACCOUNT_SQL} = ANY(:lanes)")
+_GRACE_END_SQL = f"{_NOW_SQL} + interval '{SCHEDULER_GRACE.total_seconds()} s'"
+_CLAIM_BY_ID = _build_claim(f"{_GRACE_END_SQL} AND id = ANY(CAST(:ids AS uuid[]))")
 
-_COUNT = text("SELECT count(*) FROM (SELECT 1 FROM orders WHERE due_at <= statement_timestamp() LIMIT :most) AS due")
+_COUNT_DUE = text(
+    "SELECT count(*) FROM (SELECT 1 FROM orders WHERE due_at <= statement_timestamp() LIMIT :most) AS due"
+)
 
-_SAVE = f"""
-    UPDATE orders SET {", ".join(f"{name} = fresh.{name}" for name in _MUTABLE)}
-    FROM {bulk.source(TABLE, ("id", *_MUTABLE))}
+_UPDATE_ORDERS = f"""
+    UPDATE orders SET {", ".join(f"{name} = fresh.{name}" for name in _MUTABLE_COLUMNS)}
+    FROM {bulk.recordset_sql(TABLE, ("id", *_MUTABLE_COLUMNS))}
     JOIN unnest(CAST(:fence_ids AS uuid[]), CAST(:fences AS integer[])) AS fence (id, version) ON fence.id = fresh.id
     WHERE orders.id = fresh.id AND orders.version = fence.version
     RETURNING orders.id::text AS id
 """  # noqa: S608 - names of our own columns
 
 
-def insert(fresh: Sequence[tuple[Order, datetime | None]], now: datetime) -> bulk.Part:
+def insert(new_orders: Sequence[tuple[Order, datetime | None]], now: datetime) -> bulk.Statement:
     """Insert orders made at `now`, each with the instant it is first due."""
     shared = {"status": Status.PENDING, "attempts": 0, "version": 1, "created_at": now, "updated_at": now}
-    return bulk.insert(TABLE, [_new(order, due_at) for order, due_at in fresh], shared)
+    return bulk.insert(TABLE, [_insert_row(order, due_at) for order, due_at in new_orders], shared)
 
 
 async def claim(
     connection: AsyncConnection,
     lease_s: float,
     *,
-    most: int,
-    ids: Sequence[str] | None = None,
-    lanes: Sequence[int] | None = None,
-) -> Claimed | None:
+    max_orders: int,
+    order_ids: Sequence[str] | None = None,
+    shards: Sequence[int] | None = None,
+) -> ClaimedOrders | None:
     """Take up to `most` due orders, in `lanes` only if given, in the order in which they fell due; or those of `ids`.
 
     None when nothing is due. Needs no transaction.
     """
-    arguments: dict[str, Any] = {"lease": lease_s, "most": most}
+    arguments: dict[str, Any] = {"lease": lease_s, "most": max_orders}
     statement = _CLAIM_ANY
-    if ids is not None:
-        statement, arguments["ids"] = _CLAIM_THESE, list(ids)
-    elif lanes is not None:
-        statement, arguments["lanes"] = _CLAIM_IN_LANES, list(lanes)
+    if order_ids is not None:
+        statement, arguments["ids"] = _CLAIM_BY_ID, list(order_ids)
+    elif shards is not None:
+        statement, arguments["lanes"] = _CLAIM_IN_SHARDS, list(shards)
     rows = (await connection.execute(statement, arguments)).mappings().fetchall()
     if not rows:
         return None
-    rows = sorted(rows, key=_due)
-    return Claimed(tuple(map(from_row, rows)), rows[0]["claimed_at"])
+    rows = sorted(rows, key=_due_sort_key)
+    return ClaimedOrders(tuple(map(from_row, rows)), rows[0]["claimed_at"])
 
 
-def _due(row: RowMapping) -> tuple[datetime, str]:
+def _due_sort_key(row: RowMapping) -> tuple[datetime, str]:
     return row["was_due_at"], str(row["id"])
 
 
-def save(moved: Mapping[str, tuple[Order, datetime | None]], fences: Mapping[str, int]) -> bulk.Part:
+def save(
+    changed_orders: Mapping[str, tuple[Order, datetime | None]], expected_versions: Mapping[str, int]
+) -> bulk.Statement:
     """Store orders as they now stand; it returns the `id` of each whose version was still that of its fence.
 
     An order that is missing from the answer was moved by someone else meanwhile: what the caller decided about it
     must not be written anywhere.
     """
-    rows = [_changes(order, due_at) for order, due_at in sorted(moved.values(), key=lambda pair: pair[0].id)]
-    arguments = {"rows": bulk.document(rows), "fence_ids": list(fences), "fences": list(fences.values())}
-    return bulk.Part(_SAVE, arguments)
+    rows = [
+        _update_row(order, due_at) for order, due_at in sorted(changed_orders.values(), key=lambda pair: pair[0].id)
+    ]
+    arguments = {
+        "rows": bulk.encode_rows(rows),
+        "fence_ids": list(expected_versions),
+        "fences": list(expected_versions.values()),
+    }
+    return bulk.Statement(_UPDATE_ORDERS, arguments)
 
 
-async def due_count(connection: AsyncConnection, most: int) -> int:
+async def count_due(connection: AsyncConnection, max_count: int) -> int:
     """How many orders are due now, counted up to `most`."""
-    count: int = (await connection.execute(_COUNT, {"most": most})).scalar_one()
+    count: int = (await connection.execute(_COUNT_DUE, {"most": max_count})).scalar_one()
     return count
 
 
@@ -135,7 +145,7 @@ def from_row(row: RowMapping) -> Order:
         account_id=str(row["account_id"]),
         signal_id=str(row["signal_id"]),
         trace_id=row["trace_id"],
-        terms=_terms(row),
+        terms=_signal_from_row(row),
         profile=row["profile"],
         simulate=row["simulate"],
         expires_at=row["expires_at"],
@@ -163,7 +173,7 @@ def from_row(row: RowMapping) -> Order:
     )
 
 
-def _terms(row: RowMapping) -> Signal:
+def _signal_from_row(row: RowMapping) -> Signal:
     return Signal(
         side=Side(row["side"]),
         symbol=row["symbol"],
@@ -176,7 +186,7 @@ def _terms(row: RowMapping) -> Signal:
     )
 
 
-def _new(order: Order, due_at: datetime | None) -> dict[str, Any]:
+def _insert_row(order: Order, due_at: datetime | None) -> dict[str, Any]:
     terms = order.terms
     return {
         "id": order.id,
@@ -198,6 +208,6 @@ def _new(order: Order, due_at: datetime | None) -> dict[str, Any]:
     }
 
 
-def _changes(order: Order, due_at: datetime | None) -> dict[str, Any]:
-    made = {"id": order.id, "due_at": due_at, "closes": _encode(order.closes).decode() if order.closes else None}
-    return {name: getattr(order, name) for name in _MUTABLE if name not in made} | made
+def _update_row(order: Order, due_at: datetime | None) -> dict[str, Any]:
+    made = {"id": order.id, "due_at": due_at, "closes": _encode_closes(order.closes).decode() if order.closes else None}
+    return {name: getattr(order, name) for name in _MUTABLE_COLUMNS if name not in made} | made

@@ -11,14 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from signalhub.domain.ids import uuid7
 
-_LOGS = 50
-_LINES = 200
+_MAX_ACCOUNTS_PER_BATCH = 50
+_MAX_ROWS_PER_ACCOUNT = 200
 
 # The time is the database's: a worker whose clock is a year ahead must not forget a year.
-_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('signalhub retention')) AS is_mine, now() AS now")
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('signalhub retention')) AS is_mine, now() AS now")
 
 # By the age of an account's first event, so that accounts with nothing to forget cost one look at an index each.
-_EVENTS = text("""
+_DELETE_EVENTS = text("""
     WITH old AS MATERIALIZED (
         SELECT accounts.id FROM accounts
         CROSS JOIN LATERAL (SELECT at FROM events WHERE account_id = accounts.id ORDER BY seq LIMIT 1) AS oldest
@@ -33,7 +33,7 @@ _EVENTS = text("""
 """)
 
 # Ids begin with their time. What an order that is still due came from is kept until it has ended.
-_SIGNALS = text("""
+_DELETE_SIGNALS = text("""
     WITH old AS MATERIALIZED (
         SELECT signals.account_id, signals.id FROM accounts CROSS JOIN LATERAL (
             SELECT account_id, id FROM signals
@@ -46,16 +46,20 @@ _SIGNALS = text("""
 """)
 
 
-async def prune(connection: AsyncConnection, older_than: timedelta) -> int:
+async def prune(connection: AsyncConnection, max_age: timedelta) -> int:
     """Delete some of what is older, in the caller's transaction; the answer is how many rows. 0: there is no more.
 
     One at a time in the whole installation: whoever comes while another is at it has nothing to do.
     """
-    lock = (await connection.execute(_LOCK)).one()
+    lock = (await connection.execute(_TRY_LOCK)).one()
     if not lock.is_mine:
         return 0
-    before = lock.now - older_than
+    before = lock.now - max_age
     bound = uuid7(int(before.timestamp() * 1000), bytes(10))
-    events = await connection.execute(_EVENTS, {"before": before, "logs": _LOGS, "lines": _LINES})
-    signals = await connection.execute(_SIGNALS, {"bound": bound, "logs": _LOGS, "lines": _LINES})
+    events = await connection.execute(
+        _DELETE_EVENTS, {"before": before, "logs": _MAX_ACCOUNTS_PER_BATCH, "lines": _MAX_ROWS_PER_ACCOUNT}
+    )
+    signals = await connection.execute(
+        _DELETE_SIGNALS, {"bound": bound, "logs": _MAX_ACCOUNTS_PER_BATCH, "lines": _MAX_ROWS_PER_ACCOUNT}
+    )
     return events.rowcount + signals.rowcount

@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.kit.hub import Hub, running_hub
-from tests.kit.processes import running_worker
+from tests.kit.hub import RunningApp, run_app
+from tests.kit.processes import run_worker
 from tests.kit.servers import Servers
-from tests.kit.trader import Trader
+from tests.kit.trader import AccountClient
 
 
 @pytest.fixture(scope="session")
@@ -28,39 +28,39 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-async def hub(servers: Servers, logs: Path) -> AsyncIterator[Hub]:
+async def hub(servers: Servers, logs: Path) -> AsyncIterator[RunningApp]:
     """Profile `demo` and no worker: an order moves when the test calls `hub.step`."""
-    async with running_hub(await servers.settings(heartbeat_s=0.5), logs) as running:
+    async with run_app(await servers.create_settings(heartbeat_s=0.5), logs) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-async def live(servers: Servers, logs: Path) -> AsyncIterator[Hub]:
+async def live(servers: Servers, logs: Path) -> AsyncIterator[RunningApp]:
     """Profile `instant` and a real worker: an order is closed as soon as it can be."""
-    settings = await servers.settings(broker_profile="instant")
+    settings = await servers.create_settings(broker_profile="instant")
     async with (
-        running_hub(settings, logs) as running,
-        running_worker(settings, logs / f"worker-{settings.port}.log"),
+        run_app(settings, logs) as running,
+        run_worker(settings, logs / f"worker-{settings.port}.log"),
     ):
         yield running
 
 
 @pytest.fixture
-def http(hub: Hub) -> httpx.AsyncClient:
+def http(hub: RunningApp) -> httpx.AsyncClient:
     return hub.http
 
 
 @pytest.fixture
-async def trader(hub: Hub) -> Trader:
-    return await hub.trader()
+async def trader(hub: RunningApp) -> AccountClient:
+    return await hub.create_account()
 
 
 @pytest.fixture
-async def stranger(hub: Hub) -> Trader:
+async def stranger(hub: RunningApp) -> AccountClient:
     """Another account, which must never see anything of `trader`'s."""
-    return await hub.trader()
+    return await hub.create_account()
 
 
 @pytest.fixture
-async def live_trader(live: Hub) -> Trader:
-    return await live.trader()
+async def live_trader(live: RunningApp) -> AccountClient:
+    return await live.create_account()

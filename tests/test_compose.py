@@ -16,25 +16,27 @@ from signalhub.cli.main import COMMANDS
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ["migrate", "web", "worker"]
+OWN_SERVICES = ["migrate", "web", "worker"]
 
 each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 
 
-def files(service: dict[str, Any]) -> dict[str, str]:
+def list_file_settings(service: dict[str, Any]) -> dict[str, str]:
     """The settings that come from files, and the files."""
     return {name: text for name, text in service["environment"].items() if name.endswith("_FILE")}
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", OWN_SERVICES)
 def test_a_service_is_told_only_what_is_a_setting(name: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x", encoding="ascii")
-    environment = SERVICES[name]["environment"] | dict.fromkeys(files(SERVICES[name]), str(tmp_path / "secret"))
+    environment = SERVICES[name]["environment"] | dict.fromkeys(
+        list_file_settings(SERVICES[name]), str(tmp_path / "secret")
+    )
     found = settings.from_env(environment)
     assert found.database_url == found.redis_url == "x"
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", OWN_SERVICES)
 def test_a_service_runs_a_command_that_exists(name: str) -> None:
     assert SERVICES[name]["command"][0] in COMMANDS
 

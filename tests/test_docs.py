@@ -9,31 +9,31 @@ import pytest
 from prometheus_client import REGISTRY
 
 from signalhub.domain.errors import REFUSALS
-from signalhub.domain.events import TYPES
-from signalhub.settings import PREFIX, Settings
+from signalhub.domain.events import EVENT_TYPES
+from signalhub.settings import ENV_PREFIX, Settings
 
 _DOCS = Path(__file__).parent.parent / "docs"
 
 
-def _listed(page: str, pattern: str) -> list[Any]:
+def _find_in_page(page: str, pattern: str) -> list[Any]:
     """What a pattern with one group finds as text, with several as tuples."""
     return re.findall(pattern, (_DOCS / page).read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_every_setting_is_documented_once_with_its_default() -> None:
-    rows = dict(_listed("settings.md", rf"^\| `{PREFIX}([A-Z_]+)` \| (?:`(.*?)`|\(empty\)) \|"))
+    rows = dict(_find_in_page("settings.md", rf"^\| `{ENV_PREFIX}([A-Z_]+)` \| (?:`(.*?)`|\(empty\)) \|"))
     defaults = {name.upper(): getattr(Settings(), name) for name in Settings.__struct_fields__}
     assert set(rows) == set(defaults)
     assert rows == {name: "" if value == () else str(value) for name, value in defaults.items()}
 
 
 def test_every_error_is_documented_with_its_status() -> None:
-    rows = {code: int(status) for code, status in _listed("errors.md", r"^\| `(\w+)` \| (\d+) \|")}
+    rows = {code: int(status) for code, status in _find_in_page("errors.md", r"^\| `(\w+)` \| (\d+) \|")}
     assert rows == {code: refusal.status for code, refusal in REFUSALS.items()}
 
 
 def test_every_event_is_documented() -> None:
-    assert _listed("events.md", r"^\| `([a-z]+\.[a-z_]+)` \|") == list(TYPES)
+    assert _find_in_page("events.md", r"^\| `([a-z]+\.[a-z_]+)` \|") == list(EVENT_TYPES)
 
 
 def test_every_metric_of_the_streams_is_documented_with_its_kind() -> None:
@@ -41,12 +41,14 @@ def test_every_metric_of_the_streams_is_documented_with_its_kind() -> None:
     kinds = {metric.name: metric.type for metric in REGISTRY.collect() if metric.name.startswith("signalhub_")}
     rows = {
         name.removesuffix("_total"): kind
-        for name, kind in _listed("operating.md", r"^\| `(signalhub_\w+)` \| (\w+) \|")
+        for name, kind in _find_in_page("operating.md", r"^\| `(signalhub_\w+)` \| (\w+) \|")
     }
     assert rows == kinds
 
 
-@pytest.mark.parametrize("name", sorted(set(_listed("life-of-a-signal.md", r"`((?:signalhub|actors|db)\.[\w.]+)`"))))
+@pytest.mark.parametrize(
+    "name", sorted(set(_find_in_page("life-of-a-signal.md", r"`((?:signalhub|actors|db)\.[\w.]+)`")))
+)
 def test_every_step_of_a_signals_life_names_something_that_exists(name: str) -> None:
     parts = name.split(".")
     for cut in range(len(parts), 0, -1):

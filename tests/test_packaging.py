@@ -26,13 +26,13 @@ def names(wheel: Path) -> set[str]:
     return set(zipfile.ZipFile(wheel).namelist())
 
 
-def _sources(*folders: str) -> set[str]:
+def _list_packaged_files(*folders: str) -> set[str]:
     found = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
     return {str(path.relative_to(ROOT)).removeprefix("src/") for path in found if "__pycache__" not in path.parts}
 
 
 def test_everything_that_runs_is_in_the_wheel(names: set[str]) -> None:
-    assert not _sources("src/signalhub", "actors", "db") - names
+    assert not _list_packaged_files("src/signalhub", "actors", "db") - names
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_the_names_belong_to_this_distribution_alone(wheel: Path, tmp_path: Path
 def test_the_wheel_alone_is_enough_to_start(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
-    script = "import db.migrate, actors, signalhub.settings; print(db.__file__); print(db.migrate.newest())"
+    script = "import db.migrate, actors, signalhub.settings; print(db.__file__); print(db.migrate.head_revision())"
     command = [sys.executable, "-P", "-c", script]
     run = subprocess.run(  # noqa: S603 - our own
         command, env={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path, check=True, capture_output=True, text=True

@@ -11,52 +11,56 @@ from dramatiq.middleware import AsyncIO, TimeLimit
 
 from actors import declare
 from signalhub import jobs
-from signalhub.domain.events import TYPES
+from signalhub.domain.events import EVENT_TYPES
 from signalhub.domain.order import Move
 from signalhub.streams import notices, wire
 
 
-class _Work:
+class _RecordingActors:
     def __init__(self) -> None:
-        self.done: list[tuple[str, ...]] = []
+        self.calls: list[tuple[str, ...]] = []
 
     async def advance(self, order_ids: list[str]) -> None:
-        self.done.append(("advance", *order_ids))
+        self.calls.append(("advance", *order_ids))
 
     async def sweep(self) -> None:
-        self.done.append(("sweep",))
+        self.calls.append(("sweep",))
 
 
-def _declared(work: _Work) -> StubBroker:
+def _declare_actors(work: _RecordingActors) -> StubBroker:
     broker = StubBroker(middleware=[AsyncIO(), TimeLimit()])
     declare(broker, work)
     return broker
 
 
 def test_the_actors_and_their_queue_keep_their_names() -> None:
-    broker = _declared(_Work())
+    broker = _declare_actors(_RecordingActors())
     declared = {(name, broker.get_actor(name).queue_name) for name in broker.get_declared_actors()}
     assert declared == {("orders.advance", "orders"), ("orders.sweep", "orders")}
 
 
 def test_what_the_doorbell_sends_is_what_the_actors_take() -> None:
-    work = _Work()
-    broker = _declared(work)
+    work = _RecordingActors()
+    broker = _declare_actors(work)
     worker = dramatiq.Worker(broker, worker_timeout=10, worker_threads=1)
     worker.start()
-    for message in (jobs.message(jobs.ADVANCE, ["a", "b"]), jobs.message(jobs.SWEEP)):
+    for message in (jobs.build_message(jobs.ADVANCE_ACTOR, ["a", "b"]), jobs.build_message(jobs.SWEEP_ACTOR)):
         broker.enqueue(message)
-    broker.join(jobs.QUEUE)
+    broker.join(jobs.QUEUE_NAME)
     worker.stop()
-    assert work.done == [("advance", "a", "b"), ("sweep",)]
+    assert work.calls == [("advance", "a", "b"), ("sweep",)]
 
 
 def test_the_places_in_redis_keep_their_names() -> None:
-    assert (jobs.NAMESPACE, jobs.BELL, wire.STREAM) == ("signalhub:jobs", "signalhub:bell", "signalhub:events")
+    assert (jobs.NAMESPACE, jobs.WAKEUP_CHANNEL, wire.STREAM_KEY) == (
+        "signalhub:jobs",
+        "signalhub:bell",
+        "signalhub:events",
+    )
 
 
 def test_the_event_types_are_the_published_ones() -> None:
-    assert TYPES == (
+    assert EVENT_TYPES == (
         "signal.accepted", "signal.rejected",
         "order.pending", "order.retrying", "order.executed", "order.partially_closed", "order.closed",
         "order.rejected", "order.cancelled", "order.expired",
@@ -68,11 +72,11 @@ def test_the_event_types_are_the_published_ones() -> None:
 
 def test_every_move_of_an_order_is_an_event_of_the_log() -> None:
     tags = {str(move.__struct_config__.tag) for move in get_args(Move)}
-    assert tags <= set(TYPES)
+    assert tags <= set(EVENT_TYPES)
     assert len(tags) == len(get_args(Move))
 
 
 def test_what_a_stream_says_of_itself_keeps_its_names() -> None:
-    assert {str(one.__struct_config__.tag) for one in get_args(notices.Notice)} == {
+    assert {str(one.__struct_config__.tag) for one in get_args(notices.ControlEvent)} == {
         "stream.ready", "stream.reset", "stream.gap", "stream.heartbeat",
     }  # fmt: skip

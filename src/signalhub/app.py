@@ -15,21 +15,21 @@ from db.engine import create_engine
 from signalhub import log, memory, parent
 from signalhub import settings as settings_
 from signalhub.brokers import chosen
-from signalhub.brokers.quotes import Quotes
+from signalhub.brokers.quotes import QuoteProvider
 from signalhub.services.accounts import Accounts
-from signalhub.services.commands import Commands
-from signalhub.services.drafts import Placing
+from signalhub.services.commands import OrderCommands
+from signalhub.services.drafts import OrderDefaults
 from signalhub.services.hooks import Hooks
-from signalhub.services.intake import Intake
-from signalhub.services.keyring import Keyring
-from signalhub.services.keys import Keys
+from signalhub.services.intake import Ingest
+from signalhub.services.keyring import Authenticator
+from signalhub.services.keys import ApiKeys
 from signalhub.services.tickets import Tickets
-from signalhub.services.vault import Vault
-from signalhub.services.views import Views
+from signalhub.services.vault import Encryption
+from signalhub.services.views import Queries
 from signalhub.settings import Settings
 from signalhub.streams import wire
-from signalhub.streams.announcer import Announcer
-from signalhub.streams.audience import Audience
+from signalhub.streams.announcer import Publisher
+from signalhub.streams.audience import ConnectionRegistry
 from signalhub.streams.relay import Relay
 from signalhub.web import (
     accounts,
@@ -45,19 +45,19 @@ from signalhub.web import (
     signals,
     sockets,
 )
-from signalhub.web.house import House
-from signalhub.web.limits import Limits
+from signalhub.web.house import Services
+from signalhub.web.limits import RateLimiter
 
-_WATCH_S = 1.0
-_NOTE_S = 10.0
-_BODY_LIMIT = 1024 * 1024
+_STREAM_CHECK_INTERVAL_S = 1.0
+_USAGE_RECORD_INTERVAL_S = 10.0
+_MAX_REQUEST_BODY_BYTES = 1024 * 1024
 
 _log = structlog.get_logger()
 
 
 def create_app(settings: Settings) -> Litestar:
     """The web application. Connections are opened when it starts."""
-    house = furnish(settings)
+    house = build_services(settings)
     app = Litestar(
         route_handlers=[
             signals.ROUTES,
@@ -70,16 +70,16 @@ def create_app(settings: Settings) -> Litestar:
             health.ROUTES,
             pages.ROUTES,
         ],
-        state=State({"house": house}),
-        lifespan=[lambda _: _running(house)],
-        exception_handlers=problems.HANDLERS,
-        request_max_body_size=_BODY_LIMIT,
-        openapi_config=schema.config(),
+        state=State({"services": house}),
+        lifespan=[lambda _: _manage_lifespan(house)],
+        exception_handlers=problems.EXCEPTION_HANDLERS,
+        request_max_body_size=_MAX_REQUEST_BODY_BYTES,
+        openapi_config=schema.create_openapi_config(),
         logging_config=None,
         pdb_on_exception=False,
         debug=False,
     )
-    app.asgi_handler = directly.remembered(app.asgi_handler)
+    app.asgi_handler = directly.expose_raw_send(app.asgi_handler)
     return app
 
 
@@ -88,83 +88,90 @@ def serve() -> Litestar:
     settings = settings_.from_env(os.environ)
     log.configure(settings.log_level, settings.log_format)
     app = create_app(settings)
-    house: House = app.state.house
-    app.on_startup += [lambda: _drain_on_sigterm(house), memory.settle]
+    house: Services = app.state.house
+    app.on_startup += [lambda: _drain_on_sigterm(house), memory.freeze_gc]
     return app
 
 
-def furnish(settings: Settings) -> House:
+def build_services(settings: Settings) -> Services:
     engine = create_engine(settings.database_url)
-    broker = chosen.broker(settings)
-    announcer = Announcer(settings.redis_url)
-    vault = Vault(settings.encryption_keys)
-    say = announcer.announce
-    return House(
+    broker = chosen.create_broker(settings)
+    announcer = Publisher(settings.redis_url)
+    vault = Encryption(settings.encryption_keys)
+    say = announcer.publish_soon
+    return Services(
         settings=settings,
         engine=engine,
         redis=wire.connect(settings.redis_url, timeout_s=1.0),
-        vault=vault,
-        announcer=announcer,
-        intake=Intake(engine, broker, say, placing=Placing.of(settings), queue=settings.intake_queue),
-        commands=Commands(engine, broker, say),
-        keyring=Keyring(engine),
-        keys=Keys(engine, say),
+        encryption=vault,
+        publisher=announcer,
+        ingest=Ingest(
+            engine, broker, say, order_defaults=OrderDefaults.from_settings(settings), max_pending=settings.intake_queue
+        ),
+        order_commands=OrderCommands(engine, broker, say),
+        authenticator=Authenticator(engine),
+        keys=ApiKeys(engine, say),
         hooks=Hooks(engine, vault, say),
         tickets=Tickets(engine),
         accounts=Accounts(engine, vault, say),
-        views=Views(engine),
-        quotes=Quotes(settings.broker_options),
+        queries=Queries(engine),
+        quotes=QuoteProvider(settings.broker_options),
         relay=Relay(engine, settings.redis_url),
-        streams=Audience(most_per_account=settings.max_streams_per_account, patience_s=settings.slow_reader_s),
-        limits=Limits(settings.rate_limit),
+        connections=ConnectionRegistry(
+            max_per_account=settings.max_streams_per_account, write_timeout_s=settings.slow_reader_s
+        ),
+        rate_limiter=RateLimiter(settings.rate_limit),
     )
 
 
 @asynccontextmanager
-async def _running(house: House) -> AsyncIterator[None]:
-    await house.relay.start()
-    tasks = [asyncio.create_task(_end_dead_streams(house)), asyncio.create_task(_note_uses(house))]
+async def _manage_lifespan(services: Services) -> AsyncIterator[None]:
+    await services.relay.start()
+    tasks = [
+        asyncio.create_task(_close_revoked_and_slow_streams(services)),
+        asyncio.create_task(_record_credential_usage(services)),
+    ]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
-        await house.streams.close()
-        await house.relay.stop()
-        await house.announcer.close()
-        await house.redis.aclose()
-        await house.engine.dispose()
+        await services.connections.close_all()
+        await services.relay.stop()
+        await services.publisher.close()
+        await services.redis.aclose()
+        await services.engine.dispose()
 
 
-async def _end_dead_streams(house: House) -> None:
+async def _close_revoked_and_slow_streams(services: Services) -> None:
     """Close the streams of keys that were revoked, in whichever process that was, or have expired; and stuck ones."""
     while True:
-        await asyncio.sleep(_WATCH_S)
-        house.streams.look()
+        await asyncio.sleep(_STREAM_CHECK_INTERVAL_S)
+        services.connections.close_slow()
         with suppress(SQLAlchemyError, OSError, TimeoutError):
-            for key_id in await house.keyring.dead(house.streams.keys()):
-                house.streams.end(key_id, "revoked")
+            for key_id in await services.authenticator.find_inactive_keys(services.connections.open_key_ids()):
+                services.connections.close_by_key(key_id, "revoked")
 
 
-async def _note_uses(house: House) -> None:
+async def _record_credential_usage(services: Services) -> None:
     while True:
-        await asyncio.sleep(_NOTE_S)
+        await asyncio.sleep(_USAGE_RECORD_INTERVAL_S)
         with suppress(SQLAlchemyError, OSError, TimeoutError):
-            await house.keyring.note_uses()
+            await services.authenticator.record_uses()
 
 
-def _drain_on_sigterm(house: House) -> None:
+def _drain_on_sigterm(services: Services) -> None:
     """On SIGTERM, or left without a parent: refuse what is new, end the streams, then let granian stop as on SIGINT.
 
     Left to itself granian waits for open streams until its kill timeout, and then skips the lifespan's end.
     """
 
     async def drain() -> None:
-        _log.info("web.draining")
-        await house.streams.close()
+        _log.info("web.shutdown_started")
+        await services.connections.close_all()
         os.kill(os.getpid(), signal.SIGINT)
 
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
     loop.add_signal_handler(signal.SIGTERM, lambda: tasks.add(loop.create_task(drain())))
-    tasks.add(loop.create_task(parent.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))))
+    tasks.add(loop.create_task(parent.exit_with_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))))

@@ -16,51 +16,51 @@ from redis.retry import Retry
 from redis.typing import EncodableT
 
 # The wire contract: messages in flight carry these across a deploy, so functions may be renamed and these may not.
-QUEUE: Final = "orders"
-ADVANCE: Final = "orders.advance"
-SWEEP: Final = "orders.sweep"
+QUEUE_NAME: Final = "orders"
+ADVANCE_ACTOR: Final = "orders.advance"
+SWEEP_ACTOR: Final = "orders.sweep"
 
 NAMESPACE: Final = "signalhub:jobs"
-BELL: Final = "signalhub:bell"
+WAKEUP_CHANNEL: Final = "signalhub:bell"
 """The pub/sub channel that wakes idle consumers, which would otherwise poll."""
 
-WORKER_SEEN: Final = "signalhub:worker"
+WORKER_HEARTBEAT_KEY: Final = "signalhub:worker"
 """A key that a living worker renews; it goes five seconds after the last one."""
 
-_MOST_IDS = 200
+_MAX_IDS_PER_MESSAGE = 200
 
 
-def connect(url: str, *, timeout_s: float | None = 1.0) -> "redis.Redis":
+def connect_redis(url: str, *, timeout_s: float | None = 1.0) -> "redis.Redis":
     """A client that fails fast: the defaults retry for more than 4 s when Redis is away."""
     return redis.Redis.from_url(
         url, socket_timeout=timeout_s, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 1), health_check_interval=30
     )
 
 
-class Doorbell:
+class JobNotifier:
     """Rings actors from an event loop, along with whatever else its caller has to tell Redis.
 
     Dramatiq's client blocks; on a thread of its own it would wait for the loop to come to rest, each time.
     """
 
     def __init__(self) -> None:
-        self._broker = _Wording()
+        self._broker = CommandRecordingBroker()
 
-    def ring(self, pipeline: "Pipeline", order_ids: Sequence[str]) -> None:
+    def enqueue(self, pipeline: "Pipeline", order_ids: Sequence[str]) -> None:
         """Put into `pipeline` what asks for these orders to be advanced now."""
         if not order_ids:
             return
-        for start in range(0, len(order_ids), _MOST_IDS):
-            self._broker.enqueue(message(ADVANCE, order_ids[start : start + _MOST_IDS]))
-        for script, keys, arguments in self._broker.take():
+        for start in range(0, len(order_ids), _MAX_IDS_PER_MESSAGE):
+            self._broker.enqueue(build_message(ADVANCE_ACTOR, order_ids[start : start + _MAX_IDS_PER_MESSAGE]))
+        for script, keys, arguments in self._broker.take_commands():
             pipeline.eval(script, len(keys), *keys, *arguments)
-        pipeline.publish(BELL, b"")
+        pipeline.publish(WAKEUP_CHANNEL, b"")
 
 
 _Command = tuple[str, Sequence[str], Sequence[EncodableT]]
 
 
-class _Wording(RedisBroker):
+class CommandRecordingBroker(RedisBroker):
     """Dramatiq's broker, asked for the commands that it would send. It has no server."""
 
     def __init__(self) -> None:
@@ -79,10 +79,10 @@ class _Wording(RedisBroker):
         """Asked of the server otherwise. What enqueues unpacks nothing."""
         return 1
 
-    def take(self) -> list[_Command]:
+    def take_commands(self) -> list[_Command]:
         commands, self._commands = self._commands, []
         return commands
 
 
-def message(actor: str, *args: Sequence[str]) -> "Message[None]":
-    return Message(queue_name=QUEUE, actor_name=actor, args=args, kwargs={}, options={})
+def build_message(actor_name: str, *args: Sequence[str]) -> "Message[None]":
+    return Message(queue_name=QUEUE_NAME, actor_name=actor_name, args=args, kwargs={}, options={})

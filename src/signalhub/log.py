@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import structlog
 
-_CREDENTIAL: Final = re.compile(r"\b(sh[khts]_[A-Za-z0-9]+)_[A-Za-z0-9]+|whsec_[A-Za-z0-9+/=]+")
+_CREDENTIAL_PATTERN: Final = re.compile(r"\b(sh[khts]_[A-Za-z0-9]+)_[A-Za-z0-9]+|whsec_[A-Za-z0-9+/=]+")
 
 
-def configure(level: str = "info", style: str = "auto") -> None:
+def configure(level: str = "info", log_format: str = "auto") -> None:
     """Set up structlog and the standard library's loggers, once per process."""
-    is_json = style == "json" or (style == "auto" and not sys.stderr.isatty())
+    is_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
@@ -25,16 +25,16 @@ def configure(level: str = "info", style: str = "auto") -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,  # before redaction: a traceback can hold a credential too
-            _redact,
+            _redact_event,
             structlog.processors.JSONRenderer() if is_json else structlog.dev.ConsoleRenderer(colors=True),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    logging.basicConfig(level=max(number, logging.WARNING), handlers=[_Forward()], force=True)
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[_StdlibLogHandler()], force=True)
 
 
-class _Forward(logging.Handler):
+class _StdlibLogHandler(logging.Handler):
     """The standard library's log lines, in our form."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -43,13 +43,13 @@ class _Forward(logging.Handler):
         method(record.name, message=record.getMessage(), exc_info=record.exc_info)
 
 
-def _redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key, value in event.items():
+def _redact_event(_logger: object, _method: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key, value in event_dict.items():
         if isinstance(value, str):
-            event[key] = redact(value)
-    return event
+            event_dict[key] = redact(value)
+    return event_dict
 
 
 def redact(text: str) -> str:
     """`text` without the secret part of any credential of ours."""
-    return _CREDENTIAL.sub(lambda match: f"{match[1]}_***" if match[1] else "***", text)
+    return _CREDENTIAL_PATTERN.sub(lambda match: f"{match[1]}_***" if match[1] else "***", text)

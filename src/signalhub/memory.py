@@ -6,7 +6,7 @@ Left alone it walks through all that was ever loaded, tens of milliseconds at a 
 import gc
 
 
-def settle() -> None:
+def freeze_gc() -> None:
     """Call once all is loaded: what is there by now stays and is walked through no more, and what comes is seldom."""
     gc.collect()
     gc.freeze()

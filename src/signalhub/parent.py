@@ -9,14 +9,14 @@ import multiprocessing
 import os
 from collections.abc import Callable
 
-_LOOK_S = 0.5
+_PARENT_POLL_INTERVAL_S = 0.5
 
 
-async def watch(leave: Callable[[], object]) -> None:
+async def exit_with_parent(exit_process: Callable[[], object]) -> None:
     """Call `leave` when the parent process is gone."""
     # Not the parent as it is now: it may have died while we were being loaded.
     parent = multiprocessing.parent_process()
     pid = os.getppid() if parent is None else parent.pid
     while os.getppid() == pid:  # noqa: ASYNC110 - no event tells of it
-        await asyncio.sleep(_LOOK_S)
-    leave()
+        await asyncio.sleep(_PARENT_POLL_INTERVAL_S)
+    exit_process()

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, get_type_hints
 
 import msgspec
 
-PREFIX: Final = "SIGNALHUB_"
+ENV_PREFIX: Final = "SIGNALHUB_"
 
 
 class SettingsError(ValueError):
@@ -207,17 +207,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
-_HINTS: Final = get_type_hints(Settings, include_extras=True)
+_FIELD_TYPES: Final = get_type_hints(Settings, include_extras=True)
 
 
 def from_env(environ: Mapping[str, str]) -> Settings:
     """Raises SettingsError, naming the variable."""
-    given = {name[len(PREFIX) :]: text for name, text in environ.items() if name.startswith(PREFIX)}
+    given = {name[len(ENV_PREFIX) :]: text for name, text in environ.items() if name.startswith(ENV_PREFIX)}
     values: dict[str, Any] = {}
     for name, text in given.items():
-        field, value = _resolve(name, text)
+        field, value = _resolve_field(name, text)
         if field in values:
-            raise SettingsError(f"{PREFIX}{field.upper()} is given twice, as a value and as a file.")
+            raise SettingsError(f"{ENV_PREFIX}{field.upper()} is given twice, as a value and as a file.")
         values[field] = value
     return Settings(**values)
 
@@ -225,25 +225,27 @@ def from_env(environ: Mapping[str, str]) -> Settings:
 def to_env(settings: Settings) -> dict[str, str]:
     """The variables that make `from_env` return an equal Settings: how a parent tells its child processes."""
     defaults = Settings()
-    changed = {name: getattr(settings, name) for name in _HINTS if getattr(settings, name) != getattr(defaults, name)}
-    return {PREFIX + name.upper(): _text(value) for name, value in changed.items()}
+    changed = {
+        name: getattr(settings, name) for name in _FIELD_TYPES if getattr(settings, name) != getattr(defaults, name)
+    }
+    return {ENV_PREFIX + name.upper(): _to_text(value) for name, value in changed.items()}
 
 
-def _resolve(name: str, text: str) -> tuple[str, Any]:
+def _resolve_field(name: str, text: str) -> tuple[str, Any]:
     field = name.lower()
-    if field in _HINTS:
-        return field, _parse(name, field, text)
+    if field in _FIELD_TYPES:
+        return field, _parse_value(name, field, text)
     field = field.removesuffix("_file")
-    if not name.endswith("_FILE") or field not in _HINTS:
-        raise SettingsError(f"{PREFIX}{name} is not a setting; docs/settings.md lists them all.")
+    if not name.endswith("_FILE") or field not in _FIELD_TYPES:
+        raise SettingsError(f"{ENV_PREFIX}{name} is not a setting; docs/settings.md lists them all.")
     try:
-        return field, _parse(name, field, Path(text).read_text(encoding="utf-8").strip())
+        return field, _parse_value(name, field, Path(text).read_text(encoding="utf-8").strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{PREFIX}{name}: {text} cannot be read ({error}).") from None
+        raise SettingsError(f"{ENV_PREFIX}{name}: {text} cannot be read ({error}).") from None
 
 
-def _parse(name: str, field: str, text: str) -> Any:  # noqa: ANN401 - as many types as there are settings
-    kind = _HINTS[field]
+def _parse_value(name: str, field: str, text: str) -> Any:  # noqa: ANN401 - as many types as there are settings
+    kind = _FIELD_TYPES[field]
     if kind is Secret:
         return Secret(text)
     if kind is Path:
@@ -253,8 +255,8 @@ def _parse(name: str, field: str, text: str) -> Any:  # noqa: ANN401 - as many t
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{PREFIX}{name} is {text!r}: {str(error).rstrip('.')}.") from None
+        raise SettingsError(f"{ENV_PREFIX}{name} is {text!r}: {str(error).rstrip('.')}.") from None
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - the inverse of _parse
+def _to_text(value: Any) -> str:  # noqa: ANN401 - the inverse of _parse
     return ",".join(value) if isinstance(value, tuple) else str(value)

@@ -10,20 +10,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from db.engine import create_engine
 from db.tables import AccountRow, EventRow, OrderRow, SignalRow
 from signalhub import grammar
-from signalhub.domain.events import Head, append, order_fact
+from signalhub.domain.events import Head, append_event, order_event
 from signalhub.domain.ids import uuid7
 from signalhub.domain.order import Order
-from signalhub.services.drafts import Placing, draft
+from signalhub.services.drafts import OrderDefaults, build_records
 from signalhub.services.submission import Submission
 
 
 @post("/", status_code=202)
-async def nothing() -> None:
+async def accept_nothing() -> None:
     """The floor: Litestar and granian alone."""
 
 
 def empty() -> Litestar:
-    return Litestar([nothing], logging_config=None, openapi_config=None)
+    return Litestar([accept_nothing], logging_config=None, openapi_config=None)
 
 
 def plain() -> Litestar:
@@ -33,14 +33,14 @@ def plain() -> Litestar:
 
     @post("/", status_code=202)
     async def store(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return Response(await _store(engine, account_id, await request.body()), media_type="application/json")
+        return Response(await _store_signal(engine, account_id, await request.body()), media_type="application/json")
 
     return Litestar([store], logging_config=None, openapi_config=None)
 
 
-async def _store(engine: AsyncEngine, account_id: str, raw: bytes) -> bytes:
+async def _store_signal(engine: AsyncEngine, account_id: str, raw: bytes) -> bytes:
     read = grammar.parse(raw)
-    assert isinstance(read, grammar.Understood)
+    assert isinstance(read, grammar.ParsedSignal)
     async with async_sessionmaker(engine, expire_on_commit=False)() as session:
         account = await session.get_one(AccountRow, account_id, with_for_update=True)
         sent = Submission(
@@ -51,35 +51,35 @@ async def _store(engine: AsyncEngine, account_id: str, raw: bytes) -> bytes:
             signal=read.signal,
             trace_id=os.urandom(16).hex(),
         )
-        body = await _add(session, account, sent)
+        body = await _add_rows(session, account, sent)
         await session.commit()
     return body
 
 
-async def _add(session: AsyncSession, account: AccountRow, sent: Submission) -> bytes:
+async def _add_rows(session: AsyncSession, account: AccountRow, sent: Submission) -> bytes:
     """The same four rows and the same two events as the door writes."""
     now = account.created_at
     at_ms = int(now.timestamp() * 1000)
     ids = uuid7(at_ms, os.urandom(10)), uuid7(at_ms, os.urandom(10))
-    drawn = draft(sent, ids, Placing("demo"), now)
+    drawn = build_records(sent, ids, OrderDefaults("demo"), now)
     assert drawn.order is not None
     head = Head(account.last_seq, account.last_hash)
-    for fact in (drawn.facts[0], order_fact("order.pending", drawn.order)):
-        head, event = append(head, fact, now)
-        session.add(EventRow(**_fields(event), body=event.body.decode()))
+    for fact in (drawn.new_events[0], order_event("order.pending", drawn.order)):
+        head, event = append_event(head, fact, now)
+        session.add(EventRow(**_to_event_columns(event), body=event.body.decode()))
     account.last_seq, account.last_hash = head.seq, head.hash
-    session.add(SignalRow(**drawn_row(sent, ids[0], now)))
-    session.add(_order_row(drawn.order))
+    session.add(SignalRow(**_to_signal_columns(sent, ids[0], now)))
+    session.add(_to_order_row(drawn.order))
     await session.flush()
     return b'{"order_id":"%b"}' % ids[1].encode()
 
 
-def _fields(event: Any) -> dict[str, Any]:  # noqa: ANN401 - an event, field by field
+def _to_event_columns(event: Any) -> dict[str, Any]:  # noqa: ANN401 - an event, field by field
     names = ("account_id", "seq", "type", "at", "order_id", "signal_id", "hash")
     return {name: getattr(event, name) for name in names}
 
 
-def drawn_row(sent: Submission, id_: str, now: Any) -> dict[str, Any]:  # noqa: ANN401 - a datetime
+def _to_signal_columns(sent: Submission, id_: str, now: Any) -> dict[str, Any]:  # noqa: ANN401 - a datetime
     return {
         "id": id_,
         "account_id": sent.account_id,
@@ -93,7 +93,7 @@ def drawn_row(sent: Submission, id_: str, now: Any) -> dict[str, Any]:  # noqa: 
     }
 
 
-def _order_row(order: Order) -> OrderRow:
+def _to_order_row(order: Order) -> OrderRow:
     terms = order.terms
     return OrderRow(
         id=order.id,

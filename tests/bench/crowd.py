@@ -11,50 +11,54 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import bulk, orders
 from signalhub.domain.order import Executed, apply
-from tests.kit.orders import an_order
+from tests.kit.orders import make_order
 
-ACCOUNTS: Final = 100
+ACCOUNT_COUNT: Final = 100
 
-_OPEN_ACCOUNTS: Final = text("""
+_INSERT_ACCOUNTS: Final = text("""
     INSERT INTO accounts (id, username)
     SELECT CAST(lpad(to_hex(n), 32, '0') AS uuid), 'bench' || n FROM generate_series(0, :count - 1) AS n
     ON CONFLICT DO NOTHING
 """)
 
-_DUE_IN_S: Final = "CAST(:due_in_s AS float8) + CAST(:spread_s AS float8) * n / :count"
+_DUE_IN_S_SQL: Final = "CAST(:due_in_s AS float8) + CAST(:spread_s AS float8) * n / :count"
 
 # Each a copy of the first, of which there is one for each profile and state.
-_OWN: Final = {
+_COPIED_COLUMN_SQL: Final = {
     "id": "gen_random_uuid()",
     "signal_id": "gen_random_uuid()",
-    "account_id": f"CAST(lpad(to_hex(n % {ACCOUNTS}), 32, '0') AS uuid)",
-    "due_at": f"statement_timestamp() + make_interval(secs => {_DUE_IN_S})",
+    "account_id": f"CAST(lpad(to_hex(n % {ACCOUNT_COUNT}), 32, '0') AS uuid)",
+    "due_at": f"statement_timestamp() + make_interval(secs => {_DUE_IN_S_SQL})",
     # Long ago, so that whatever the broker waits for is over when the order is due.
     "created_at": "statement_timestamp() - interval '1 hour'",
-    "filled_at": f"statement_timestamp() + make_interval(secs => {_DUE_IN_S} - CAST(:held_s AS float8))",
+    "filled_at": f"statement_timestamp() + make_interval(secs => {_DUE_IN_S_SQL} - CAST(:held_s AS float8))",
 }
 
 
-async def place(
+async def insert_orders(
     engine: AsyncEngine, count: int, *, due_in_s: float, spread_s: float = 0.0, held_s: float | None = None
 ) -> None:
     """`count` orders, the first due in `due_in_s`, the last `spread_s` later; with `held_s`, filled so long before."""
     now = datetime.now(UTC)
-    first = an_order(profile="instant" if held_s is None else "market", created_at=now, updated_at=now)
+    first = make_order(profile="instant" if held_s is None else "market", created_at=now, updated_at=now)
     waits = {"due_in_s": due_in_s, "spread_s": spread_s, "held_s": held_s or 0.0, "count": count}
     async with engine.begin() as connection:
-        await connection.execute(_OPEN_ACCOUNTS, {"count": ACCOUNTS})
-        await bulk.run(connection, [orders.insert([(first, None)], now)])
+        await connection.execute(_INSERT_ACCOUNTS, {"count": ACCOUNT_COUNT})
+        await bulk.execute(connection, [orders.insert([(first, None)], now)])
         if held_s is not None:
             filled = apply(first, Executed(first.terms.entry or first.terms.stop_loss, "bench"), now)
             filled = replace(filled, version=1)
-            await bulk.run(connection, [orders.save({first.id: (filled, None)}, {first.id: 1})])
-        await connection.execute(_copy(is_filled=held_s is not None), waits | {"first": first.id})
+            await bulk.execute(connection, [orders.save({first.id: (filled, None)}, {first.id: 1})])
+        await connection.execute(_build_copy_statement(is_filled=held_s is not None), waits | {"first": first.id})
         await connection.execute(text("DELETE FROM orders WHERE id = CAST(:id AS uuid)"), {"id": first.id})
 
 
-def _copy(*, is_filled: bool) -> TextClause:
-    own = _OWN if is_filled else {name: value for name, value in _OWN.items() if name != "filled_at"}
+def _build_copy_statement(*, is_filled: bool) -> TextClause:
+    own = (
+        _COPIED_COLUMN_SQL
+        if is_filled
+        else {name: value for name, value in _COPIED_COLUMN_SQL.items() if name != "filled_at"}
+    )
     names = [column.name for column in orders.TABLE.columns]
     values = ", ".join(own.get(name, name) for name in names)
     return text(f"""
@@ -63,19 +67,19 @@ def _copy(*, is_filled: bool) -> TextClause:
     """)  # noqa: S608 - names of our own columns
 
 
-async def settle(engine: AsyncEngine) -> None:
+async def vacuum_and_checkpoint(engine: AsyncEngine) -> None:
     """Fresh statistics, and nothing left for the background to write."""
     async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         await connection.execute(text("VACUUM ANALYZE orders"))
         await connection.execute(text("CHECKPOINT"))
 
 
-async def clear(engine: AsyncEngine) -> None:
+async def truncate_orders(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         await connection.execute(text("TRUNCATE orders, events"))
 
 
-async def ended(engine: AsyncEngine, count: int, *, timeout_s: float = 120.0) -> float:
+async def wait_until_closed(engine: AsyncEngine, count: int, *, timeout_s: float = 120.0) -> float:
     """Seconds until `count` orders are closed."""
     began = time.perf_counter()
     while True:

@@ -11,40 +11,42 @@ from signalhub.domain.events import Event
 from signalhub.settings import Settings
 from signalhub.streams import wire
 from signalhub.streams.relay import Relay
-from tests.kit.waiting import until
+from tests.kit.waiting import wait_until
 
 
-async def cost_us(settings: Settings, accounts: int, events: int) -> float:
+async def measure_cost_us(settings: Settings, account_count: int, event_count: int) -> float:
     """Processor time an event, spread over `accounts` that each have somebody who listens."""
     engine = create_engine(settings.database_url)
     relay = Relay(engine, settings.redis_url)
     await relay.start()
-    ids = [f"00000000-0000-7000-8000-{number:012x}" for number in range(accounts)]
+    ids = [f"00000000-0000-7000-8000-{number:012x}" for number in range(account_count)]
     async with AsyncExitStack() as watching:
-        channels = await asyncio.gather(*(watching.enter_async_context(relay.channel(id_)) for id_ in ids))
-        await asyncio.gather(*(relay.head(channel, None) for channel in channels))  # as each subscriber does
-        await until(lambda: _is(relay.is_reading), timeout_s=5)
+        channels = await asyncio.gather(*(watching.enter_async_context(relay.open_channel(id_)) for id_ in ids))
+        await asyncio.gather(*(relay.read_head(channel, None) for channel in channels))  # as each subscriber does
+        await wait_until(lambda: _to_awaitable(relay.is_reading), timeout_s=5)
         began = time.process_time()
-        sender = multiprocessing.get_context("spawn").Process(target=_send, args=(settings.redis_url, ids, events))
+        sender = multiprocessing.get_context("spawn").Process(
+            target=_run_sender, args=(settings.redis_url, ids, event_count)
+        )
         sender.start()
-        last = channels[(events - 1) % accounts]
-        await until(lambda: _is(last.head > (events - 1) // accounts), timeout_s=60)
+        last = channels[(event_count - 1) % account_count]
+        await wait_until(lambda: _to_awaitable(last.head > (event_count - 1) // account_count), timeout_s=60)
         spent_s = time.process_time() - began
         sender.join()
     await relay.stop()
     await engine.dispose()
-    return spent_s / events * 1e6
+    return spent_s / event_count * 1e6
 
 
-async def _is(answer: bool) -> bool:  # noqa: FBT001 - what `until` asks
-    return answer
+async def _to_awaitable(value: bool) -> bool:  # noqa: FBT001 - what `until` asks
+    return value
 
 
-def _send(url: str, ids: list[str], events: int) -> None:
-    asyncio.run(_send_each(url, ids, events))
+def _run_sender(url: str, ids: list[str], events: int) -> None:
+    asyncio.run(_publish_events(url, ids, events))
 
 
-async def _send_each(url: str, ids: list[str], events: int) -> None:
+async def _publish_events(url: str, ids: list[str], events: int) -> None:
     """One entry an event, whoever it is of, so that only the number of accounts differs."""
     redis, body = wire.connect(url, timeout_s=5.0), b'{"note":"%b"}' % (b"x" * 250)
     for number in range(events):

@@ -13,46 +13,48 @@ from typing import Any, Final, Self, cast
 import msgspec
 import uvloop
 
-MARK: Final = b'"sent_ns":'
-DIGITS: Final = 19
-UNSENT: Final = 10 ** (DIGITS - 1)
+SENT_TIME_MARKER: Final = b'"sent_ns":'
+SENT_TIME_DIGITS: Final = 19
+UNKNOWN_SENT_NS: Final = 10 ** (SENT_TIME_DIGITS - 1)
 """The mark of an event that took the way through the database: it counts, but nobody knows when it was sent."""
 
-_WHOLE: Final = len(MARK) + DIGITS
-_CEILING_MS: Final = 20_000
+_MARKER_BYTES: Final = len(SENT_TIME_MARKER) + SENT_TIME_DIGITS
+_MAX_LATENCY_MS: Final = 20_000
 
 
 # Forked from a process that has all of this loaded and nothing else: a room is full sooner.
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([__name__])
+_process_context = multiprocessing.get_context("forkserver")
+_process_context.set_forkserver_preload([__name__])
 
 
-class Heard(msgspec.Struct):
+class DeliveryStats(msgspec.Struct):
     """`by_tenth_ms[n]` is how many events took n tenths of a millisecond, or a little more."""
 
     count: int
-    by_tenth_ms: dict[int, int]
+    counts_by_tenth_ms: dict[int, int]
 
-    def percentile(self, share: float) -> float:
+    def percentile(self, fraction: float) -> float:
         """Milliseconds; infinite where nothing came."""
-        left = self.count * share
-        for tenth_ms, count in sorted(self.by_tenth_ms.items()):
+        left = self.count * fraction
+        for tenth_ms, count in sorted(self.counts_by_tenth_ms.items()):
             left -= count
             if left <= 0:
                 return tenth_ms / 10
         return float("inf")
 
 
-class Audience:
+class SubscriberPool:
     """`with Audience(port, request, size, greeting):` - all of them are in when the block begins.
 
     Who has heard the `greeting` is in: what is sent from then on is owed to them.
     """
 
-    def __init__(self, port: int, request: bytes, size: int, greeting: bytes) -> None:
+    def __init__(self, port: int, request: bytes, size: int, ready_marker: bytes) -> None:
         self.size = size
         self._pipe, theirs = multiprocessing.Pipe()
-        self._process = _context.Process(target=_attend, args=(theirs, port, request, size, greeting), daemon=True)
+        self._process = _process_context.Process(
+            target=_run_process, args=(theirs, port, request, size, ready_marker), daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._process.start()
@@ -64,83 +66,85 @@ class Audience:
         self._pipe.close()
         self._process.join(10)
 
-    def heard(self) -> Heard:
+    def take_stats(self) -> DeliveryStats:
         """What has come since this was asked last."""
-        return Heard(*self._ask("heard"))
+        return DeliveryStats(*self._request("heard"))
 
-    def count(self) -> int:
-        return int(self._ask("count"))
+    def read_count(self) -> int:
+        return int(self._request("count"))
 
-    def _ask(self, what: str) -> Any:  # noqa: ANN401 - one of the two above
-        self._pipe.send(what)
+    def _request(self, command: str) -> Any:  # noqa: ANN401 - one of the two above
+        self._pipe.send(command)
         return self._pipe.recv()
 
 
-class _Hall:
+class _PoolState:
     def __init__(self) -> None:
-        self.inside, self.count = 0, 0
-        self.by_tenth_ms: dict[int, int] = {}
+        self.connected_count, self.count = 0, 0
+        self.counts_by_tenth_ms: dict[int, int] = {}
 
 
-class _Listener(asyncio.Protocol):
-    def __init__(self, hall: _Hall, request: bytes, greeting: bytes) -> None:
-        self._hall, self._request, self._greeting = hall, request, greeting
-        self._tail, self._is_in = b"", False
+class _SubscriberProtocol(asyncio.Protocol):
+    def __init__(self, state: _PoolState, request: bytes, ready_marker: bytes) -> None:
+        self._state, self._request, self._ready_marker = state, request, ready_marker
+        self._tail, self._is_connected = b"", False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cast("asyncio.Transport", transport).write(self._request)  # uvloop's is none by inheritance
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_in:
+        if not self._is_connected:
             self._tail += data
-            if self._greeting in self._tail:
-                self._is_in, self._tail = True, b""
-                self._hall.inside += 1
+            if self._ready_marker in self._tail:
+                self._is_connected, self._tail = True, b""
+                self._state.connected_count += 1
             return
         text = self._tail + data
-        end = len(text) - DIGITS
-        count = text.count(MARK, 0, end)
+        end = len(text) - SENT_TIME_DIGITS
+        count = text.count(SENT_TIME_MARKER, 0, end)
         if count:
-            self._note(text, text.find(MARK) + len(MARK), count)
+            self._record(text, text.find(SENT_TIME_MARKER) + len(SENT_TIME_MARKER), count)
         # A mark that was cut in two is found when the rest of it is here.
-        self._tail = text[max(text.rfind(MARK, 0, end) + 1, len(text) - _WHOLE + 1, 0) :]
+        self._tail = text[max(text.rfind(SENT_TIME_MARKER, 0, end) + 1, len(text) - _MARKER_BYTES + 1, 0) :]
 
-    def _note(self, text: bytes, at: int, count: int) -> None:
-        hall, sent_ns = self._hall, int(text[at : at + DIGITS])
+    def _record(self, text: bytes, offset: int, count: int) -> None:
+        hall, sent_ns = self._state, int(text[offset : offset + SENT_TIME_DIGITS])
         hall.count += count
-        if sent_ns != UNSENT:
-            tenth_ms = min((time.time_ns() - sent_ns) // 100_000, 10 * _CEILING_MS)
-            hall.by_tenth_ms[tenth_ms] = hall.by_tenth_ms.get(tenth_ms, 0) + count
+        if sent_ns != UNKNOWN_SENT_NS:
+            tenth_ms = min((time.time_ns() - sent_ns) // 100_000, 10 * _MAX_LATENCY_MS)
+            hall.counts_by_tenth_ms[tenth_ms] = hall.counts_by_tenth_ms.get(tenth_ms, 0) + count
 
 
-def _attend(pipe: "Connection[Any, Any]", port: int, request: bytes, size: int, greeting: bytes) -> None:
-    uvloop.run(_listen(pipe, port, request, size, greeting))
+def _run_process(pipe: "Connection[Any, Any]", port: int, request: bytes, size: int, ready_marker: bytes) -> None:
+    uvloop.run(_run_subscribers(pipe, port, request, size, ready_marker))
 
 
-async def _listen(pipe: "Connection[Any, Any]", port: int, request: bytes, size: int, greeting: bytes) -> None:
-    loop, hall, over = asyncio.get_running_loop(), _Hall(), asyncio.Event()
+async def _run_subscribers(
+    pipe: "Connection[Any, Any]", port: int, request: bytes, size: int, ready_marker: bytes
+) -> None:
+    loop, hall, over = asyncio.get_running_loop(), _PoolState(), asyncio.Event()
     for number in range(size):
-        await loop.create_connection(lambda: _Listener(hall, request, greeting), "127.0.0.1", port)
-        await _until_inside(hall, number - 100)
-    await _until_inside(hall, size)
+        await loop.create_connection(lambda: _SubscriberProtocol(hall, request, ready_marker), "127.0.0.1", port)
+        await _wait_until_connected(hall, number - 100)
+    await _wait_until_connected(hall, size)
     pipe.send("in")
-    loop.add_reader(pipe.fileno(), _answer, pipe, hall, over)
+    loop.add_reader(pipe.fileno(), _handle_request, pipe, hall, over)
     await over.wait()
 
 
-async def _until_inside(hall: _Hall, number: int) -> None:
-    while hall.inside < number:  # noqa: ASYNC110 - a poll costs less than a word from each of thousands
+async def _wait_until_connected(state: _PoolState, count: int) -> None:
+    while state.connected_count < count:  # noqa: ASYNC110 - a poll costs less than a word from each of thousands
         await asyncio.sleep(0.005)
 
 
-def _answer(pipe: "Connection[Any, Any]", hall: _Hall, over: asyncio.Event) -> None:
+def _handle_request(pipe: "Connection[Any, Any]", state: _PoolState, stopped: asyncio.Event) -> None:
     try:
         asked = pipe.recv()
     except EOFError:
-        over.set()
+        stopped.set()
         return
     if asked == "count":
-        pipe.send(hall.count)
+        pipe.send(state.count)
         return
-    pipe.send((hall.count, hall.by_tenth_ms))
-    hall.count, hall.by_tenth_ms = 0, {}
+    pipe.send((state.count, state.counts_by_tenth_ms))
+    state.count, state.counts_by_tenth_ms = 0, {}

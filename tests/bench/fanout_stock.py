@@ -10,20 +10,20 @@ from litestar.response import ServerSentEvent
 from redis.asyncio import Redis
 
 # The plugin's wait in a read. Its default of 1 ms polls, which would be counted against it.
-BLOCK_MS = 100
+READ_BLOCK_MS = 100
 
 
-def backend() -> RedisChannelsStreamBackend:
+def create_backend() -> RedisChannelsStreamBackend:
     redis = Redis.from_url(os.environ["BENCH_REDIS_URL"], socket_timeout=None)
-    return RedisChannelsStreamBackend(history=100, redis=redis, stream_sleep_no_subscriptions=BLOCK_MS)
+    return RedisChannelsStreamBackend(history=100, redis=redis, stream_sleep_no_subscriptions=READ_BLOCK_MS)
 
 
 @get("/sse/{name:str}")
-async def follow(name: str, channels: ChannelsPlugin) -> ServerSentEvent:
-    return ServerSentEvent(_bodies(name, channels))
+async def stream_sse(name: str, channels: ChannelsPlugin) -> ServerSentEvent:
+    return ServerSentEvent(_iterate_bodies(name, channels))
 
 
-async def _bodies(name: str, channels: ChannelsPlugin) -> AsyncIterator[str]:
+async def _iterate_bodies(name: str, channels: ChannelsPlugin) -> AsyncIterator[str]:
     async with channels.start_subscription(name) as subscriber:
         async for body in subscriber.iter_events():
             yield body.decode()
@@ -31,6 +31,6 @@ async def _bodies(name: str, channels: ChannelsPlugin) -> AsyncIterator[str]:
 
 def app() -> Litestar:
     plugin = ChannelsPlugin(
-        backend(), arbitrary_channels_allowed=True, create_ws_route_handlers=True, ws_handler_base_path="/ws"
+        create_backend(), arbitrary_channels_allowed=True, create_ws_route_handlers=True, ws_handler_base_path="/ws"
     )
-    return Litestar([follow], plugins=[plugin], logging_config=None, openapi_config=None)
+    return Litestar([stream_sse], plugins=[plugin], logging_config=None, openapi_config=None)

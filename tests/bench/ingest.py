@@ -18,81 +18,81 @@ import httpx
 from signalhub.settings import Settings
 from tests.bench import load
 from tests.bench.table import Table
-from tests.kit.processes import free_port
+from tests.kit.processes import find_free_port
 from tests.kit.stack import Stack
 
-TEXT = b"BUY EURUSD @ 1.0860\nSL 1.0850\nTP 1.0890"
-TARGET_PLAIN, TARGET_EMPTY = 8.0, 0.2
+SIGNAL_TEXT = b"BUY EURUSD @ 1.0860\nSL 1.0850\nTP 1.0890"
+MIN_RATIO_TO_PLAIN, MIN_RATIO_TO_EMPTY = 8.0, 0.2
 
 
 def main(rounds: int = 5, seconds: float = 4.0, connections: int = 64) -> bool:
     """Print the table; the answer says whether both targets are met."""
     with ExitStack() as stack:
-        doors = stack.enter_context(_doors())
-        results: dict[str, list[load.Result]] = {name: [] for name in doors}
+        doors = stack.enter_context(_run_apps())
+        results: dict[str, list[load.LoadResult]] = {name: [] for name in doors}
         for _ in range(rounds + 1):  # the first round warms up and is not counted
             for name, (url, headers) in doors.items():
-                found = load.run(url, body=TEXT, headers=headers, connections=connections, seconds=seconds)
+                found = load.run(url, body=SIGNAL_TEXT, headers=headers, connections=connections, duration_s=seconds)
                 results[name].append(found)
     return _report({name: found[1:] for name, found in results.items()})
 
 
-def _report(results: dict[str, list[load.Result]]) -> bool:
-    rates = {name: median(one.per_second for one in found) for name, found in results.items()}
+def _report(results: dict[str, list[load.LoadResult]]) -> bool:
+    rates = {name: median(one.requests_per_second for one in found) for name, found in results.items()}
     table = Table("door", "per second", "p50 ms", "p99 ms", "failed")
     for name, found in results.items():
         p50, p99 = (median(one.percentile(share) for one in found) for share in (0.5, 0.99))
         table.add(name, f"{rates[name]:,.0f}", f"{p50:.1f}", f"{p99:.1f}", str(sum(one.failures for one in found)))
-    table.show()
+    table.write()
     to_plain, to_empty = rates["signalhub"] / rates["plain session"], rates["signalhub"] / rates["empty handler"]
-    sys.stdout.write(f"signalhub / plain session = {to_plain:.2f} (target {TARGET_PLAIN})\n")
-    sys.stdout.write(f"signalhub / empty handler = {to_empty:.3f} (target {TARGET_EMPTY})\n")
+    sys.stdout.write(f"signalhub / plain session = {to_plain:.2f} (target {MIN_RATIO_TO_PLAIN})\n")
+    sys.stdout.write(f"signalhub / empty handler = {to_empty:.3f} (target {MIN_RATIO_TO_EMPTY})\n")
     is_sound = all(one.failures <= len(one.latencies_ms) / 100 for found in results.values() for one in found)
-    return is_sound and to_plain >= TARGET_PLAIN and to_empty >= TARGET_EMPTY
+    return is_sound and to_plain >= MIN_RATIO_TO_PLAIN and to_empty >= MIN_RATIO_TO_EMPTY
 
 
 @contextmanager
-def _doors() -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
+def _run_apps() -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
     with TemporaryDirectory() as home, ExitStack() as running:
         # The waits are long, so that no order falls due and the worker has nothing to do meanwhile.
         hub = Stack(Path(home), Settings(demo_fill_s=3600, demo_close_s=3600))
         running.callback(hub.stop)
         hub.start()
-        key, account_id = _register(hub)
+        key, account_id = _register_account(hub)
         environment = {"BENCH_DATABASE_URL": hub.settings.database_url, "BENCH_ACCOUNT_ID": account_id}
         yield {
-            "signalhub": (f"{hub.url}/api/v1/signals", {"x-api-key": key}),
-            "plain session": (running.enter_context(_app("plain", environment)), {}),
-            "empty handler": (running.enter_context(_app("empty", environment)), {}),
+            "signalhub": (f"{hub.base_url}/api/v1/signals", {"x-api-key": key}),
+            "plain session": (running.enter_context(_run_app("plain", environment)), {}),
+            "empty handler": (running.enter_context(_run_app("empty", environment)), {}),
         }
 
 
-def _register(hub: Stack) -> tuple[str, str]:
+def _register_account(stack: Stack) -> tuple[str, str]:
     wish = {"username": "bench", "broker_name": "mock", "account_id": "1", "api_key": "none"}
-    with httpx.Client(base_url=hub.url) as http:
-        _await(f"{hub.url}/health/live")
+    with httpx.Client(base_url=stack.base_url) as http:
+        _wait_for_url(f"{stack.base_url}/health/live")
         answer = http.post("/accounts/", json=wish).json()
     return answer["api_key"], answer["user"]["id"]
 
 
 @contextmanager
-def _app(name: str, environment: dict[str, str]) -> Iterator[str]:
+def _run_app(name: str, environment: dict[str, str]) -> Iterator[str]:
     """One of `tests.bench.apps` in a granian process of its own, served exactly as the service is."""
-    port = free_port()
+    port = find_free_port()
     command = [
         *(sys.executable, "-m", "granian", "--interface", "asgi", "--loop", "uvloop", "--factory", "--no-log"),
         *("--port", str(port), "--backpressure", "20000", "--backlog", "4096", f"tests.bench.apps:{name}"),
     ]
     process = subprocess.Popen(command, env=os.environ | environment)  # noqa: S603 - our own
     try:
-        _await(f"http://127.0.0.1:{port}/")
+        _wait_for_url(f"http://127.0.0.1:{port}/")
         yield f"http://127.0.0.1:{port}/"
     finally:
         process.terminate()
         process.wait(15)
 
 
-def _await(url: str, timeout_s: float = 20.0) -> None:
+def _wait_for_url(url: str, timeout_s: float = 20.0) -> None:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         try:

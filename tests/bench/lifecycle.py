@@ -25,17 +25,17 @@ from db.engine import create_engine
 from signalhub.settings import Settings
 from tests.bench import crowd, plain_steps
 from tests.bench.table import Table
-from tests.kit.service import Service
+from tests.kit.service import SupervisedCommand
 from tests.kit.stack import Stack
 
-TARGET_TIMES: Final = 10.0
-TARGET_RUSH_S: Final = 10.0
-TARGET_CLAIM: Final = 2.0
-_NEVER_S: Final = 7200.0
-_HELD_S: Final = 3600.0
+MIN_THROUGHPUT_RATIO: Final = 10.0
+MAX_BURST_S: Final = 10.0
+MAX_CLAIM_RATIO: Final = 2.0
+_FAR_FUTURE_S: Final = 7200.0
+_MAX_HOLDING_S: Final = 3600.0
 """How long a position is held, at most, in profile `market`: so the wait for its end is looked up in the market."""
 
-_NOISE: Final = 0.03  # of a core
+_CPU_TOLERANCE: Final = 0.03  # of a core
 
 
 def main(  # noqa: PLR0913 - as many as there are crowds
@@ -49,20 +49,20 @@ def main(  # noqa: PLR0913 - as many as there are crowds
     quiet_s: float = 10.0,
 ) -> bool:
     """Print the tables; the answer says whether every target is met."""
-    with TemporaryDirectory() as home, _database(Path(home)) as hub:
-        bench = _Bench(hub)
+    with TemporaryDirectory() as home, _run_servers(Path(home)) as hub:
+        bench = _LifecycleBenchmark(hub)
         # Each part in a loop of its own: connections do not outlive one.
         met = [
-            asyncio.run(bench.throughput(lives, plain_lives, rounds)),
-            asyncio.run(bench.patience(waiting, rush, quiet_s)),
-            asyncio.run(claims(hub.settings.database_url, many // 100, many)),
+            asyncio.run(bench.measure_throughput(lives, plain_lives, rounds)),
+            asyncio.run(bench.measure_waiting_orders(waiting, rush, quiet_s)),
+            asyncio.run(measure_claims(hub.settings.database_url, many // 100, many)),
         ]
         return all(met)
 
 
 @contextmanager
-def _database(home: Path) -> Iterator[Stack]:
-    hub = Stack(home, Settings(worker_processes=2, market_close_s=_HELD_S))
+def _run_servers(home: Path) -> Iterator[Stack]:
+    hub = Stack(home, Settings(worker_processes=2, market_close_s=_MAX_HOLDING_S))
     hub.postgres.start()
     hub.valkey.start()
     try:
@@ -74,16 +74,16 @@ def _database(home: Path) -> Iterator[Stack]:
         hub.postgres.stop()
 
 
-class _Bench:
-    def __init__(self, hub: Stack) -> None:
-        self._hub = hub
+class _LifecycleBenchmark:
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
 
-    async def throughput(self, lives: int, plain_lives: int, rounds: int) -> bool:
-        engine = create_engine(self._hub.settings.database_url, statement_timeout_s=None)
+    async def measure_throughput(self, lives: int, plain_lives: int, rounds: int) -> bool:
+        engine = create_engine(self._stack.settings.database_url, statement_timeout_s=None)
         ours, plain = [], []
         for _ in range(rounds):
-            ours.append(await self._ours(engine, lives))
-            plain.append(await self._plain(engine, plain_lives))
+            ours.append(await self._measure_signalhub(engine, lives))
+            plain.append(await self._measure_baseline(engine, plain_lives))
         await engine.dispose()
         table = Table("orders carried through their lives", "per second", "lowest", "highest", "orders a round")
         for name, rates, count in (
@@ -91,78 +91,80 @@ class _Bench:
             ("a message and a transaction a step", plain, plain_lives),
         ):
             table.add(name, f"{median(rates):,.0f}", f"{min(rates):,.0f}", f"{max(rates):,.0f}", f"{count:,}")
-        table.show()
+        table.write()
         times = median(ours) / median(plain)
-        sys.stdout.write(f"signalhub / a message a step = {times:.1f} (target {TARGET_TIMES:g})\n\n")
-        return times >= TARGET_TIMES
+        sys.stdout.write(f"signalhub / a message a step = {times:.1f} (target {MIN_THROUGHPUT_RATIO:g})\n\n")
+        return times >= MIN_THROUGHPUT_RATIO
 
-    async def _ours(self, engine: AsyncEngine, lives: int) -> float:
-        await crowd.clear(engine)
-        with _working(self._hub.worker):
-            await _warm(engine)
-            await crowd.place(engine, lives, due_in_s=0.0)
-            return lives / await crowd.ended(engine, lives)
+    async def _measure_signalhub(self, engine: AsyncEngine, lives: int) -> float:
+        await crowd.truncate_orders(engine)
+        with _run_command(self._stack.worker):
+            await _warm_up(engine)
+            await crowd.insert_orders(engine, lives, due_in_s=0.0)
+            return lives / await crowd.wait_until_closed(engine, lives)
 
-    async def _plain(self, engine: AsyncEngine, lives: int) -> float:
-        await crowd.clear(engine)
-        with _plain_workers(self._hub):
-            broker = plain_steps.make_broker(self._hub.settings.redis_url, [])
+    async def _measure_baseline(self, engine: AsyncEngine, lives: int) -> float:
+        await crowd.truncate_orders(engine)
+        with _run_baseline_workers(self._stack):
+            broker = plain_steps.create_broker(self._stack.settings.redis_url, [])
             for count in (20, lives):  # the first few wake everything up
-                await crowd.clear(engine)
-                await crowd.place(engine, count, due_in_s=0.0)
+                await crowd.truncate_orders(engine)
+                await crowd.insert_orders(engine, count, due_in_s=0.0)
                 async with engine.connect() as connection:
                     ids = [row.id for row in await connection.execute(text("SELECT id::text FROM orders"))]
                 began = time.perf_counter()
-                await asyncio.to_thread(plain_steps.send, broker, ids)
-                await crowd.ended(engine, count)
+                await asyncio.to_thread(plain_steps.enqueue_fills, broker, ids)
+                await crowd.wait_until_closed(engine, count)
             return lives / (time.perf_counter() - began)
 
-    async def patience(self, waiting: int, rush: int, quiet_s: float) -> bool:
-        engine = create_engine(self._hub.settings.database_url, statement_timeout_s=None)
-        await crowd.clear(engine)
-        with _working(self._hub.worker):
-            await _warm(engine)
-            idle = await _cost(self._hub.worker, quiet_s)
-            await crowd.place(engine, waiting, due_in_s=_NEVER_S, spread_s=_NEVER_S, held_s=_HELD_S)
-            await crowd.settle(engine)
-            loaded = await _cost(self._hub.worker, quiet_s)
-            await crowd.place(engine, rush, due_in_s=1.0, spread_s=1.0, held_s=_HELD_S)
+    async def measure_waiting_orders(self, waiting: int, burst: int, quiet_s: float) -> bool:
+        engine = create_engine(self._stack.settings.database_url, statement_timeout_s=None)
+        await crowd.truncate_orders(engine)
+        with _run_command(self._stack.worker):
+            await _warm_up(engine)
+            idle = await _measure_usage(self._stack.worker, quiet_s)
+            await crowd.insert_orders(
+                engine, waiting, due_in_s=_FAR_FUTURE_S, spread_s=_FAR_FUTURE_S, held_s=_MAX_HOLDING_S
+            )
+            await crowd.vacuum_and_checkpoint(engine)
+            loaded = await _measure_usage(self._stack.worker, quiet_s)
+            await crowd.insert_orders(engine, burst, due_in_s=1.0, spread_s=1.0, held_s=_MAX_HOLDING_S)
             await asyncio.sleep(1.0)
-            took_s = await crowd.ended(engine, rush)
-        late, disorder = await _order_of_closes(engine)
+            took_s = await crowd.wait_until_closed(engine, burst)
+        late, disorder = await _measure_closes(engine)
         await engine.dispose()
         table = Table("open orders, none due", "worker CPU, of a core", "memory MiB")
         table.add("0", f"{idle[0]:.1%}", f"{idle[1]:.1f}")
         table.add(f"{waiting:,}", f"{loaded[0]:.1%}", f"{loaded[1]:.1f}")
-        table.show()
+        table.write()
         sys.stdout.write("\n")
         table = Table("falling due within a second", "all closed after s", "late p50 s", "late max s", "out of order")
-        table.add(f"{rush:,}", f"{took_s:.2f}", f"{late[0]:.2f}", f"{late[1]:.2f}", f"{disorder:,}")
-        table.show()
-        sys.stdout.write(f"target: {TARGET_RUSH_S:g} s, in order for each account\n\n")
-        return took_s <= TARGET_RUSH_S and loaded[0] <= idle[0] + _NOISE and disorder == 0
+        table.add(f"{burst:,}", f"{took_s:.2f}", f"{late[0]:.2f}", f"{late[1]:.2f}", f"{disorder:,}")
+        table.write()
+        sys.stdout.write(f"target: {MAX_BURST_S:g} s, in order for each account\n\n")
+        return took_s <= MAX_BURST_S and loaded[0] <= idle[0] + _CPU_TOLERANCE and disorder == 0
 
 
-async def claims(database_url: str, few: int, many: int) -> bool:
+async def measure_claims(database_url: str, few: int, many: int) -> bool:
     """Print what a claim takes among few and among many open orders."""
     engine = create_engine(database_url, statement_timeout_s=None)
     table = Table("open orders", "claim of 200 ms", "look when none is due ms")
     taken = {}
     for count in (few, many):
-        await crowd.clear(engine)
-        await crowd.place(engine, count, due_in_s=_NEVER_S, spread_s=_NEVER_S)
-        await crowd.settle(engine)
-        taken[count] = await _claim_ms(engine), await _look_ms(engine)
+        await crowd.truncate_orders(engine)
+        await crowd.insert_orders(engine, count, due_in_s=_FAR_FUTURE_S, spread_s=_FAR_FUTURE_S)
+        await crowd.vacuum_and_checkpoint(engine)
+        taken[count] = await _measure_claim_ms(engine), await _measure_due_check_ms(engine)
         table.add(f"{count:,}", *(f"{ms:.2f}" for ms in taken[count]))
     await engine.dispose()
-    table.show()
+    table.write()
     times = taken[many][0] / taken[few][0]
-    sys.stdout.write(f"claim with {many:,} / with {few:,} = {times:.2f} (target at most {TARGET_CLAIM:g})\n")
-    return times <= TARGET_CLAIM
+    sys.stdout.write(f"claim with {many:,} / with {few:,} = {times:.2f} (target at most {MAX_CLAIM_RATIO:g})\n")
+    return times <= MAX_CLAIM_RATIO
 
 
 @contextmanager
-def _working(service: Service) -> Iterator[None]:
+def _run_command(service: SupervisedCommand) -> Iterator[None]:
     service.start()
     try:
         yield
@@ -171,10 +173,10 @@ def _working(service: Service) -> Iterator[None]:
 
 
 @contextmanager
-def _plain_workers(hub: Stack) -> Iterator[None]:
-    environment = {"BENCH_DATABASE_URL": hub.settings.database_url, "BENCH_REDIS_URL": hub.settings.redis_url}
+def _run_baseline_workers(stack: Stack) -> Iterator[None]:
+    environment = {"BENCH_DATABASE_URL": stack.settings.database_url, "BENCH_REDIS_URL": stack.settings.redis_url}
     command = [sys.executable, "-m", "dramatiq", "-p", "2", "-t", "8", "tests.bench.plain_steps:boot"]
-    with (hub.home / "plain.log").open("ab") as log:
+    with (stack.directory / "plain.log").open("ab") as log:
         process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)  # noqa: S603 - our own
     try:
         yield
@@ -183,17 +185,17 @@ def _plain_workers(hub: Stack) -> Iterator[None]:
         process.wait(15)
 
 
-async def _warm(engine: AsyncEngine) -> None:
+async def _warm_up(engine: AsyncEngine) -> None:
     """Until the workers work: their start is not what is measured."""
-    await crowd.place(engine, 400, due_in_s=0.0)
-    await crowd.ended(engine, 400)
-    await crowd.clear(engine)
+    await crowd.insert_orders(engine, 400, due_in_s=0.0)
+    await crowd.wait_until_closed(engine, 400)
+    await crowd.truncate_orders(engine)
     await asyncio.sleep(1.0)
 
 
-async def _cost(service: Service, seconds: float) -> tuple[float, float]:
+async def _measure_usage(service: SupervisedCommand, seconds: float) -> tuple[float, float]:
     """The share of a core, and the MiB, of a worker command with all its processes."""
-    processes = [psutil.Process(pid) for pid in (service.pid, *service.children())]
+    processes = [psutil.Process(pid) for pid in (service.pid, *service.child_pids())]
 
     def spent() -> float:
         return sum(sum(process.cpu_times()[:2]) for process in processes)
@@ -204,46 +206,46 @@ async def _cost(service: Service, seconds: float) -> tuple[float, float]:
     return share, sum(process.memory_info().rss for process in processes) / 2**20
 
 
-_CLOSES: Final = text("""
+_SELECT_CLOSES: Final = text("""
     SELECT extract(epoch FROM events.at - (filled_at + make_interval(secs => :held))) AS late,
         filled_at < lag(filled_at) OVER (PARTITION BY events.account_id ORDER BY seq) AS is_overtaken
     FROM events JOIN orders ON orders.id = order_id WHERE type = 'order.closed'
 """)
 
 
-async def _order_of_closes(engine: AsyncEngine) -> tuple[tuple[float, float], int]:
+async def _measure_closes(engine: AsyncEngine) -> tuple[tuple[float, float], int]:
     """How late orders were closed (half of them, the last), and how many after one of their account due later."""
     async with engine.connect() as connection:
-        rows = (await connection.execute(_CLOSES, {"held": _HELD_S})).fetchall()
+        rows = (await connection.execute(_SELECT_CLOSES, {"held": _MAX_HOLDING_S})).fetchall()
     late = sorted(float(row.late) for row in rows)
     return (median(late), late[-1]), sum(bool(row.is_overtaken) for row in rows)
 
 
-_RIPEN: Final = text("""
+_MAKE_ORDERS_DUE: Final = text("""
     UPDATE orders SET due_at = statement_timestamp() WHERE id IN (SELECT id FROM orders ORDER BY due_at LIMIT 200)
 """)
 
 
-async def _claim_ms(engine: AsyncEngine, times: int = 30) -> float:
+async def _measure_claim_ms(engine: AsyncEngine, times: int = 30) -> float:
     """The lease is for longer than the run, so that what was claimed once is not due again."""
     taken = []
     for _ in range(times):
         async with engine.begin() as connection:
-            await connection.execute(_RIPEN)
+            await connection.execute(_MAKE_ORDERS_DUE)
         async with engine.begin() as connection:
             began = time.perf_counter()
-            claimed = await orders.claim(connection, 3 * _NEVER_S, most=200)
+            claimed = await orders.claim(connection, 3 * _FAR_FUTURE_S, max_orders=200)
             taken.append((time.perf_counter() - began) * 1000)
         assert claimed is not None
         assert len(claimed.orders) == 200
     return median(taken)
 
 
-async def _look_ms(engine: AsyncEngine, times: int = 200) -> float:
+async def _measure_due_check_ms(engine: AsyncEngine, times: int = 200) -> float:
     taken = []
     async with engine.connect() as connection:
         for _ in range(times):
             began = time.perf_counter()
-            assert await orders.due_count(connection, 1) == 0
+            assert await orders.count_due(connection, 1) == 0
             taken.append((time.perf_counter() - began) * 1000)
     return median(taken)

@@ -12,30 +12,30 @@ import msgspec
 import uvloop
 
 _HEAD_END = b"\r\n\r\n"
-_LENGTH = b"content-length: "
+_CONTENT_LENGTH = b"content-length: "
 
 
-class Result(msgspec.Struct, frozen=True):
+class LoadResult(msgspec.Struct, frozen=True):
     """`latencies_ms` is sorted."""
 
-    seconds: float
+    duration_s: float
     latencies_ms: list[float]
     failures: int
 
     @property
-    def per_second(self) -> float:
-        return len(self.latencies_ms) / self.seconds
+    def requests_per_second(self) -> float:
+        return len(self.latencies_ms) / self.duration_s
 
-    def percentile(self, share: float) -> float:
-        return self.latencies_ms[min(int(len(self.latencies_ms) * share), len(self.latencies_ms) - 1)]
+    def percentile(self, fraction: float) -> float:
+        return self.latencies_ms[min(int(len(self.latencies_ms) * fraction), len(self.latencies_ms) - 1)]
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, request: bytes, until: float) -> None:
-        self._request, self._until = request, until
+    def __init__(self, request: bytes, deadline: float) -> None:
+        self._request, self._deadline = request, deadline
         self._buffer = b""
-        self._began = 0.0
-        self.latencies: list[float] = []
+        self._sent_at = 0.0
+        self.latencies_ms: list[float] = []
         self.failures = 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -46,13 +46,13 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         head, separator, body = self._buffer.partition(_HEAD_END)
-        if not separator or len(body) < _content_length(head):
+        if not separator or len(body) < _parse_content_length(head):
             return
         now = time.perf_counter()
-        self.latencies.append((now - self._began) * 1000)
+        self.latencies_ms.append((now - self._sent_at) * 1000)
         self.failures += not head.startswith(b"HTTP/1.1 2")
         self._buffer = b""
-        if now < self._until:
+        if now < self._deadline:
             self._send()
         else:
             self._transport.close()
@@ -63,37 +63,37 @@ class _Connection(asyncio.Protocol):
             self.done.set_result(None)
 
     def _send(self) -> None:
-        self._began = time.perf_counter()
+        self._sent_at = time.perf_counter()
         self._transport.write(self._request)
 
 
-def run(url: str, *, body: bytes, headers: dict[str, str], connections: int, seconds: float) -> Result:
+def run(url: str, *, body: bytes, headers: dict[str, str], connections: int, duration_s: float) -> LoadResult:
     """POST `body` for `seconds`, `connections` at a time."""
-    return uvloop.run(_run(url, _request(url, body, headers), connections, seconds))
+    return uvloop.run(_run(url, _build_request(url, body, headers), connections, duration_s))
 
 
-async def _run(url: str, request: bytes, connections: int, seconds: float) -> Result:
+async def _run(url: str, request: bytes, connections: int, duration_s: float) -> LoadResult:
     parts = urlsplit(url)
     loop, began = asyncio.get_running_loop(), time.perf_counter()
     opened = [
         await loop.create_connection(
-            lambda: _Connection(request, began + seconds), parts.hostname or "", parts.port or 80
+            lambda: _Connection(request, began + duration_s), parts.hostname or "", parts.port or 80
         )
         for _ in range(connections)
     ]
-    await asyncio.wait_for(asyncio.gather(*(protocol.done for _, protocol in opened)), seconds + 10)
-    latencies = sorted(one for _, protocol in opened for one in protocol.latencies)
+    await asyncio.wait_for(asyncio.gather(*(protocol.done for _, protocol in opened)), duration_s + 10)
+    latencies = sorted(one for _, protocol in opened for one in protocol.latencies_ms)
     failures = sum(protocol.failures for _, protocol in opened)
-    return Result(time.perf_counter() - began, latencies, failures)
+    return LoadResult(time.perf_counter() - began, latencies, failures)
 
 
-def _request(url: str, body: bytes, headers: dict[str, str]) -> bytes:
+def _build_request(url: str, body: bytes, headers: dict[str, str]) -> bytes:
     parts = urlsplit(url)
     lines = [f"POST {parts.path} HTTP/1.1", f"host: {parts.netloc}", f"content-length: {len(body)}"]
     lines += [f"{name}: {text}" for name, text in headers.items()]
     return "\r\n".join(lines).encode() + _HEAD_END + body
 
 
-def _content_length(head: bytes) -> int:
-    at = head.lower().find(_LENGTH)
-    return 0 if at < 0 else int(head[at + len(_LENGTH) :].split(b"\r\n", 1)[0])
+def _parse_content_length(head: bytes) -> int:
+    at = head.lower().find(_CONTENT_LENGTH)
+    return 0 if at < 0 else int(head[at + len(_CONTENT_LENGTH) :].split(b"\r\n", 1)[0])

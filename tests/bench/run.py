@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, from anyw
 from signalhub import log
 
 # Name -> the long run and the short one.
-BENCHES: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
+BENCHMARKS: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
     "fanout": ({}, {"rounds": 1, "seconds": 0.3, "size": 20, "is_brief": True}),
     "grammar": ({}, {"rounds": 6}),
     "ingest": ({}, {"rounds": 1, "seconds": 0.3}),
@@ -28,18 +28,18 @@ BENCHES: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
 def main(arguments: list[str]) -> int:
     log.configure("warning")
     is_quick = "--quick" in arguments
-    names = [name for name in arguments if not name.startswith("--")] or list(BENCHES)
-    unknown = [name for name in names if name not in BENCHES]
+    names = [name for name in arguments if not name.startswith("--")] or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
-        sys.stderr.write(f"There is no benchmark {unknown[0]!r}; there are {', '.join(BENCHES)}.\n")
+        sys.stderr.write(f"There is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}.\n")
         return 2
-    met = [_bench(name, is_quick=is_quick)() for name in names]
+    met = [_load_benchmark(name, is_quick=is_quick)() for name in names]
     return 0 if all(met) else 1
 
 
-def _bench(name: str, *, is_quick: bool) -> Callable[[], bool]:
+def _load_benchmark(name: str, *, is_quick: bool) -> Callable[[], bool]:
     sys.stdout.write(f"\n## {name}\n\n")
-    long, short = BENCHES[name]
+    long, short = BENCHMARKS[name]
     main_: Callable[..., bool] = import_module(f"tests.bench.{name}").main
     return partial(main_, **(short if is_quick else long))
 

@@ -10,7 +10,7 @@ class Table:
     def add(self, *cells: str) -> None:
         self._rows.append(cells)
 
-    def show(self) -> None:
+    def write(self) -> None:
         widths = [max(len(row[at]) for row in self._rows) for at in range(len(self._rows[0]))]
         for place, row in enumerate(self._rows):
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

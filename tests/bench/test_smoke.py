@@ -3,10 +3,10 @@
 import pytest
 
 from tests.bench import ingest, latency, lifecycle
-from tests.bench.fanout_audience import Audience
-from tests.bench.fanout_sides import ROOMS, service
-from tests.bench.fanout_window import window
-from tests.kit.hub import Hub
+from tests.bench.fanout_audience import SubscriberPool
+from tests.bench.fanout_sides import TRANSPORTS, run_signalhub
+from tests.bench.fanout_window import measure_window
+from tests.kit.hub import RunningApp
 from tests.kit.servers import Servers
 
 
@@ -23,14 +23,14 @@ def test_the_way_to_the_stream_is_measured(capsys: pytest.CaptureFixture[str]) -
 
 
 async def test_a_claim_among_many_orders_is_measured(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
-    await lifecycle.claims((await servers.settings()).database_url, 200, 400)
+    await lifecycle.measure_claims((await servers.create_settings()).database_url, 200, 400)
     assert "claim with 400 / with 200 = " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("room", ROOMS)
-async def test_the_fan_out_is_measured(hub: Hub, room: str) -> None:
-    async with service(hub.settings, hub.web.popen.pid) as side:
-        with Audience(side.port, side.requests[room], 5, side.greeting) as audience:
-            figures = await window(side, room, audience, rate=50, seconds=0.2)
-    assert figures.share == 1
+@pytest.mark.parametrize("room", TRANSPORTS)
+async def test_the_fan_out_is_measured(hub: RunningApp, room: str) -> None:
+    async with run_signalhub(hub.settings, hub.web.popen.pid) as side:
+        with SubscriberPool(side.port, side.requests_by_transport[room], 5, side.ready_marker) as audience:
+            figures = await measure_window(side, room, audience, rate=50, duration_s=0.2)
+    assert figures.delivered_fraction == 1
     assert 0 < figures.p50_ms <= figures.p99_ms < 5000

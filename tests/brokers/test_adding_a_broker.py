@@ -35,13 +35,13 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__)
 async def test_the_broker_of_the_page_is_found_and_conforms(check: conformance.Check) -> None:
-    await check(lambda: base.load("paper", {}), conformance.orders("demo"))
+    await check(lambda: base.load_broker("paper", {}), conformance.orders("demo"))
 
 
 @pytest.mark.usefixtures("installed")
 def test_a_broker_that_is_not_installed_is_named_beside_those_that_are() -> None:
     with pytest.raises(LookupError, match="No broker named 'other' is installed; there are: mock, paper"):
-        base.load("other", {})
+        base.load_broker("other", {})
 
 
 NAMED: Final = sorted(set(re.findall(r"`(signalhub\.(?:brokers|domain)\.[\w.]+)`", PAGE)))

@@ -9,114 +9,114 @@ import pytest
 from msgspec.structs import replace
 
 from signalhub.brokers import chosen
-from signalhub.brokers.chaos import FAILURES, REFUSALS, ChaosBroker
+from signalhub.brokers.chaos import FAILURE_REASONS, REJECTION_REASONS, ChaosBroker
 from signalhub.brokers.conformance import CHECKS, Check
-from signalhub.brokers.disturbances import CALM, NAMED, Disturbance, named
-from signalhub.brokers.lives import Moment, end_of, life, orders
+from signalhub.brokers.disturbances import CALM_PROFILE, CHAOS_PROFILES, ChaosProfile, get_chaos_profile
+from signalhub.brokers.lives import SimulatedStep, final_order, orders, simulate_order
 from signalhub.brokers.mock import MockBroker
 from signalhub.brokers.models import Latency
 from signalhub.domain.order import Order, Status
 from signalhub.settings import Settings
-from tests.kit.orders import an_id, an_order
+from tests.kit.orders import make_id, make_order
 
 
 async def _at_once(_seconds: float) -> None:
     """A hang that nobody waits for."""
 
 
-def _chaos(disturbance: Disturbance) -> ChaosBroker:
+def _chaos(disturbance: ChaosProfile) -> ChaosBroker:
     return ChaosBroker(MockBroker({}), disturbance, "seed", sleep=_at_once)
 
 
 def _many(count: int = 400) -> list[Order]:
-    return [an_order(id=an_id(number), profile="instant") for number in range(count)]
+    return [make_order(id=make_id(number), profile="instant") for number in range(count)]
 
 
-async def _lives(disturbance: Disturbance, placed: Sequence[Order]) -> list[list[Moment]]:
+async def _lives(disturbance: ChaosProfile, placed: Sequence[Order]) -> list[list[SimulatedStep]]:
     broker = _chaos(disturbance)
-    return [await life(broker, order) for order in placed]
+    return [await simulate_order(broker, order) for order in placed]
 
 
-def _ends(lives: Sequence[Sequence[Moment]], placed: Sequence[Order]) -> Counter[Status]:
-    return Counter(end_of(order, story).status for order, story in zip(placed, lives, strict=True))
+def _ends(lives: Sequence[Sequence[SimulatedStep]], placed: Sequence[Order]) -> Counter[Status]:
+    return Counter(final_order(order, story).status for order, story in zip(placed, lives, strict=True))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", CHAOS_PROFILES)
 async def test_a_broker_amid_chaos_still_conforms(name: str, check: Check) -> None:
-    await check(lambda: _chaos(named(name)), orders("demo"))
+    await check(lambda: _chaos(get_chaos_profile(name)), orders("demo"))
 
 
 async def test_as_many_orders_are_refused_as_the_profile_says_with_reasons_of_real_life() -> None:
     placed = _many()
-    lives = await _lives(Disturbance(reject=Decimal("0.10")), placed)
+    lives = await _lives(ChaosProfile(reject=Decimal("0.10")), placed)
     assert 25 <= _ends(lives, placed)[Status.REJECTED] <= 55
     reasons = {moment.failure.reason for story in lives for moment in story if moment.failure}
-    assert reasons == set(REFUSALS)
+    assert reasons == set(REJECTION_REASONS)
 
 
 async def test_as_many_attempts_fail_as_the_profile_says_and_all_orders_end() -> None:
     placed = _many()
-    lives = await _lives(Disturbance(fail=Decimal("0.30")), placed)
+    lives = await _lives(ChaosProfile(fail=Decimal("0.30")), placed)
     failures = [moment.failure for story in lives for moment in story]
     assert 0.25 < sum(one is not None for one in failures) / len(failures) < 0.35
-    assert {one.reason for one in failures if one} == set(FAILURES)
+    assert {one.reason for one in failures if one} == set(FAILURE_REASONS)
     assert _ends(lives, placed) == {Status.CLOSED: len(placed)}
 
 
 async def test_doubled_and_late_fills_change_nothing() -> None:
     placed = _many(50)
-    doubled, usual = await _lives(Disturbance(double=Decimal(1)), placed), await _lives(CALM, placed)
+    doubled, usual = await _lives(ChaosProfile(double=Decimal(1)), placed), await _lives(CALM_PROFILE, placed)
     assert [len(story[0].prices) for story in doubled] == [2] * 50
     assert [len(story[1].prices) for story in doubled] == [3] * 50
-    assert [story[-1].after for story in doubled] == [story[-1].after for story in usual]
+    assert [story[-1].order_after for story in doubled] == [story[-1].order_after for story in usual]
 
 
 async def test_slow_orders_are_late_by_what_the_profile_says() -> None:
     placed = _many(100)
-    lives = await _lives(Disturbance(latency=Latency(timedelta(seconds=1), timedelta(seconds=2))), placed)
+    lives = await _lives(ChaosProfile(latency=Latency(timedelta(seconds=1), timedelta(seconds=2))), placed)
     waits = [story[0].due - order.created_at for story, order in zip(lives, placed, strict=True)]
     assert timedelta(seconds=1) <= min(waits) < max(waits) <= timedelta(seconds=2)
 
 
 async def test_a_hang_is_a_time_out_that_is_tried_again() -> None:
-    lives = await _lives(Disturbance(hang=Decimal("0.5")), _many(20))
+    lives = await _lives(ChaosProfile(hang=Decimal("0.5")), _many(20))
     assert {moment.failure.reason for story in lives for moment in story if moment.failure} == {"broker_timeout"}
 
 
 async def test_a_second_worker_sees_the_same_chaos_and_another_seed_another() -> None:
-    placed, hostile = _many(50), named("hostile")
+    placed, hostile = _many(50), get_chaos_profile("hostile")
     assert await _lives(hostile, placed) == await _lives(hostile, placed)
     other = ChaosBroker(MockBroker({}), hostile, "other", sleep=_at_once)
-    assert await _lives(hostile, placed) != [await life(other, order) for order in placed]
+    assert await _lives(hostile, placed) != [await simulate_order(other, order) for order in placed]
 
 
 async def test_an_order_whose_outcome_is_forced_is_left_in_peace() -> None:
-    order = an_order(profile="instant", simulate="outcome=take_profit")
-    (story,) = await _lives(Disturbance(reject=Decimal(1), fail=Decimal(1)), [order])
-    assert (len(story), story[-1].after.status) == (2, Status.CLOSED)
+    order = make_order(profile="instant", simulate="outcome=take_profit")
+    (story,) = await _lives(ChaosProfile(reject=Decimal(1), fail=Decimal(1)), [order])
+    assert (len(story), story[-1].order_after.status) == (2, Status.CLOSED)
 
 
 def test_own_profiles_are_a_line_of_text() -> None:
     own = "rainy: fail=20% latency=50ms..300ms; strike: reject=100% late=0.5% late_by=1m"
-    assert named("rainy", own) == Disturbance(
+    assert get_chaos_profile("rainy", own) == ChaosProfile(
         fail=Decimal("0.2"), latency=Latency(timedelta(milliseconds=50), timedelta(milliseconds=300))
     )
-    assert named("strike", own).late == Decimal("0.005")
-    assert named("calm", own) == CALM
+    assert get_chaos_profile("strike", own).late == Decimal("0.005")
+    assert get_chaos_profile("calm", own) == CALM_PROFILE
 
 
 @pytest.mark.parametrize("text", ["fail=20%", "a: fail=20", "a: fail=101%", "a: explode=1%", "a: latency=2s..1s", "A:"])
 def test_what_is_not_understood_is_said(text: str) -> None:
     with pytest.raises(ValueError, match="Write name: directives"):
-        named("calm", text)
+        get_chaos_profile("calm", text)
 
 
 def test_a_profile_that_there_is_not_is_named_beside_those_that_there_are() -> None:
     with pytest.raises(LookupError, match=r"no chaos profile 'stormy'; there are: calm, flaky, slow, hostile, rainy\."):
-        named("stormy", "rainy: fail=1%")
+        get_chaos_profile("stormy", "rainy: fail=1%")
 
 
 def test_calm_puts_nothing_around_the_broker() -> None:
-    assert isinstance(chosen.broker(Settings()), MockBroker)
-    assert isinstance(chosen.broker(replace(Settings(), chaos="hostile")), ChaosBroker)
+    assert isinstance(chosen.create_broker(Settings()), MockBroker)
+    assert isinstance(chosen.create_broker(replace(Settings(), chaos="hostile")), ChaosBroker)

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from signalhub.brokers import conformance
 from signalhub.brokers.conformance import CHECKS, Breach, Check
-from signalhub.brokers.lives import Failure, answer
+from signalhub.brokers.lives import StepFailure, run_step
 from signalhub.brokers.mock import MockBroker
-from signalhub.brokers.profiles import profiles
+from signalhub.brokers.profiles import build_profiles
 from signalhub.domain.order import OPEN, Executed, Move, Order, Status
 
 SIMULATIONS = ("reject=no_money", "fail=3", "fill_after=2s close_after=3s", "outcome=take_profit", "outcome=stop_loss")
@@ -22,7 +22,7 @@ def _mock() -> MockBroker:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("profile", profiles({}))
+@pytest.mark.parametrize("profile", build_profiles({}))
 async def test_the_mock_broker_conforms_in_every_profile(profile: str, check: Check) -> None:
     await check(_mock, conformance.orders(profile))
 
@@ -91,4 +91,4 @@ async def test_a_broker_that_breaks_a_promise_is_found_out(fault: str) -> None:
 
 async def test_a_refusal_is_an_answer() -> None:
     order = replace(conformance.orders("instant")[0], simulate="reject=no_money")
-    assert await answer(_mock(), order, order.created_at) == Failure("no_money", permanent=True)
+    assert await run_step(_mock(), order, order.created_at) == StepFailure("no_money", permanent=True)

@@ -10,25 +10,25 @@ from msgspec.structs import replace
 
 from signalhub.brokers import chosen
 from signalhub.brokers.conformance import CHECKS, Check
-from signalhub.brokers.lives import end_of, life, orders
+from signalhub.brokers.lives import final_order, orders, simulate_order
 from signalhub.brokers.mock import MockBroker
 from signalhub.domain.order import Closed, CloseReason, Executed, Order, Status
 from signalhub.domain.signal import OrderType, Side, Signal
 from signalhub.settings import Settings, SettingsError, from_env
-from tests.kit.orders import NOON, TERMS, an_id, an_order
+from tests.kit.orders import EURUSD_LIMIT_BUY, NOON, make_id, make_order
 
 ALL_THREE: Final = {
     "slippage_bp": "5", "market_latency": "50ms..2s", "commission_bp": "0.5", "commission_per_unit": "0.00001"
 }  # fmt: skip
 SLIPPERY: Final = {"slippage_bp": "5"}
-SELL: Final = replace(TERMS, side=Side.SELL, stop_loss=Decimal("1.0870"), take_profits=(Decimal("1.0830"),))
+SELL: Final = replace(EURUSD_LIMIT_BUY, side=Side.SELL, stop_loss=Decimal("1.0870"), take_profits=(Decimal("1.0830"),))
 ENDLESS: Final = {"stop_loss": Decimal("0.5"), "take_profits": (Decimal("1.6"),)}
 
 
-def _placed(number: int, terms: Signal = TERMS, **changes: Any) -> Order:  # noqa: ANN401 - fields of Order
+def _placed(number: int, terms: Signal = EURUSD_LIMIT_BUY, **changes: Any) -> Order:  # noqa: ANN401 - fields of Order
     at = NOON + number * timedelta(hours=7)
-    return an_order(
-        id=an_id(number), terms=terms, created_at=at, updated_at=at, **({"profile": "market"} | changes)
+    return make_order(
+        id=make_id(number), terms=terms, created_at=at, updated_at=at, **({"profile": "market"} | changes)
     )  # fmt: skip
 
 
@@ -40,11 +40,11 @@ async def _next(order: Order, **options: str) -> Any:  # noqa: ANN401 - a move t
 
 
 async def _filled(order: Order, **options: str) -> Order:
-    return next(moment.after for moment in await life(MockBroker(options), order))
+    return next(moment.order_after for moment in await simulate_order(MockBroker(options), order))
 
 
 async def _ends(profile: str, **options: str) -> list[Order]:
-    return [end_of(order, await life(MockBroker(options), order)) for order in orders(profile)]
+    return [final_order(order, await simulate_order(MockBroker(options), order)) for order in orders(profile)]
 
 
 async def test_with_the_defaults_everything_is_as_if_there_were_none() -> None:
@@ -62,7 +62,7 @@ async def test_a_broker_with_all_three_conforms(check: Check) -> None:
 
 
 @pytest.mark.parametrize("type_", [OrderType.MARKET, OrderType.STOP])
-@pytest.mark.parametrize("terms", [TERMS, SELL], ids=["buy", "sell"])
+@pytest.mark.parametrize("terms", [EURUSD_LIMIT_BUY, SELL], ids=["buy", "sell"])
 async def test_what_is_opened_at_the_market_slips_against_the_trader(terms: Signal, type_: OrderType) -> None:
     slips = []
     for number in range(30):
@@ -74,7 +74,7 @@ async def test_what_is_opened_at_the_market_slips_against_the_trader(terms: Sign
     assert len(set(slips)) > 20
 
 
-@pytest.mark.parametrize("terms", [TERMS, SELL], ids=["buy", "sell"])
+@pytest.mark.parametrize("terms", [EURUSD_LIMIT_BUY, SELL], ids=["buy", "sell"])
 async def test_stop_losses_slip_and_prices_of_ones_own_do_not(terms: Signal) -> None:
     slips: dict[CloseReason, list[Decimal]] = {CloseReason.STOP_LOSS: [], CloseReason.TAKE_PROFIT: []}
     for number in range(30):
@@ -87,7 +87,7 @@ async def test_stop_losses_slip_and_prices_of_ones_own_do_not(terms: Signal) -> 
 
 
 async def test_closes_by_time_and_by_hand_slip() -> None:
-    order = await _filled(_placed(1, replace(TERMS, **ENDLESS)))
+    order = await _filled(_placed(1, replace(EURUSD_LIMIT_BUY, **ENDLESS)))
     slipped, usual = await _next(order, market_close_s="60", **SLIPPERY), await _next(order, market_close_s="60")
     assert slipped.reason is CloseReason.TIME
     assert slipped.price < usual.price
@@ -100,7 +100,7 @@ async def test_closes_by_time_and_by_hand_slip() -> None:
 async def test_what_was_paid_too_much_is_lost(type_: OrderType) -> None:
     """The market does not follow a fill that slipped: closed at once, it is closed for no more than without."""
     for number in range(20):
-        placed, prices = _placed(number, replace(TERMS, order_type=type_, **ENDLESS)), []
+        placed, prices = _placed(number, replace(EURUSD_LIMIT_BUY, order_type=type_, **ENDLESS)), []
         for options in ({"slippage_bp": "50"}, {}):
             order = await _filled(placed, **options)
             move = await MockBroker(options).close(order, order.updated_at)
@@ -110,7 +110,7 @@ async def test_what_was_paid_too_much_is_lost(type_: OrderType) -> None:
 
 
 async def test_what_slips_slips_the_same_for_a_second_worker_and_anew_for_another_attempt() -> None:
-    order = _placed(3, replace(TERMS, order_type=OrderType.MARKET))
+    order = _placed(3, replace(EURUSD_LIMIT_BUY, order_type=OrderType.MARKET))
     first, again = await _next(order, **SLIPPERY), await _next(order, **SLIPPERY)
     assert isinstance(first, Executed)
     assert first == again
@@ -124,13 +124,13 @@ async def test_where_there_is_no_market_nothing_slips_and_nobody_waits() -> None
 
 @pytest.mark.parametrize("type_", OrderType)
 async def test_forced_outcomes_do_not_slip(type_: OrderType) -> None:
-    order = _placed(4, replace(TERMS, order_type=type_), simulate="outcome=stop_loss")
-    end = end_of(order, await life(MockBroker(SLIPPERY), order))
-    assert end.close_price == TERMS.stop_loss
+    order = _placed(4, replace(EURUSD_LIMIT_BUY, order_type=type_), simulate="outcome=stop_loss")
+    end = final_order(order, await simulate_order(MockBroker(SLIPPERY), order))
+    assert end.close_price == EURUSD_LIMIT_BUY.stop_loss
 
 
 async def test_latency_is_anything_between_its_ends_and_each_attempt_s_own() -> None:
-    placed = [_placed(number, replace(TERMS, order_type=OrderType.MARKET)) for number in range(50)]
+    placed = [_placed(number, replace(EURUSD_LIMIT_BUY, order_type=OrderType.MARKET)) for number in range(50)]
     one, other = (MockBroker({"market_latency": "50ms..2s"}) for _ in range(2))
     waits = [(one.next_due(order) or NOON) - order.created_at for order in placed]
     assert timedelta(milliseconds=50) <= min(waits) < max(waits) <= timedelta(seconds=2)
@@ -140,12 +140,14 @@ async def test_latency_is_anything_between_its_ends_and_each_attempt_s_own() -> 
 
 
 async def test_commission_is_charged_for_the_fill_and_each_part_and_taken_from_the_result() -> None:
-    terms = replace(TERMS, quantity=Decimal(2), take_profits=(Decimal("1.0870"), Decimal("1.0880")))
+    terms = replace(EURUSD_LIMIT_BUY, quantity=Decimal(2), take_profits=(Decimal("1.0870"), Decimal("1.0880")))
     order = _placed(5, terms, profile="instant", simulate="outcome=take_profit")
-    end = end_of(order, await life(MockBroker({"commission_bp": "10", "commission_per_unit": "0.5"}), order))
+    end = final_order(
+        order, await simulate_order(MockBroker({"commission_bp": "10", "commission_per_unit": "0.5"}), order)
+    )
     assert end.commission == Decimal("2.00") + Decimal("0.0021720") + Decimal("0.0010870") + Decimal("0.0010880")
     assert end.pnl == Decimal("0.0030") - end.commission
-    free = end_of(order, await life(MockBroker({}), order))
+    free = final_order(order, await simulate_order(MockBroker({}), order))
     assert (end.pips, end.r_multiple, end.mae) == (free.pips, free.r_multiple, free.mae)
 
 
@@ -172,11 +174,11 @@ async def test_quantities_and_results_add_up_with_all_three() -> None:
 )  # fmt: skip
 def test_what_cannot_be_is_an_error_that_names_the_setting(name: str, text: str) -> None:
     with pytest.raises(SettingsError, match=f"SIGNALHUB_{name} is '{text}': "):
-        chosen.broker(from_env({f"SIGNALHUB_{name}": text}))
+        chosen.create_broker(from_env({f"SIGNALHUB_{name}": text}))
 
 
 def test_settings_reach_the_broker() -> None:
     settings = Settings(slippage_bp=Decimal("2.5"), market_latency="1s", commission_bp=Decimal(1))
-    assert MockBroker(settings.broker_options).next_due(_placed(6, replace(TERMS, order_type=OrderType.MARKET))) == (
-        NOON + 6 * timedelta(hours=7) + timedelta(seconds=1)
-    )
+    assert MockBroker(settings.broker_options).next_due(
+        _placed(6, replace(EURUSD_LIMIT_BUY, order_type=OrderType.MARKET))
+    ) == (NOON + 6 * timedelta(hours=7) + timedelta(seconds=1))

@@ -8,14 +8,14 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
-from signalhub.brokers.lives import Moment, end_of, life
-from signalhub.brokers.markets import listing
+from signalhub.brokers.lives import SimulatedStep, final_order, simulate_order
+from signalhub.brokers.markets import get_instrument_spec
 from signalhub.brokers.mock import MockBroker
-from signalhub.domain.market.clock import Clock
-from signalhub.domain.market.prices import anchored
+from signalhub.domain.market.clock import MarketClock
+from signalhub.domain.market.prices import anchor_price_path
 from signalhub.domain.order import Closed, CloseReason, Order, Status
 from signalhub.domain.signal import OrderType, Side, Signal
-from tests.kit.orders import NOON, an_id, an_order
+from tests.kit.orders import NOON, make_id, make_order
 
 TARGETS: Final = (Decimal("1.0870"), Decimal("1.0880"), Decimal("1.0890"))
 LATENCY: Final = timedelta(milliseconds=200)
@@ -44,16 +44,16 @@ KINDS: Final = {
 
 def _placed(terms: Signal, number: int = 0, **changes: Any) -> Order:  # noqa: ANN401 - fields of Order
     at = NOON + number * timedelta(hours=7)
-    made: dict[str, Any] = {"id": an_id(number), "profile": "market", "created_at": at, "updated_at": at}
-    return an_order(terms=terms, **(made | changes))
+    made: dict[str, Any] = {"id": make_id(number), "profile": "market", "created_at": at, "updated_at": at}
+    return make_order(terms=terms, **(made | changes))
 
 
-async def _life(order: Order, **options: str) -> tuple[Order, list[Moment]]:
-    moments = await life(MockBroker(options), order)
-    return end_of(order, moments), moments
+async def _life(order: Order, **options: str) -> tuple[Order, list[SimulatedStep]]:
+    moments = await simulate_order(MockBroker(options), order)
+    return final_order(order, moments), moments
 
 
-async def _lives(terms: Signal, count: int = 40) -> list[tuple[Order, list[Moment]]]:
+async def _lives(terms: Signal, count: int = 40) -> list[tuple[Order, list[SimulatedStep]]]:
     return [await _life(_placed(terms, number)) for number in range(count)]
 
 
@@ -91,7 +91,7 @@ async def test_targets_close_equal_parts_nearest_first_and_the_last_what_is_left
         reached = [part for part in order.closes if part.reason is CloseReason.TAKE_PROFIT]
         assert [part.price for part in reached] == list(TARGETS[: len(reached)])
         assert [str(part.quantity) for part in order.closes[:-1]] == ["0.3333"] * (len(order.closes) - 1)
-        assert [moment.after.status for moment in moments[1:-1]] == [Status.EXECUTED] * (len(order.closes) - 1)
+        assert [moment.order_after.status for moment in moments[1:-1]] == [Status.EXECUTED] * (len(order.closes) - 1)
 
 
 async def test_a_limit_is_filled_at_its_price_when_the_market_comes_to_it() -> None:
@@ -111,8 +111,8 @@ async def test_a_zone_is_entered_at_its_nearer_edge() -> None:
 async def test_a_market_order_pays_the_spread_after_its_latency() -> None:
     order, (fill, *_) = await _life(_placed(KINDS["market"]))
     assert fill.due == NOON + LATENCY
-    market, clock = listing("EURUSD").market("signalhub", Decimal("1.0850")), Clock()
-    middle = anchored(market, Decimal("1.0860"), clock.reading(NOON)).quote(clock.reading(fill.due))
+    market, clock = get_instrument_spec("EURUSD").build_market("signalhub", Decimal("1.0850")), MarketClock()
+    middle = anchor_price_path(market, Decimal("1.0860"), clock.to_market_us(NOON)).quote(clock.to_market_us(fill.due))
     assert order.fill_price == middle.ask
 
 
@@ -150,7 +150,7 @@ async def test_an_entry_whose_price_does_not_come_expires() -> None:
     until = NOON + timedelta(milliseconds=300)
     order, (moment,) = await _life(_placed(LIMIT, expires_at=until))
     assert (order.status, moment.due) == (Status.EXPIRED, until)
-    assert order.held == 0
+    assert order.open_quantity == 0
 
 
 async def test_a_position_that_nothing_touches_is_closed_by_time() -> None:
@@ -166,7 +166,11 @@ async def test_a_position_that_nothing_touches_is_closed_by_time() -> None:
 @pytest.mark.parametrize("profile", ["demo", "market"])
 async def test_how_late_the_worker_comes_changes_nothing_in_a_market(profile: str) -> None:
     broker, order = MockBroker({}), _placed(LIMIT, profile=profile)
-    filled = next(moment.after for moment in await life(broker, order) if moment.after.fill_price is not None)
+    filled = next(
+        moment.order_after
+        for moment in await simulate_order(broker, order)
+        if moment.order_after.fill_price is not None
+    )
     due = broker.next_due(filled)
     assert due is not None
     assert await broker.step(filled, due) == await broker.step(filled, due + timedelta(days=3))
@@ -174,7 +178,7 @@ async def test_how_late_the_worker_comes_changes_nothing_in_a_market(profile: st
 
 async def test_a_failed_attempt_to_close_waits_and_keeps_its_price() -> None:
     broker, order = MockBroker({}), _placed(LIMIT)
-    filled = next(moment.after for moment in await life(broker, order))
+    filled = next(moment.order_after for moment in await simulate_order(broker, order))
     due = broker.next_due(filled)
     assert due is not None
     later = replace(filled, attempts=2, next_attempt_at=due + timedelta(seconds=9))
@@ -200,8 +204,10 @@ async def test_a_forced_wait_goes_before_the_market() -> None:
 
 async def test_closing_by_hand_is_at_the_market() -> None:
     broker, order = MockBroker({}), _placed(LIMIT)
-    filled = next(moment.after for moment in await life(broker, order))
+    filled = next(moment.order_after for moment in await simulate_order(broker, order))
     assert filled.filled_at is not None
     move = await broker.close(filled, filled.filled_at)
     assert isinstance(move, Closed)
-    assert move.price == pytest.approx(Decimal("1.0860") * (1 - listing("EURUSD").spread), abs=Decimal("0.00002"))
+    assert move.price == pytest.approx(
+        Decimal("1.0860") * (1 - get_instrument_spec("EURUSD").spread), abs=Decimal("0.00002")
+    )

@@ -5,43 +5,48 @@ from decimal import Decimal
 
 import pytest
 
-from signalhub.brokers.models import Commission, Dice, Latency, Slippage
+from signalhub.brokers.models import Commission, Latency, SeededRandom, Slippage
 
-DICE = Dice("seed", "order")
+DICE = SeededRandom("seed", "order")
 PRICE = Decimal("1.0860")
 
 
 def test_dice_fall_the_same_in_every_process() -> None:
-    assert [Dice("s", "o", attempt).throw("fill") for attempt in range(3)] == [
+    assert [SeededRandom("s", "o", attempt).uniform("fill") for attempt in range(3)] == [
         Decimal("0.843444"), Decimal("0.560056"), Decimal("0.304923")
     ]  # fmt: skip
 
 
 def test_each_seed_order_attempt_and_purpose_has_a_throw_of_its_own() -> None:
     throws = {
-        dice.throw(purpose)
-        for dice in (DICE, Dice("other", "order"), Dice("seed", "other"), Dice("seed", "order", 1))
+        dice.uniform(purpose)
+        for dice in (
+            DICE,
+            SeededRandom("other", "order"),
+            SeededRandom("seed", "other"),
+            SeededRandom("seed", "order", 1),
+        )
         for purpose in ("fill", "close")
     }
     assert len(throws) == 8
 
 
 def test_dice_are_fair() -> None:
-    throws = [Dice("seed", str(number)).throw("fill") for number in range(2000)]
+    throws = [SeededRandom("seed", str(number)).uniform("fill") for number in range(2000)]
     assert all(0 <= throw < 1 for throw in throws)
     assert abs(sum(throws, Decimal(0)) / len(throws) - Decimal("0.5")) < Decimal("0.02")
 
 
 def test_slippage_is_never_more_than_said_and_never_in_favour() -> None:
-    amounts = [Slippage(Decimal(5)).amount(PRICE, Dice("seed", str(number))) for number in range(200)]
+    amounts = [Slippage(Decimal(5)).amount(PRICE, SeededRandom("seed", str(number))) for number in range(200)]
     assert all(0 <= amount < PRICE * 5 / 10_000 for amount in amounts)
     assert len(set(amounts)) > 100
 
 
 def test_latency_lies_between_its_ends() -> None:
     model = Latency(timedelta(milliseconds=50), timedelta(milliseconds=250))
-    waits = [model.wait(Dice("seed", str(number))) for number in range(200)]
-    assert model.least <= min(waits) < max(waits) <= model.most
+    waits = [model.sample(SeededRandom("seed", str(number))) for number in range(200)]
+    assert model.minimum <= min(waits) < max(waits) <= model.maximum
 
 
 @pytest.mark.parametrize(("text", "least", "most"), [("200ms", 0.2, 0.2), ("0ms..2s", 0, 2), ("1m", 60, 60)])
@@ -61,4 +66,4 @@ def test_commission_is_by_quantity_and_by_value() -> None:
 
 def test_models_left_alone_cost_nothing() -> None:
     assert Slippage().amount(PRICE, DICE) == Commission().amount(PRICE, Decimal(1)) == 0
-    assert Latency().wait(DICE) == timedelta(0)
+    assert Latency().sample(DICE) == timedelta(0)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.kit.waiting import until
+from tests.kit.waiting import wait_until
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 """None where there is no Chromium on this machine."""
@@ -83,7 +83,7 @@ class Page(Line):
 
     async def until(self, expression: str, timeout_s: float = 20.0) -> None:
         """Wait for a JavaScript expression to become true; a page that is just being replaced is asked again."""
-        await until(lambda: self.js(expression), timeout_s=timeout_s, every_s=0.05)
+        await wait_until(lambda: self.js(expression), timeout_s=timeout_s, interval_s=0.05)
 
     async def click(self, selector: str) -> None:
         place = f"(box => [box.x + box.width / 2, box.y + box.height / 2])(document.querySelector({selector!r})"
@@ -136,7 +136,7 @@ async def browsing(profile: Path) -> AsyncIterator[Browser]:
             start_new_session=True,
         )
     try:
-        address = await until(lambda: _address(profile), timeout_s=20)
+        address = await wait_until(lambda: _address(profile), timeout_s=20)
         async with _line(Line, f"ws://{address}") as line:
             yield Browser(address.partition("/")[0], line)
     finally:

@@ -14,7 +14,7 @@ from tests.kit.stack import Stack
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     running = Stack(tmp_path_factory.mktemp("browsed"), Settings(demo_fill_s=4.0, demo_close_s=4.0)).start()
     try:
-        await running.ready()
+        await running.wait_until_ready()
         yield running
     finally:
         running.stop()

@@ -11,7 +11,7 @@ from signalhub.services.tickets import Tickets
 from tests.browser.chromium import Page
 from tests.kit import texts
 from tests.kit.stack import Stack
-from tests.kit.trader import Trader
+from tests.kit.trader import AccountClient
 
 STATE = "document.getElementById('connection')?.textContent"
 STATUS = "document.querySelector('#orders tr .status')?.textContent"
@@ -27,18 +27,18 @@ SAID = "document.getElementById('said')?.textContent"
 
 
 @pytest.fixture
-async def trader(stack: Stack) -> AsyncIterator[Trader]:
-    async with httpx.AsyncClient(base_url=stack.url) as http:
-        yield await Trader.register(http)
+async def trader(stack: Stack) -> AsyncIterator[AccountClient]:
+    async with httpx.AsyncClient(base_url=stack.base_url) as http:
+        yield await AccountClient.register(http)
 
 
-async def sign_in(page: Page, stack: Stack, trader: Trader) -> str:
+async def sign_in(page: Page, stack: Stack, trader: AccountClient) -> str:
     """By the link that is good once, as `signalhub up` prints it; the answer is that link."""
     engine = create_engine(stack.settings.database_url)
-    key_id = tokens.read(tokens.API_KEY, trader.key).id
-    ticket = await Tickets(engine).issue(key_id, purpose=tokens.SIGN_IN, ttl_s=60)
+    key_id = tokens.parse_token(tokens.API_KEY_PREFIX, trader.api_key).id
+    ticket = await Tickets(engine).issue(key_id, purpose=tokens.SIGN_IN_PREFIX, ttl_s=60)
     await engine.dispose()
-    link = f"{stack.url}/login?token={ticket}"
+    link = f"{stack.base_url}/login?token={ticket}"
     await page.open(link)
     await page.click("main button")
     await page.until(f"{STATE} === 'Connected'")
@@ -46,7 +46,7 @@ async def sign_in(page: Page, stack: Stack, trader: Trader) -> str:
 
 
 async def test_an_order_is_followed_to_its_end_though_the_web_process_is_killed_on_the_way(
-    stack: Stack, trader: Trader, page: Page
+    stack: Stack, trader: AccountClient, page: Page
 ) -> None:
     await sign_in(page, stack, trader)
     await page.js(WATCH)
@@ -55,7 +55,7 @@ async def test_an_order_is_followed_to_its_end_though_the_web_process_is_killed_
     await page.click("#send button")
     await page.until(f"{STATUS} === 'pending'")
     stack.web.kill_main()
-    stack.web.end_left_over()
+    stack.web.kill_process_group()
     await page.until(f"{STATE} === 'Reconnecting…'")
     await page.until(f"{STATE} === 'Connected'")
     await page.until(f"{STATUS} === 'closed'")
@@ -68,37 +68,39 @@ async def test_an_order_is_followed_to_its_end_though_the_web_process_is_killed_
 
 
 async def test_a_text_is_underlined_where_it_is_wrong_while_it_is_written_and_when_it_is_sent(
-    stack: Stack, trader: Trader, page: Page
+    stack: Stack, trader: AccountClient, page: Page
 ) -> None:
     await sign_in(page, stack, trader)
     await page.click("#text")
-    await page.type(texts.WRONG_STOP)
+    await page.type(texts.STOP_ON_WRONG_SIDE)
     await page.until("document.querySelector('#underlines mark')?.textContent === '1.0890'")
     assert "A BUY needs its stop loss below 1.0860." in await page.text("#faults")
     await page.click("#send button")
     await page.until(f"{SAID}.startsWith('Refused')")
     await page.until("document.querySelector('#refusals .faults')?.textContent.includes('sl_wrong_side')")
-    assert await page.js("document.getElementById('text').value") == texts.WRONG_STOP
+    assert await page.js("document.getElementById('text').value") == texts.STOP_ON_WRONG_SIDE
 
 
-async def test_a_sign_in_link_is_good_once(stack: Stack, trader: Trader, page: Page) -> None:
+async def test_a_sign_in_link_is_good_once(stack: Stack, trader: AccountClient, page: Page) -> None:
     link = await sign_in(page, stack, trader)
     await page.open(link)
     await page.click("main button")
     await page.until("document.querySelector('[role=alert]')?.textContent.includes('used already')")
-    await page.open(stack.url)
+    await page.open(stack.base_url)
     await page.until(f"{STATE} === 'Connected'")
 
 
-async def test_who_follows_a_link_on_another_site_is_still_signed_in(stack: Stack, trader: Trader, page: Page) -> None:
+async def test_who_follows_a_link_on_another_site_is_still_signed_in(
+    stack: Stack, trader: AccountClient, page: Page
+) -> None:
     await sign_in(page, stack, trader)
     # Another host name is another site to a browser, though it is the same service.
-    await page.open(f"{stack.url.replace('127.0.0.1', 'localhost')}/docs/errors")
-    await page.js(f"location.href = {stack.url + '/'!r}")
+    await page.open(f"{stack.base_url.replace('127.0.0.1', 'localhost')}/docs/errors")
+    await page.js(f"location.href = {stack.base_url + '/'!r}")
     await page.until(f"{STATE} === 'Connected'")
 
 
-async def test_after_signing_out_no_cookie_opens_the_stream(stack: Stack, trader: Trader, page: Page) -> None:
+async def test_after_signing_out_no_cookie_opens_the_stream(stack: Stack, trader: AccountClient, page: Page) -> None:
     await sign_in(page, stack, trader)
     await page.click(".session button")
     await page.until("document.getElementById('key') !== null")
@@ -106,22 +108,22 @@ async def test_after_signing_out_no_cookie_opens_the_stream(stack: Stack, trader
 
 
 async def test_a_page_says_that_it_is_signed_out_when_its_key_is_revoked(
-    stack: Stack, trader: Trader, page: Page
+    stack: Stack, trader: AccountClient, page: Page
 ) -> None:
     other = await trader.post("/api/v1/keys", {"label": "lost"})
-    await sign_in(page, stack, trader.by(other["api_key"]))
-    await trader.ask("DELETE", f"/api/v1/keys/{other['id']}")
+    await sign_in(page, stack, trader.with_key(other["api_key"]))
+    await trader.request("DELETE", f"/api/v1/keys/{other['id']}")
     await page.until(f"{STATE}.startsWith('Signed out')")
 
 
-async def test_signing_out_in_one_tab_stops_the_others(stack: Stack, trader: Trader, page: Page) -> None:
+async def test_signing_out_in_one_tab_stops_the_others(stack: Stack, trader: AccountClient, page: Page) -> None:
     await sign_in(page, stack, trader)
     await page.js("new BroadcastChannel('signalhub').postMessage('')")
     await page.until(f"{STATE}.startsWith('Signed out')")
 
 
 async def test_a_cursor_of_another_log_makes_the_page_load_what_is_true_now(
-    stack: Stack, trader: Trader, page: Page
+    stack: Stack, trader: AccountClient, page: Page
 ) -> None:
     await sign_in(page, stack, trader)
     opened = """import("/static/feed.js").then(({ Feed }) => new Promise((done) => new Feed({

@@ -9,13 +9,13 @@ import pytest
 from signalhub.domain.errors import REFUSALS
 from signalhub.services.principal import READ_ORDERS, WRITE_SIGNALS
 from tests.kit import texts
-from tests.kit.hub import Hub
-from tests.kit.trader import Trader
-from tests.kit.waiting import until
+from tests.kit.hub import RunningApp
+from tests.kit.trader import AccountClient
+from tests.kit.waiting import wait_until
 
 
 @pytest.fixture
-async def visitor(hub: Hub) -> AsyncIterator[httpx.AsyncClient]:
+async def visitor(hub: RunningApp) -> AsyncIterator[httpx.AsyncClient]:
     """Keeps its cookies to itself."""
     async with httpx.AsyncClient(base_url=hub.settings.base_url) as http:
         yield http
@@ -37,23 +37,25 @@ async def submit(visitor: httpx.AsyncClient, page: str, text: str) -> httpx.Resp
 
 
 async def test_a_signal_is_sent_by_form_and_its_order_is_on_the_page(
-    visitor: httpx.AsyncClient, trader: Trader
+    visitor: httpx.AsyncClient, trader: AccountClient
 ) -> None:
-    answer = await submit(visitor, await enter(visitor, trader.key), texts.BUY)
+    answer = await submit(visitor, await enter(visitor, trader.api_key), texts.BUY)
     assert answer.status_code == httpx.codes.OK
     assert "Accepted: BUY EURUSD, now pending." in answer.text
     assert 'data-status="pending"' in answer.text
 
 
-async def test_a_form_sent_twice_is_one_order(visitor: httpx.AsyncClient, trader: Trader) -> None:
-    page = await enter(visitor, trader.key)
+async def test_a_form_sent_twice_is_one_order(visitor: httpx.AsyncClient, trader: AccountClient) -> None:
+    page = await enter(visitor, trader.api_key)
     for _ in range(2):
         await submit(visitor, page, texts.BUY)
     assert len((await trader.get("/api/v1/orders"))["items"]) == 1
 
 
-async def test_a_refused_text_comes_back_with_its_faults_marked(visitor: httpx.AsyncClient, trader: Trader) -> None:
-    answer = await submit(visitor, await enter(visitor, trader.key), "BUY <b>EURUSD @ 1.0860\nSL 1.0890\nTP 1.0900")
+async def test_a_refused_text_comes_back_with_its_faults_marked(
+    visitor: httpx.AsyncClient, trader: AccountClient
+) -> None:
+    answer = await submit(visitor, await enter(visitor, trader.api_key), "BUY <b>EURUSD @ 1.0860\nSL 1.0890\nTP 1.0900")
     assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     assert "&lt;b&gt;EURUSD" in answer.text
     assert "<b>" not in answer.text
@@ -62,16 +64,16 @@ async def test_a_refused_text_comes_back_with_its_faults_marked(visitor: httpx.A
 
 @pytest.mark.parametrize("path", ["/send", "/logout"])
 async def test_a_form_without_the_session_s_token_does_nothing(
-    visitor: httpx.AsyncClient, trader: Trader, path: str
+    visitor: httpx.AsyncClient, trader: AccountClient, path: str
 ) -> None:
-    await enter(visitor, trader.key)
+    await enter(visitor, trader.api_key)
     answer = await visitor.post(path, data={"csrf": "0" * 32, "text": texts.BUY})
     assert answer.status_code == httpx.codes.FORBIDDEN
     assert (await trader.get("/api/v1/orders"))["items"] == []
 
 
-async def test_another_site_s_page_signs_nobody_in(visitor: httpx.AsyncClient, trader: Trader) -> None:
-    answer = await visitor.post("/login", data={"key": trader.key}, headers={"Sec-Fetch-Site": "cross-site"})
+async def test_another_site_s_page_signs_nobody_in(visitor: httpx.AsyncClient, trader: AccountClient) -> None:
+    answer = await visitor.post("/login", data={"key": trader.api_key}, headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == httpx.codes.FORBIDDEN
     assert not visitor.cookies
 
@@ -86,11 +88,11 @@ async def test_who_seems_signed_out_to_a_link_from_elsewhere_is_asked_once_more(
     assert "signed_out.js" not in foreign.text
 
 
-async def test_a_dead_key_s_session_ends_with_its_reason(visitor: httpx.AsyncClient, trader: Trader) -> None:
+async def test_a_dead_key_s_session_ends_with_its_reason(visitor: httpx.AsyncClient, trader: AccountClient) -> None:
     key = await trader.post("/api/v1/keys", {"label": "lost"})
     await enter(visitor, key["api_key"])
-    await trader.ask("DELETE", f"/api/v1/keys/{key['id']}")
-    await until(lambda: says(visitor, "Revoked API key."))
+    await trader.request("DELETE", f"/api/v1/keys/{key['id']}")
+    await wait_until(lambda: says(visitor, "Revoked API key."))
     assert not visitor.cookies
 
 
@@ -98,19 +100,21 @@ async def says(visitor: httpx.AsyncClient, words: str) -> bool:
     return words in (await visitor.get("/")).text
 
 
-async def test_a_wrong_key_is_told_from_a_mistyped_one(visitor: httpx.AsyncClient, trader: Trader) -> None:
-    answer = await visitor.post("/login", data={"key": trader.key[:-1] + "_"})
+async def test_a_wrong_key_is_told_from_a_mistyped_one(visitor: httpx.AsyncClient, trader: AccountClient) -> None:
+    answer = await visitor.post("/login", data={"key": trader.api_key[:-1] + "_"})
     assert answer.status_code == httpx.codes.UNAUTHORIZED
     assert "mistyped" in answer.text
 
 
-async def test_the_cookie_is_for_the_server_and_its_own_pages_only(visitor: httpx.AsyncClient, trader: Trader) -> None:
-    cookie = (await visitor.post("/login", data={"key": trader.key})).headers["set-cookie"].lower()
+async def test_the_cookie_is_for_the_server_and_its_own_pages_only(
+    visitor: httpx.AsyncClient, trader: AccountClient
+) -> None:
+    cookie = (await visitor.post("/login", data={"key": trader.api_key})).headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
 
 
-async def test_a_key_sees_and_may_what_its_scopes_say(visitor: httpx.AsyncClient, trader: Trader) -> None:
+async def test_a_key_sees_and_may_what_its_scopes_say(visitor: httpx.AsyncClient, trader: AccountClient) -> None:
     writer, reader = [
         (await trader.post("/api/v1/keys", {"scopes": [scope]}))["api_key"] for scope in (WRITE_SIGNALS, READ_ORDERS)
     ]
@@ -118,8 +122,8 @@ async def test_a_key_sees_and_may_what_its_scopes_say(visitor: httpx.AsyncClient
     assert "may not send signals" in await enter(visitor, reader)
 
 
-async def test_a_page_runs_nothing_but_our_own_files(visitor: httpx.AsyncClient, trader: Trader) -> None:
-    await enter(visitor, trader.key)
+async def test_a_page_runs_nothing_but_our_own_files(visitor: httpx.AsyncClient, trader: AccountClient) -> None:
+    await enter(visitor, trader.api_key)
     for path in ("/", "/login", "/docs/errors", "/schema"):
         answer = await visitor.get(path)
         assert "default-src 'none'" in answer.headers["content-security-policy"], path

@@ -9,42 +9,42 @@ from pathlib import Path
 
 import pytest
 
-from signalhub.cli.home import Home, Local, Run, completed
-from signalhub.services.vault import Vault
+from signalhub.cli.home import LocalCredentials, LocalState, RunningService, complete_settings
+from signalhub.services.vault import Encryption
 from signalhub.settings import Secret, Settings
-from tests.cli.conftest import Signalhub
-from tests.kit.hub import Hub
-from tests.kit.texts import BUY, WRONG_STOP
-from tests.kit.trader import Trader
+from tests.cli.conftest import RunCommand
+from tests.kit.hub import RunningApp
+from tests.kit.texts import BUY, STOP_ON_WRONG_SIDE
+from tests.kit.trader import AccountClient
 
 URLS = {"database_url": "postgresql+asyncpg://nowhere/x", "redis_url": "redis://nowhere", "encryption_keys": "x"}
 
 
-def test_a_signal_is_sent_and_listed(on_hub: Signalhub, trader: Trader) -> None:
-    sent = on_hub("send", "--json", "--id", "a", *BUY.split(), api_key=trader.key)
-    listed = on_hub("orders", "--json", api_key=trader.key)
+def test_a_signal_is_sent_and_listed(on_hub: RunCommand, trader: AccountClient) -> None:
+    sent = on_hub("send", "--json", "--id", "a", *BUY.split(), api_key=trader.api_key)
+    listed = on_hub("orders", "--json", api_key=trader.api_key)
     assert (sent.returncode, listed.returncode) == (0, 0)
     assert json.loads(listed.stdout)["id"] == json.loads(sent.stdout)["order_id"]
 
 
-def test_a_refused_signal_is_shown_with_a_caret(on_hub: Signalhub, trader: Trader) -> None:
-    done = on_hub("send", "-", stdin=WRONG_STOP, api_key=trader.key)
+def test_a_refused_signal_is_shown_with_a_caret(on_hub: RunCommand, trader: AccountClient) -> None:
+    done = on_hub("send", "-", stdin=STOP_ON_WRONG_SIDE, api_key=trader.api_key)
     assert done.returncode == 1
     assert "   2 | SL 1.0890\n          ^^^^^^\n" in done.stdout
     assert "Traceback" not in done.stderr
 
 
-async def test_tail_prints_the_bytes_of_the_log(on_hub: Signalhub, hub: Hub, trader: Trader) -> None:
-    await trader.send()
-    stored = await hub.execute(
+async def test_tail_prints_the_bytes_of_the_log(on_hub: RunCommand, hub: RunningApp, trader: AccountClient) -> None:
+    await trader.send_signal()
+    stored = await hub.execute_sql(
         "SELECT body FROM events WHERE account_id = CAST(:id AS uuid) ORDER BY seq", id=trader.id
     )
     words = ("tail", "--after", "0", "-n", "3", "--json")
-    done = await asyncio.to_thread(on_hub, *words, api_key=trader.key)
+    done = await asyncio.to_thread(on_hub, *words, api_key=trader.api_key)
     assert done.stdout.splitlines() == [row[0] for row in stored]
 
 
-def test_a_key_lives_from_the_command_that_makes_it_to_the_one_that_revokes_it(on_hub: Signalhub) -> None:
+def test_a_key_lives_from_the_command_that_makes_it_to_the_one_that_revokes_it(on_hub: RunCommand) -> None:
     name = f"keeper{time.time_ns()}"
     first = json.loads(on_hub("account", "create", name, "--json").stdout)["api_key"]
     made = json.loads(on_hub("key", "create", "--account", name, "--scope", "orders:read", "--json").stdout)
@@ -56,24 +56,26 @@ def test_a_key_lives_from_the_command_that_makes_it_to_the_one_that_revokes_it(o
     assert not any(key in json.dumps(listed) for key in (first, made["api_key"]))
 
 
-async def test_secrets_are_sealed_anew_under_the_first_key(on_hub: Signalhub, hub: Hub, trader: Trader) -> None:
+async def test_secrets_are_sealed_anew_under_the_first_key(
+    on_hub: RunCommand, hub: RunningApp, trader: AccountClient
+) -> None:
     hook = await trader.post("/api/v1/hooks", {"is_signed": True})
     old, fresh = str(hub.settings.encryption_keys), on_hub("key", "encryption").stdout.strip()
 
     async def rotate(keys: str) -> tuple[int, bytes]:
         done = await asyncio.to_thread(on_hub, "keys", "rotate-encryption", encryption_keys=keys)
-        stored = await hub.execute("SELECT secret FROM hooks WHERE id = :id", id=hook["id"])
+        stored = await hub.execute_sql("SELECT secret FROM hooks WHERE id = :id", id=hook["id"])
         return done.returncode, bytes(stored[0][0])  # type: ignore[call-overload]  # a column
 
     status, sealed = await rotate(f"{fresh},{old}")
     assert status == 0
-    assert Vault(fresh).open(f"hook {hook['id']}", sealed) == hook["secret"]
+    assert Encryption(fresh).decrypt(f"hook {hook['id']}", sealed) == hook["secret"]
     assert await rotate(old) == (1, sealed)
     # The hub goes on with its own key.
     assert (await rotate(f"{old},{fresh}"))[0] == 0
 
 
-def test_the_doctor_says_what_is_well_and_what_is_not(on_hub: Signalhub) -> None:
+def test_the_doctor_says_what_is_well_and_what_is_not(on_hub: RunCommand) -> None:
     done = on_hub("doctor", "--json")
     told = {finding["name"]: finding["ok"] for finding in map(json.loads, done.stdout.splitlines())}
     names = ("settings", "files", "encryption", "database", "migrations", "clock", "redis", "web")
@@ -101,7 +103,7 @@ def test_the_doctor_says_what_is_well_and_what_is_not(on_hub: Signalhub) -> None
     ],
 )
 def test_what_can_be_expected_to_fail_fails_in_a_sentence(
-    signalhub: Signalhub, words: list[str], settings: dict[str, str], status: int, says: str
+    signalhub: RunCommand, words: list[str], settings: dict[str, str], status: int, says: str
 ) -> None:
     done = signalhub(*words, **settings)
     assert done.returncode == status
@@ -109,22 +111,22 @@ def test_what_can_be_expected_to_fail_fails_in_a_sentence(
     assert "Traceback" not in done.stderr
 
 
-def test_a_wrong_key_is_told_from_a_mistyped_one(on_hub: Signalhub, trader: Trader) -> None:
-    mistyped = on_hub("orders", api_key=trader.key[:-1])
+def test_a_wrong_key_is_told_from_a_mistyped_one(on_hub: RunCommand, trader: AccountClient) -> None:
+    mistyped = on_hub("orders", api_key=trader.api_key[:-1])
     assert (mistyped.returncode, "[mistyped_key]" in mistyped.stderr) == (1, True)
 
 
-def test_help_lists_every_command(signalhub: Signalhub) -> None:
+def test_help_lists_every_command(signalhub: RunCommand) -> None:
     done = signalhub("--help")
     assert done.returncode == 0
     assert all(f"\n  {name} " in done.stdout for name in ("up", "send", "tail", "parse", "doctor", "key", "epoch"))
 
 
 def test_what_up_keeps_is_for_its_owner_and_found_by_others(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    home.keep_run(Run(os.getpid(), "http://127.0.0.1:1", "postgresql+asyncpg://x", "unix://y"))
-    home.keep_local(Local("shk_z", None, is_told=True))
-    found = completed(Settings(data_dir=tmp_path))
+    home = LocalState(tmp_path)
+    home.save_running_service(RunningService(os.getpid(), "http://127.0.0.1:1", "postgresql+asyncpg://x", "unix://y"))
+    home.save_credentials(LocalCredentials("shk_z", None, is_told=True))
+    found = complete_settings(Settings(data_dir=tmp_path))
     assert (found.url, found.database_url, found.redis_url) == (
         "http://127.0.0.1:1",
         "postgresql+asyncpg://x",
@@ -135,10 +137,10 @@ def test_what_up_keeps_is_for_its_owner_and_found_by_others(tmp_path: Path) -> N
 
 
 def test_the_kept_key_goes_to_no_other_service(tmp_path: Path) -> None:
-    Home(tmp_path).keep_local(Local("shk_z", None, is_told=True))
-    assert completed(Settings(data_dir=tmp_path, url="http://elsewhere")).api_key == Secret()
+    LocalState(tmp_path).save_credentials(LocalCredentials("shk_z", None, is_told=True))
+    assert complete_settings(Settings(data_dir=tmp_path, url="http://elsewhere")).api_key == Secret()
 
 
 def test_a_killed_up_is_not_taken_for_a_running_one(tmp_path: Path) -> None:
-    Home(tmp_path).keep_run(Run(2**22 + 1, "http://127.0.0.1:1", "d", "r"))
-    assert completed(Settings(data_dir=tmp_path)).database_url == ""
+    LocalState(tmp_path).save_running_service(RunningService(2**22 + 1, "http://127.0.0.1:1", "d", "r"))
+    assert complete_settings(Settings(data_dir=tmp_path)).database_url == ""

@@ -7,8 +7,8 @@ import sys
 from click.testing import CliRunner
 
 from signalhub.cli.parse import parse
-from tests.cli.conftest import Signalhub
-from tests.kit.texts import BUY, WRONG_STOP
+from tests.cli.conftest import RunCommand
+from tests.kit.texts import BUY, STOP_ON_WRONG_SIDE
 
 VIEW = {
     "side": "BUY",
@@ -30,7 +30,7 @@ def test_a_signal_is_said_back_with_the_place_of_each_part() -> None:
 
 
 def test_a_fault_has_a_caret_under_it() -> None:
-    result = CliRunner().invoke(parse, [], input=WRONG_STOP)
+    result = CliRunner().invoke(parse, [], input=STOP_ON_WRONG_SIDE)
     assert result.exit_code == 1
     assert "   2 | SL 1.0890\n          ^^^^^^\n      A BUY needs" in result.stdout
 
@@ -48,8 +48,8 @@ def test_a_control_character_does_not_reach_the_terminal() -> None:
     assert "\x1b" not in result.stdout
 
 
-def test_each_line_of_jsonl_gets_its_verdict(process: Signalhub) -> None:
-    lines = [json.dumps({"text": BUY}), json.dumps({"text": WRONG_STOP}), "{", json.dumps({"text": 7})]
+def test_each_line_of_jsonl_gets_its_verdict(process: RunCommand) -> None:
+    lines = [json.dumps({"text": BUY}), json.dumps({"text": STOP_ON_WRONG_SIDE}), "{", json.dumps({"text": 7})]
     done = process("parse", "--jsonl", stdin="\n".join(lines) + "\n\n")
     good, bad, *malformed = map(json.loads, done.stdout.splitlines())
     assert done.returncode == 0

@@ -12,31 +12,35 @@ from tests.kit.texts import BUY, SELL
 
 
 @pytest.fixture(autouse=True)
-def _own_logging() -> Iterator[None]:
+def restore_logging() -> Iterator[None]:
     """The command says how it logs, which in a test would be how all that follow log."""
     yield
     structlog.reset_defaults()
 
 
-PLAIN = f"{BUY}\n\n{SELL}\n\nhello\n"
+PLAIN_TEXT_RECORDING = f"{BUY}\n\n{SELL}\n\nhello\n"
 
 
 def test_a_run_is_told_in_figures() -> None:
-    result = CliRunner().invoke(replay, ["-", "--profile", "instant"], input=PLAIN)
+    result = CliRunner().invoke(replay, ["-", "--profile", "instant"], input=PLAIN_TEXT_RECORDING)
     assert result.exit_code == 0
     figures = dict(line.rsplit(maxsplit=1) for line in result.stdout.splitlines())
     assert (figures["signals"], figures["refused"], figures["closed"]) == ("3", "1", "2")
 
 
 def test_two_runs_stand_side_by_side_with_their_difference() -> None:
-    result = CliRunner().invoke(replay, ["-", "--seed", "1", "--against", "seed=2 profile=instant"], input=PLAIN)
+    result = CliRunner().invoke(
+        replay, ["-", "--seed", "1", "--against", "seed=2 profile=instant"], input=PLAIN_TEXT_RECORDING
+    )
     lines = {line.split("  ")[0]: line.split()[-3:] for line in result.stdout.splitlines()}
     assert lines["signals"] == ["3", "3", "+0"]
     assert lines["digest"][-1] == "differs"
 
 
 def test_scripts_get_a_line_of_json_a_run() -> None:
-    result = CliRunner().invoke(replay, ["-", "--json", "--speed", "10", "--against", "chaos=hostile"], input=PLAIN)
+    result = CliRunner().invoke(
+        replay, ["-", "--json", "--speed", "10", "--against", "chaos=hostile"], input=PLAIN_TEXT_RECORDING
+    )
     first, second = map(json.loads, result.stdout.splitlines())
     assert first["signals"] == second["signals"] == 3
     assert set(first["performance"]) >= {"closed", "wins", "expectancy", "profit_factor", "drawdown"}
@@ -47,4 +51,4 @@ def test_scripts_get_a_line_of_json_a_run() -> None:
     [(["--against", "colour=red"], 2), (["--chaos", "stormy"], 1), (["--profile", "slow"], 2), (["--speed", "0"], 2)],
 )
 def test_what_cannot_be_is_refused(arguments: list[str], status: int) -> None:
-    assert CliRunner().invoke(replay, ["-", *arguments], input=PLAIN).exit_code == status
+    assert CliRunner().invoke(replay, ["-", *arguments], input=PLAIN_TEXT_RECORDING).exit_code == status

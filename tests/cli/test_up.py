@@ -9,29 +9,29 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import COMMAND, Signalhub, environment
-from tests.kit.processes import free_port
+from tests.cli.conftest import COMMAND, RunCommand, build_environment
+from tests.kit.processes import find_free_port
 from tests.kit.texts import BUY
 
 pytestmark = pytest.mark.fault
 
-Up = Callable[[], tuple[subprocess.Popen[str], Any]]
+StartUp = Callable[[], tuple[subprocess.Popen[str], Any]]
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> dict[str, str]:
-    return {"data_dir": str(tmp_path / "data"), "port": str(free_port()), "broker_profile": "instant"}
+def service_settings(tmp_path: Path) -> dict[str, str]:
+    return {"data_dir": str(tmp_path / "data"), "port": str(find_free_port()), "broker_profile": "instant"}
 
 
 @pytest.fixture
-def up(home: dict[str, str], tmp_path: Path) -> Iterator[Up]:
+def start_signalhub_up(home: dict[str, str], tmp_path: Path) -> Iterator[StartUp]:
     """Start it and wait for its welcome, which is JSON here."""
     started: list[subprocess.Popen[str]] = []
 
     def start() -> tuple[subprocess.Popen[str], Any]:
         with (tmp_path / "up.log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - our own
-                [*COMMAND, "up", "--json"], env=environment(home), stdout=subprocess.PIPE, stderr=log, text=True
+                [*COMMAND, "up", "--json"], env=build_environment(home), stdout=subprocess.PIPE, stderr=log, text=True
             )
         started.append(process)
         assert process.stdout is not None
@@ -47,7 +47,7 @@ def up(home: dict[str, str], tmp_path: Path) -> Iterator[Up]:
 
 
 def test_everything_runs_and_is_found_again(
-    up: Up, home: dict[str, str], signalhub: Signalhub, process: Signalhub
+    up: StartUp, home: dict[str, str], signalhub: RunCommand, process: RunCommand
 ) -> None:
     running, welcome = up()
     assert welcome["api_key"] in welcome["curl"]
@@ -69,7 +69,7 @@ def test_everything_runs_and_is_found_again(
     assert json.loads(signalhub("orders", "--json", **home).stdout)["id"] == sent["order_id"]
 
 
-def test_a_lost_encryption_key_is_not_replaced_in_silence(home: dict[str, str], process: Signalhub) -> None:
+def test_a_lost_encryption_key_is_not_replaced_in_silence(home: dict[str, str], process: RunCommand) -> None:
     (Path(home["data_dir"]) / "postgres").mkdir(parents=True)
     done = process("up", **home)
     assert (done.returncode, "encryption.key is missing" in done.stderr) == (1, True)

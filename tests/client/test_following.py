@@ -9,22 +9,22 @@ import pytest
 
 from signalhub.client import Client, Event, Item, Refused, Reset, Unreachable
 from signalhub.client.following import Transport
-from tests.kit.hub import Hub, running_hub
+from tests.kit.hub import RunningApp, run_app
 from tests.kit.servers import Servers
-from tests.kit.texts import BUY, WRONG_STOP
-from tests.kit.trader import Trader
+from tests.kit.texts import BUY, STOP_ON_WRONG_SIDE
+from tests.kit.trader import AccountClient
 
-BOTH: list[Transport] = ["sse", "websocket"]
+TRANSPORTS: list[Transport] = ["sse", "websocket"]
 
 
 @pytest.fixture(scope="module")
-async def restless(servers: Servers, logs: Path) -> AsyncIterator[Hub]:
+async def short_stream_service(servers: Servers, logs: Path) -> AsyncIterator[RunningApp]:
     """No stream lives longer than a moment."""
-    async with running_hub(await servers.settings(stream_lifetime_s=0.3), logs) as running:
+    async with run_app(await servers.create_settings(stream_lifetime_s=0.3), logs) as running:
         yield running
 
 
-async def _take(client: Client, count: int, transport: Transport, after: int | str | None = None) -> list[Item]:
+async def take_items(client: Client, count: int, transport: Transport, after: int | str | None = None) -> list[Item]:
     async with aclosing(client.events(after=after, transport=transport)) as events:
         found: list[Item] = []
         async for item in events:
@@ -38,55 +38,57 @@ def _seqs(items: list[Item]) -> list[int]:
     return [item.seq for item in items if isinstance(item, Event)]
 
 
-@pytest.mark.parametrize("transport", BOTH)
-async def test_each_event_comes_once_and_in_order_over_many_lines(restless: Hub, transport: Transport) -> None:
-    trader = await restless.trader()
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_each_event_comes_once_and_in_order_over_many_lines(restless: RunningApp, transport: Transport) -> None:
+    trader = await restless.create_account()
     lines: list[bool] = []
-    async with Client(restless.settings.base_url, trader.key) as client:
-        events = client.events(after=0, transport=transport, told=lines.append)
+    async with Client(restless.settings.base_url, trader.api_key) as client:
+        events = client.events(after=0, transport=transport, on_connection_change=lines.append)
         async with aclosing(events), asyncio.timeout(20):
             found = [await anext(events)]
             for _ in range(4):
-                await restless.tell(await restless.write(trader, 5))
+                await restless.publish_events(await restless.append_events(trader, 5))
                 found += [await anext(events) for _ in range(5)]
                 await asyncio.sleep(0.15)
     assert _seqs(found) == list(range(1, 22))
     assert lines.count(True) > 1
 
 
-async def test_a_cursor_of_another_transport_is_as_good(hub: Hub, trader: Trader) -> None:
-    await hub.write(trader, 4)
-    async with Client(hub.settings.base_url, trader.key) as client:
-        first = await _take(client, 3, "sse", after=0)
-        rest = await _take(client, 2, "websocket", after=_seqs(first)[-1])
+async def test_a_cursor_of_another_transport_is_as_good(hub: RunningApp, trader: AccountClient) -> None:
+    await hub.append_events(trader, 4)
+    async with Client(hub.settings.base_url, trader.api_key) as client:
+        first = await take_items(client, 3, "sse", after=0)
+        rest = await take_items(client, 2, "websocket", after=_seqs(first)[-1])
     assert _seqs([*first, *rest]) == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("transport", BOTH)
-async def test_a_cursor_of_another_log_ends_in_a_reset(hub: Hub, trader: Trader, transport: Transport) -> None:
-    async with Client(hub.settings.base_url, trader.key) as client:
-        found = await _take(client, 1, transport, after="feed-1")
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_cursor_of_another_log_ends_in_a_reset(
+    hub: RunningApp, trader: AccountClient, transport: Transport
+) -> None:
+    async with Client(hub.settings.base_url, trader.api_key) as client:
+        found = await take_items(client, 1, transport, after="feed-1")
     assert isinstance(found[0], Reset)
     assert (found[0].reason, found[0].seq) == ("epoch", 1)
 
 
-@pytest.mark.parametrize("transport", BOTH)
-async def test_a_wrong_key_is_an_error_and_not_tried_again(hub: Hub, transport: Transport) -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_wrong_key_is_an_error_and_not_tried_again(hub: RunningApp, transport: Transport) -> None:
     async with Client(hub.settings.base_url, "shk_wrong") as client:
         with pytest.raises(Refused) as refusal:
-            await _take(client, 1, transport)
+            await take_items(client, 1, transport)
     assert (refusal.value.status, refusal.value.code) == (401, "mistyped_key")
 
 
-@pytest.mark.parametrize("transport", BOTH)
+@pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_where_nobody_answers_the_first_line_fails(transport: Transport) -> None:
     async with Client("http://127.0.0.1:9", "shk_any") as client:
         with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9 cannot be reached"):
-            await _take(client, 1, transport)
+            await take_items(client, 1, transport)
 
 
-async def test_a_signal_sent_twice_with_its_key_is_one_order(hub: Hub, trader: Trader) -> None:
-    async with Client(hub.settings.base_url, trader.key) as client:
+async def test_a_signal_sent_twice_with_its_key_is_one_order(hub: RunningApp, trader: AccountClient) -> None:
+    async with Client(hub.settings.base_url, trader.api_key) as client:
         first = await client.send(BUY, idempotency_key="a")
         again = await client.send(BUY, idempotency_key="a")
         orders = await client.orders()
@@ -94,16 +96,16 @@ async def test_a_signal_sent_twice_with_its_key_is_one_order(hub: Hub, trader: T
     assert [order.id for order in orders] == [first.order_id]
 
 
-async def test_a_refused_signal_says_where_and_why(hub: Hub, trader: Trader) -> None:
-    async with Client(hub.settings.base_url, trader.key) as client:
+async def test_a_refused_signal_says_where_and_why(hub: RunningApp, trader: AccountClient) -> None:
+    async with Client(hub.settings.base_url, trader.api_key) as client:
         with pytest.raises(Refused) as refusal:
-            await client.send(WRONG_STOP)
+            await client.send(STOP_ON_WRONG_SIDE)
     assert [(one.code, one.line, one.column) for one in refusal.value.problems] == [("sl_wrong_side", 2, 4)]
     assert not refusal.value.is_passing
 
 
-async def test_orders_are_read_page_by_page_up_to_the_limit(hub: Hub, trader: Trader) -> None:
-    async with Client(hub.settings.base_url, trader.key) as client:
+async def test_orders_are_read_page_by_page_up_to_the_limit(hub: RunningApp, trader: AccountClient) -> None:
+    async with Client(hub.settings.base_url, trader.api_key) as client:
         sent = [(await client.send(BUY)).order_id for _ in range(5)]
         found = await client.orders(limit=3, symbol="EURUSD")
     assert [order.id for order in found] == sent[:1:-1]

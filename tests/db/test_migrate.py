@@ -16,22 +16,22 @@ from tests.kit.servers import Servers
 
 
 async def _empty(servers: Servers, name: str) -> AsyncEngine:
-    return create_engine(await servers.database(name, is_empty=True))
+    return create_engine(await servers.create_database(name, is_empty=True))
 
 
 async def test_four_processes_at_once_migrate_an_empty_database(servers: Servers) -> None:
     engine = await _empty(servers, "empty4")
     assert not await migrate.is_current(engine)
-    others = [create_engine(servers.postgres.url_of("empty4")) for _ in range(4)]
-    assert set(await asyncio.gather(*(migrate.upgrade(one) for one in others))) == {migrate.newest()}
+    others = [create_engine(servers.postgres.build_url("empty4")) for _ in range(4)]
+    assert set(await asyncio.gather(*(migrate.upgrade(one) for one in others))) == {migrate.head_revision()}
     assert await migrate.is_current(engine)
-    assert await migrate.upgrade(engine) == migrate.newest()
+    assert await migrate.upgrade(engine) == migrate.head_revision()
     for one in (engine, *others):
         await one.dispose()
 
 
 async def test_the_migrations_make_what_the_tables_say(servers: Servers) -> None:
-    engine = create_engine((await servers.settings()).database_url)
+    engine = create_engine((await servers.create_settings()).database_url)
     async with engine.connect() as connection:
         differences = await connection.run_sync(_differences)
     await engine.dispose()
@@ -51,22 +51,22 @@ async def test_every_migration_can_be_taken_back(servers: Servers) -> None:
         await connection.commit()
         left = await connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
         assert {row[0] for row in left} <= {"alembic_version"}
-    assert await migrate.upgrade(engine) == migrate.newest()
+    assert await migrate.upgrade(engine) == migrate.head_revision()
     await engine.dispose()
 
 
 def _downgrade(connection: Connection) -> None:
-    config = migrate.config()
+    config = migrate.build_alembic_config()
     config.attributes["connection"] = connection
     command.downgrade(config, "base")
 
 
 async def test_the_epoch_is_one_for_all_who_ask(servers: Servers) -> None:
-    engine = create_engine((await servers.settings()).database_url)
+    engine = create_engine((await servers.create_settings()).database_url)
 
     async def ask(*, renew: bool = False) -> str:
         async with engine.begin() as connection:
-            return await epoch.current(connection, renew=renew)
+            return await epoch.get_or_create(connection, renew=renew)
 
     first = set(await asyncio.gather(*(ask() for _ in range(8))))
     assert len(first) == 1
@@ -80,9 +80,9 @@ async def test_the_epoch_is_one_for_all_who_ask(servers: Servers) -> None:
 @pytest.mark.parametrize("column", ["system_identifier", "timeline"])
 async def test_a_database_that_finds_itself_elsewhere_has_a_new_epoch(servers: Servers, column: str) -> None:
     """As after a dump restored into another cluster, or a standby that was promoted."""
-    engine = create_engine((await servers.settings()).database_url)
+    engine = create_engine((await servers.create_settings()).database_url)
     async with engine.begin() as connection:
-        before = await epoch.current(connection)
+        before = await epoch.get_or_create(connection)
         await connection.execute(text(f"UPDATE installation SET {column} = {column} - 1"))  # noqa: S608 - two names above
-        assert await epoch.current(connection) != before
+        assert await epoch.get_or_create(connection) != before
     await engine.dispose()

@@ -9,14 +9,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from signalhub.domain.events import TYPES, Event, Fact, Head, append, chain, instant, order_fact, order_view
-from tests.kit.orders import NOON, TERMS, an_id, an_order
+from signalhub.domain.events import (
+    EVENT_TYPES,
+    Event,
+    Head,
+    NewEvent,
+    append_event,
+    chain_hash,
+    format_timestamp,
+    order_event,
+    to_order_view,
+)
+from tests.kit.orders import EURUSD_LIMIT_BUY, NOON, make_id, make_order
 
 
 def _log(count: int) -> list[Event]:
     head, events = Head(), []
     for number in range(count):
-        head, event = append(head, Fact(type=TYPES[0], account_id=an_id(2), data={"n": number}, trace_id="t"), NOON)
+        head, event = append_event(
+            head, NewEvent(type=EVENT_TYPES[0], account_id=make_id(2), data={"n": number}, trace_id="t"), NOON
+        )
         events.append(event)
     return events
 
@@ -24,7 +36,7 @@ def _log(count: int) -> list[Event]:
 def _holds(events: list[Event]) -> bool:
     previous = b""
     for event in events:
-        previous = chain(previous, event.body)
+        previous = chain_hash(previous, event.body)
         if previous != event.hash:
             return False
     return True
@@ -47,7 +59,7 @@ def test_no_event_can_be_changed_left_out_or_swapped_unseen(place: int) -> None:
 
 
 def test_an_event_is_one_line_with_its_fields_in_order() -> None:
-    _, event = append(Head(41), order_fact("order.pending", an_order()), NOON)
+    _, event = append_event(Head(41), order_event("order.pending", make_order()), NOON)
     assert event.body.startswith(b'{"seq":42,"type":"order.pending","at":"2026-01-01T12:00:00.000000Z","order_id":"')
     assert b"\n" not in event.body
     assert list(msgspec.json.decode(event.body)) == ["seq", "type", "at", "order_id", "signal_id", "trace_id", "data"]
@@ -55,8 +67,8 @@ def test_an_event_is_one_line_with_its_fields_in_order() -> None:
 
 @given(st.text())
 def test_no_text_can_break_a_line(text: str) -> None:
-    fact = Fact(type="signal.rejected", account_id=an_id(2), data={"raw": text}, trace_id="t")
-    _, event = append(Head(), fact, NOON)
+    fact = NewEvent(type="signal.rejected", account_id=make_id(2), data={"raw": text}, trace_id="t")
+    _, event = append_event(Head(), fact, NOON)
     assert b"\n" not in event.body
     assert b"\r" not in event.body
     assert b"\0" not in event.body
@@ -65,7 +77,7 @@ def test_no_text_can_break_a_line(text: str) -> None:
 
 @pytest.mark.parametrize("price", ["1.0860", "0.00000001", "100", "1E+2", "1E-8"])
 def test_an_order_shows_every_digit_and_no_exponent(price: str) -> None:
-    shown = order_view(an_order(terms=replace(TERMS, entry=Decimal(price)))).entry
+    shown = to_order_view(make_order(terms=replace(EURUSD_LIMIT_BUY, entry=Decimal(price)))).entry
     assert shown is not None
     assert "E" not in shown
     assert Decimal(shown) == Decimal(price)
@@ -76,6 +88,6 @@ INSTANTS = st.datetimes(timezones=st.just(UTC))
 
 @given(INSTANTS, INSTANTS)
 def test_the_order_of_instants_is_the_order_of_their_texts(one: datetime, other: datetime) -> None:
-    assert (instant(one) < instant(other)) == (one < other)
-    assert datetime.fromisoformat(instant(one)) == one
-    assert datetime.fromisoformat(instant(one)).utcoffset() == timedelta(0)
+    assert (format_timestamp(one) < format_timestamp(other)) == (one < other)
+    assert datetime.fromisoformat(format_timestamp(one)) == one
+    assert datetime.fromisoformat(format_timestamp(one)).utcoffset() == timedelta(0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
-from signalhub.brokers.reports import take
+from signalhub.brokers.reports import apply_report
 from signalhub.domain import results
 from signalhub.domain.order import (
     OPEN,
@@ -19,8 +19,8 @@ from signalhub.domain.order import (
     Closed,
     CloseReason,
     Executed,
+    ExecutionStats,
     Expired,
-    Figures,
     IllegalTransition,
     Move,
     Order,
@@ -31,12 +31,12 @@ from signalhub.domain.order import (
     apply,
 )
 from signalhub.domain.signal import Side
-from tests.kit.orders import NOON, TERMS, an_order, later
+from tests.kit.orders import EURUSD_LIMIT_BUY, NOON, make_order, seconds_after_noon
 
 prices = st.decimals("0.0001", "99999", places=4)
 quantities = st.decimals("-1", "4", places=1)
 moves: st.SearchStrategy[Move] = st.one_of(
-    st.builds(Retried, st.text(max_size=9), st.just(later(9))),
+    st.builds(Retried, st.text(max_size=9), st.just(seconds_after_noon(9))),
     st.builds(Executed, prices, st.just("b-1")),
     st.builds(PartiallyClosed, prices, quantities, st.integers(0, 5)),
     st.builds(Closed, prices, st.sampled_from(CloseReason)),
@@ -71,7 +71,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.order, self.at, self.legal = an_order(terms=replace(TERMS, quantity=QUANTITY)), NOON, 0
+        self.order, self.at, self.legal = make_order(terms=replace(EURUSD_LIMIT_BUY, quantity=QUANTITY)), NOON, 0
         self.said: list[Move] = []
 
     @rule(move=moves, seconds=st.integers(0, 1000))
@@ -91,7 +91,7 @@ class Life(RuleBasedStateMachine):
     @rule(price=prices, share=st.integers(1, 9))
     def close_the_next_part(self, price: Decimal, share: int) -> None:
         """What no chance would hit upon."""
-        part = PartiallyClosed(price, self.order.held * share / 10, len(self.order.closes) + 1)
+        part = PartiallyClosed(price, self.order.open_quantity * share / 10, len(self.order.closes) + 1)
         self.try_to_move(part, 1)
 
     @precondition(lambda self: self.said)
@@ -115,14 +115,14 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def the_quantities_add_up(self) -> None:
         is_filled = self.order.fill_price is not None
-        assert self.order.filled == (QUANTITY if is_filled else 0)
-        assert sum(part.quantity for part in self.order.closes) + self.order.held == self.order.filled
+        assert self.order.filled_quantity == (QUANTITY if is_filled else 0)
+        assert sum(part.quantity for part in self.order.closes) + self.order.open_quantity == self.order.filled_quantity
         assert all(part.quantity > 0 for part in self.order.closes)
-        assert (self.order.held == 0) is (not is_filled or self.order.status is Status.CLOSED)
+        assert (self.order.open_quantity == 0) is (not is_filled or self.order.status is Status.CLOSED)
 
     @invariant()
     def what_was_agreed_never_changes(self) -> None:
-        assert self.order.terms == replace(TERMS, quantity=QUANTITY)
+        assert self.order.terms == replace(EURUSD_LIMIT_BUY, quantity=QUANTITY)
         assert self.order.created_at == NOON
 
     @invariant()
@@ -134,7 +134,7 @@ class Life(RuleBasedStateMachine):
 def _take(order: Order, move: Move, at: datetime) -> Order:
     """The order after a report, or as it was where none of it can be true."""
     try:
-        return take(order, move, at).order
+        return apply_report(order, move, at).order
     except IllegalTransition:
         return order
 
@@ -158,20 +158,20 @@ def test_the_table_is_the_one_that_traders_know() -> None:
 )  # fmt: skip
 def test_an_end_is_an_end(end: Status, move: Move) -> None:
     with pytest.raises(IllegalTransition) as caught:
-        apply(an_order(status=end), move, NOON)
+        apply(make_order(status=end), move, NOON)
     assert str(end) in str(caught.value)
 
 
 def _closed(price: str, **terms: Any) -> Order:  # noqa: ANN401 - fields of a signal
-    order = an_order(terms=replace(TERMS, **terms))
-    filled = apply(order, Executed(Decimal("1.0860"), "b"), later(5))
-    return apply(filled, Closed(Decimal(price), CloseReason.TIME), later(15))
+    order = make_order(terms=replace(EURUSD_LIMIT_BUY, **terms))
+    filled = apply(order, Executed(Decimal("1.0860"), "b"), seconds_after_noon(5))
+    return apply(filled, Closed(Decimal(price), CloseReason.TIME), seconds_after_noon(15))
 
 
 def test_a_buy_earns_what_the_price_rises() -> None:
     order = _closed("1.0890")
     assert (order.pnl, order.r_multiple) == (Decimal("0.0030"), Decimal("3.0000"))
-    assert (order.filled_at, order.closed_at) == (later(5), later(15))
+    assert (order.filled_at, order.closed_at) == (seconds_after_noon(5), seconds_after_noon(15))
 
 
 def test_a_sell_earns_what_the_price_falls() -> None:
@@ -180,35 +180,47 @@ def test_a_sell_earns_what_the_price_falls() -> None:
 
 
 def test_the_parts_of_a_position_add_up_to_its_result() -> None:
-    order = apply(an_order(terms=replace(TERMS, quantity=Decimal(3))), Executed(Decimal("1.0860"), "b"), later(5))
-    order = apply(order, PartiallyClosed(Decimal("1.0870"), Decimal(1), 1, at=later(7)), later(8))
-    assert (order.status, order.held, order.closes[0].at) == (Status.EXECUTED, Decimal(2), later(7))
+    order = apply(
+        make_order(terms=replace(EURUSD_LIMIT_BUY, quantity=Decimal(3))),
+        Executed(Decimal("1.0860"), "b"),
+        seconds_after_noon(5),
+    )
+    order = apply(
+        order, PartiallyClosed(Decimal("1.0870"), Decimal(1), 1, at=seconds_after_noon(7)), seconds_after_noon(8)
+    )
+    assert (order.status, order.open_quantity, order.closes[0].at) == (
+        Status.EXECUTED,
+        Decimal(2),
+        seconds_after_noon(7),
+    )
     assert order.pnl is None
-    figures = Figures(adverse=Decimal("0.0005"), favourable=Decimal("0.0020"), pip=Decimal("0.0001"), currency="USD")
-    order = apply(order, Closed(Decimal("1.0850"), CloseReason.STOP_LOSS, figures=figures), later(9))
+    figures = ExecutionStats(mae=Decimal("0.0005"), mfe=Decimal("0.0020"), pip_size=Decimal("0.0001"), currency="USD")
+    order = apply(order, Closed(Decimal("1.0850"), CloseReason.STOP_LOSS, stats=figures), seconds_after_noon(9))
     assert (order.pnl, order.pnl_currency, order.close_price) == (Decimal("-0.0010"), "USD", Decimal("1.0850"))
     assert (order.pips, order.r_multiple) == (Decimal("-3.3"), Decimal("-0.3333"))
-    assert (order.mae, order.mfe) == (figures.adverse, figures.favourable)
+    assert (order.mae, order.mfe) == (figures.mae, figures.mfe)
 
 
 def test_nothing_has_happened_later_than_it_is_told() -> None:
-    order = apply(an_order(), Executed(Decimal("1.0860"), "b", later(60)), later(5))
-    assert order.filled_at == later(5)
-    assert apply(an_order(), Executed(Decimal("1.0860"), "b", later(3)), later(5)).filled_at == later(3)
+    order = apply(make_order(), Executed(Decimal("1.0860"), "b", seconds_after_noon(60)), seconds_after_noon(5))
+    assert order.filled_at == seconds_after_noon(5)
+    assert apply(
+        make_order(), Executed(Decimal("1.0860"), "b", seconds_after_noon(3)), seconds_after_noon(5)
+    ).filled_at == seconds_after_noon(3)
 
 
 @given(st.decimals("0.00000001", "100000", places=8), st.integers(1, 40))
 def test_equal_parts_add_up_exactly(quantity: Decimal, count: int) -> None:
-    parts = results.parts(quantity, count)
+    parts = results.split_quantity(quantity, count)
     assert sum(parts) == quantity
     assert len(set(parts[:-1])) <= 1
     assert all(0 < part <= parts[-1] for part in parts)
 
 
 def test_parts_are_written_as_people_would() -> None:
-    assert [str(part) for part in results.parts(Decimal(1), 3)] == ["0.3333", "0.3333", "0.3334"]
-    assert [str(part) for part in results.parts(Decimal("0.01"), 2)] == ["0.005", "0.005"]
-    assert [str(part) for part in results.parts(Decimal(300), 3)] == ["100", "100", "100"]
+    assert [str(part) for part in results.split_quantity(Decimal(1), 3)] == ["0.3333", "0.3333", "0.3334"]
+    assert [str(part) for part in results.split_quantity(Decimal("0.01"), 2)] == ["0.005", "0.005"]
+    assert [str(part) for part in results.split_quantity(Decimal(300), 3)] == ["100", "100", "100"]
 
 
 def test_without_risk_there_is_no_ratio() -> None:
@@ -217,6 +229,6 @@ def test_without_risk_there_is_no_ratio() -> None:
 
 @given(prices, prices, prices)
 def test_the_result_is_exact_decimal_arithmetic(fill: Decimal, close: Decimal, quantity: Decimal) -> None:
-    order = an_order(terms=replace(TERMS, quantity=quantity))
+    order = make_order(terms=replace(EURUSD_LIMIT_BUY, quantity=quantity))
     filled = apply(order, Executed(fill, "b"), NOON.astimezone(UTC))
     assert apply(filled, Closed(close, CloseReason.TIME), datetime.now(UTC)).pnl == (close - fill) * quantity

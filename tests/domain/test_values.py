@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalhub.domain.errors import REFUSALS, SignalHubError
-from signalhub.domain.events import TYPES
-from signalhub.domain.ids import age_of, uuid7
+from signalhub.domain.events import EVENT_TYPES
+from signalhub.domain.ids import parse_uuid7_time, uuid7
 from signalhub.domain.retry import RetryPolicy
 from signalhub.streams import cursor, filters
 from tests.kit.orders import NOON
@@ -33,28 +33,28 @@ def test_ids_sort_by_age(one: int, other: int, first: bytes, second: bytes) -> N
 
 
 def test_an_id_tells_its_age() -> None:
-    assert age_of(uuid7(int(NOON.timestamp() * 1000), b"\0" * 10)) == NOON
+    assert parse_uuid7_time(uuid7(int(NOON.timestamp() * 1000), b"\0" * 10)) == NOON
 
 
 @given(st.integers(1, 10_000), st.text(max_size=40))
 def test_a_wait_doubles_up_to_its_cap_and_half_of_it_is_jitter(attempts: int, order_id: str) -> None:
     policy = RetryPolicy(6, 0.5, 30)
-    wait = (policy.next_attempt(order_id, attempts, NOON) - NOON).total_seconds()
+    wait = (policy.schedule_next_attempt(order_id, attempts, NOON) - NOON).total_seconds()
     full = min(30.0, 0.5 * 2 ** min(attempts - 1, 30))
     assert full / 2 - 1e-6 <= wait <= full + 1e-6
 
 
 def test_two_workers_decide_the_same_wait_and_two_orders_another() -> None:
     policy = RetryPolicy(6, 0.5, 30)
-    waits = {policy.next_attempt(f"order {number}", 3, NOON) - NOON for number in range(50)}
-    assert policy.next_attempt("a", 3, NOON) == policy.next_attempt("a", 3, NOON)
+    waits = {policy.schedule_next_attempt(f"order {number}", 3, NOON) - NOON for number in range(50)}
+    assert policy.schedule_next_attempt("a", 3, NOON) == policy.schedule_next_attempt("a", 3, NOON)
     assert len(waits) > 20
     assert max(waits) - min(waits) > timedelta(seconds=0.5)
 
 
 @pytest.mark.parametrize(("attempts", "is_spent"), [(1, False), (5, False), (6, True), (7, True)])
 def test_attempts_are_counted_in_all(attempts: int, is_spent: bool) -> None:  # noqa: FBT001 - the expected answer
-    assert RetryPolicy(6, 0.5, 30).is_spent(attempts) is is_spent
+    assert RetryPolicy(6, 0.5, 30).is_exhausted(attempts) is is_spent
 
 
 def test_a_code_that_is_not_in_the_table_cannot_be_raised() -> None:
@@ -71,36 +71,36 @@ def test_every_refusal_has_a_client_s_or_a_server_s_status_and_a_title() -> None
 
 @given(st.text(), st.integers(0, 2**53))
 def test_any_cursor_is_followed_or_reset_and_never_leads_past_the_head(text: str, head: int) -> None:
-    begin = cursor.start(text, epoch="e1", head=head)
+    begin = cursor.resolve_cursor(text, epoch="e1", head=head)
     assert 0 <= begin.seq <= head
-    if begin.reset is not None:
+    if begin.reset_reason is not None:
         assert begin.seq == head
 
 
 @given(st.integers(0, 1000), st.integers(0, 1000))
 def test_a_rendered_cursor_is_understood(seq: int, head: int) -> None:
-    begin = cursor.start(cursor.render("e1", seq), epoch="e1", head=head)
-    assert (begin.seq, begin.reset) == ((seq, None) if seq <= head else (head, "future"))
-    assert cursor.start(cursor.render("e2", seq), epoch="e1", head=head).reset == "epoch"
+    begin = cursor.resolve_cursor(cursor.format_cursor("e1", seq), epoch="e1", head=head)
+    assert (begin.seq, begin.reset_reason) == ((seq, None) if seq <= head else (head, "future"))
+    assert cursor.resolve_cursor(cursor.format_cursor("e2", seq), epoch="e1", head=head).reset_reason == "epoch"
 
 
 def test_a_cursor_s_text_needs_no_leave_from_a_browser() -> None:
     """Longer than 128 bytes or with odd characters, a Last-Event-ID is sent across origins only after asking."""
-    text = cursor.render("159df5a8", 10**18)
+    text = cursor.format_cursor("159df5a8", 10**18)
     assert len(text) < 128
     assert all(letter.isalnum() or letter == "-" for letter in text)
 
 
 @pytest.mark.parametrize(
     ("text", "names"),
-    [("order.*", {one for one in TYPES if one.startswith("order.")}), ("signal.rejected", {"signal.rejected"}),
-     ("*", set(TYPES)), (" order.closed , key.* ", {"order.closed", "key.created", "key.rotated", "key.revoked"})],
+    [("order.*", {one for one in EVENT_TYPES if one.startswith("order.")}), ("signal.rejected", {"signal.rejected"}),
+     ("*", set(EVENT_TYPES)), (" order.closed , key.* ", {"order.closed", "key.created", "key.rotated", "key.revoked"})],
 )  # fmt: skip
 def test_a_filter_names_types_by_pattern(text: str, names: set[str]) -> None:
-    assert filters.selected(text) == names
+    assert filters.select_types(text) == names
 
 
 @given(st.text(min_size=1))
 def test_any_filter_is_understood_or_refused(text: str) -> None:
     with suppress(SignalHubError):
-        assert filters.parse(text)(TYPES[0]) in {True, False}
+        assert filters.parse(text)(EVENT_TYPES[0]) in {True, False}

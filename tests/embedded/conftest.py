@@ -18,14 +18,14 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def made_cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cluster_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cluster as the first start leaves it; copying one is faster than making one."""
     with Postgres(tmp_path_factory.mktemp("made")) as server:
-        return server.place.home
+        return server.paths.server_dir
 
 
 @pytest.fixture
-def seeded(made_cluster: Path) -> Callable[[Path], Path]:
+def seed_data_dir(made_cluster: Path) -> Callable[[Path], Path]:
     """Make a data directory that has a cluster already."""
 
     def seed(where: Path) -> Path:
@@ -49,7 +49,7 @@ def valkey(data_dir: Path) -> Iterator[Valkey]:
 
 
 @pytest.fixture
-def script(data_dir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def run_script(data_dir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run Python in a process of its own, with `postgres` and `valkey` made but not started."""
 
     def run(body: str, *, user: str = "", where: Path = data_dir) -> subprocess.CompletedProcess[str]:
@@ -58,7 +58,7 @@ def script(data_dir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             "from pathlib import Path",
             "from signalhub.embedded.postgres import Postgres",
             "from signalhub.embedded.valkey import Valkey",
-            *_become(user),
+            *_build_switch_user_lines(user),
             f"postgres, valkey = Postgres(Path({str(where)!r})), Valkey(Path({str(where)!r}))",
             body,
         ]
@@ -68,7 +68,7 @@ def script(data_dir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-def _become(user: str) -> list[str]:
+def _build_switch_user_lines(user: str) -> list[str]:
     if not user:
         return []
     # After all imports, late ones of the library too: the interpreter may lie where this user cannot read.

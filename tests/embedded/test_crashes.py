@@ -16,7 +16,7 @@ pytestmark = pytest.mark.fault
 
 ROUNDS = 3
 WRITERS = 4
-SECONDS_OF_WRITING = 0.3
+WRITE_DURATION_S = 0.3
 
 # The last is what asyncpg says when the server dies between two of its packets.
 _LOST_CONNECTION = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncpg.InternalClientError)
@@ -28,7 +28,7 @@ async def test_no_acknowledged_row_is_lost(postgres: Postgres) -> None:
     await _execute(postgres, "create table written (number bigint)")
     for _ in range(ROUNDS):
         writers = [asyncio.create_task(_insert(postgres, numbers, acknowledged)) for _ in range(WRITERS)]
-        await asyncio.sleep(SECONDS_OF_WRITING)
+        await asyncio.sleep(WRITE_DURATION_S)
         await asyncio.to_thread(postgres.kill)
         await asyncio.gather(*writers)
         postgres.start()
@@ -46,7 +46,7 @@ async def test_hardly_an_acknowledged_entry_is_lost(valkey: Valkey) -> None:
     numbers = itertools.count()
     for _ in range(ROUNDS):
         writers = [asyncio.create_task(_append(valkey, numbers, acknowledged)) for _ in range(WRITERS)]
-        await asyncio.sleep(SECONDS_OF_WRITING)
+        await asyncio.sleep(WRITE_DURATION_S)
         await asyncio.to_thread(valkey.kill)
         await asyncio.gather(*writers)
         valkey.start()
@@ -57,7 +57,7 @@ async def test_hardly_an_acknowledged_entry_is_lost(valkey: Valkey) -> None:
 
 
 async def _connect(server: Postgres) -> asyncpg.Connection:
-    return await asyncpg.connect(host=str(server.place.sockets), user="signalhub", database="signalhub")
+    return await asyncpg.connect(host=str(server.paths.socket_dir), user="signalhub", database="signalhub")
 
 
 async def _execute(server: Postgres, statement: str) -> list[asyncpg.Record]:

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from signalhub.embedded.logfile import MAX_BYTES, last_lines, open_log, trim
+from signalhub.embedded.logfile import MAX_LOG_BYTES, open_log, read_last_lines, rotate_log_file
 
 
 def test_a_long_log_is_moved_aside_under_a_writing_server(tmp_path: Path) -> None:
     path = tmp_path / "server.log"
     with open_log(path) as log:
-        log.write(b"x" * MAX_BYTES + b"\nold\n")
+        log.write(b"x" * MAX_LOG_BYTES + b"\nold\n")
         log.flush()
-        trim(path)
+        rotate_log_file(path)
         log.write(b"new\n")
     assert path.read_bytes() == b"new\n"
     assert (tmp_path / "server.log.1").read_bytes().endswith(b"old\n")
@@ -22,4 +22,4 @@ def test_last_words_are_those_of_this_start(tmp_path: Path) -> None:
     with open_log(path) as log:
         began = log.tell()
         log.write(b"one\ntwo\nthree\n")
-    assert last_lines(path, since=began, count=2) == "two\nthree"
+    assert read_last_lines(path, offset=began, max_lines=2) == "two\nthree"

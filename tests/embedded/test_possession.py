@@ -15,10 +15,10 @@ from signalhub.embedded.errors import AlreadyRunning, EmbeddedError
 from signalhub.embedded.postgres import Postgres
 from signalhub.embedded.valkey import Valkey
 
-Script = Callable[..., subprocess.CompletedProcess[str]]
-Seeded = Callable[[Path], Path]
+RunScript = Callable[..., subprocess.CompletedProcess[str]]
+SeedDataDir = Callable[[Path], Path]
 
-START_AND_DIE = {
+START_AND_KILL_SELF = {
     "main thread": "postgres.start(); valkey.start(); os.kill(os.getpid(), signal.SIGKILL)",
     # No signal of the parent's death reaches these: they live on as orphans.
     "other thread": (
@@ -29,33 +29,35 @@ START_AND_DIE = {
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("way", START_AND_DIE)
-def test_servers_of_a_killed_parent_are_replaced(script: Script, way: str, data_dir: Path, seeded: Seeded) -> None:
+@pytest.mark.parametrize("way", START_AND_KILL_SELF)
+def test_servers_of_a_killed_parent_are_replaced(
+    script: RunScript, way: str, data_dir: Path, seeded: SeedDataDir
+) -> None:
     seeded(data_dir)
-    assert script(START_AND_DIE[way]).returncode == -9
+    assert script(START_AND_KILL_SELF[way]).returncode == -9
     for server in (Postgres(data_dir), Valkey(data_dir)):
         with server:
-            assert server.answers()
+            assert server.is_ready()
 
 
-def test_a_second_process_is_refused_and_the_first_unharmed(script: Script, postgres: Postgres) -> None:
+def test_a_second_process_is_refused_and_the_first_unharmed(script: RunScript, postgres: Postgres) -> None:
     refused = script("postgres.start()")
-    assert f"AlreadyRunning: {postgres.place.data_dir} is in use by process {os.getpid()}" in refused.stderr
-    assert postgres.answers()
+    assert f"AlreadyRunning: {postgres.paths.data_dir} is in use by process {os.getpid()}" in refused.stderr
+    assert postgres.is_ready()
 
 
 def test_a_second_server_in_this_process_is_refused_too(postgres: Postgres) -> None:
-    second = Postgres(postgres.place.data_dir)
+    second = Postgres(postgres.paths.data_dir)
     with pytest.raises(AlreadyRunning):
         second.start()
     second.kill()
     second.stop()
-    assert postgres.answers()
+    assert postgres.is_ready()
 
 
 @pytest.mark.fault
 async def test_a_busy_backend_of_a_dead_server_does_not_block_the_next(postgres: Postgres) -> None:
-    connection = await asyncpg.connect(host=str(postgres.place.sockets), user="signalhub", database="signalhub")
+    connection = await asyncpg.connect(host=str(postgres.paths.socket_dir), user="signalhub", database="signalhub")
     backend = psutil.Process(await connection.fetchval("select pg_backend_pid()"))
     endless = "do $$ begin loop begin perform 1; exception when query_canceled then end; end loop; end $$"
     query = asyncio.create_task(connection.execute(endless))
@@ -63,7 +65,7 @@ async def test_a_busy_backend_of_a_dead_server_does_not_block_the_next(postgres:
     os.kill(postgres.pid, 9)
     psutil.Process(postgres.pid).wait(5)
     postgres.start()
-    assert postgres.answers()
+    assert postgres.is_ready()
     assert not backend.is_running() or backend.status() == psutil.STATUS_ZOMBIE
     with contextlib.suppress(asyncpg.PostgresError, ConnectionError):
         await query
@@ -73,21 +75,21 @@ def test_a_planted_run_directory_is_refused_and_left_as_it_is(data_dir: Path, tm
     (tmp_path / "precious" / "postgres").mkdir(parents=True)
     (tmp_path / "precious" / "postgres" / "file").touch()
     server = Postgres(data_dir)
-    server.place.run_dir.symlink_to(tmp_path / "precious")
+    server.paths.run_dir.symlink_to(tmp_path / "precious")
     try:
         with pytest.raises(EmbeddedError, match="not to be trusted"):
             server.start()
         assert (tmp_path / "precious" / "postgres" / "file").exists()
     finally:
-        server.place.run_dir.unlink()
+        server.paths.run_dir.unlink()
 
 
 def test_a_run_directory_that_others_may_write_is_refused(data_dir: Path) -> None:
     server = Postgres(data_dir)
-    server.place.run_dir.mkdir()
-    server.place.run_dir.chmod(0o777)
+    server.paths.run_dir.mkdir()
+    server.paths.run_dir.chmod(0o777)
     try:
         with pytest.raises(EmbeddedError, match="not to be trusted"):
             server.start()
     finally:
-        server.place.run_dir.rmdir()
+        server.paths.run_dir.rmdir()

@@ -16,8 +16,8 @@ from signalhub.embedded.errors import EmbeddedError
 from signalhub.embedded.postgres import Postgres
 
 
-async def _value(server: Postgres, query: str) -> object:
-    connection = await asyncpg.connect(host=str(server.place.sockets), user="signalhub", database="signalhub")
+async def _fetch_value(server: Postgres, query: str) -> object:
+    connection = await asyncpg.connect(host=str(server.paths.socket_dir), user="signalhub", database="signalhub")
     try:
         return await connection.fetchval(query)
     finally:
@@ -33,17 +33,17 @@ async def test_the_url_suits_sqlalchemy(postgres: Postgres) -> None:
 
 async def test_what_is_committed_is_safe_on_disk(postgres: Postgres) -> None:
     for setting in ("fsync", "synchronous_commit", "full_page_writes", "data_checksums"):
-        assert await _value(postgres, f"select current_setting('{setting}')") == "on"
+        assert await _fetch_value(postgres, f"select current_setting('{setting}')") == "on"
 
 
 async def test_a_restart_keeps_the_data(postgres: Postgres) -> None:
-    await _value(postgres, "create table kept as select 42 as value")
+    await _fetch_value(postgres, "create table kept as select 42 as value")
     first = postgres.pid
     postgres.stop()
-    assert not postgres.alive()
+    assert not postgres.is_alive()
     postgres.start()
     assert postgres.pid != first
-    assert await _value(postgres, "select value from kept") == 42
+    assert await _fetch_value(postgres, "select value from kept") == 42
 
 
 def test_start_and_stop_may_be_repeated(postgres: Postgres) -> None:
@@ -55,17 +55,17 @@ def test_start_and_stop_may_be_repeated(postgres: Postgres) -> None:
 
 
 async def test_nothing_is_open_but_a_private_socket(postgres: Postgres) -> None:
-    assert await _value(postgres, "select current_setting('listen_addresses')") == ""
-    assert postgres.place.sockets.stat().st_mode & 0o777 == 0o700
-    assert postgres.place.home.stat().st_mode & 0o777 == 0o700
+    assert await _fetch_value(postgres, "select current_setting('listen_addresses')") == ""
+    assert postgres.paths.socket_dir.stat().st_mode & 0o777 == 0o700
+    assert postgres.paths.server_dir.stat().st_mode & 0o777 == 0o700
     postgres.stop()
-    assert not postgres.place.run_dir.exists()
+    assert not postgres.paths.run_dir.exists()
 
 
 async def test_two_run_side_by_side(postgres: Postgres, seeded: Callable[[Path], Path], tmp_path: Path) -> None:
     with Postgres(seeded(tmp_path / "other")) as other:
-        await _value(postgres, "create table mine ()")
-        assert await _value(other, "select to_regclass('mine')") is None
+        await _fetch_value(postgres, "create table mine ()")
+        assert await _fetch_value(other, "select to_regclass('mine')") is None
 
 
 def test_kill_leaves_no_process_behind(postgres: Postgres) -> None:
@@ -78,31 +78,31 @@ def test_kill_leaves_no_process_behind(postgres: Postgres) -> None:
 def test_a_half_made_cluster_is_made_anew(data_dir: Path) -> None:
     (data_dir / "postgres.new" / "base").mkdir(parents=True)
     with Postgres(data_dir) as server:
-        assert server.alive()
+        assert server.is_alive()
 
 
 @pytest.fixture
-def stranger(postgres: Postgres) -> Iterator[subprocess.Popen[bytes]]:
+def unrelated_process(postgres: Postgres) -> Iterator[subprocess.Popen[bytes]]:
     """A process of the server's own user that has nothing to do with us."""
-    with subprocess.Popen(["/bin/sleep", "60"], **postgres.account.popen_options()) as process:
+    with subprocess.Popen(["/bin/sleep", "60"], **postgres.user.popen_options()) as process:
         yield process
         process.kill()
 
 
 def test_stale_pid_files_with_a_reused_pid_are_harmless(postgres: Postgres, stranger: subprocess.Popen[bytes]) -> None:
-    stale = postgres.place.home / "postmaster.pid", postgres.place.sockets / ".s.PGSQL.5432.lock"
+    stale = postgres.paths.server_dir / "postmaster.pid", postgres.paths.socket_dir / ".s.PGSQL.5432.lock"
     contents = [file.read_text().splitlines() for file in stale]
     postgres.kill()
     for file, lines in zip(stale, contents, strict=True):
         file.write_text("\n".join([str(stranger.pid), *lines[1:], ""]))
     postgres.start()
-    assert postgres.alive()
+    assert postgres.is_alive()
     assert stranger.poll() is None
 
 
 def test_a_cluster_of_another_version_is_refused_in_one_sentence(postgres: Postgres) -> None:
     postgres.stop()
-    (postgres.place.home / "PG_VERSION").write_text("17\n")
+    (postgres.paths.server_dir / "PG_VERSION").write_text("17\n")
     with pytest.raises(EmbeddedError, match=r"was made by PostgreSQL 17 and this is 18: move the data"):
         postgres.start()
 
@@ -115,13 +115,13 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_a_failing_start_gives_the_servers_last_words(postgres: Postgres) -> None:
     postgres.stop()
-    broken = Postgres(postgres.place.data_dir, settings={"shared_buffers": "plenty"})
+    broken = Postgres(postgres.paths.data_dir, settings={"shared_buffers": "plenty"})
     with pytest.raises(
         EmbeddedError, match=r"did not start in .*\n.*FATAL:  invalid value for parameter \"shared_buffers\""
     ):
         broken.start()
     postgres.start()
-    assert postgres.alive()
+    assert postgres.is_alive()
 
 
 def test_a_run_directory_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:

@@ -13,34 +13,34 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # it ships none
 import pytest
 
-from signalhub.embedded.orphans import of_supervisor
-from signalhub.embedded.place import mark_of
+from signalhub.embedded.orphans import find_supervisor_processes
+from signalhub.embedded.place import compute_mark
 from signalhub.embedded.postgres import Postgres
 from signalhub.embedded.valkey import Valkey
 
 pytestmark = pytest.mark.fault
 
 WITH_GRANDCHILD = "sleep 1000 & echo $$ $! >> pids; wait"
-DEAF = "trap '' TERM; echo $$ $$ >> pids; while true; do sleep 1; done"
+IGNORES_SIGTERM = "trap '' TERM; echo $$ $$ >> pids; while true; do sleep 1; done"
 
-Up = Callable[..., subprocess.Popen[str]]
+StartSupervisor = Callable[..., subprocess.Popen[str]]
 
 
-def _until(condition: Callable[[], object], patience_s: float = 10.0) -> None:
-    give_up = time.monotonic() + patience_s
+def _wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+    give_up = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < give_up, "waited in vain"
         time.sleep(0.01)
 
 
-def _living(pid: int) -> bool:
+def _is_living(pid: int) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     return False
 
 
 @pytest.fixture
-def up(data_dir: Path, tmp_path: Path, seeded: Callable[[Path], Path]) -> Iterator[Up]:
+def start_supervisor(data_dir: Path, tmp_path: Path, seeded: Callable[[Path], Path]) -> Iterator[StartSupervisor]:
     """Start a supervisor of one shell script in a process of its own; it prints `ready` when all is up."""
     started: list[subprocess.Popen[str]] = []
 
@@ -68,7 +68,7 @@ with Supervisor(Path({str(data_dir)!r}), postgres={servers}, valkey={servers}) a
     for process in started:
         process.terminate()
         process.communicate(timeout=20)
-    assert of_supervisor(mark_of(data_dir)) == []
+    assert find_supervisor_processes(compute_mark(data_dir)) == []
 
 
 def _read_until(process: subprocess.Popen[str], word: str) -> str:
@@ -81,43 +81,43 @@ def _read_until(process: subprocess.Popen[str], word: str) -> str:
     return "".join(lines)
 
 
-def _pids(tmp_path: Path, runs: int) -> list[tuple[int, int]]:
+def _wait_for_pids(tmp_path: Path, runs: int) -> list[tuple[int, int]]:
     """Wait for the script's *runs*-th run; each is a child and its grandchild."""
     file = tmp_path / "pids"
-    _until(lambda: file.exists() and len(file.read_text().splitlines()) >= runs)
+    _wait_until(lambda: file.exists() and len(file.read_text().splitlines()) >= runs)
     return [(int(child), int(grandchild)) for child, grandchild in map(str.split, file.read_text().splitlines())]
 
 
-def test_a_killed_child_is_restarted_and_its_own_children_end_with_it(up: Up, tmp_path: Path) -> None:
+def test_a_killed_child_is_restarted_and_its_own_children_end_with_it(up: StartSupervisor, tmp_path: Path) -> None:
     up(WITH_GRANDCHILD)
-    child, grandchild = _pids(tmp_path, 1)[0]
+    child, grandchild = _wait_for_pids(tmp_path, 1)[0]
     os.kill(child, signal.SIGKILL)
-    new_child, new_grandchild = _pids(tmp_path, 2)[1]
-    assert not _living(grandchild)
-    assert _living(new_child)
-    assert _living(new_grandchild)
+    new_child, new_grandchild = _wait_for_pids(tmp_path, 2)[1]
+    assert not _is_living(grandchild)
+    assert _is_living(new_child)
+    assert _is_living(new_grandchild)
 
 
-def test_killed_servers_come_back_on_the_same_sockets(up: Up, data_dir: Path) -> None:
+def test_killed_servers_come_back_on_the_same_sockets(up: StartSupervisor, data_dir: Path) -> None:
     process = up(WITH_GRANDCHILD, servers=True)
     servers = [one for one in psutil.Process(process.pid).children() if one.name() in ("postgres", "valkey-server")]
     assert len(servers) == 2
     for server in servers:
         server.kill()
-    _read_until(process, "supervisor.died")
-    _until(lambda: Postgres(data_dir).answers() and Valkey(data_dir).answers())
+    _read_until(process, "supervisor.child_exited")
+    _wait_until(lambda: Postgres(data_dir).is_ready() and Valkey(data_dir).is_ready())
 
 
-def test_a_signal_ends_everything_in_reverse_order(up: Up, data_dir: Path, tmp_path: Path) -> None:
+def test_a_signal_ends_everything_in_reverse_order(up: StartSupervisor, data_dir: Path, tmp_path: Path) -> None:
     process = up(WITH_GRANDCHILD, servers=True)
-    child, grandchild = _pids(tmp_path, 1)[0]
+    child, grandchild = _wait_for_pids(tmp_path, 1)[0]
     process.send_signal(signal.SIGINT)
     rest = process.communicate(timeout=20)[0]
     assert process.returncode == 0
     assert rest.index("server=valkey") < rest.index("server=postgres")
-    assert not _living(child)
-    assert not _living(grandchild)
-    assert not Postgres(data_dir).place.run_dir.exists()
+    assert not _is_living(child)
+    assert not _is_living(grandchild)
+    assert not Postgres(data_dir).paths.run_dir.exists()
 
 
 def test_a_signal_during_the_start_leaves_nothing_running(data_dir: Path, seeded: Callable[[Path], Path]) -> None:
@@ -129,47 +129,49 @@ def test_a_signal_during_the_start_leaves_nothing_running(data_dir: Path, seeded
     run = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=False)  # noqa: S603  # our own
     assert run.returncode == 128 + signal.SIGTERM
     assert run.stdout.index("embedded.stopped") < run.stdout.rindex("embedded.stopped")
-    assert not Postgres(data_dir).answers()
+    assert not Postgres(data_dir).is_ready()
 
 
-def test_a_second_signal_does_not_wait_for_a_deaf_child(up: Up, tmp_path: Path) -> None:
-    process = up(DEAF)
-    child, _ = _pids(tmp_path, 1)[0]
+def test_a_second_signal_does_not_wait_for_a_deaf_child(up: StartSupervisor, tmp_path: Path) -> None:
+    process = up(IGNORES_SIGTERM)
+    child, _ = _wait_for_pids(tmp_path, 1)[0]
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
-    assert _living(child)
+    assert _is_living(child)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=2)
-    assert not _living(child)
+    assert not _is_living(child)
 
 
-def test_after_kill_9_of_everything_the_next_start_clears_away_the_rest(up: Up, tmp_path: Path) -> None:
+def test_after_kill_9_of_everything_the_next_start_clears_away_the_rest(up: StartSupervisor, tmp_path: Path) -> None:
     first = up(WITH_GRANDCHILD, servers=True)
-    child, grandchild = _pids(tmp_path, 1)[0]
+    child, grandchild = _wait_for_pids(tmp_path, 1)[0]
     for pid in (first.pid, child, *(one.pid for one in psutil.Process(first.pid).children())):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    assert _living(grandchild)
+    assert _is_living(grandchild)
     up(WITH_GRANDCHILD, servers=True)
-    assert not _living(grandchild)
-    assert _living(_pids(tmp_path, 2)[1][0])
+    assert not _is_living(grandchild)
+    assert _is_living(_wait_for_pids(tmp_path, 2)[1][0])
 
 
-def test_a_second_supervisor_of_the_same_directory_is_refused(up: Up, data_dir: Path, tmp_path: Path) -> None:
+def test_a_second_supervisor_of_the_same_directory_is_refused(
+    up: StartSupervisor, data_dir: Path, tmp_path: Path
+) -> None:
     process = up(WITH_GRANDCHILD)
     body = f"from signalhub.embedded.supervisor import *; Supervisor(Path({str(data_dir)!r})).__enter__()"
     second = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=False)  # noqa: S603  # our own
     assert f"AlreadyRunning: {data_dir} is in use by process {process.pid}: stop that one first." in second.stderr
-    assert _living(_pids(tmp_path, 1)[0][0])
+    assert _is_living(_wait_for_pids(tmp_path, 1)[0][0])
 
 
-def test_as_pid_1_it_collects_the_dead_of_others(up: Up, tmp_path: Path) -> None:
+def test_as_pid_1_it_collects_the_dead_of_others(up: StartSupervisor, tmp_path: Path) -> None:
     namespace = (shutil.which("unshare") or "/bin/false", "--pid", "--fork", "--mount-proc")
     if subprocess.run([*namespace, "/bin/true"], check=False, capture_output=True).returncode != 0:  # noqa: S603  # our own
         pytest.skip("needs the right to make a PID namespace")
     # The inner shell dies before its child, which so becomes the child of PID 1 and then a zombie.
     process = up("(sleep 0.1 &) ; echo $$ $$ >> pids; sleep 1000", prefix=namespace)
-    _pids(tmp_path, 1)
+    _wait_for_pids(tmp_path, 1)
     time.sleep(0.4)
     family = psutil.Process(process.pid).children(recursive=True)
     assert [one for one in family if one.status() == psutil.STATUS_ZOMBIE] == []

@@ -34,15 +34,15 @@ def test_it_persists_by_log_alone_and_evicts_nothing(valkey: Valkey) -> None:
 def test_nothing_is_open_but_a_private_socket(valkey: Valkey) -> None:
     with redis.from_url(valkey.url, decode_responses=True) as client:
         assert client.config_get("port", "tls-port") == {"port": "0", "tls-port": "0"}
-    assert valkey.place.sockets.stat().st_mode & 0o777 == 0o700
-    assert valkey.place.home.stat().st_mode & 0o777 == 0o700
+    assert valkey.paths.socket_dir.stat().st_mode & 0o777 == 0o700
+    assert valkey.paths.server_dir.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_damaged_log_is_named_as_the_cause(valkey: Valkey) -> None:
     with redis.from_url(valkey.url) as client:
         client.set("key", "value")
     valkey.stop()
-    log = next((valkey.place.home / "appendonlydir").glob("*.incr.aof"))
+    log = next((valkey.paths.server_dir / "appendonlydir").glob("*.incr.aof"))
     log.write_bytes(b"not a command\r\n" + log.read_bytes())
     with pytest.raises(EmbeddedError, match="its append-only file is damaged"):
         valkey.start()

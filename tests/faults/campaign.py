@@ -11,100 +11,107 @@ from contextlib import asynccontextmanager
 import httpx
 import msgspec
 
-from tests.faults.clients import Follower, Sender, SocketFollower, SseFollower
+from tests.faults.clients import (
+    RecordingSseSubscriber,
+    RecordingSubscriber,
+    RecordingWebSocketSubscriber,
+    RetryingSender,
+)
 from tests.kit import ledger
-from tests.kit.checker import Verdict, judge, leaks
-from tests.kit.observations import Observations
+from tests.kit.checker import InvariantReport, check_invariants, find_secret_leaks
+from tests.kit.observations import ObservationLog
 from tests.kit.stack import Stack
-from tests.kit.trader import Trader
-from tests.kit.waiting import until
+from tests.kit.trader import AccountClient
+from tests.kit.waiting import wait_until
 
-Strike = Callable[[Stack], Awaitable[None]]
+FaultInjector = Callable[[Stack], Awaitable[None]]
 """Does the damage, and brings back what does not come back by itself."""
 
-_runs = itertools.count(1)
+_run_numbers = itertools.count(1)
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class ChaosRunPlan(msgspec.Struct, frozen=True, kw_only=True):
     """`strikes` blows with a pause before each, while `signals` are sent at `rate` a second by `accounts`."""
 
-    signals: int
-    rate: float
-    accounts: int = 3
-    strikes: int = 1
-    pause_s: float = 1.0
-    patience_s: float = 60.0
+    signal_count: int
+    signals_per_second: float
+    account_count: int = 3
+    fault_count: int = 1
+    pause_before_fault_s: float = 1.0
+    timeout_s: float = 60.0
 
 
-class Crew:
+class ClientGroup:
     """The clients of one run and what they saw. Every account is followed over SSE, the first over WebSocket too."""
 
     def __init__(
-        self, stack: Stack, http: httpx.AsyncClient, observations: Observations, traders: Sequence[Trader]
+        self, stack: Stack, http: httpx.AsyncClient, observations: ObservationLog, accounts: Sequence[AccountClient]
     ) -> None:
-        self.stack, self.http, self.traders, self.observations = stack, http, traders, observations
-        self.sender = Sender(http, observations)
-        self.followers: list[Follower] = [
-            SocketFollower(http, traders[0], observations, "ws"),
-            *(SseFollower(http, trader, observations, f"sse{n}") for n, trader in enumerate(traders)),
+        self.stack, self.http, self.accounts, self.observations = stack, http, accounts, observations
+        self.sender = RetryingSender(http, observations)
+        self.subscribers: list[RecordingSubscriber] = [
+            RecordingWebSocketSubscriber(http, accounts[0], observations, "ws"),
+            *(RecordingSseSubscriber(http, trader, observations, f"sse{n}") for n, trader in enumerate(accounts)),
         ]
 
-    async def verdict(self, patience_s: float = 60.0) -> Verdict:
+    async def wait_and_check(self, timeout_s: float = 60.0) -> InvariantReport:
         """Wait until every order has ended and every follower knows it, and judge."""
-        await until(self._is_quiet, timeout_s=patience_s, every_s=0.2)
+        await wait_until(self._have_all_orders_ended, timeout_s=timeout_s, interval_s=0.2)
         book = await ledger.read(self.stack.settings)
-        for follower in self.followers:
-            await follower.reach(book.heads[follower.trader.id].seq)
+        for follower in self.subscribers:
+            await follower.wait_for_seq(book.heads[follower.account.id].seq)
         await asyncio.sleep(0.1)  # an event too many would come now
-        for follower in self.followers:
-            await follower.cut()
-        verdict = judge(self.observations.all(), book, {trader.id for trader in self.traders})
-        return msgspec.structs.replace(verdict, faults=(*verdict.faults, *self._leaks()))
+        for follower in self.subscribers:
+            await follower.disconnect()
+        verdict = check_invariants(self.observations.read_all(), book, {trader.id for trader in self.accounts})
+        return msgspec.structs.replace(verdict, violations=(*verdict.violations, *self._find_secret_leaks()))
 
-    async def _is_quiet(self) -> bool:
+    async def _have_all_orders_ended(self) -> bool:
         book = await ledger.read(self.stack.settings)
-        mine = {trader.id for trader in self.traders}
+        mine = {trader.id for trader in self.accounts}
         return all(one.status in {"closed", "rejected"} for one in book.orders.values() if one.account_id in mine)
 
-    def _leaks(self) -> list[str]:
-        secrets = [self.stack.settings.encryption_keys, "s3cret", *(trader.key for trader in self.traders)]
-        return [f"I7 a secret in {name}" for name in leaks(self.stack.logs, secrets)]
+    def _find_secret_leaks(self) -> list[str]:
+        secrets = [self.stack.settings.encryption_keys, "s3cret", *(trader.api_key for trader in self.accounts)]
+        return [f"I7 a secret in {name}" for name in find_secret_leaks(self.stack.log_files, secrets)]
 
 
 @asynccontextmanager
-async def crew(stack: Stack, *, accounts: int = 1) -> AsyncIterator[Crew]:
+async def run_clients(stack: Stack, *, account_count: int = 1) -> AsyncIterator[ClientGroup]:
     """Fresh accounts and their clients."""
-    await stack.ready()
+    await stack.wait_until_ready()
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-    observations = Observations(stack.home / f"observations-{next(_runs)}.jsonl")
-    async with httpx.AsyncClient(base_url=stack.url, limits=limits, timeout=20) as http:
-        traders = [await Trader.register(http) for _ in range(accounts)]
-        found = Crew(stack, http, observations, traders)
+    observations = ObservationLog(stack.directory / f"observations-{next(_run_numbers)}.jsonl")
+    async with httpx.AsyncClient(base_url=stack.base_url, limits=limits, timeout=20) as http:
+        traders = [await AccountClient.register(http) for _ in range(account_count)]
+        found = ClientGroup(stack, http, observations, traders)
         try:
             yield found
         finally:
-            for follower in found.followers:
-                await follower.cut()
+            for follower in found.subscribers:
+                await follower.disconnect()
             observations.close()
 
 
-async def run(stack: Stack, plan: Plan, strike: Strike) -> Verdict:
-    async with crew(stack, accounts=plan.accounts) as hands:
-        for follower in hands.followers:
+async def run(stack: Stack, plan: ChaosRunPlan, inject_fault: FaultInjector) -> InvariantReport:
+    async with run_clients(stack, account_count=plan.account_count) as hands:
+        for follower in hands.subscribers:
             follower.start()
-        sending = hands.sender.send_all(hands.traders, range(plan.signals), rate=plan.rate)
+        sending = hands.sender.send_all(
+            hands.accounts, range(plan.signal_count), signals_per_second=plan.signals_per_second
+        )
         async with asyncio.TaskGroup() as group:
             group.create_task(sending)
-            group.create_task(_strike(stack, plan, strike))
-        return await hands.verdict(plan.patience_s)
+            group.create_task(_inject_faults(stack, plan, inject_fault))
+        return await hands.wait_and_check(plan.timeout_s)
 
 
-async def _strike(stack: Stack, plan: Plan, strike: Strike) -> None:
-    for _ in range(plan.strikes):
-        await asyncio.sleep(plan.pause_s)
-        await strike(stack)
+async def _inject_faults(stack: Stack, plan: ChaosRunPlan, inject_fault: FaultInjector) -> None:
+    for _ in range(plan.fault_count):
+        await asyncio.sleep(plan.pause_before_fault_s)
+        await inject_fault(stack)
 
 
-def share(values: Sequence[float], part: float) -> float:
+def percentile(values: Sequence[float], fraction: float) -> float:
     """The value below which `part` of the sorted `values` lie."""
-    return values[min(int(part * len(values)), len(values) - 1)] if values else 0.0
+    return values[min(int(fraction * len(values)), len(values) - 1)] if values else 0.0

@@ -15,135 +15,151 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from tests.kit import texts
-from tests.kit.observations import Answered, Cut, Observations, Saw, Told, now
-from tests.kit.sse import Sse
-from tests.kit.trader import Trader
+from tests.kit.observations import (
+    AnswerObserved,
+    ConnectionLost,
+    ControlEventObserved,
+    EventObserved,
+    ObservationLog,
+    unix_time_s,
+)
+from tests.kit.sse import SseStream
+from tests.kit.trader import AccountClient
 
-_RESEND_S = 0.1
-_GIVE_UP = 300
-_SILENCE_S = 6.0
+_RETRY_INTERVAL_S = 0.1
+_MAX_ATTEMPTS = 300
+_READ_TIMEOUT_S = 6.0
 
 
-class Sender:
+class RetryingSender:
     """Sends a signal under its own key until it is taken. `http` is without a time-out of its own worth the name."""
 
-    def __init__(self, http: httpx.AsyncClient, observations: Observations) -> None:
+    def __init__(self, http: httpx.AsyncClient, observations: ObservationLog) -> None:
         self._http, self._observations = http, observations
 
-    async def send(self, trader: Trader, number: int) -> None:
+    async def send(self, trader: AccountClient, number: int) -> None:
         key = f"signal-{number}"
-        for _ in range(_GIVE_UP):
-            status = await self._try(trader, key, texts.buy(number % 10_000))
+        for _ in range(_MAX_ATTEMPTS):
+            status = await self._send_once(trader, key, texts.make_buy_text(number % 10_000))
             if status is not None and status < 500 and status != httpx.codes.CONFLICT:
                 return
-            await asyncio.sleep(_RESEND_S)
+            await asyncio.sleep(_RETRY_INTERVAL_S)
         raise AssertionError(f"{key} was never taken")
 
-    async def _try(self, trader: Trader, key: str, text: str) -> int | None:
+    async def _send_once(self, trader: AccountClient, idempotency_key: str, text: str) -> int | None:
         began = perf_counter()
-        headers = {**trader.headers, "Idempotency-Key": key}
+        headers = {**trader.headers, "Idempotency-Key": idempotency_key}
         try:
             answer = await self._http.post("/api/v1/signals", content=text, headers=headers)
         except httpx.TransportError as error:
-            self._observations.note(Cut(key, trader.id, repr(error), perf_counter() - began))
+            self._observations.record(ConnectionLost(idempotency_key, trader.id, repr(error), perf_counter() - began))
             return None
         took_s = perf_counter() - began
-        self._observations.note(Answered(key, trader.id, answer.status_code, answer.json(), took_s))
+        self._observations.record(AnswerObserved(idempotency_key, trader.id, answer.status_code, answer.json(), took_s))
         return answer.status_code
 
-    async def send_all(self, traders: Sequence[Trader], numbers: range, *, rate: float, at_once: int = 16) -> None:
+    async def send_all(
+        self,
+        accounts: Sequence[AccountClient],
+        signal_numbers: range,
+        *,
+        signals_per_second: float,
+        max_in_flight: int = 16,
+    ) -> None:
         """`numbers`, spread over `traders`, at `rate` a second; those whose turn it is wait while `at_once` are out."""
-        room = asyncio.Semaphore(at_once)
+        room = asyncio.Semaphore(max_in_flight)
 
         async def one(number: int) -> None:
             async with room:
-                await self.send(traders[number % len(traders)], number)
+                await self.send(accounts[number % len(accounts)], number)
 
         began = perf_counter()
         async with asyncio.TaskGroup() as group:
-            for place, number in enumerate(numbers):
-                await asyncio.sleep(max(0.0, began + place / rate - perf_counter()))
+            for place, number in enumerate(signal_numbers):
+                await asyncio.sleep(max(0.0, began + place / signals_per_second - perf_counter()))
                 group.create_task(one(number))
 
 
-class Follower(ABC):
+class RecordingSubscriber(ABC):
     """One subscriber over all its sessions. `seq` is the last event it was given."""
 
-    def __init__(self, http: httpx.AsyncClient, trader: Trader, observations: Observations, name: str) -> None:
-        self.http, self.trader, self.name = http, trader, name
+    def __init__(self, http: httpx.AsyncClient, trader: AccountClient, observations: ObservationLog, name: str) -> None:
+        self.http, self.account, self.name = http, trader, name
         self._observations = observations
         self.seq, self.sessions = 0, 0
-        self._running: asyncio.Task[None] | None = None
-        self._news = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+        self._event_received = asyncio.Condition()
 
     @abstractmethod
-    async def session(self) -> None:
+    async def run_session(self) -> None:
         """Open one stream after `seq` and hear it to its end. Returns or raises `httpx.TransportError`, `OSError`."""
 
     def start(self) -> None:
-        self._running = asyncio.create_task(self._follow())
+        self._task = asyncio.create_task(self._run_sessions())
 
-    async def cut(self) -> None:
+    async def disconnect(self) -> None:
         """Go away in the middle of it."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
-    async def reach(self, seq: int, timeout_s: float = 15.0) -> None:
+    async def wait_for_seq(self, seq: int, timeout_s: float = 15.0) -> None:
         """Wait until event `seq` was given."""
-        async with asyncio.timeout(timeout_s), self._news:
-            await self._news.wait_for(lambda: self.seq >= seq)
+        async with asyncio.timeout(timeout_s), self._event_received:
+            await self._event_received.wait_for(lambda: self.seq >= seq)
 
-    async def _follow(self) -> None:
+    async def _run_sessions(self) -> None:
         while True:
             self.sessions += 1
             with contextlib.suppress(httpx.TransportError, OSError, TimeoutError, WebSocketException):
-                await self.session()
-            await asyncio.sleep(_RESEND_S)
+                await self.run_session()
+            await asyncio.sleep(_RETRY_INTERVAL_S)
 
-    async def heard(self, type_: str, body: bytes) -> None:
+    async def handle_event(self, type_: str, body: bytes) -> None:
         if type_.startswith("stream."):
-            self._observations.note(Told(self.name, self.trader.id, type_, body.decode()))
+            self._observations.record(ControlEventObserved(self.name, self.account.id, type_, body.decode()))
             return
         seq = msgspec.json.decode(body)["seq"]
-        self._observations.note(Saw(self.name, self.trader.id, seq, body.decode(), now()))
-        async with self._news:
+        self._observations.record(EventObserved(self.name, self.account.id, seq, body.decode(), unix_time_s()))
+        async with self._event_received:
             self.seq = seq
-            self._news.notify_all()
+            self._event_received.notify_all()
 
 
-class SseFollower(Follower):
+class RecordingSseSubscriber(RecordingSubscriber):
     """As a browser does it: `Last-Event-ID` is the last id it was given."""
 
-    last_id: str | None = None
+    last_event_id: str | None = None
 
-    async def session(self) -> None:
-        headers = self.trader.headers | ({"Last-Event-ID": self.last_id} if self.last_id else {})
-        params = {} if self.last_id else {"after": "0"}
-        asked = self.http.stream("GET", "/api/v1/stream", params=params, headers=headers, timeout=_SILENCE_S)
+    async def run_session(self) -> None:
+        headers = self.account.headers | ({"Last-Event-ID": self.last_event_id} if self.last_event_id else {})
+        params = {} if self.last_event_id else {"after": "0"}
+        asked = self.http.stream("GET", "/api/v1/stream", params=params, headers=headers, timeout=_READ_TIMEOUT_S)
         async with asked as response:
             if not response.is_success:
                 return
-            stream = Sse(response)
+            stream = SseStream(response)
             try:
-                await self._hear(stream)
+                await self._read_stream(stream)
             finally:
                 await stream.close()
 
-    async def _hear(self, stream: Sse) -> None:
-        while (frame := await stream.next(_SILENCE_S)) is not None:
+    async def _read_stream(self, stream: SseStream) -> None:
+        while (frame := await stream.next_frame(_READ_TIMEOUT_S)) is not None:
             if frame.event is not None:
-                await self.heard(frame.event, frame.data)
+                await self.handle_event(frame.event, frame.data)
             if frame.id is not None:
-                self.last_id = frame.id
+                self.last_event_id = frame.id
 
 
-class SocketFollower(Follower):
+class RecordingWebSocketSubscriber(RecordingSubscriber):
     """As a bot does it: `?after=` is the last number it was given."""
 
-    async def session(self) -> None:
+    async def run_session(self) -> None:
         url = str(self.http.base_url.copy_with(scheme="ws", path="/ws/stream", params={"after": str(self.seq)}))
-        async with connect(url, additional_headers=self.trader.headers, proxy=None, open_timeout=_SILENCE_S) as socket:
+        async with connect(
+            url, additional_headers=self.account.headers, proxy=None, open_timeout=_READ_TIMEOUT_S
+        ) as socket:
             async for text in socket:
                 body = text.encode() if isinstance(text, str) else text
-                await self.heard(msgspec.json.decode(body)["type"], body)
+                await self.handle_event(msgspec.json.decode(body)["type"], body)

@@ -7,13 +7,13 @@ import pytest
 from signalhub.settings import Settings
 from tests.kit.stack import Stack
 
-QUICK = Settings(demo_fill_s=0.4, demo_close_s=0.9, lease_s=2.0, heartbeat_s=1.0, slow_reader_s=1.5)
+FAST_SETTINGS = Settings(demo_fill_s=0.4, demo_close_s=0.9, lease_s=2.0, heartbeat_s=1.0, slow_reader_s=1.5)
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Started once: each test has accounts of its own and leaves everything running."""
-    running = Stack(tmp_path_factory.mktemp("stack"), QUICK)
+    running = Stack(tmp_path_factory.mktemp("stack"), FAST_SETTINGS)
     try:
         yield running.start()
     finally:

@@ -15,31 +15,31 @@ from time import monotonic
 import httpx
 import msgspec
 
-from tests.faults.clients import Sender
+from tests.faults.clients import RetryingSender
 from tests.kit import ledger
-from tests.kit.observations import Observations
+from tests.kit.observations import ObservationLog
 from tests.kit.stack import Stack
-from tests.kit.subscribers import TRANSPORTS, Habits, Subscriber
-from tests.kit.trader import Trader
-from tests.kit.waiting import until
+from tests.kit.subscribers import TRANSPORTS, Subscriber, SubscriberBehavior
+from tests.kit.trader import AccountClient
+from tests.kit.waiting import wait_until
 
-EVENTS_OF_A_SIGNAL = 4
-_ACCOUNTS = 2
-_dice = random.SystemRandom()
+EVENTS_PER_SIGNAL = 4
+_ACCOUNT_COUNT = 2
+_rng = random.SystemRandom()
 
 
-class Flood(msgspec.Struct, frozen=True, kw_only=True):
+class FloodPlan(msgspec.Struct, frozen=True, kw_only=True):
     """`rate` is the events a second that each subscriber is to be given."""
 
-    subscribers: int
-    rate: float
-    seconds: float
-    cut_s: float = 20.0
-    web_kill_s: float = 30.0
-    patience_s: float = 60.0
+    subscriber_count: int
+    events_per_second: float
+    duration_s: float
+    mean_cut_interval_s: float = 20.0
+    web_kill_interval_s: float = 30.0
+    timeout_s: float = 60.0
 
 
-class Sight(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
     """What all subscribers together saw, beside what the log holds for them."""
 
     deliveries: int = 0
@@ -53,132 +53,158 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     told: tuple[str, ...] = ()
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         return not (self.missing or self.doubled or self.disordered or self.foreign or self.told)
 
 
 @asynccontextmanager
-async def audience(stack: Stack, count: int, accounts: int, habits: Habits) -> AsyncIterator["Crowd"]:
+async def run_subscribers(
+    stack: Stack, subscriber_count: int, account_count: int, behavior: SubscriberBehavior
+) -> AsyncIterator["SubscriberGroup"]:
     """Fresh accounts and their subscribers, all of them following."""
-    await stack.ready()
-    observations = Observations(stack.home / "flood.jsonl")
+    await stack.wait_until_ready()
+    observations = ObservationLog(stack.directory / "flood.jsonl")
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-    async with httpx.AsyncClient(base_url=stack.url, limits=limits, timeout=20) as http:
-        traders = [await Trader.register(http) for _ in range(accounts)]
-        crowd = Crowd(stack, traders, Sender(http, observations), count, habits)
+    async with httpx.AsyncClient(base_url=stack.base_url, limits=limits, timeout=20) as http:
+        traders = [await AccountClient.register(http) for _ in range(account_count)]
+        crowd = SubscriberGroup(stack, traders, RetryingSender(http, observations), subscriber_count, behavior)
         try:
-            await crowd.gather()
+            await crowd.start_all()
             yield crowd
         finally:
             await asyncio.gather(*(one.stop() for one in crowd.subscribers))
             observations.close()
 
 
-class Crowd:
-    def __init__(self, stack: Stack, traders: Sequence[Trader], sender: Sender, count: int, habits: Habits) -> None:
-        self.stack, self.traders, self.sender = stack, traders, sender
-        self._sent = 0
+class SubscriberGroup:
+    def __init__(
+        self,
+        stack: Stack,
+        accounts: Sequence[AccountClient],
+        sender: RetryingSender,
+        subscriber_count: int,
+        behavior: SubscriberBehavior,
+    ) -> None:
+        self.stack, self.accounts, self.sender = stack, accounts, sender
+        self._sent_count = 0
         address = "127.0.0.1", stack.settings.port
         self.subscribers = [
-            Subscriber(address, trader.id, trader.key, habits)
-            for trader in (traders[number % len(traders)] for number in range(count))
+            Subscriber(address, trader.id, trader.api_key, behavior)
+            for trader in (accounts[number % len(accounts)] for number in range(subscriber_count))
         ]
 
-    async def gather(self, timeout_s: float = 60.0) -> None:
+    async def start_all(self, timeout_s: float = 60.0) -> None:
         """Let everybody in, some at a time."""
         for place, subscriber in enumerate(self.subscribers):
             subscriber.start()
             if place % 20 == 0:
                 await asyncio.sleep(0.02)
-        await until(self._are_all_in, timeout_s=timeout_s)
+        await wait_until(self._are_all_connected, timeout_s=timeout_s)
 
-    async def _are_all_in(self) -> bool:
+    async def _are_all_connected(self) -> bool:
         return all(one.sessions and one.seq for one in self.subscribers)
 
-    async def send(self, rate: float, seconds: float) -> None:
+    async def send_signals(self, events_per_second: float, duration_s: float) -> None:
         """Signals whose events come at `rate` a second for each account."""
-        signals_s = rate * len(self.traders) / EVENTS_OF_A_SIGNAL
-        begin, self._sent = self._sent, self._sent + int(signals_s * seconds)
-        await self.sender.send_all(self.traders, range(begin, self._sent), rate=signals_s)
+        signals_s = events_per_second * len(self.accounts) / EVENTS_PER_SIGNAL
+        begin, self._sent_count = self._sent_count, self._sent_count + int(signals_s * duration_s)
+        await self.sender.send_all(self.accounts, range(begin, self._sent_count), signals_per_second=signals_s)
 
-    async def settle(self, timeout_s: float) -> None:
+    async def wait_until_caught_up(self, timeout_s: float) -> None:
         """Wait until every order has ended and everybody has been told, or for as long as that may take."""
         give_up = monotonic() + timeout_s
         while monotonic() < give_up:
             book = await ledger.read(self.stack.settings)
-            heads = {trader.id: book.heads[trader.id].seq for trader in self.traders}
+            heads = {trader.id: book.heads[trader.id].seq for trader in self.accounts}
             is_quiet = all(order.status in {"closed", "rejected"} for order in book.orders.values())
             if is_quiet and all(one.seq >= heads[one.account_id] for one in self.subscribers):
                 break
             await asyncio.sleep(0.5)
         await asyncio.sleep(0.2)  # an event too many would come now
 
-    def add(self, trader: Trader, count: int, habits: Habits, kind: type[Subscriber] = Subscriber, **more: int) -> None:
+    def add_subscribers(
+        self,
+        trader: AccountClient,
+        count: int,
+        behavior: SubscriberBehavior,
+        subscriber_class: type[Subscriber] = Subscriber,
+        **options: int,
+    ) -> None:
         """Subscribers of one account who come later."""
         address = "127.0.0.1", self.stack.settings.port
-        fresh = [kind(address, trader.id, trader.key, habits, **more) for _ in range(count)]
+        fresh = [subscriber_class(address, trader.id, trader.api_key, behavior, **options) for _ in range(count)]
         self.subscribers += fresh
         for one in fresh:
             one.start()
 
-    async def sight(self) -> Sight:
+    async def build_report(self) -> DeliveryReport:
         """The verdict. Digests are of the event's exact text."""
         book = await ledger.read(self.stack.settings)
-        logs = {trader.id: [hash(line.body.encode()) for line in book.logs[trader.id]] for trader in self.traders}
+        logs = {
+            trader.id: [hash(line.body.encode()) for line in book.event_logs[trader.id]] for trader in self.accounts
+        }
         found = Counter[str]()
         for one in self.subscribers:
-            found.update(compared(one, logs[one.account_id]))
-        told = tuple(text for one in self.subscribers for text in one.told)
-        return Sight(told=told, **found)
+            found.update(compare_with_log(one, logs[one.account_id]))
+        told = tuple(text for one in self.subscribers for text in one.control_messages)
+        return DeliveryReport(told=told, **found)
 
 
-def compared(one: Subscriber, log: Sequence[int]) -> dict[str, int]:
-    known = [0 < seq <= len(log) and log[seq - 1] == digest for seq, digest in zip(one.seqs, one.digests, strict=True)]
-    distinct = set(one.seqs)
+def compare_with_log(subscriber: Subscriber, log: Sequence[int]) -> dict[str, int]:
+    known = [
+        0 < seq <= len(log) and log[seq - 1] == digest
+        for seq, digest in zip(subscriber.seqs, subscriber.digests, strict=True)
+    ]
+    distinct = set(subscriber.seqs)
     return {
-        "deliveries": len(one.seqs),
-        "sessions": one.sessions,
-        "cuts": one.cuts,
-        "refusals": one.refusals,
-        "missing": len(set(range(one.after + 1, len(log) + 1)) - distinct),
-        "doubled": len(one.seqs) - len(distinct),
-        "disordered": sum(after < before for before, after in pairwise(one.seqs)),
+        "deliveries": len(subscriber.seqs),
+        "sessions": subscriber.sessions,
+        "cuts": subscriber.cuts,
+        "refusals": subscriber.refusals,
+        "missing": len(set(range(subscriber.after + 1, len(log) + 1)) - distinct),
+        "doubled": len(subscriber.seqs) - len(distinct),
+        "disordered": sum(after < before for before, after in pairwise(subscriber.seqs)),
         "foreign": known.count(False),
     }
 
 
-async def run(stack: Stack, plan: Flood) -> Sight:
-    async with audience(stack, plan.subscribers, _ACCOUNTS, Habits(cut_s=plan.cut_s, pause_s=(0.1, 1.0))) as crowd:
+async def run(stack: Stack, plan: FloodPlan) -> DeliveryReport:
+    async with run_subscribers(
+        stack,
+        plan.subscriber_count,
+        _ACCOUNT_COUNT,
+        SubscriberBehavior(mean_cut_interval_s=plan.mean_cut_interval_s, reconnect_delay_range_s=(0.1, 1.0)),
+    ) as crowd:
         async with asyncio.TaskGroup() as group:
-            group.create_task(crowd.send(plan.rate, plan.seconds))
-            for strike in _strikes(crowd, plan):
+            group.create_task(crowd.send_signals(plan.events_per_second, plan.duration_s))
+            for strike in _schedule_faults(crowd, plan):
                 group.create_task(strike)
-        await crowd.settle(plan.patience_s)
-        return await crowd.sight()
+        await crowd.wait_until_caught_up(plan.timeout_s)
+        return await crowd.build_report()
 
 
-def _strikes(crowd: Crowd, plan: Flood) -> list[Coroutine[None, None, None]]:
+def _schedule_faults(group: SubscriberGroup, plan: FloodPlan) -> list[Coroutine[None, None, None]]:
     """A web process every while; Valkey emptied twice, PostgreSQL once, and in the middle other transports."""
-    stack, whole = crowd.stack, plan.seconds
-    webs = int(whole / plan.web_kill_s)
+    stack, whole = group.stack, plan.duration_s
+    webs = int(whole / plan.web_kill_interval_s)
     return [
-        *(_at(number * plan.web_kill_s, _kill_web(stack)) for number in range(1, webs + 1)),
-        *(_at(whole * part, stack.restart_valkey(empty=True)) for part in (0.3, 0.7)),
-        _at(whole * 0.5, stack.restart_postgres()),
-        _at(whole * 0.45, _change_transports(crowd)),
+        *(_run_after(number * plan.web_kill_interval_s, _kill_web_process(stack)) for number in range(1, webs + 1)),
+        *(_run_after(whole * part, stack.restart_valkey(empty=True)) for part in (0.3, 0.7)),
+        _run_after(whole * 0.5, stack.restart_postgres()),
+        _run_after(whole * 0.45, _change_transports(group)),
     ]
 
 
-async def _at(seconds: float, deed: Coroutine[None, None, None]) -> None:
-    await asyncio.sleep(seconds)
-    await deed
+async def _run_after(delay_s: float, action: Coroutine[None, None, None]) -> None:
+    await asyncio.sleep(delay_s)
+    await action
 
 
-async def _kill_web(stack: Stack) -> None:
+async def _kill_web_process(stack: Stack) -> None:
     await asyncio.to_thread(stack.web.kill_child)  # the oldest, so that each has its turn
 
 
-async def _change_transports(crowd: Crowd) -> None:
+async def _change_transports(group: SubscriberGroup) -> None:
     """Everybody prefers one that is not the usual any more."""
-    for subscriber in crowd.subscribers:
-        subscriber.habits = msgspec.structs.replace(subscriber.habits, transports=_dice.sample(TRANSPORTS, 2))
+    for subscriber in group.subscribers:
+        subscriber.behavior = msgspec.structs.replace(subscriber.behavior, transports=_rng.sample(TRANSPORTS, 2))

@@ -18,13 +18,13 @@ from msgspec.structs import replace
 
 from signalhub.settings import Settings
 from tests.faults import campaign, crowds, strikes
-from tests.faults.campaign import Plan, share
-from tests.kit.checker import Verdict
+from tests.faults.campaign import ChaosRunPlan, percentile
+from tests.kit.checker import InvariantReport
 from tests.kit.stack import Stack
 
 _SETTINGS = Settings(demo_fill_s=1.0, demo_close_s=2.0, heartbeat_s=1.0)
 # Of a campaign of this name: the worker is killed, and the broker is no help either.
-_AMID: Final[dict[str, dict[str, Any]]] = {
+_SETTINGS_BY_NAME: Final[dict[str, dict[str, Any]]] = {
     "hostile": {"chaos": "hostile", "lease_s": 2.0, "retry_base_s": 0.1, "retry_cap_s": 1.0}
 }
 _HEADINGS = (
@@ -44,19 +44,19 @@ _HEADINGS = (
 
 
 def main() -> int:
-    asked = _arguments()
+    asked = _parse_arguments()
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # the table is what is to be read here
-    if asked.name in crowds.BY_NAME:
-        return crowds.BY_NAME[asked.name](asked)
-    names = [asked.name] if asked.name else list(strikes.BY_NAME)
-    _say(_HEADINGS)
-    verdicts = [_run(name, asked) for name in names]
-    return 1 if any(verdict.faults for verdict in verdicts) else 0
+    if asked.name in crowds.LOAD_RUNS_BY_NAME:
+        return crowds.LOAD_RUNS_BY_NAME[asked.name](asked)
+    names = [asked.name] if asked.name else list(strikes.FAULTS_BY_NAME)
+    _print_row(_HEADINGS)
+    verdicts = [_run_named(name, asked) for name in names]
+    return 1 if any(verdict.violations for verdict in verdicts) else 0
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Kill parts of a running SignalHub and check that nothing is lost.")
-    names = [*strikes.BY_NAME, *crowds.BY_NAME]
+    names = [*strikes.FAULTS_BY_NAME, *crowds.LOAD_RUNS_BY_NAME]
     parser.add_argument("name", nargs="?", choices=names, help="what to kill; without it, each part in turn")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long signals are sent (default: 60)")
     parser.add_argument("--rate", type=float, default=80.0, help="signals a second; stream: events (default: 80)")
@@ -68,46 +68,48 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(name: str, asked: argparse.Namespace) -> Verdict:
-    settings = replace(_SETTINGS, web_processes=asked.web, worker_processes=asked.workers, **_AMID.get(name, {}))
-    plan = Plan(
-        signals=int(asked.seconds * asked.rate),
-        rate=asked.rate,
-        strikes=max(1, int(asked.seconds / asked.pause)),
-        pause_s=asked.pause,
-        patience_s=120.0,
+def _run_named(name: str, arguments: argparse.Namespace) -> InvariantReport:
+    settings = replace(
+        _SETTINGS, web_processes=arguments.web, worker_processes=arguments.workers, **_SETTINGS_BY_NAME.get(name, {})
+    )
+    plan = ChaosRunPlan(
+        signal_count=int(arguments.seconds * arguments.rate),
+        signals_per_second=arguments.rate,
+        fault_count=max(1, int(arguments.seconds / arguments.pause)),
+        pause_before_fault_s=arguments.pause,
+        timeout_s=120.0,
     )
     with tempfile.TemporaryDirectory(prefix="signalhub-faults-") as scratch:
-        home = asked.keep / name if asked.keep else Path(scratch)
+        home = arguments.keep / name if arguments.keep else Path(scratch)
         home.mkdir(parents=True, exist_ok=True)
         stack = Stack(home, settings)
         try:
-            verdict = asyncio.run(campaign.run(stack.start(), plan, strikes.BY_NAME[name]))
+            verdict = asyncio.run(campaign.run(stack.start(), plan, strikes.FAULTS_BY_NAME[name]))
         finally:
             stack.stop()
-    _show(name, plan, verdict)
+    _print_report(name, plan, verdict)
     return verdict
 
 
-def _show(name: str, plan: Plan, verdict: Verdict) -> None:
-    late = verdict.lateness_s
+def _print_report(name: str, plan: ChaosRunPlan, report: InvariantReport) -> None:
+    late = report.lateness_s
     counts = (
-        plan.strikes,
-        verdict.acknowledged,
-        verdict.unavailable,
-        verdict.cut,
-        verdict.orders,
-        verdict.lost,
-        verdict.doubled,
+        plan.fault_count,
+        report.acknowledged_count,
+        report.unavailable_count,
+        report.lost_connection_count,
+        report.order_count,
+        report.lost_count,
+        report.duplicate_count,
     )
-    times = (share(late, 0.5), share(late, 0.99), share(late, 1.0), verdict.slowest_refusal_s)
+    times = (percentile(late, 0.5), percentile(late, 0.99), percentile(late, 1.0), report.slowest_refusal_s)
     cells = [name, *map(str, counts), *(f"{seconds:.2f} s" for seconds in times)]
-    _say(cells)
-    for fault in verdict.faults:
-        _say(("BROKEN", fault))
+    _print_row(cells)
+    for fault in report.violations:
+        _print_row(("BROKEN", fault))
 
 
-def _say(cells: Sequence[str]) -> None:
+def _print_row(cells: Sequence[str]) -> None:
     sys.stdout.write("  ".join(f"{cell:>8}" for cell in cells) + "\n")
     sys.stdout.flush()
 

@@ -17,107 +17,111 @@ import psutil  # type: ignore[import-untyped]  # it ships none
 
 from db import journal
 from db.engine import create_engine
-from signalhub.domain.events import Fact
-from tests.faults.campaign import share
-from tests.faults.flood import Crowd, Sight, audience
+from signalhub.domain.events import NewEvent
+from tests.faults.campaign import percentile
+from tests.faults.flood import DeliveryReport, SubscriberGroup, run_subscribers
 from tests.kit.stack import Stack
-from tests.kit.subscribers import Habits, Subscriber
-from tests.kit.trader import Trader
+from tests.kit.subscribers import Subscriber, SubscriberBehavior
+from tests.kit.trader import AccountClient
 
 _EVENT_BYTES: Final = 2_000
-_AT: Final = re.compile(rb'"at":"([^"]+)"')
-_CUTS: Final = re.compile(r"^signalhub_stream_slow_closes_total\S* (\S+)", re.MULTILINE)
+_EVENT_TIME_PATTERN: Final = re.compile(rb'"at":"([^"]+)"')
+_SLOW_CLOSES_METRIC: Final = re.compile(r"^signalhub_stream_slow_closes_total\S* (\S+)", re.MULTILINE)
 
 
-class Jam(msgspec.Struct, frozen=True, kw_only=True):
+class SlowReaderPlan(msgspec.Struct, frozen=True, kw_only=True):
     """`seconds` without the stuck ones, `filling_s` until the system's buffers are full, and `seconds` with them."""
 
-    subscribers: int
-    stuck: int
-    rate: float = 20.0
-    seconds: float = 15.0
-    filling_s: float = 5.0
-    patience_s: float = 60.0
+    subscriber_count: int
+    stalled_count: int
+    events_per_second: float = 20.0
+    phase_s: float = 15.0
+    buffer_fill_s: float = 5.0
+    timeout_s: float = 60.0
     log_bytes: int = 12_000_000
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
+class SlowReaderReport(msgspec.Struct, frozen=True, kw_only=True):
     """`growth_mb` is the server's largest growth while they were stuck, for each of them."""
 
-    p99_alone_ms: float
+    baseline_p99_ms: float
     p99_ms: float
-    growth_mb: float
+    memory_growth_mb: float
     slow_closes: int
-    sight: Sight
+    delivery: DeliveryReport
 
 
-class Timed(Subscriber):
+class LatencySubscriber(Subscriber):
     """Notes how long after it was written each event arrived."""
 
-    def __init__(self, *place: Any, **more: Any) -> None:  # noqa: ANN401 - the subscriber's own
-        super().__init__(*place, **more)
-        self.late: list[float] = []
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the subscriber's own
+        super().__init__(*args, **kwargs)
+        self.latencies_s: list[float] = []
 
-    def take(self, body: bytes, seq: bytes) -> None:
-        super().take(body, seq)
-        self.late.append(time() - _written_at(body))
+    def record_event(self, body: bytes, seq: bytes) -> None:
+        super().record_event(body, seq)
+        self.latencies_s.append(time() - _parse_event_time(body))
 
 
 @lru_cache(maxsize=256)  # all subscribers are given the same
-def _written_at(body: bytes) -> float:
-    found = _AT.search(body)
+def _parse_event_time(body: bytes) -> float:
+    found = _EVENT_TIME_PATTERN.search(body)
     return datetime.fromisoformat(found[1].decode()).timestamp() if found else 0.0
 
 
-async def run(stack: Stack, plan: Jam) -> Cost:
-    async with audience(stack, 0, 1, Habits()) as crowd:
-        (trader,) = crowd.traders
+async def run(stack: Stack, plan: SlowReaderPlan) -> SlowReaderReport:
+    async with run_subscribers(stack, 0, 1, SubscriberBehavior()) as crowd:
+        (trader,) = crowd.accounts
         head = await _write_long_log(stack, trader, plan.log_bytes)
-        crowd.add(trader, plan.subscribers, Habits(), Timed, after=head)
+        crowd.add_subscribers(trader, plan.subscriber_count, SubscriberBehavior(), LatencySubscriber, after=head)
         await asyncio.sleep(1.0)
-        p99_alone_ms, before = await _phase(crowd, plan)
-        crowd.add(trader, plan.stuck, Habits(is_reading=False))
-        filled = await _most_memory(stack, plan.filling_s)
-        p99_ms, after = await _phase(crowd, plan)
-        slow_closes = await _slow_closes(stack)
+        p99_alone_ms, before = await _measure_phase(crowd, plan)
+        crowd.add_subscribers(trader, plan.stalled_count, SubscriberBehavior(is_reading=False))
+        filled = await _measure_peak_rss_bytes(stack, plan.buffer_fill_s)
+        p99_ms, after = await _measure_phase(crowd, plan)
+        slow_closes = await _count_slow_closes(stack)
         for one in crowd.subscribers:
-            one.wake_up()
-        await crowd.settle(plan.patience_s)
-        sight = await crowd.sight()
-    growth_mb = max(0, filled - before, after - before) / 1e6 / plan.stuck
-    return Cost(p99_alone_ms=p99_alone_ms, p99_ms=p99_ms, growth_mb=growth_mb, slow_closes=slow_closes, sight=sight)
+            one.resume_reading()
+        await crowd.wait_until_caught_up(plan.timeout_s)
+        sight = await crowd.build_report()
+    growth_mb = max(0, filled - before, after - before) / 1e6 / plan.stalled_count
+    return SlowReaderReport(
+        baseline_p99_ms=p99_alone_ms, p99_ms=p99_ms, memory_growth_mb=growth_mb, slow_closes=slow_closes, delivery=sight
+    )
 
 
-async def _write_long_log(stack: Stack, trader: Trader, size: int) -> int:
+async def _write_long_log(stack: Stack, trader: AccountClient, total_bytes: int) -> int:
     """Events that nobody was told of; the answer is the last one's number."""
-    fact = Fact(type="key.created", account_id=trader.id, data={"label": "x" * _EVENT_BYTES}, trace_id="0" * 32)
+    fact = NewEvent(type="key.created", account_id=trader.id, data={"label": "x" * _EVENT_BYTES}, trace_id="0" * 32)
     engine = create_engine(stack.settings.database_url)
-    for _ in range(size // _EVENT_BYTES // 500):
+    for _ in range(total_bytes // _EVENT_BYTES // 500):
         async with engine.begin() as connection:
-            events = await journal.write(connection, await journal.lock(connection, {trader.id}), [fact] * 500)
+            events = await journal.append_events(
+                connection, await journal.lock_heads(connection, {trader.id}), [fact] * 500
+            )
     await engine.dispose()
     return events[-1].seq
 
 
-async def _phase(crowd: Crowd, plan: Jam) -> tuple[float, int]:
+async def _measure_phase(group: SubscriberGroup, plan: SlowReaderPlan) -> tuple[float, int]:
     """p99 of the timed ones' waits in milliseconds, and the most memory that the web process had."""
-    timed = [one for one in crowd.subscribers if isinstance(one, Timed)]
+    timed = [one for one in group.subscribers if isinstance(one, LatencySubscriber)]
     for one in timed:
-        one.late.clear()
-    watching = asyncio.create_task(_most_memory(crowd.stack, plan.seconds))
-    await crowd.send(plan.rate, plan.seconds)
+        one.latencies_s.clear()
+    watching = asyncio.create_task(_measure_peak_rss_bytes(group.stack, plan.phase_s))
+    await group.send_signals(plan.events_per_second, plan.phase_s)
     most = await watching
-    return share(sorted(late for one in timed for late in one.late), 0.99) * 1000, most
+    return percentile(sorted(late for one in timed for late in one.latencies_s), 0.99) * 1000, most
 
 
-async def _most_memory(stack: Stack, seconds: float) -> int:
+async def _measure_peak_rss_bytes(stack: Stack, duration_s: float) -> int:
     most = 0
-    for _ in range(int(seconds / 0.2)):
-        most = max(most, *(psutil.Process(pid).memory_info().rss for pid in stack.web.children()))
+    for _ in range(int(duration_s / 0.2)):
+        most = max(most, *(psutil.Process(pid).memory_info().rss for pid in stack.web.child_pids()))
         await asyncio.sleep(0.2)
     return most
 
 
-async def _slow_closes(stack: Stack) -> int:
-    async with httpx.AsyncClient(base_url=stack.url) as http:
-        return int(sum(float(value) for value in _CUTS.findall((await http.get("/metrics")).text)))
+async def _count_slow_closes(stack: Stack) -> int:
+    async with httpx.AsyncClient(base_url=stack.base_url) as http:
+        return int(sum(float(value) for value in _SLOW_CLOSES_METRIC.findall((await http.get("/metrics")).text)))

@@ -5,34 +5,40 @@ import asyncio
 import pytest
 
 from tests.faults import strikes
-from tests.faults.campaign import Strike, crew
+from tests.faults.campaign import FaultInjector, run_clients
 from tests.kit.stack import Stack
 
 pytestmark = pytest.mark.fault
 
 
-async def nothing(_: Stack) -> None:
+async def inject_nothing(_: Stack) -> None:
     """Only the client goes."""
 
 
 @pytest.mark.parametrize(
     "strike",
-    [nothing, strikes.web, strikes.worker, strikes.redis_empty, strikes.postgres_killed],
+    [
+        inject_nothing,
+        strikes.kill_web_process,
+        strikes.kill_worker_process,
+        strikes.restart_redis_empty,
+        strikes.kill_postgres,
+    ],
     ids=lambda strike: strike.__name__,
 )
-async def test_a_client_cut_after_the_fill_gets_the_close_exactly_once(stack: Stack, strike: Strike) -> None:
-    async with crew(stack) as hands:
-        for follower in hands.followers:
+async def test_a_client_cut_after_the_fill_gets_the_close_exactly_once(stack: Stack, strike: FaultInjector) -> None:
+    async with run_clients(stack) as hands:
+        for follower in hands.subscribers:
             follower.start()
-        await hands.sender.send(hands.traders[0], 1)
+        await hands.sender.send(hands.accounts[0], 1)
         # account.created, signal.accepted, order.pending, order.executed
-        await asyncio.gather(*(follower.reach(4) for follower in hands.followers))
-        for follower in hands.followers:
-            await follower.cut()
-        await hands.sender.send(hands.traders[0], 2)  # and one that is pending while it happens
+        await asyncio.gather(*(follower.wait_for_seq(4) for follower in hands.subscribers))
+        for follower in hands.subscribers:
+            await follower.disconnect()
+        await hands.sender.send(hands.accounts[0], 2)  # and one that is pending while it happens
         await strike(stack)
-        for follower in hands.followers:
+        for follower in hands.subscribers:
             follower.start()
-        verdict = await hands.verdict()
-    assert verdict.faults == ()
-    assert verdict.orders == 2
+        verdict = await hands.wait_and_check()
+    assert verdict.violations == ()
+    assert verdict.order_count == 2

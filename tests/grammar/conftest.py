@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-CASES = {name: [json.loads(line) for line in (HERE / f"{name}.jsonl").open()] for name in ("accepted", "refused")}
+CASES_DIR = Path(__file__).parent
+CASES = {name: [json.loads(line) for line in (CASES_DIR / f"{name}.jsonl").open()] for name in ("accepted", "refused")}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -16,8 +16,8 @@ from time import process_time, sleep
 
 import atheris
 
-from signalhub.domain.signal import plain
-from signalhub.grammar import Understood, explain, parse, rewrite
+from signalhub.domain.signal import format_decimal
+from signalhub.grammar import ParsedSignal, explain, parse, to_canonical_text
 
 # The same once more, with a counter in every branch: those guide, and take their time.
 for name in [name for name in sys.modules if name.startswith("signalhub.grammar")]:
@@ -25,8 +25,8 @@ for name in [name for name in sys.modules if name.startswith("signalhub.grammar"
 with atheris.instrument_imports(include=["signalhub.grammar"]):
     from signalhub.grammar import parse as parse_and_count
 
-HERE = Path(__file__).parent
-SPICES = [
+CASES_DIR = Path(__file__).parent
+INSERTIONS = [
     *(
         "BUY",
         "SELL",
@@ -86,68 +86,68 @@ SPICES = [
         "\u0661",
     ),
 ]
-MOST_BYTES = 1024
+MAX_INPUT_BYTES = 1024
 """Longer texts are what tests/grammar/test_linear.py is for."""
-_TRIES = 20
+_MAX_TIMING_ATTEMPTS = 20
 
 
-def texts() -> list[str]:
-    lines = [line for name in ("accepted", "refused") for line in (HERE / f"{name}.jsonl").open(encoding="utf-8")]
+def load_case_texts() -> list[str]:
+    lines = [line for name in ("accepted", "refused") for line in (CASES_DIR / f"{name}.jsonl").open(encoding="utf-8")]
     return [json.loads(line)["text"] for line in lines]
 
 
-def damaged(dice: random.Random, text: str) -> str:
+def damage_text(rng: random.Random, text: str) -> str:
     """One to four wounds in the text, or in one sewn together of it and another."""
-    if dice.random() < 0.1:
-        other = dice.choice(STOCK)
-        text = text[: dice.randint(0, len(text))] + other[dice.randint(0, len(other)) :]
+    if rng.random() < 0.1:
+        other = rng.choice(CASE_TEXTS)
+        text = text[: rng.randint(0, len(text))] + other[rng.randint(0, len(other)) :]
     pieces = re.findall(r"\w+|\s+|.", text) or [""]
-    for _ in range(dice.randint(1, 4)):
-        at = dice.randrange(len(pieces))
-        match dice.randrange(5):
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(pieces))
+        match rng.randrange(5):
             case 0:
                 pieces[at] = ""
             case 1:
                 pieces[at] *= 2
             case 2:
-                pieces.insert(at, dice.choice(SPICES))
+                pieces.insert(at, rng.choice(INSERTIONS))
             case 3:
-                other_at = dice.randrange(len(pieces))
+                other_at = rng.randrange(len(pieces))
                 pieces[at], pieces[other_at] = pieces[other_at], pieces[at]
             case _:
-                place = dice.randint(0, len(pieces[at]))
-                pieces[at] = pieces[at][:place] + dice.choice("0123456789. ,-aSTL\n") + pieces[at][place:]
+                place = rng.randint(0, len(pieces[at]))
+                pieces[at] = pieces[at][:place] + rng.choice("0123456789. ,-aSTL\n") + pieces[at][place:]
     return "".join(pieces)
 
 
-def broken_promise(raw: bytes) -> str | None:
+def find_violation(raw: bytes) -> str | None:
     parse_and_count(raw)
     start = process_time()
     result = parse(raw)
     if process_time() - start > _limit_s(raw) and _is_slow(raw):
         return "slow"
     explanation = explain(raw)
-    if isinstance(result, Understood) is not explanation.ok:
+    if isinstance(result, ParsedSignal) is not explanation.ok:
         return "parse and explain disagree"
-    if not isinstance(result, Understood):
+    if not isinstance(result, ParsedSignal):
         return None if result.problems else "refused without a problem"
-    again = parse(rewrite(result.signal).encode())
-    if not isinstance(again, Understood) or again.signal != result.signal:
+    again = parse(to_canonical_text(result.signal).encode())
+    if not isinstance(again, ParsedSignal) or again.signal != result.signal:
         return "the rewrite is another signal"
-    return _invented(raw.decode(), result)
+    return _find_invented_price(raw.decode(), result)
 
 
 def _is_slow(raw: bytes) -> bool:
     """Over the limit on a core of its own: the yardstick tells how much of one there is at the moment."""
-    for _ in range(_TRIES):
-        share = _seconds(_YARDSTICK) / _BEST_S
-        if _seconds(raw) <= _limit_s(raw) * share:
+    for _ in range(_MAX_TIMING_ATTEMPTS):
+        share = _measure_seconds(_REFERENCE_TEXT) / _REFERENCE_S
+        if _measure_seconds(raw) <= _limit_s(raw) * share:
             return False
         sleep(0.05)
     return True
 
 
-def _seconds(raw: bytes) -> float:
+def _measure_seconds(raw: bytes) -> float:
     """The best of several counts."""
     best = float("inf")
     for _ in range(5):
@@ -162,17 +162,17 @@ def _limit_s(raw: bytes) -> float:
     return 0.001 * (1 + len(raw) / 1024)
 
 
-_YARDSTICK = b"Buy gold 2345 SL 2340 TP 2350\n" + b"and hold it above the old high at 2360 or so\n" * 22
-_BEST_S = 0.00075
+_REFERENCE_TEXT = b"Buy gold 2345 SL 2340 TP 2350\n" + b"and hold it above the old high at 2360 or so\n" * 22
+_REFERENCE_S = 0.00075
 """What the yardstick takes on the machine whose milliseconds are meant. Others are held to the same ratio."""
 
 
-def _invented(text: str, result: Understood) -> str | None:
+def _find_invented_price(text: str, result: ParsedSignal) -> str | None:
     """A price that no part of the text shows, or a part that is not where it says."""
     shown = {part.value for part in result.parts}
     signal = result.signal
     for price in (signal.entry, signal.entry_high, signal.stop_loss, *signal.take_profits):
-        if price is not None and plain(price) not in shown:
+        if price is not None and format_decimal(price) not in shown:
             return f"{price} is shown by no part"
     if text.startswith("{"):
         return None
@@ -180,16 +180,16 @@ def _invented(text: str, result: Understood) -> str | None:
     return f"{moved[0]} is not there" if moved else None
 
 
-def mutated(data: bytes, most: int, seed: int) -> bytes:
+def mutate(data: bytes, max_bytes: int, seed: int) -> bytes:
     """Wounds that a trader, a copier or a channel would inflict; now and then any that bytes can have."""
     dice = random.Random(seed)  # noqa: S311 - dice, not secrets
     if dice.random() < 0.2:
-        return bytes(atheris.Mutate(data, most))
-    return damaged(dice, data.decode(errors="replace")).encode()[:most]
+        return bytes(atheris.Mutate(data, max_bytes))
+    return damage_text(dice, data.decode(errors="replace")).encode()[:max_bytes]
 
 
 def check(raw: bytes) -> None:
-    complaint = broken_promise(raw)
+    complaint = find_violation(raw)
     if complaint is not None:
         sys.stdout.write(f"{complaint}:\n{raw!r}\n")
         raise AssertionError(complaint)
@@ -199,14 +199,20 @@ def main() -> None:
     inputs = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     with TemporaryDirectory() as stock:
-        for number, text in enumerate(STOCK):
+        for number, text in enumerate(CASE_TEXTS):
             (Path(stock) / str(number)).write_bytes(text.encode())
-        options = [f"-runs={inputs}", f"-seed={seed}", f"-max_len={MOST_BYTES}", "-print_final_stats=1", "-verbosity=0"]
-        atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={stock}/", stock], check, custom_mutator=mutated)
+        options = [
+            f"-runs={inputs}",
+            f"-seed={seed}",
+            f"-max_len={MAX_INPUT_BYTES}",
+            "-print_final_stats=1",
+            "-verbosity=0",
+        ]
+        atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={stock}/", stock], check, custom_mutator=mutate)
         atheris.Fuzz()
 
 
-STOCK = texts()
+CASE_TEXTS = load_case_texts()
 
 if __name__ == "__main__":
     main()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from signalhub.domain.signal import OrderType, Side, Signal
 
 SYMBOLS = ("EURUSD", "USDJPY", "XAUUSD", "US30", "BTCUSDT", "SHIBUSDT", "FOO", "BRK.B", "1INCHUSDT", "NQ1!")
-MIDDLES = {
+MIDDLE_PRICES = {
     "EURUSD": "1.0860",
     "USDJPY": "151.30",
     "XAUUSD": "2345.5",
@@ -83,7 +83,7 @@ FRAGMENTS = (
 def signals(draw: st.DrawFn) -> Signal:
     """Signals the judge lets pass: levels in order, near each other, with any number of digits."""
     symbol = draw(st.sampled_from(SYMBOLS))
-    middle = Decimal(MIDDLES[symbol])
+    middle = Decimal(MIDDLE_PRICES[symbol])
     side = draw(st.sampled_from(Side))
     step = middle * Decimal("0.001") * side.sign
     zeros = middle * Decimal("1." + "0" * draw(st.integers(3, 5)))
@@ -107,13 +107,13 @@ def signals(draw: st.DrawFn) -> Signal:
     )
 
 
-def scribbles() -> st.SearchStrategy[str]:
+def fragment_texts() -> st.SearchStrategy[str]:
     """Texts made of what signals are made of, in any order."""
     return st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=3), max_size=30).map(" ".join)
 
 
 @st.composite
-def base_forms(draw: st.DrawFn) -> str:
+def base_form_texts(draw: st.DrawFn) -> str:
     """The base form, and things that are nearly it."""
     price = st.sampled_from(["1.0860", "1.0850", "1.0890", "1", "0.9", "01.2", "0", "2345", "1.08601", "99999999999"])
     blank, gap = st.sampled_from([" ", "  ", "\t"]), st.sampled_from([" ", "\n", "\r\n", "\n\n  ", " \t\n"])

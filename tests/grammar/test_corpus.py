@@ -8,23 +8,23 @@ from typing import Any
 
 import pytest
 
-from signalhub.grammar import Understood, parse
+from signalhub.grammar import ParsedSignal, parse
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus" / "signals.jsonl"
-GOALS = {1: 1.0, 2: 0.99, 3: 0.92}
+MIN_ACCURACY_BY_TIER = {1: 1.0, 2: 0.99, 3: 0.92}
 
 pytestmark = pytest.mark.skipif(not CORPUS.exists(), reason="the corpus is not here")
 
 
-def text_of(case: dict[str, Any]) -> str:
+def build_text(case: dict[str, Any]) -> str:
     made = case.get("gen")
     return made["prefix"] + made["unit"] * made["count"] + made["suffix"] if made else str(case["text"])
 
 
-def agrees(text: str, expected: dict[str, Any]) -> bool:
+def matches_expectation(text: str, expected: dict[str, Any]) -> bool:
     result = parse(text.encode(errors="surrogatepass"))
-    if not isinstance(result, Understood) or not expected["ok"]:
-        return isinstance(result, Understood) is bool(expected["ok"])
+    if not isinstance(result, ParsedSignal) or not expected["ok"]:
+        return isinstance(result, ParsedSignal) is bool(expected["ok"])
     signal = result.signal
     read = (signal.side, signal.symbol, signal.entry, signal.entry_high, signal.stop_loss, list(signal.take_profits))
     entry, high = (None if expected[key] is None else Decimal(expected[key]) for key in ("entry", "entry_high"))
@@ -33,11 +33,13 @@ def agrees(text: str, expected: dict[str, Any]) -> bool:
     return bool(same and expected.get("order_type") in (None, signal.order_type))
 
 
-def test_the_corpus_is_read_as_its_tiers_ask() -> None:
+def test_corpus_accuracy_meets_goal_of_each_tier() -> None:
     right, total = Counter[int](), Counter[int]()
     for case in map(json.loads, CORPUS.open()):
         total[case["tier"]] += 1
         right[case["tier"]] += any(
-            agrees(text_of(case), expected) for expected in [case["expect"], *case.get("alt", [])]
+            matches_expectation(build_text(case), expected) for expected in [case["expect"], *case.get("alt", [])]
         )
-    assert {tier: right[tier] >= goal * total[tier] for tier, goal in GOALS.items()} == dict.fromkeys(GOALS, True)
+    assert {tier: right[tier] >= goal * total[tier] for tier, goal in MIN_ACCURACY_BY_TIER.items()} == dict.fromkeys(
+        MIN_ACCURACY_BY_TIER, True
+    )

@@ -3,24 +3,24 @@
 import re
 from pathlib import Path
 
-from signalhub.domain.errors import GRAMMAR
-from signalhub.grammar import Understood, parse
-from signalhub.grammar.adapters.json import KEYS
+from signalhub.domain.errors import GRAMMAR_REFUSALS
+from signalhub.grammar import ParsedSignal, parse
+from signalhub.grammar.adapters.json import FIELD_BY_KEY
 
-PAGE = (Path(__file__).parents[2] / "docs" / "grammar.md").read_text(encoding="utf-8")
-
-
-def test_every_code_is_on_the_page() -> None:
-    assert [code for code in GRAMMAR if f"`{code}`" not in PAGE] == []
+GRAMMAR_PAGE = (Path(__file__).parents[2] / "docs" / "grammar.md").read_text(encoding="utf-8")
 
 
-def test_the_first_example_is_a_signal() -> None:
-    example = re.search(r"```text\n(.*?)```", PAGE, re.DOTALL)
+def test_grammar_page_lists_every_problem_code() -> None:
+    assert [code for code in GRAMMAR_REFUSALS if f"`{code}`" not in GRAMMAR_PAGE] == []
+
+
+def test_first_example_is_accepted() -> None:
+    example = re.search(r"```text\n(.*?)```", GRAMMAR_PAGE, re.DOTALL)
     assert example is not None
-    assert isinstance(parse(example[1].encode()), Understood)
+    assert isinstance(parse(example[1].encode()), ParsedSignal)
 
 
-def test_the_examples_for_tradingview_are_signals_once_filled() -> None:
+def test_tradingview_examples_are_accepted_once_filled() -> None:
     filled = {
         "{{strategy.order.action}}": "buy",
         "{{ticker}}": "EURUSD",
@@ -29,17 +29,17 @@ def test_the_examples_for_tradingview_are_signals_once_filled() -> None:
         '{{plot("TP")}}': "1.0890",
         "{{timenow}}": "2026-01-01T00:00:00Z",
     }
-    section = PAGE.partition("TradingView alert")[2].partition("\n## ")[0]
+    section = GRAMMAR_PAGE.partition("TradingView alert")[2].partition("\n## ")[0]
     for example in re.findall(r"```(?:text|json)\n(.*?)```", section, re.DOTALL):
         text = example
         for placeholder, value in filled.items():
             text = text.replace(placeholder, value)
         result = parse(text.encode())
-        assert isinstance(result, Understood), (text, result)
+        assert isinstance(result, ParsedSignal), (text, result)
         assert result.client_id == "EURUSD-2026-01-01T00:00:00Z"
 
 
-def test_every_key_of_an_alert_is_known_by_the_name_on_the_page() -> None:
-    section = PAGE.partition("## JSON")[2].partition("\n## ")[0]
+def test_documented_alert_keys_are_known() -> None:
+    section = GRAMMAR_PAGE.partition("## JSON")[2].partition("\n## ")[0]
     keys = {re.sub("[_-]", "", key.lower()) for key in re.findall(r"`([A-Za-z_]+)`", section)}
-    assert {"entry", "stoploss", "takeprofit", "limitprice", "qty", "pair", "id", "sim"} <= keys & KEYS.keys()
+    assert {"entry", "stoploss", "takeprofit", "limitprice", "qty", "pair", "id", "sim"} <= keys & FIELD_BY_KEY.keys()

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from signalhub.domain.signal import Signal
-from signalhub.grammar import Understood, parse
+from signalhub.grammar import ParsedSignal, parse
 
 Case = dict[str, Any]
 
-CHANGES: dict[str, Callable[[str], str]] = {
+HARMLESS_CHANGES: dict[str, Callable[[str], str]] = {
     "upper case": str.upper,
     "lower case": str.lower,
     "wider blanks": lambda text: text.replace(" ", "  "),
@@ -25,21 +25,21 @@ CHANGES: dict[str, Callable[[str], str]] = {
 }
 
 
-def signal(text: str) -> Signal:
+def parse_signal(text: str) -> Signal:
     result = parse(text.encode())
-    assert isinstance(result, Understood), (text, result)
+    assert isinstance(result, ParsedSignal), (text, result)
     return result.signal
 
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_a_harmless_change_changes_nothing(change: Callable[[str], str], accepted: Case) -> None:
+@pytest.mark.parametrize("change", HARMLESS_CHANGES.values(), ids=HARMLESS_CHANGES.keys())
+def test_harmless_change_keeps_the_signal(change: Callable[[str], str], accepted: Case) -> None:
     text = accepted["text"]
     if accepted["family"] in ("json", "traderspost", "pineconnector"):
         return
-    assert signal(change(text)) == signal(text)
+    assert parse_signal(change(text)) == parse_signal(text)
 
 
 @pytest.mark.parametrize("change", ["upper case", "wider blanks", "emoji before every line", "a promotion"])
-def test_a_harmless_change_makes_no_refused_text_acceptable(change: str, refused: Case) -> None:
+def test_harmless_change_keeps_the_refusal(change: str, refused: Case) -> None:
     if refused["family"] not in ("json", "traderspost"):
-        assert not isinstance(parse(CHANGES[change](refused["text"]).encode()), Understood)
+        assert not isinstance(parse(HARMLESS_CHANGES[change](refused["text"]).encode()), ParsedSignal)

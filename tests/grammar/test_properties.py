@@ -6,45 +6,55 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from signalhub.domain.errors import GRAMMAR
+from signalhub.domain.errors import GRAMMAR_REFUSALS
 from signalhub.domain.signal import Signal
-from signalhub.grammar import Explanation, Ignored, Part, Refused, Understood, explain, fast, parse, rewrite
-from signalhub.grammar.reading import parse_generally
-from tests.grammar.strategies import base_forms, scribbles, signals
+from signalhub.grammar import (
+    Explanation,
+    Ignored,
+    ParsedSignal,
+    Part,
+    RefusedText,
+    explain,
+    fast,
+    parse,
+    to_canonical_text,
+)
+from signalhub.grammar.reading import parse_slow_path
+from tests.grammar.strategies import base_form_texts, fragment_texts, signals
 
 
-def as_json(signal: Signal) -> bytes:
+def encode_signal(signal: Signal) -> bytes:
     """Digits and all: as decimals 1.0 and 1.00 would be equal."""
     return msgspec.json.encode(signal)
 
 
 @given(signals())
-def test_the_rewrite_of_a_signal_is_read_as_the_same_signal(signal: Signal) -> None:
-    result = parse(rewrite(signal).encode())
-    assert isinstance(result, Understood), (rewrite(signal), result)
-    assert as_json(result.signal) == as_json(signal)
+def test_canonical_text_parses_to_the_same_signal(signal: Signal) -> None:
+    result = parse(to_canonical_text(signal).encode())
+    assert isinstance(result, ParsedSignal), (to_canonical_text(signal), result)
+    assert encode_signal(result.signal) == encode_signal(signal)
 
 
 @given(st.binary(max_size=200))
 @example(b"\xef\xbb\xbfBUY")
 @example(b"")
-def test_any_bytes_give_a_result(raw: bytes) -> None:
-    assert isinstance(parse(raw), Understood | Refused)
+def test_parse_never_raises_on_any_bytes(raw: bytes) -> None:
+    assert isinstance(parse(raw), ParsedSignal | RefusedText)
     assert isinstance(explain(raw), Explanation)
 
 
-@given(scribbles())
+@given(fragment_texts())
 @settings(max_examples=300)
-def test_any_text_gives_a_signal_or_at_least_one_known_problem(text: str) -> None:
+def test_refused_text_has_known_problem_codes(text: str) -> None:
     result = parse(text.encode(errors="surrogatepass"))
-    if isinstance(result, Refused):
+    if isinstance(result, RefusedText):
         assert result.problems
-        assert all(problem.code in GRAMMAR for problem in result.problems)
+        assert all(problem.code in GRAMMAR_REFUSALS for problem in result.problems)
 
 
-@given(scribbles())
+@given(fragment_texts())
 @settings(max_examples=300)
-def test_every_place_lies_in_the_text_and_shows_what_was_read(text: str) -> None:
+def test_positions_match_the_quoted_text(text: str) -> None:
     if text.lstrip(" \t\r\n\ufeff").startswith("{"):
         return
     explanation = explain(text.encode(errors="surrogatepass"))
@@ -57,25 +67,25 @@ def test_every_place_lies_in_the_text_and_shows_what_was_read(text: str) -> None
         assert len(piece.text) == piece.length
 
 
-@given(scribbles())
+@given(fragment_texts())
 @settings(max_examples=300)
-def test_what_is_accepted_survives_its_own_rewrite(text: str) -> None:
+def test_accepted_text_survives_canonical_text(text: str) -> None:
     result = parse(text.encode(errors="surrogatepass"))
-    if isinstance(result, Understood):
-        again = parse(rewrite(result.signal).encode())
-        assert isinstance(again, Understood)
-        assert as_json(again.signal) == as_json(result.signal)
+    if isinstance(result, ParsedSignal):
+        again = parse(to_canonical_text(result.signal).encode())
+        assert isinstance(again, ParsedSignal)
+        assert encode_signal(again.signal) == encode_signal(result.signal)
 
 
-@given(base_forms())
+@given(base_form_texts())
 @settings(max_examples=500)
-def test_the_short_cut_and_the_general_way_agree(text: str) -> None:
+def test_fast_path_agrees_with_slow_path(text: str) -> None:
     """The short cut may give up on a text, but what it accepts the general way accepts, to the last position."""
-    quick = fast.read(text)
+    quick = fast.parse_base_form(text)
     if quick is not None:
-        assert parse_generally(text.encode()) == quick
+        assert parse_slow_path(text.encode()) == quick
 
 
-def test_the_short_cut_is_taken() -> None:
-    assert fast.read("BUY EURUSD @1.0860\nSL 1.0850\nTP 1.0890") is not None
-    assert fast.read("sell gold\r\n\r\ntp 2300\r\nsl 2350\r\n") is not None
+def test_fast_path_accepts_base_form() -> None:
+    assert fast.parse_base_form("BUY EURUSD @1.0860\nSL 1.0850\nTP 1.0890") is not None
+    assert fast.parse_base_form("sell gold\r\n\r\ntp 2300\r\nsl 2350\r\n") is not None

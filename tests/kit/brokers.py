@@ -6,16 +6,16 @@ from datetime import datetime
 from signalhub.brokers.base import Report
 from signalhub.domain.order import OPEN, Closed, CloseReason, Executed, Move, Order
 
-Outcome = Report | Exception | float
+ScriptedOutcome = Report | Exception | float
 """What a step reports, or raises, or (a number) for how many seconds it hangs."""
 
 
 class ScriptedBroker:
     """Each step of any order takes the next outcome of the script; after its end, orders are filled and closed."""
 
-    def __init__(self, *script: Outcome) -> None:
+    def __init__(self, *script: ScriptedOutcome) -> None:
         self.script = list(script)
-        self.steps: list[str] = []
+        self.stepped_order_ids: list[str] = []
 
     def next_due(self, order: Order) -> datetime | None:
         if order.status not in OPEN:
@@ -23,8 +23,8 @@ class ScriptedBroker:
         return order.next_attempt_at or order.created_at
 
     async def step(self, order: Order, _now: datetime) -> Report:
-        self.steps.append(order.id)
-        outcome = self.script.pop(0) if self.script else self._ordinary(order)
+        self.stepped_order_ids.append(order.id)
+        outcome = self.script.pop(0) if self.script else self._default_move(order)
         if isinstance(outcome, float):
             await asyncio.sleep(outcome)
             return None
@@ -35,7 +35,7 @@ class ScriptedBroker:
     async def close(self, order: Order, _now: datetime) -> Move:
         return Closed(order.terms.take_profits[0], CloseReason.MANUAL)
 
-    def _ordinary(self, order: Order) -> Move:
+    def _default_move(self, order: Order) -> Move:
         if order.fill_price is None:
             return Executed(order.terms.entry or order.terms.stop_loss, f"scripted-{order.id}")
         return Closed(order.terms.take_profits[0], CloseReason.TAKE_PROFIT)

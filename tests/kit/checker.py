@@ -12,140 +12,150 @@ from typing import Any
 
 import msgspec
 
-from signalhub.domain.events import chain
+from signalhub.domain.events import chain_hash
 from signalhub.domain.order import OPEN, TRANSITIONS, Status
-from tests.kit.ledger import Ledger, Line
-from tests.kit.observations import Answered, Cut, Observation, Saw, Told
+from tests.kit.ledger import DatabaseSnapshot, LoggedEvent
+from tests.kit.observations import AnswerObserved, ConnectionLost, ControlEventObserved, EventObserved, Observation
 
-_SHOWN = 5
+_MAX_EXAMPLES = 5
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class InvariantReport(msgspec.Struct, frozen=True, kw_only=True):
     """`faults` is empty after a good run. The rest is for the table."""
 
-    faults: tuple[str, ...]
-    acknowledged: int
-    unavailable: int
-    cut: int
-    orders: int
-    lost: int
-    doubled: int
+    violations: tuple[str, ...]
+    acknowledged_count: int
+    unavailable_count: int
+    lost_connection_count: int
+    order_count: int
+    lost_count: int
+    duplicate_count: int
     slowest_refusal_s: float
     lateness_s: tuple[float, ...]
 
 
-def judge(seen: Iterable[Observation], ledger: Ledger, accounts: Collection[str]) -> Verdict:
+def check_invariants(
+    observations: Iterable[Observation], snapshot: DatabaseSnapshot, account_ids: Collection[str]
+) -> InvariantReport:
     """`accounts` are those that took part in the run; every subscriber of theirs followed from the first event."""
     by_kind: dict[type[Observation], list[Any]] = defaultdict(list)
-    for one in seen:
+    for one in observations:
         by_kind[type(one)].append(one)
-    answers: list[Answered] = by_kind[Answered]
+    answers: list[AnswerObserved] = by_kind[AnswerObserved]
     good = [one for one in answers if one.status < 300]
     busy = [one for one in answers if one.status >= 500]
-    lost, doubled = _lost(good, ledger), _doubled(ledger, accounts)
-    return Verdict(
-        faults=(
-            *_some("I1 acknowledged and not stored", lost),
-            *_some("I1 more than one order", doubled),
-            *_some("I1 order without its signal", ledger.strays),
-            *_some("I2 not ended", _open(ledger, accounts)),
-            *_some("I3 log", [text for id_ in accounts for text in _log_faults(ledger, id_)]),
-            *_some("I4 I5 stream", _stream_faults(by_kind[Saw], by_kind[Told], ledger)),
-            *_some("I6 refused and yet stored", _stored_refusals(answers, ledger)),
+    lost, doubled = _find_lost_signals(good, snapshot), _find_duplicate_orders(snapshot, account_ids)
+    return InvariantReport(
+        violations=(
+            *_format_violation("I1 acknowledged and not stored", lost),
+            *_format_violation("I1 more than one order", doubled),
+            *_format_violation("I1 order without its signal", snapshot.orphan_ids),
+            *_format_violation("I2 not ended", _find_open_orders(snapshot, account_ids)),
+            *_format_violation("I3 log", [text for id_ in account_ids for text in _find_log_violations(snapshot, id_)]),
+            *_format_violation(
+                "I4 I5 stream", _find_stream_violations(by_kind[EventObserved], by_kind[ControlEventObserved], snapshot)
+            ),
+            *_format_violation("I6 refused and yet stored", _find_stored_refusals(answers, snapshot)),
         ),
-        acknowledged=len({one.key for one in good}),
-        unavailable=len(busy),
-        cut=len(by_kind[Cut]),
-        orders=sum(order.account_id in accounts for order in ledger.orders.values()),
-        lost=len(lost),
-        doubled=len(doubled),
+        acknowledged_count=len({one.key for one in good}),
+        unavailable_count=len(busy),
+        lost_connection_count=len(by_kind[ConnectionLost]),
+        order_count=sum(order.account_id in account_ids for order in snapshot.orders.values()),
+        lost_count=len(lost),
+        duplicate_count=len(doubled),
         slowest_refusal_s=max((one.took_s for one in busy), default=0.0),
-        lateness_s=tuple(sorted(late for id_ in accounts for late in ledger.lateness_s(id_))),
+        lateness_s=tuple(sorted(late for id_ in account_ids for late in snapshot.compute_lateness_s(id_))),
     )
 
 
-def leaks(files: Iterable[Path], secrets: Collection[str]) -> list[str]:
+def find_secret_leaks(paths: Iterable[Path], secrets: Collection[str]) -> list[str]:
     """I7: the files in which a secret stands."""
-    texts = {path: path.read_bytes() for path in files}
+    texts = {path: path.read_bytes() for path in paths}
     return [path.name for path, text in texts.items() if any(secret.encode() in text for secret in secrets)]
 
 
-def _some(what: str, found: Sequence[str]) -> list[str]:
-    return [f"{what} ({len(found)}): {', '.join(found[:_SHOWN])}"] if found else []
+def _format_violation(label: str, examples: Sequence[str]) -> list[str]:
+    return [f"{label} ({len(examples)}): {', '.join(examples[:_MAX_EXAMPLES])}"] if examples else []
 
 
-def _lost(good: Sequence[Answered], ledger: Ledger) -> list[str]:
+def _find_lost_signals(acknowledged: Sequence[AnswerObserved], snapshot: DatabaseSnapshot) -> list[str]:
     """Promises that the database knows nothing of, or knows otherwise."""
     return [
         one.key
-        for one in good
-        if one.body["order_id"] not in ledger.orders or ledger.orders[one.body["order_id"]].key != one.key
+        for one in acknowledged
+        if one.body["order_id"] not in snapshot.orders or snapshot.orders[one.body["order_id"]].key != one.key
     ]
 
 
-def _doubled(ledger: Ledger, accounts: Collection[str]) -> list[str]:
-    mine = Counter((order.account_id, order.key) for order in ledger.orders.values() if order.account_id in accounts)
+def _find_duplicate_orders(snapshot: DatabaseSnapshot, account_ids: Collection[str]) -> list[str]:
+    mine = Counter(
+        (order.account_id, order.key) for order in snapshot.orders.values() if order.account_id in account_ids
+    )
     return [str(key) for (_, key), count in mine.items() if count > 1]
 
 
-def _open(ledger: Ledger, accounts: Collection[str]) -> list[str]:
+def _find_open_orders(snapshot: DatabaseSnapshot, account_ids: Collection[str]) -> list[str]:
     return [
         f"{order.id} {order.status}"
-        for order in ledger.orders.values()
-        if order.account_id in accounts and order.status in OPEN
+        for order in snapshot.orders.values()
+        if order.account_id in account_ids and order.status in OPEN
     ]
 
 
-def _log_faults(ledger: Ledger, account_id: str) -> list[str]:
+def _find_log_violations(snapshot: DatabaseSnapshot, account_id: str) -> list[str]:
     """Numbers without a gap, an unbroken chain, and of each order one story that the table of moves allows."""
-    lines, head = ledger.logs[account_id], ledger.heads[account_id]
+    lines, head = snapshot.event_logs[account_id], snapshot.heads[account_id]
     faults, digest = [], b""
     for place, line in enumerate(lines, 1):
-        digest = chain(digest, line.body.encode())
+        digest = chain_hash(digest, line.body.encode())
         if line.seq != place or line.hash != digest:
             faults.append(f"{account_id}/{line.seq}: out of place or changed")
     if (head.seq, head.hash) != (len(lines), digest):
         faults.append(f"{account_id}: the head says {head.seq}, the log has {len(lines)}")
-    stories: dict[str, list[Line]] = defaultdict(list)
+    stories: dict[str, list[LoggedEvent]] = defaultdict(list)
     for line in lines:
         if line.type.startswith("order.") and line.order_id is not None:
             stories[line.order_id].append(line)
-    return faults + [f"{id_}: {fault}" for id_, story in stories.items() if (fault := _story_fault(story))]
+    return faults + [f"{id_}: {fault}" for id_, story in stories.items() if (fault := _check_order_events(story))]
 
 
-def _story_fault(story: Sequence[Line]) -> str | None:
-    states = [msgspec.json.decode(line.body)["data"] for line in story]
+def _check_order_events(events: Sequence[LoggedEvent]) -> str | None:
+    states = [msgspec.json.decode(line.body)["data"] for line in events]
     moves = set(pairwise(Status(state["status"]) for state in states))
     versions = [state["version"] for state in states]
-    told = [line.type for line in story]
-    is_legal = story[0].type == "order.pending" and moves <= TRANSITIONS
+    told = [line.type for line in events]
+    is_legal = events[0].type == "order.pending" and moves <= TRANSITIONS
     once = all(count == 1 for type_, count in Counter(told).items() if type_ != "order.retrying")
-    return None if is_legal and once and versions == list(range(1, len(story) + 1)) else f"{told} {versions}"
+    return None if is_legal and once and versions == list(range(1, len(events) + 1)) else f"{told} {versions}"
 
 
-def _stream_faults(saw: Sequence[Saw], told: Sequence[Told], ledger: Ledger) -> list[str]:
+def _find_stream_violations(
+    observed_events: Sequence[EventObserved], control_events: Sequence[ControlEventObserved], snapshot: DatabaseSnapshot
+) -> list[str]:
     """Each subscriber's sessions, one after the other, are the account's log - or it was told that they are not."""
-    sessions: dict[tuple[str, str], list[Saw]] = defaultdict(list)
-    for one in saw:
+    sessions: dict[tuple[str, str], list[EventObserved]] = defaultdict(list)
+    for one in observed_events:
         sessions[one.subscriber, one.account_id].append(one)
-    faults = [f"{one.subscriber} was told {one.body}" for one in told if one.what in {"stream.reset", "stream.gap"}]
+    faults = [
+        f"{one.subscriber} was told {one.body}" for one in control_events if one.what in {"stream.reset", "stream.gap"}
+    ]
     for (subscriber, account_id), got in sessions.items():
-        log = ledger.logs[account_id]
+        log = snapshot.event_logs[account_id]
         if [one.seq for one in got] != [line.seq for line in log]:
-            faults.append(f"{subscriber} of {account_id} saw {_where_they_part(got, log)}")
+            faults.append(f"{subscriber} of {account_id} saw {_describe_first_difference(got, log)}")
         bodies: Mapping[int, str] = {line.seq: line.body for line in log}
         faults += [f"{subscriber} saw another {one.seq}" for one in got if bodies.get(one.seq) != one.body]
     return faults
 
 
-def _where_they_part(got: Sequence[Saw], log: Sequence[Line]) -> str:
-    for place, (one, line) in enumerate(zip(got, log, strict=False)):
+def _describe_first_difference(observed_events: Sequence[EventObserved], log: Sequence[LoggedEvent]) -> str:
+    for place, (one, line) in enumerate(zip(observed_events, log, strict=False)):
         if one.seq != line.seq:
             return f"{one.seq} in the place of {line.seq} (the {place + 1}th)"
-    return f"{len(got)} events of {len(log)}"
+    return f"{len(observed_events)} events of {len(log)}"
 
 
-def _stored_refusals(answers: Sequence[Answered], ledger: Ledger) -> list[str]:
+def _find_stored_refusals(answers: Sequence[AnswerObserved], snapshot: DatabaseSnapshot) -> list[str]:
     """409 says that the first request is still running, so there an order is right."""
     refused = {(one.account_id, one.key) for one in answers if 400 <= one.status < 500 and one.status != 409}
-    return [str(order.key) for order in ledger.orders.values() if (order.account_id, order.key) in refused]
+    return [str(order.key) for order in snapshot.orders.values() if (order.account_id, order.key) in refused]

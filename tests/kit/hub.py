@@ -8,83 +8,85 @@ from pathlib import Path
 import httpx
 from sqlalchemy import text
 
-from actors.work import Worker
+from actors.work import WorkerServices
 from db import journal
-from signalhub.app import furnish
-from signalhub.domain.events import Event, Fact
+from signalhub.app import build_services
+from signalhub.domain.events import Event, NewEvent
 from signalhub.settings import Settings
 from signalhub.streams import wire
-from signalhub.web.house import House
-from tests.kit.processes import Process, running_web
-from tests.kit.trader import Trader
+from signalhub.web.house import Services
+from tests.kit.processes import CommandProcess, run_web
+from tests.kit.trader import AccountClient
 
 # As if the order had been accepted, and filled, long ago: the profile's waits are over, and it is due.
-_RIPEN = text("""
+_MAKE_ORDER_DUE = text("""
     UPDATE orders SET created_at = created_at - make_interval(mins => 1),
         filled_at = filled_at - make_interval(mins => 1), due_at = statement_timestamp()
     WHERE id = CAST(:id AS uuid)
 """)
 
 
-class Hub:
+class RunningApp:
     """`house` is what a web process is made of, in this process and on the same database as the running one."""
 
-    def __init__(self, settings: Settings, web: Process, http: httpx.AsyncClient, house: House) -> None:
-        self.settings, self.web, self.http, self.house = settings, web, http, house
-        self.worker = Worker(settings)
+    def __init__(self, settings: Settings, web: CommandProcess, http: httpx.AsyncClient, services: Services) -> None:
+        self.settings, self.web, self.http, self.services = settings, web, http, services
+        self.worker = WorkerServices(settings)
 
-    async def trader(self) -> Trader:
+    async def create_account(self) -> AccountClient:
         """A fresh account."""
-        return await Trader.register(self.http)
+        return await AccountClient.register(self.http)
 
-    async def step(self, order_id: str) -> None:
+    async def advance_order(self, order_id: str) -> None:
         """Let the order's time come, and take it one step on, as a worker would."""
-        async with self.house.engine.begin() as connection:
-            await connection.execute(_RIPEN, {"id": order_id})
+        async with self.services.engine.begin() as connection:
+            await connection.execute(_MAKE_ORDER_DUE, {"id": order_id})
         await self.worker.advance([order_id])
 
-    async def write(
-        self, trader: Trader, count: int, *, type_: str = "account.broker_added", **data: object
+    async def append_events(
+        self, trader: AccountClient, count: int, *, type_: str = "account.broker_added", **data: object
     ) -> list[Event]:
         """Events in the trader's log that nobody has been told of."""
-        facts = [Fact(type=type_, account_id=trader.id, data={"n": n, **data}, trace_id="0" * 32) for n in range(count)]
-        async with self.house.engine.begin() as connection:
-            return await journal.write(connection, await journal.lock(connection, {trader.id}), facts)
+        facts = [
+            NewEvent(type=type_, account_id=trader.id, data={"n": n, **data}, trace_id="0" * 32) for n in range(count)
+        ]
+        async with self.services.engine.begin() as connection:
+            return await journal.append_events(connection, await journal.lock_heads(connection, {trader.id}), facts)
 
-    async def tell(self, events: Sequence[Event]) -> None:
+    async def publish_events(self, events: Sequence[Event]) -> None:
         """Put events into the Redis stream, in this order, an entry each."""
         for event in events:
-            await wire.publish(self.house.redis, [event])
+            await wire.publish(self.services.redis, [event])
 
-    async def execute(self, statement: str, **values: object) -> list[tuple[object, ...]]:
+    async def execute_sql(self, statement: str, **values: object) -> list[tuple[object, ...]]:
         """Look at, or touch, what is stored."""
-        async with self.house.engine.begin() as connection:
+        async with self.services.engine.begin() as connection:
             result = await connection.execute(text(statement), values)
             return [tuple(row) for row in result] if result.returns_rows else []
 
-    async def delete(self, trader: Trader) -> None:
+    async def delete_account(self, trader: AccountClient) -> None:
         """As an operator would: the account with its credentials. What it did is left."""
         for table, column in (("broker_accounts", "account_id"), ("api_keys", "account_id"), ("accounts", "id")):
-            await self.execute(f"DELETE FROM {table} WHERE {column} = CAST(:id AS uuid)", id=trader.id)  # noqa: S608 - names from here
+            await self.execute_sql(f"DELETE FROM {table} WHERE {column} = CAST(:id AS uuid)", id=trader.id)  # noqa: S608 - names from here
 
 
 @asynccontextmanager
-async def running_hub(settings: Settings, logs: Path) -> AsyncIterator[Hub]:
+async def run_app(settings: Settings, logs: Path) -> AsyncIterator[RunningApp]:
     """A hub whose orders move only when a test says so: it has no worker process."""
-    async with running_web(settings, logs / f"web-{settings.port}.log") as web, client(settings) as http:
-        house = furnish(settings)
-        hub = Hub(settings, web, http, house)
+    async with run_web(settings, logs / f"web-{settings.port}.log") as web, open_client(settings) as http:
+        house = build_services(settings)
+        hub = RunningApp(settings, web, http, house)
         try:
             yield hub
         finally:
             await hub.worker.close()
-            await house.announcer.close()
+            await house.publisher.close()
             await house.redis.aclose()
             await house.engine.dispose()
 
 
 @asynccontextmanager
-async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+async def open_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client without a credential, good for many streams at once."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
     async with httpx.AsyncClient(base_url=settings.base_url, limits=limits, timeout=15, verify=False) as http:  # noqa: S501 - loopback, no TLS

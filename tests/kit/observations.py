@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 
-class Answered(msgspec.Struct, frozen=True, tag="answered"):
+class AnswerObserved(msgspec.Struct, frozen=True, tag="answered"):
     """A request got an answer, `took_s` after it was sent."""
 
     key: str
@@ -22,7 +22,7 @@ class Answered(msgspec.Struct, frozen=True, tag="answered"):
     took_s: float
 
 
-class Cut(msgspec.Struct, frozen=True, tag="cut"):
+class ConnectionLost(msgspec.Struct, frozen=True, tag="cut"):
     """A request's connection broke: nobody knows what became of it."""
 
     key: str
@@ -31,7 +31,7 @@ class Cut(msgspec.Struct, frozen=True, tag="cut"):
     took_s: float
 
 
-class Saw(msgspec.Struct, frozen=True, tag="saw"):
+class EventObserved(msgspec.Struct, frozen=True, tag="saw"):
     """A subscriber was given an event: its number and its exact text."""
 
     subscriber: str
@@ -41,7 +41,7 @@ class Saw(msgspec.Struct, frozen=True, tag="saw"):
     at: float
 
 
-class Told(msgspec.Struct, frozen=True, tag="told"):
+class ControlEventObserved(msgspec.Struct, frozen=True, tag="told"):
     """A subscriber was told something about its stream, such as that it begins elsewhere."""
 
     subscriber: str
@@ -50,31 +50,31 @@ class Told(msgspec.Struct, frozen=True, tag="told"):
     body: str
 
 
-Observation = Answered | Cut | Saw | Told
+Observation = AnswerObserved | ConnectionLost | EventObserved | ControlEventObserved
 
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Observation).decode
+_encode_observation = msgspec.json.Encoder().encode
+_decode_observation = msgspec.json.Decoder(Observation).decode
 
 
-class Observations:
+class ObservationLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("ab")
 
-    def note(self, observation: Observation) -> None:
-        self._file.write(_encode(observation) + b"\n")
+    def record(self, observation: Observation) -> None:
+        self._file.write(_encode_observation(observation) + b"\n")
 
-    def all(self) -> Iterator[Observation]:
+    def read_all(self) -> Iterator[Observation]:
         """Everything noted so far, from the file."""
         self._file.flush()
         with self._path.open("rb") as lines:
             for line in lines:
-                yield _decode(line)
+                yield _decode_observation(line)
 
     def close(self) -> None:
         self._file.close()
 
 
-def now() -> float:
+def unix_time_s() -> float:
     """Unix seconds: comparable with the times in the log, since all runs on one machine."""
     return time()

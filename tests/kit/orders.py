@@ -11,7 +11,7 @@ from signalhub.domain.order import Order
 from signalhub.domain.signal import OrderType, Side, Signal
 
 NOON: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
-TERMS: Final = Signal(
+EURUSD_LIMIT_BUY: Final = Signal(
     side=Side.BUY,
     symbol="EURUSD",
     order_type=OrderType.LIMIT,
@@ -21,21 +21,21 @@ TERMS: Final = Signal(
 )
 
 
-def later(seconds: float, since: datetime = NOON) -> datetime:
+def seconds_after_noon(seconds: float, since: datetime = NOON) -> datetime:
     return since + timedelta(seconds=seconds)
 
 
-def an_id(number: int) -> str:
+def make_id(number: int) -> str:
     return uuid7(int(NOON.timestamp() * 1000), number.to_bytes(10, "big"))
 
 
-def an_order(**changes: Any) -> Order:  # noqa: ANN401 - fields of Order
+def make_order(**changes: Any) -> Order:  # noqa: ANN401 - fields of Order
     order = Order(
-        id=an_id(1),
-        account_id=an_id(2),
-        signal_id=an_id(3),
+        id=make_id(1),
+        account_id=make_id(2),
+        signal_id=make_id(3),
         trace_id="0" * 31 + "1",
-        terms=TERMS,
+        terms=EURUSD_LIMIT_BUY,
         profile="demo",
         created_at=NOON,
         updated_at=NOON,

@@ -13,34 +13,34 @@ import httpx
 
 from signalhub.embedded.child import spawn
 from signalhub.settings import Settings, to_env
-from tests.kit.waiting import until
+from tests.kit.waiting import wait_until
 
-_STOP_S = 15
+_STOP_TIMEOUT_S = 15
 
 
-class Process:
+class CommandProcess:
     """A `signalhub` command that runs until it is stopped. `log` is everything it has said."""
 
-    def __init__(self, command: str, settings: Settings, log: Path) -> None:
-        self.settings, self._log = settings, log
+    def __init__(self, command: str, settings: Settings, log_path: Path) -> None:
+        self.settings, self._log_path = settings, log_path
         env = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALHUB_")}
-        with log.open("ab") as output:
+        with log_path.open("ab") as output:
             self.popen = spawn(
                 [sys.executable, "-m", "signalhub", command],
                 env=env | to_env(settings),
-                farewell=signal.SIGKILL,
+                stop_signal=signal.SIGKILL,
                 output=output,
             )
 
     @property
-    def log(self) -> str:
-        return self._log.read_text(errors="replace")
+    def log_text(self) -> str:
+        return self._log_path.read_text(errors="replace")
 
     def stop(self) -> int:
         """Ask it to stop; the answer is its exit status."""
         self.popen.terminate()
         try:
-            return self.popen.wait(_STOP_S)
+            return self.popen.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -49,60 +49,60 @@ class Process:
         """`kill -9` it and all its children."""
         if self.popen.poll() is None:
             os.killpg(self.popen.pid, signal.SIGKILL)
-            self.popen.wait(_STOP_S)
+            self.popen.wait(_STOP_TIMEOUT_S)
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 @asynccontextmanager
-async def running_web(settings: Settings, log: Path) -> AsyncIterator[Process]:
+async def run_web(settings: Settings, log_path: Path) -> AsyncIterator[CommandProcess]:
     """`signalhub web`, answering."""
-    process = Process("web", settings, log)
+    process = CommandProcess("web", settings, log_path)
     try:
         async with httpx.AsyncClient(base_url=settings.base_url, verify=False) as http:  # noqa: S501 - loopback, no TLS
-            await until(lambda: _is_ready(process, http), timeout_s=20)
+            await wait_until(lambda: _is_ready(process, http), timeout_s=20)
         yield process
     finally:
-        _end(process)
+        _stop_if_running(process)
 
 
 @asynccontextmanager
-async def running_worker(settings: Settings, log: Path) -> AsyncIterator[Process]:
+async def run_worker(settings: Settings, log_path: Path) -> AsyncIterator[CommandProcess]:
     """`signalhub worker`, listening."""
-    from signalhub.jobs import WORKER_SEEN, connect  # noqa: PLC0415 - brings Dramatiq, which most tests need not load
+    from signalhub.jobs import WORKER_HEARTBEAT_KEY, connect_redis  # noqa: PLC0415 - brings Dramatiq, which most tests need not load
 
-    process = Process("worker", settings, log)
-    client = connect(settings.redis_url)
+    process = CommandProcess("worker", settings, log_path)
+    client = connect_redis(settings.redis_url)
     try:
 
         async def is_seen() -> bool:
-            _check(process)
-            return bool(client.exists(WORKER_SEEN))
+            _raise_if_exited(process)
+            return bool(client.exists(WORKER_HEARTBEAT_KEY))
 
-        await until(is_seen, timeout_s=20)
+        await wait_until(is_seen, timeout_s=20)
         yield process
     finally:
         client.close()
-        _end(process)
+        _stop_if_running(process)
 
 
-async def _is_ready(process: Process, http: httpx.AsyncClient) -> bool:
-    _check(process)
+async def _is_ready(process: CommandProcess, http: httpx.AsyncClient) -> bool:
+    _raise_if_exited(process)
     try:
         return (await http.get("/health/ready")).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 
 
-def _check(process: Process) -> None:
+def _raise_if_exited(process: CommandProcess) -> None:
     if process.popen.poll() is not None:
-        raise RuntimeError(f"it ended with {process.popen.returncode}:\n{process.log[-2000:]}")
+        raise RuntimeError(f"it ended with {process.popen.returncode}:\n{process.log_text[-2000:]}")
 
 
-def _end(process: Process) -> None:
+def _stop_if_running(process: CommandProcess) -> None:
     if process.popen.poll() is None:
         process.stop()

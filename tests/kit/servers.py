@@ -13,19 +13,19 @@ from db.migrate import upgrade
 from signalhub.embedded.postgres import Postgres
 from signalhub.embedded.valkey import Valkey
 from signalhub.settings import Secret, Settings
-from tests.kit.processes import free_port
+from tests.kit.processes import find_free_port
 
 # A power failure may take the test database: nobody waits for a disk.
-_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
-_DATABASES = 64
+_POSTGRES_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
+_REDIS_DATABASE_COUNT = 64
 
 
 class Servers:
     """The database that the server comes with is migrated once and is the template of all others."""
 
-    def __init__(self, where: Path) -> None:
-        self.postgres = Postgres(where, settings=_FAST)
-        self.valkey = Valkey(where, settings={"databases": str(_DATABASES), "appendonly": "no"})
+    def __init__(self, directory: Path) -> None:
+        self.postgres = Postgres(directory, settings=_POSTGRES_SETTINGS)
+        self.valkey = Valkey(directory, settings={"databases": str(_REDIS_DATABASE_COUNT), "appendonly": "no"})
         self._numbers = itertools.count(1)
         self._is_migrated = False
 
@@ -38,24 +38,24 @@ class Servers:
         self.valkey.stop()
         self.postgres.stop()
 
-    async def settings(self, **changes: object) -> Settings:
+    async def create_settings(self, **changes: object) -> Settings:
         """Settings of an installation of its own: a fresh database, a fresh Redis, a free port, a new Fernet key."""
         number = next(self._numbers)
         fresh = Settings(
-            database_url=Secret(await self.database(f"hub{number}")),
-            redis_url=Secret(f"{self.valkey.url}?db={number % _DATABASES}"),
+            database_url=Secret(await self.create_database(f"hub{number}")),
+            redis_url=Secret(f"{self.valkey.url}?db={number % _REDIS_DATABASE_COUNT}"),
             encryption_keys=Secret(Fernet.generate_key().decode()),
-            port=free_port(),
+            port=find_free_port(),
             log_format="json",
         )
         return replace(fresh, **changes)
 
-    async def database(self, name: str, *, is_empty: bool = False) -> str:
+    async def create_database(self, name: str, *, is_empty: bool = False) -> str:
         """The URL of a new database: migrated, or without a single table."""
         await self._migrate_template()
         template = "template0" if is_empty else "signalhub"
-        await self._administer(f"CREATE DATABASE {name} TEMPLATE {template}")
-        return self.postgres.url_of(name)
+        await self._execute_as_admin(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.postgres.build_url(name)
 
     async def _migrate_template(self) -> None:
         if self._is_migrated:
@@ -65,8 +65,8 @@ class Servers:
         await engine.dispose()
         self._is_migrated = True
 
-    async def _administer(self, statement: str) -> None:
-        engine = create_engine(self.postgres.url_of("postgres"))
+    async def _execute_as_admin(self, statement: str) -> None:
+        engine = create_engine(self.postgres.build_url("postgres"))
         async with engine.connect() as connection:
             await (await connection.execution_options(isolation_level="AUTOCOMMIT")).execute(text(statement))
         await engine.dispose()

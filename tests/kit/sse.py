@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 
-class Frame(msgspec.Struct, frozen=True):
+class SseFrame(msgspec.Struct, frozen=True):
     """One block between blank lines. `data` is the bytes of its data lines."""
 
     id: str | None
@@ -23,13 +23,13 @@ class Frame(msgspec.Struct, frozen=True):
         return msgspec.json.decode(self.data)
 
 
-def parse(block: bytes) -> Frame:
+def parse_frame(block: bytes) -> SseFrame:
     fields: dict[bytes, list[bytes]] = {}
     for line in block.split(b"\n"):
         name, _, value = line.partition(b":")
         fields.setdefault(name, []).append(value.removeprefix(b" "))
     one = {name: values[-1].decode() for name, values in fields.items()}
-    return Frame(
+    return SseFrame(
         id=one.get(b"id"),
         event=one.get(b"event"),
         data=b"\n".join(fields.get(b"data", [])),
@@ -38,14 +38,14 @@ def parse(block: bytes) -> Frame:
     )
 
 
-class Sse:
+class SseStream:
     """An open stream. Frames are read as they come, so that waiting for one in vain costs none."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
-        self.frames: list[Frame] = []
-        self._fresh: asyncio.Queue[Frame | None] = asyncio.Queue()
-        self._pump = asyncio.create_task(self._read())
+        self.frames: list[SseFrame] = []
+        self._queue: asyncio.Queue[SseFrame | None] = asyncio.Queue()
+        self._reader_task = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
         rest = b""
@@ -53,73 +53,73 @@ class Sse:
             async for chunk in self.response.aiter_bytes():
                 *blocks, rest = (rest + chunk).split(b"\n\n")
                 for block in blocks:
-                    self._fresh.put_nowait(parse(block))
+                    self._queue.put_nowait(parse_frame(block))
         except httpx.TransportError:
             pass
         finally:
-            self._fresh.put_nowait(None)
+            self._queue.put_nowait(None)
 
-    async def next(self, timeout_s: float = 8.0) -> Frame | None:
+    async def next_frame(self, timeout_s: float = 8.0) -> SseFrame | None:
         """The next frame, whatever it is; None where the stream has ended."""
         async with asyncio.timeout(timeout_s):
-            frame = await self._fresh.get()
+            frame = await self._queue.get()
         if frame is None:
-            self._fresh.put_nowait(None)
+            self._queue.put_nowait(None)
         else:
             self.frames.append(frame)
         return frame
 
-    async def event(self, timeout_s: float = 8.0) -> Frame:
+    async def next_event(self, timeout_s: float = 8.0) -> SseFrame:
         """The next frame that is an event; fails where the stream ends."""
         async with asyncio.timeout(timeout_s):
-            while (frame := await self.next(timeout_s)) is not None:
+            while (frame := await self.next_frame(timeout_s)) is not None:
                 if frame.event is not None:
                     return frame
         raise AssertionError("the stream ended")
 
-    async def ready(self) -> Frame:
-        frame = await self.event()
+    async def expect_ready(self) -> SseFrame:
+        frame = await self.next_event()
         assert frame.event == "stream.ready"
         return frame
 
-    async def take(self, count: int) -> list[Frame]:
-        return [await self.event() for _ in range(count)]
+    async def next_events(self, count: int) -> list[SseFrame]:
+        return [await self.next_event() for _ in range(count)]
 
-    async def till(self, event: str) -> list[Frame]:
+    async def read_until(self, event: str) -> list[SseFrame]:
         """Everything up to and with the first `event`."""
-        found = [await self.event()]
+        found = [await self.next_event()]
         while found[-1].event != event:
-            found.append(await self.event())
+            found.append(await self.next_event())
         return found
 
-    async def ended(self, timeout_s: float = 8.0) -> None:
+    async def wait_until_closed(self, timeout_s: float = 8.0) -> None:
         """Wait for the end of the stream; frames on the way are kept in `frames`."""
         async with asyncio.timeout(timeout_s):
-            while await self.next(timeout_s) is not None:
+            while await self.next_frame(timeout_s) is not None:
                 pass
 
-    async def is_silent(self, for_s: float = 0.3) -> bool:
+    async def is_silent(self, duration_s: float = 0.3) -> bool:
         """Whether no event comes for so long."""
         try:
-            await self.event(for_s)
+            await self.next_event(duration_s)
         except TimeoutError:
             return True
         return False
 
     async def close(self) -> None:
-        self._pump.cancel()
-        await asyncio.gather(self._pump, return_exceptions=True)
+        self._reader_task.cancel()
+        await asyncio.gather(self._reader_task, return_exceptions=True)
 
 
 @asynccontextmanager
-async def sse(
+async def open_sse(
     http: httpx.AsyncClient, *, headers: Mapping[str, str] | None = None, **params: str | int
-) -> AsyncIterator[Sse]:
+) -> AsyncIterator[SseStream]:
     """Open `/api/v1/stream`. It must be let in."""
     asked = http.stream("GET", "/api/v1/stream", params=params, headers=headers, timeout=30)
     async with asked as response:
         assert response.status_code == httpx.codes.OK, (await response.aread()).decode()
-        stream = Sse(response)
+        stream = SseStream(response)
         try:
             yield stream
         finally:

@@ -25,41 +25,44 @@ from msgspec.structs import replace
 
 from signalhub.embedded.postgres import Postgres
 from signalhub.embedded.valkey import Valkey
-from signalhub.jobs import WORKER_SEEN
+from signalhub.jobs import WORKER_HEARTBEAT_KEY
 from signalhub.settings import Secret, Settings, to_env
 from signalhub.streams import wire
-from tests.kit.processes import free_port
-from tests.kit.service import Service
-from tests.kit.waiting import until
+from tests.kit.processes import find_free_port
+from tests.kit.service import SupervisedCommand
+from tests.kit.waiting import wait_until
 
 _COMMAND = [sys.executable, "-m", "signalhub"]
-_TEND_S = 0.02
+_SUPERVISION_INTERVAL_S = 0.02
 
 
 class Stack:
-    def __init__(self, home: Path, settings: Settings) -> None:
-        self.home = home
-        self.postgres, self.valkey = Postgres(home / "data"), Valkey(home / "data")
+    def __init__(self, directory: Path, settings: Settings) -> None:
+        self.directory = directory
+        self.postgres, self.valkey = Postgres(directory / "data"), Valkey(directory / "data")
         self.settings = replace(
             settings,
             database_url=Secret(self.postgres.url),
             redis_url=Secret(self.valkey.url),
             encryption_keys=Secret(Fernet.generate_key().decode()),
-            port=free_port(),
+            port=find_free_port(),
             log_format="json",
         )
-        self.web, self.worker = self._service("web", self.settings), self._service("worker", self.settings)
-        self._is_over = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self.web, self.worker = (
+            self._create_command("web", self.settings),
+            self._create_command("worker", self.settings),
+        )
+        self._is_stopped = threading.Event()
+        self._supervisor_thread = threading.Thread(target=self._supervise, name="keeper", daemon=True)
 
     @property
-    def url(self) -> str:
+    def base_url(self) -> str:
         return self.settings.base_url
 
     @property
-    def logs(self) -> list[Path]:
+    def log_files(self) -> list[Path]:
         """Every file that a process of ours writes for an operator to read."""
-        return sorted(self.home.rglob("*.log"))
+        return sorted(self.directory.rglob("*.log"))
 
     def start(self) -> Self:
         """From nothing, or again after everything was killed."""
@@ -68,34 +71,34 @@ class Stack:
         self.migrate()
         self.web.start()
         self.worker.start()
-        if not self._keeper.is_alive():
-            self._keeper.start()
+        if not self._supervisor_thread.is_alive():
+            self._supervisor_thread.start()
         return self
 
     def migrate(self) -> None:
         command = [*_COMMAND, "migrate"]
-        subprocess.run(command, env=_environment(self.settings), check=True, capture_output=True)  # noqa: S603 - our own
+        subprocess.run(command, env=_build_environment(self.settings), check=True, capture_output=True)  # noqa: S603 - our own
 
     def stop(self) -> None:
-        self._is_over.set()
-        if self._keeper.is_alive():
-            self._keeper.join()
+        self._is_stopped.set()
+        if self._supervisor_thread.is_alive():
+            self._supervisor_thread.join()
         self.web.kill_all()
         self.worker.kill_all()
         self.valkey.stop()
         self.postgres.stop()
 
-    async def ready(self, timeout_s: float = 20.0) -> float:
+    async def wait_until_ready(self, timeout_s: float = 20.0) -> float:
         """Wait until traffic is welcome and a worker is there; the answer is how many seconds it took."""
         began = time.monotonic()
-        async with httpx.AsyncClient(base_url=self.url, timeout=3.0) as http:
-            await until(lambda: _is_ready(http), timeout_s=timeout_s)
+        async with httpx.AsyncClient(base_url=self.base_url, timeout=3.0) as http:
+            await wait_until(lambda: _is_ready(http), timeout_s=timeout_s)
         return time.monotonic() - began
 
-    async def worker_seen(self) -> bytes | str | None:
+    async def read_worker_heartbeat(self) -> bytes | str | None:
         """The process that last said that it works."""
         client = wire.connect(self.settings.redis_url, timeout_s=10.0)  # what is busy may be this machine
-        seen = await client.get(WORKER_SEEN)
+        seen = await client.get(WORKER_HEARTBEAT_KEY)
         await client.aclose()
         return seen
 
@@ -103,7 +106,7 @@ class Stack:
         """`immediate` is the stop of that name (every backend ends at once); else `kill -9` of them all."""
         if immediate:
             os.kill(self.postgres.pid, signal.SIGQUIT)
-            await asyncio.to_thread(_await_end, self.postgres)
+            await asyncio.to_thread(_wait_until_dead, self.postgres)
         await asyncio.to_thread(self.postgres.kill)
         await asyncio.sleep(down_s)
         await asyncio.to_thread(self.postgres.start)
@@ -112,20 +115,20 @@ class Stack:
         """`kill -9`; `empty`: and everything it knew is gone."""
         await asyncio.to_thread(self.valkey.kill)
         if empty:
-            await asyncio.to_thread(shutil.rmtree, self.valkey.place.home)
+            await asyncio.to_thread(shutil.rmtree, self.valkey.paths.server_dir)
         await asyncio.sleep(down_s)
         await asyncio.to_thread(self.valkey.start)
 
-    def kill_everything(self) -> None:
+    def kill_all(self) -> None:
         self.web.kill_all()
         self.worker.kill_all()
         self.valkey.kill()
         self.postgres.kill()
 
     @contextmanager
-    def second_worker(self) -> Iterator[Service]:
+    def run_second_worker(self) -> Iterator[SupervisedCommand]:
         """One more worker command, for as long as the block lasts."""
-        service = self._service("worker", self.settings)
+        service = self._create_command("worker", self.settings)
         service.start()
         try:
             yield service
@@ -133,11 +136,11 @@ class Stack:
             service.kill_all()
 
     @contextmanager
-    def worker_that_has(self, **changes: object) -> Iterator[None]:
+    def run_worker_with(self, **changes: object) -> Iterator[None]:
         """The worker on other settings, for as long as the block lasts."""
         usual = self.worker
         usual.terminate()
-        self.worker = self._service("worker", replace(self.settings, **changes))
+        self.worker = self._create_command("worker", replace(self.settings, **changes))
         self.worker.start()
         try:
             yield
@@ -146,16 +149,16 @@ class Stack:
             usual.start()
             self.worker = usual
 
-    def _service(self, name: str, settings: Settings) -> Service:
-        return Service([*_COMMAND, name], _environment(settings), self.home / f"{name}.log")
+    def _create_command(self, name: str, settings: Settings) -> SupervisedCommand:
+        return SupervisedCommand([*_COMMAND, name], _build_environment(settings), self.directory / f"{name}.log")
 
-    def _keep(self) -> None:
-        while not self._is_over.wait(_TEND_S):
-            self.web.tend()
-            self.worker.tend()
+    def _supervise(self) -> None:
+        while not self._is_stopped.wait(_SUPERVISION_INTERVAL_S):
+            self.web.restart_if_dead()
+            self.worker.restart_if_dead()
 
 
-class Frozen:
+class FrozenProcess:
     """`with Frozen(pid):` stops a process and all its children, and lets them go on at the end.
 
     A black hole: connections stay open and nobody answers.
@@ -172,18 +175,18 @@ class Frozen:
     def __exit__(self, *_: object) -> None:
         self._send(signal.SIGCONT)
 
-    def _send(self, what: signal.Signals) -> None:
+    def _send(self, signal_number: signal.Signals) -> None:
         for pid in self._pids:
-            os.kill(pid, what)
+            os.kill(pid, signal_number)
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def _build_environment(settings: Settings) -> dict[str, str]:
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("SIGNALHUB_")}
     return inherited | to_env(settings)
 
 
-def _await_end(server: Postgres) -> None:
-    while server.alive():
+def _wait_until_dead(server: Postgres) -> None:
+    while server.is_alive():
         time.sleep(0.01)
 
 

@@ -10,15 +10,15 @@ from signalhub.services.submission import Submission
 from tests.kit import texts
 
 
-def a_submission(account_id: str, text: str = texts.BUY, **changes: Any) -> Submission:  # noqa: ANN401 - fields
+def make_submission(account_id: str, text: str = texts.BUY, **changes: Any) -> Submission:  # noqa: ANN401 - fields
     raw, read = text.encode(), grammar.parse(text.encode())
     sent = Submission(
         account_id=account_id,
         credential_id="test",
         raw=raw,
         fingerprint=sha256(raw).digest(),
-        signal=read.signal if isinstance(read, grammar.Understood) else None,
-        problems=read.problems if isinstance(read, grammar.Refused) else (),
+        signal=read.signal if isinstance(read, grammar.ParsedSignal) else None,
+        problems=read.problems if isinstance(read, grammar.RefusedText) else (),
         trace_id="0" * 32,
     )
     return replace(sent, **changes)

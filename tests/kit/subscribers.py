@@ -15,24 +15,24 @@ from typing import Final, cast
 
 import msgspec
 
-from tests.kit.wires import Broken, Chunks, Frames, Wire
+from tests.kit.wires import ChunkedDecoder, MessageDecoder, StreamEndedError, WebSocketDecoder
 
-_SSE_BLOCK: Final = re.compile(rb"id: ([0-9a-f]+)-(\d+)\nevent: (\S+)\ndata: (.*)")
-_BODY: Final = re.compile(rb'\{"seq":(\d+),')
-_CONNECT_S: Final = 10.0
+_SSE_FRAME_PATTERN: Final = re.compile(rb"id: ([0-9a-f]+)-(\d+)\nevent: (\S+)\ndata: (.*)")
+_EVENT_BODY_PATTERN: Final = re.compile(rb'\{"seq":(\d+),')
+_CONNECT_TIMEOUT_S: Final = 10.0
 
 TRANSPORTS: Final = ("sse", "websocket", "batch")
 
 
-class Habits(msgspec.Struct, frozen=True, kw_only=True):
+class SubscriberBehavior(msgspec.Struct, frozen=True, kw_only=True):
     """`cut_s` is the mean time after which a session is broken off in the middle of a frame; 0: never.
 
     Who does not read opens streams all the same, and takes from them what fits into the system's buffers.
     """
 
     transports: Sequence[str] = TRANSPORTS
-    cut_s: float = 0.0
-    pause_s: tuple[float, float] = (0.8, 2.2)
+    mean_cut_interval_s: float = 0.0
+    reconnect_delay_range_s: tuple[float, float] = (0.8, 2.2)
     is_reading: bool = True
 
 
@@ -42,15 +42,17 @@ class Subscriber:
     It follows from the first event, or from `after`.
     """
 
-    def __init__(self, address: tuple[str, int], account_id: str, key: str, habits: Habits, *, after: int = 0) -> None:
-        self.account_id, self.habits, self.after = account_id, habits, after
-        self.seqs, self.digests, self.told = array("Q"), array("q"), list[str]()
+    def __init__(
+        self, address: tuple[str, int], account_id: str, key: str, behavior: SubscriberBehavior, *, after: int = 0
+    ) -> None:
+        self.account_id, self.behavior, self.after = account_id, behavior, after
+        self.seqs, self.digests, self.control_messages = array("Q"), array("q"), list[str]()
         self.epoch, self.sessions, self.cuts, self.refusals = b"", 0, 0, 0
         self.is_open = False
         self._address, self._key = address, key
-        self._dice = random.Random(id(self))  # noqa: S311 - a test's dice
-        self._running: asyncio.Task[None] | None = None
-        self._line: _Line | None = None
+        self._rng = random.Random(id(self))  # noqa: S311 - a test's dice
+        self._task: asyncio.Task[None] | None = None
+        self._protocol: _SubscriberProtocol | None = None
 
     @property
     def seq(self) -> int:
@@ -61,167 +63,173 @@ class Subscriber:
         return f"{self.epoch.decode()}-{self.seq}" if self.epoch else str(self.seq)
 
     def start(self) -> None:
-        self._running = asyncio.create_task(self._follow())
+        self._task = asyncio.create_task(self._run_sessions())
 
     async def stop(self) -> None:
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
-    def take(self, body: bytes, seq: bytes) -> None:
+    def record_event(self, body: bytes, seq: bytes) -> None:
         self.seqs.append(int(seq))
         self.digests.append(hash(body))
 
-    async def _follow(self) -> None:
+    async def _run_sessions(self) -> None:
         while True:
             with suppress(OSError, TimeoutError):
-                await self._session(self._dice.choice(self.habits.transports))
-            await asyncio.sleep(self._dice.uniform(*self.habits.pause_s))
+                await self._run_session(self._rng.choice(self.behavior.transports))
+            await asyncio.sleep(self._rng.uniform(*self.behavior.reconnect_delay_range_s))
 
-    async def _session(self, transport: str) -> None:
+    async def _run_session(self, transport: str) -> None:
         loop = asyncio.get_running_loop()
-        patience_s = self._dice.expovariate(1 / self.habits.cut_s) if self.habits.cut_s else 0.0
-        async with asyncio.timeout(_CONNECT_S):
-            _, line = await loop.create_connection(lambda: _LINES[transport](self, patience_s), *self._address)
-        self.sessions, self._line = self.sessions + 1, line
+        patience_s = (
+            self._rng.expovariate(1 / self.behavior.mean_cut_interval_s) if self.behavior.mean_cut_interval_s else 0.0
+        )
+        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            _, line = await loop.create_connection(lambda: _PROTOCOLS[transport](self, patience_s), *self._address)
+        self.sessions, self._protocol = self.sessions + 1, line
         try:
-            await line.over
+            await line.closed
         finally:
-            self.is_open, self._line = False, None
+            self.is_open, self._protocol = False, None
             line.abort()
 
-    def wake_up(self) -> None:
+    def resume_reading(self) -> None:
         """Read from now on, though it did not until now."""
-        self.habits = msgspec.structs.replace(self.habits, is_reading=True)
-        if self._line is not None:
-            self._line.resume()
+        self.behavior = msgspec.structs.replace(self.behavior, is_reading=True)
+        if self._protocol is not None:
+            self._protocol.resume_reading()
 
-    def request(self, path: str, *fields: str) -> bytes:
-        lines = [f"GET {path} HTTP/1.1", "Host: signalhub", f"X-API-Key: {self._key}", *fields]
+    def build_request(self, path: str, *header_lines: str) -> bytes:
+        lines = [f"GET {path} HTTP/1.1", "Host: signalhub", f"X-API-Key: {self._key}", *header_lines]
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
-    def broken_off(self, data: bytes) -> bytes:
+    def truncate_randomly(self, data: bytes) -> bytes:
         """What still arrives of `data` when the line breaks somewhere in it."""
         self.cuts += 1
-        return data[: self._dice.randrange(len(data))]
+        return data[: self._rng.randrange(len(data))]
 
 
-class _Line(asyncio.Protocol):
+class _SubscriberProtocol(asyncio.Protocol):
     """One session. `hear` is given whole messages of the transport."""
 
-    greeting: bytes
-    wire: Wire
+    expected_status: bytes
+    decoder: MessageDecoder
 
-    def __init__(self, subscriber: Subscriber, patience_s: float) -> None:
-        self.subscriber, self._patience_s = subscriber, patience_s
+    def __init__(self, subscriber: Subscriber, cut_after_s: float) -> None:
+        self.subscriber, self._cut_after_s = subscriber, cut_after_s
         self._loop = asyncio.get_running_loop()
-        self._cut_at = self._loop.time() + patience_s
-        self._head: bytes | None = b""
-        self.over: asyncio.Future[None] = self._loop.create_future()
+        self._cut_at = self._loop.time() + cut_after_s
+        self._response_head: bytes | None = b""
+        self.closed: asyncio.Future[None] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
-        self._transport.write(self.ask())
+        self._transport.write(self.build_opening_request())
 
     def data_received(self, data: bytes) -> None:
-        is_cut = bool(self._patience_s) and self._loop.time() >= self._cut_at
+        is_cut = bool(self._cut_after_s) and self._loop.time() >= self._cut_at
         try:
-            self._read(self.subscriber.broken_off(data) if is_cut else data)
-        except Broken:
+            self._decode(self.subscriber.truncate_randomly(data) if is_cut else data)
+        except StreamEndedError:
             self.subscriber.refusals += not self.subscriber.is_open
             is_cut = True
         if is_cut:
             self.abort()
 
-    def _read(self, data: bytes) -> None:
-        if self._head is not None:
-            self._head, separator, data = (self._head + data).partition(b"\r\n\r\n")
+    def _decode(self, data: bytes) -> None:
+        if self._response_head is not None:
+            self._response_head, separator, data = (self._response_head + data).partition(b"\r\n\r\n")
             if not separator:
                 return
-            if not self._head.startswith(self.greeting):
-                raise Broken
-            self._head, self.subscriber.is_open = None, True
-            if not self.subscriber.habits.is_reading:
+            if not self._response_head.startswith(self.expected_status):
+                raise StreamEndedError
+            self._response_head, self.subscriber.is_open = None, True
+            if not self.subscriber.behavior.is_reading:
                 self._transport.pause_reading()
-        for message in self.wire.feed(data):
-            self.hear(message)
+        for message in self.decoder.decode(data):
+            self.handle_message(message)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        if not self.over.done():
-            self.over.set_result(None)
+        if not self.closed.done():
+            self.closed.set_result(None)
 
-    def resume(self) -> None:
+    def resume_reading(self) -> None:
         self._transport.resume_reading()
 
     def abort(self) -> None:
         self._transport.abort()
 
-    def ask(self) -> bytes:
+    def build_opening_request(self) -> bytes:
         raise NotImplementedError
 
-    def hear(self, message: bytes) -> None:
+    def handle_message(self, message: bytes) -> None:
         raise NotImplementedError
 
 
-class _SseLine(_Line):
-    greeting = b"HTTP/1.1 200 "
+class _SseProtocol(_SubscriberProtocol):
+    expected_status = b"HTTP/1.1 200 "
 
-    def __init__(self, subscriber: Subscriber, patience_s: float) -> None:
-        super().__init__(subscriber, patience_s)
-        self.wire, self._rest = Chunks(), b""
+    def __init__(self, subscriber: Subscriber, cut_after_s: float) -> None:
+        super().__init__(subscriber, cut_after_s)
+        self.decoder, self._buffer = ChunkedDecoder(), b""
 
-    def ask(self) -> bytes:
-        return self.subscriber.request("/api/v1/stream", f"Last-Event-ID: {self.subscriber.cursor}")
+    def build_opening_request(self) -> bytes:
+        return self.subscriber.build_request("/api/v1/stream", f"Last-Event-ID: {self.subscriber.cursor}")
 
-    def hear(self, message: bytes) -> None:
-        *blocks, self._rest = (self._rest + message).split(b"\n\n")
+    def handle_message(self, message: bytes) -> None:
+        *blocks, self._buffer = (self._buffer + message).split(b"\n\n")
         for block in blocks:
-            if (found := _SSE_BLOCK.fullmatch(block)) is None:
+            if (found := _SSE_FRAME_PATTERN.fullmatch(block)) is None:
                 continue  # retry, or a heartbeat
             epoch, seq, type_, body = found.groups()
             if type_.startswith(b"stream."):
-                _note(self.subscriber, type_, body)
+                _record_control_event(self.subscriber, type_, body)
             else:
-                self.subscriber.take(body, seq)
+                self.subscriber.record_event(body, seq)
             self.subscriber.epoch = epoch
 
 
-class _SocketLine(_Line):
-    greeting = b"HTTP/1.1 101 "
-    query = ""
+class _WebSocketProtocol(_SubscriberProtocol):
+    expected_status = b"HTTP/1.1 101 "
+    extra_query = ""
 
-    def __init__(self, subscriber: Subscriber, patience_s: float) -> None:
-        super().__init__(subscriber, patience_s)
-        self.wire = Frames()
+    def __init__(self, subscriber: Subscriber, cut_after_s: float) -> None:
+        super().__init__(subscriber, cut_after_s)
+        self.decoder = WebSocketDecoder()
 
-    def ask(self) -> bytes:
-        path = f"/ws/stream?after={self.subscriber.cursor}{self.query}"
+    def build_opening_request(self) -> bytes:
+        path = f"/ws/stream?after={self.subscriber.cursor}{self.extra_query}"
         fields = "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"
-        return self.subscriber.request(path, *fields, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+        return self.subscriber.build_request(path, *fields, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
 
-    def hear(self, message: bytes) -> None:
-        if (found := _BODY.match(message)) is not None:
-            self.subscriber.take(message, found[1])
+    def handle_message(self, message: bytes) -> None:
+        if (found := _EVENT_BODY_PATTERN.match(message)) is not None:
+            self.subscriber.record_event(message, found[1])
             return
         told = msgspec.json.decode(message)
         self.subscriber.epoch = told["epoch"].encode()
-        _note(self.subscriber, told["type"].encode(), message)
+        _record_control_event(self.subscriber, told["type"].encode(), message)
 
 
-class _BatchLine(_SocketLine):
-    query = "&batch=1"
+class _BatchWebSocketProtocol(_WebSocketProtocol):
+    extra_query = "&batch=1"
 
-    def hear(self, message: bytes) -> None:
+    def handle_message(self, message: bytes) -> None:
         if not message.startswith(b"["):
-            super().hear(message)
+            super().handle_message(message)
             return
         for one in msgspec.json.decode(message, type=list[msgspec.Raw]):
-            super().hear(bytes(one))
+            super().handle_message(bytes(one))
 
 
-_LINES: Final[dict[str, type[_Line]]] = {"sse": _SseLine, "websocket": _SocketLine, "batch": _BatchLine}
+_PROTOCOLS: Final[dict[str, type[_SubscriberProtocol]]] = {
+    "sse": _SseProtocol,
+    "websocket": _WebSocketProtocol,
+    "batch": _BatchWebSocketProtocol,
+}
 
 
-def _note(subscriber: Subscriber, type_: bytes, body: bytes) -> None:
+def _record_control_event(subscriber: Subscriber, type_: bytes, body: bytes) -> None:
     if type_ not in {b"stream.ready", b"stream.heartbeat"}:
-        subscriber.told.append(body.decode())
+        subscriber.control_messages.append(body.decode())

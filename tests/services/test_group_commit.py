@@ -54,7 +54,7 @@ async def test_those_who_arrive_during_a_commit_share_the_next() -> None:
 
 async def test_a_batch_has_its_most() -> None:
     store = Store()
-    await _answers(GroupCommit(store.commit, most=3), range(1, 9))
+    await _answers(GroupCommit(store.commit, max_batch=3), range(1, 9))
     assert [len(batch) for batch in store.batches] == [3, 3, 2]
 
 
@@ -96,7 +96,7 @@ async def test_a_slow_database_is_told_within_two_seconds() -> None:
     answers = [*await first, *await _answers(door, [2, 3])]
     assert _codes(answers) == ["unavailable"] * 3
     assert monotonic() - began < 2
-    assert all(isinstance(one, SignalHubError) and one.retry_after for one in answers)
+    assert all(isinstance(one, SignalHubError) and one.retry_after_s for one in answers)
 
 
 async def test_a_commit_that_will_not_be_stopped_holds_up_nobody_else() -> None:
@@ -132,7 +132,7 @@ async def test_the_door_outlives_a_driver_that_cancels_itself() -> None:
 
 async def test_a_long_line_refuses_at_once() -> None:
     store = Store()
-    door = GroupCommit(store.commit, queue=5)
+    door = GroupCommit(store.commit, max_pending=5)
     answers = _codes(await _answers(door, range(20)))
     assert answers[:5] == [0, 10, 20, 30, 40]
     assert set(answers[5:]) == {"unavailable"}

@@ -15,16 +15,16 @@ from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import Event
 from signalhub.domain.order import Closed, CloseReason, Executed, Order
 from signalhub.domain.retry import RetryPolicy
-from signalhub.services.commands import Commands
-from signalhub.services.drafts import Placing
-from signalhub.services.intake import Intake
+from signalhub.services.commands import OrderCommands
+from signalhub.services.drafts import OrderDefaults
+from signalhub.services.intake import Ingest
 from signalhub.services.lifecycle import Lifecycle
 from tests.kit import texts
-from tests.kit.brokers import Outcome, ScriptedBroker
-from tests.kit.hub import Hub
-from tests.kit.submissions import a_submission
-from tests.kit.trader import Trader
-from tests.kit.waiting import until
+from tests.kit.brokers import ScriptedBroker, ScriptedOutcome
+from tests.kit.hub import RunningApp
+from tests.kit.submissions import make_submission
+from tests.kit.trader import AccountClient
+from tests.kit.waiting import wait_until
 
 PASSING = BrokerError("venue_busy", permanent=False)
 FINAL = BrokerError("insufficient_margin", permanent=True)
@@ -34,15 +34,15 @@ FILL = Executed(Decimal("1.0860"), "b-1")
 class Bench:
     """An intake and a worker's lifecycle around a scripted broker."""
 
-    def __init__(self, hub: Hub, trader: Trader, script: tuple[Outcome, ...]) -> None:
+    def __init__(self, hub: RunningApp, trader: AccountClient, script: tuple[ScriptedOutcome, ...]) -> None:
         self.trader, self.broker = trader, ScriptedBroker(*script)
-        engine = hub.house.engine
-        self._intake = Intake(engine, self.broker, lambda *_: None, placing=Placing("instant"))
-        self.commands = Commands(engine, self.broker, lambda *_: None)
+        engine = hub.services.engine
+        self._intake = Ingest(engine, self.broker, lambda *_: None, order_defaults=OrderDefaults("instant"))
+        self.commands = OrderCommands(engine, self.broker, lambda *_: None)
         self.lifecycle = Lifecycle(engine, self.broker, RetryPolicy(3, 0.02, 0.04), lease_s=0.5)
 
     async def accept(self, text: str = texts.BUY) -> str:
-        answer = await self._intake.accept(a_submission(self.trader.id, text))
+        answer = await self._intake.accept(make_submission(self.trader.id, text))
         return str(msgspec.json.decode(answer)["order_id"])
 
     async def advance(self, *order_ids: str) -> list[Event]:
@@ -51,13 +51,13 @@ class Bench:
         async def step() -> list[Event] | None:
             return await self.lifecycle.advance(order_ids)
 
-        return await until(step, timeout_s=3) or []
+        return await wait_until(step, timeout_s=3) or []
 
     async def run(self) -> tuple[list[str], Any]:
         """Accept a signal and take its order as far as it goes: the events it made, and the order."""
         order_id = await self.accept()
         for _ in range(20):
-            order = await self.trader.order(order_id)
+            order = await self.trader.get_order(order_id)
             if order["status"] not in {"pending", "executed"}:
                 break
             await self.advance(order_id)
@@ -65,69 +65,71 @@ class Bench:
         return [event["type"] for event in events["items"]], order
 
 
-async def _order(trader: Trader) -> Any:  # noqa: ANN401 - JSON
+async def _order(trader: AccountClient) -> Any:  # noqa: ANN401 - JSON
     return (await trader.get("/api/v1/orders"))["items"][0]
 
 
-async def test_an_order_that_need_not_wait_goes_all_the_way_in_one_step(hub: Hub, trader: Trader) -> None:
+async def test_an_order_that_need_not_wait_goes_all_the_way_in_one_step(hub: RunningApp, trader: AccountClient) -> None:
     bench = Bench(hub, trader, ())
     order_id = await bench.accept()
     events = await bench.advance(order_id)
     assert [event.type for event in events] == ["order.executed", "order.closed"]
-    order = await trader.order(order_id)
+    order = await trader.get_order(order_id)
     assert (order["status"], order["version"], order["close_reason"]) == ("closed", 3, "take_profit")
     assert (order["pnl"], order["r_multiple"]) == ("0.0030", "3.0000")
 
 
-async def test_nothing_happens_before_its_time(hub: Hub, trader: Trader) -> None:
-    sent = await trader.send()
+async def test_nothing_happens_before_its_time(hub: RunningApp, trader: AccountClient) -> None:
+    sent = await trader.send_signal()
     await hub.worker.advance([sent["order_id"]])
-    assert (await trader.order(sent["order_id"]))["status"] == "pending"
-    await hub.step(sent["order_id"])
-    assert (await trader.order(sent["order_id"]))["status"] == "executed"
+    assert (await trader.get_order(sent["order_id"]))["status"] == "pending"
+    await hub.advance_order(sent["order_id"])
+    assert (await trader.get_order(sent["order_id"]))["status"] == "executed"
     await hub.worker.advance([sent["order_id"]])
-    assert (await trader.order(sent["order_id"]))["status"] == "executed"
-    await hub.step(sent["order_id"])
-    assert (await trader.order(sent["order_id"]))["status"] == "closed"
+    assert (await trader.get_order(sent["order_id"]))["status"] == "executed"
+    await hub.advance_order(sent["order_id"])
+    assert (await trader.get_order(sent["order_id"]))["status"] == "closed"
 
 
-async def test_who_is_rung_for_an_order_has_a_head_start_on_the_clock(hub: Hub, trader: Trader) -> None:
+async def test_who_is_rung_for_an_order_has_a_head_start_on_the_clock(hub: RunningApp, trader: AccountClient) -> None:
     bench = Bench(hub, trader, ())
     order_id = await bench.accept()
     await bench.lifecycle.sweep()  # orders of other tests may be due meanwhile
-    assert order_id not in bench.broker.steps
+    assert order_id not in bench.broker.stepped_order_ids
     assert await bench.lifecycle.advance([order_id])
 
 
-async def test_the_clock_sees_to_an_order_that_nobody_was_rung_for(hub: Hub, trader: Trader) -> None:
+async def test_the_clock_sees_to_an_order_that_nobody_was_rung_for(hub: RunningApp, trader: AccountClient) -> None:
     bench = Bench(hub, trader, (FILL,))
     await bench.accept()
-    assert await until(bench.lifecycle.sweep, timeout_s=2)
+    assert await wait_until(bench.lifecycle.sweep, timeout_s=2)
 
 
-async def test_orders_of_a_deleted_account_hold_up_nobody(hub: Hub, trader: Trader, stranger: Trader) -> None:
+async def test_orders_of_a_deleted_account_hold_up_nobody(
+    hub: RunningApp, trader: AccountClient, stranger: AccountClient
+) -> None:
     bench, gone = Bench(hub, trader, ()), Bench(hub, stranger, ())
     left, kept = await gone.accept(), await bench.accept()
     further = await gone.accept(texts.SELL)
-    await hub.delete(stranger)
+    await hub.delete_account(stranger)
     assert await gone.lifecycle.advance([left]) == []
     assert [event.order_id for event in await bench.advance(further, kept)] == [kept, kept]
 
 
-async def test_stepping_twice_changes_nothing(hub: Hub, trader: Trader) -> None:
+async def test_stepping_twice_changes_nothing(hub: RunningApp, trader: AccountClient) -> None:
     bench = Bench(hub, trader, ())
     order_id = await bench.accept()
     both = await asyncio.gather(*(bench.lifecycle.advance([order_id]) for _ in range(6)))
     assert sum(len(events or ()) for events in both) == 2
     assert await bench.lifecycle.advance([order_id]) is None
-    assert len(await trader.events(after=1)) == 4
+    assert len(await trader.list_events(after=1)) == 4
 
 
-async def test_a_passing_failure_is_tried_again_on_the_stored_schedule(hub: Hub, trader: Trader) -> None:
+async def test_a_passing_failure_is_tried_again_on_the_stored_schedule(hub: RunningApp, trader: AccountClient) -> None:
     bench = Bench(hub, trader, (PASSING, PASSING, FILL))
     order_id = await bench.accept()
     (first,) = await bench.advance(order_id)
-    order = await trader.order(order_id)
+    order = await trader.get_order(order_id)
     assert (first.type, order["status"], order["reason"], order["attempts"]) == (
         "order.retrying", "pending", "venue_busy", 1
     )  # fmt: skip
@@ -136,18 +138,18 @@ async def test_a_passing_failure_is_tried_again_on_the_stored_schedule(hub: Hub,
     (second,) = await bench.advance(order_id)
     assert second.type == "order.retrying"
     await bench.advance(order_id)
-    order = await trader.order(order_id)
+    order = await trader.get_order(order_id)
     assert (order["attempts"], order["reason"], order["next_attempt_at"]) == (3, None, None)
     assert order["fill_price"] == "1.0860"
 
 
-async def test_retries_that_are_spent_end_the_order(hub: Hub, trader: Trader) -> None:
+async def test_retries_that_are_spent_end_the_order(hub: RunningApp, trader: AccountClient) -> None:
     types, order = await Bench(hub, trader, (PASSING,) * 9).run()
     assert types == ["order.pending", "order.retrying", "order.retrying", "order.rejected"]
     assert (order["status"], order["reason"], order["next_attempt_at"]) == ("rejected", "venue_busy", None)
 
 
-async def test_a_final_refusal_ends_the_order_at_once(hub: Hub, trader: Trader) -> None:
+async def test_a_final_refusal_ends_the_order_at_once(hub: RunningApp, trader: AccountClient) -> None:
     types, order = await Bench(hub, trader, (FINAL,)).run()
     assert types == ["order.pending", "order.rejected"]
     assert order["reason"] == "insufficient_margin"
@@ -163,44 +165,46 @@ async def test_a_final_refusal_ends_the_order_at_once(hub: Hub, trader: Trader) 
     ],
     ids=["raises", "loses its line", "hangs", "answers what cannot be"],
 )
-async def test_a_broker_that_stumbles_is_asked_again(hub: Hub, trader: Trader, fault: Outcome, reason: str) -> None:
+async def test_a_broker_that_stumbles_is_asked_again(
+    hub: RunningApp, trader: AccountClient, fault: ScriptedOutcome, reason: str
+) -> None:
     bench = Bench(hub, trader, (fault, FILL))
     order_id = await bench.accept()
     await bench.lifecycle.advance([order_id])
 
     async def retrying() -> Any:  # noqa: ANN401 - JSON
-        order = await trader.order(order_id)
+        order = await trader.get_order(order_id)
         return order if order["attempts"] else None
 
-    order = await until(retrying, timeout_s=3)
+    order = await wait_until(retrying, timeout_s=3)
     assert (order["status"], order["reason"]) == ("pending", reason)
     await bench.advance(order_id)
-    assert (await trader.order(order_id))["fill_price"] == "1.0860"
+    assert (await trader.get_order(order_id))["fill_price"] == "1.0860"
 
 
-async def test_a_position_is_never_given_up(hub: Hub, trader: Trader) -> None:
+async def test_a_position_is_never_given_up(hub: RunningApp, trader: AccountClient) -> None:
     bench = Bench(hub, trader, (FILL, *(FINAL,) * 6))
     types, order = await bench.run()
     assert types == ["order.pending", "order.executed", *["order.retrying"] * 6, "order.closed"]
     assert order["status"] == "closed"
 
 
-async def test_one_order_that_stumbles_does_not_hold_up_its_batch(hub: Hub, trader: Trader) -> None:
+async def test_one_order_that_stumbles_does_not_hold_up_its_batch(hub: RunningApp, trader: AccountClient) -> None:
     bench = Bench(hub, trader, (ValueError("bug"),))
-    order_ids = [await bench.accept(texts.buy(number)) for number in range(3)]
+    order_ids = [await bench.accept(texts.make_buy_text(number)) for number in range(3)]
     await bench.advance(*order_ids)
-    assert sorted([(await trader.order(one))["status"] for one in order_ids]) == ["closed", "closed", "pending"]
+    assert sorted([(await trader.get_order(one))["status"] for one in order_ids]) == ["closed", "closed", "pending"]
 
 
-async def test_an_order_that_hangs_holds_up_nobody(hub: Hub, trader: Trader) -> None:
+async def test_an_order_that_hangs_holds_up_nobody(hub: RunningApp, trader: AccountClient) -> None:
     bench = Bench(hub, trader, (0.3,))
-    order_ids = [await bench.accept(texts.buy(number)) for number in range(3)]
+    order_ids = [await bench.accept(texts.make_buy_text(number)) for number in range(3)]
     events = await bench.lifecycle.advance(order_ids)
     assert [event.type for event in events or ()] == ["order.executed", "order.closed"] * 2
-    assert sorted([(await trader.order(one))["status"] for one in order_ids]) == ["closed", "closed", "pending"]
+    assert sorted([(await trader.get_order(one))["status"] for one in order_ids]) == ["closed", "closed", "pending"]
 
 
-async def test_a_broker_that_repeats_itself_is_shrugged_off(hub: Hub, trader: Trader) -> None:
+async def test_a_broker_that_repeats_itself_is_shrugged_off(hub: RunningApp, trader: AccountClient) -> None:
     other = Executed(Decimal("9.9"), "b-2")
     bench = Bench(hub, trader, ((FILL, other), (other, Closed(Decimal("1.0890"), CloseReason.TAKE_PROFIT))))
     types, order = await bench.run()
@@ -208,31 +212,31 @@ async def test_a_broker_that_repeats_itself_is_shrugged_off(hub: Hub, trader: Tr
     assert (order["fill_price"], order["broker_order_id"], order["version"]) == ("1.0860", "b-1", 3)
 
 
-async def test_an_order_whose_worker_died_goes_on_after_the_lease(hub: Hub, trader: Trader) -> None:
+async def test_an_order_whose_worker_died_goes_on_after_the_lease(hub: RunningApp, trader: AccountClient) -> None:
     bench = Bench(hub, trader, ())
     order_id = await bench.accept()
-    async with hub.house.engine.begin() as connection:
-        assert await orders.claim(connection, 0.3, most=1, ids=[order_id]) is not None
+    async with hub.services.engine.begin() as connection:
+        assert await orders.claim(connection, 0.3, max_orders=1, order_ids=[order_id]) is not None
     assert await bench.lifecycle.advance([order_id]) is None
     assert [event.type for event in await bench.advance(order_id)] == ["order.executed", "order.closed"]
 
 
-async def test_a_cancelled_order_stays_cancelled(hub: Hub, trader: Trader) -> None:
+async def test_a_cancelled_order_stays_cancelled(hub: RunningApp, trader: AccountClient) -> None:
     bench = Bench(hub, trader, ())
     order_id = await bench.accept()
     cancelled = await bench.commands.cancel(trader.id, order_id)
     assert (cancelled.status, cancelled.reason) == ("cancelled", "requested")
     assert await bench.lifecycle.advance([order_id]) is None
-    assert bench.broker.steps == []
+    assert bench.broker.stepped_order_ids == []
 
 
-async def test_of_a_cancel_and_a_fill_at_once_one_wins(hub: Hub, trader: Trader) -> None:
+async def test_of_a_cancel_and_a_fill_at_once_one_wins(hub: RunningApp, trader: AccountClient) -> None:
     for number in range(12):
         bench = Bench(hub, trader, ())
-        order_id = await bench.accept(texts.buy(number))
+        order_id = await bench.accept(texts.make_buy_text(number))
         race = [bench.commands.cancel(trader.id, order_id), bench.lifecycle.advance([order_id])]
         outcomes = await asyncio.gather(*(race if number % 2 else reversed(race)), return_exceptions=True)
-        order = await trader.order(order_id)
+        order = await trader.get_order(order_id)
         types = [event["type"] for event in (await trader.get(f"/api/v1/orders/{order_id}/events"))["items"]]
         if order["status"] == "cancelled":
             assert types == ["order.pending", "order.cancelled"]
@@ -242,32 +246,32 @@ async def test_of_a_cancel_and_a_fill_at_once_one_wins(hub: Hub, trader: Trader)
             assert [error.code for error in refused] == ["illegal_transition"]
 
 
-async def test_of_a_close_by_hand_and_the_brokers_own_at_once_one_wins(hub: Hub, trader: Trader) -> None:
+async def test_of_a_close_by_hand_and_the_brokers_own_at_once_one_wins(hub: RunningApp, trader: AccountClient) -> None:
     for number in range(12):
         bench = Bench(hub, trader, (FILL, None))
-        order_id = await bench.accept(texts.buy(number))
+        order_id = await bench.accept(texts.make_buy_text(number))
         await bench.advance(order_id)
-        await hub.execute("UPDATE orders SET due_at = now() WHERE id = CAST(:id AS uuid)", id=order_id)
+        await hub.execute_sql("UPDATE orders SET due_at = now() WHERE id = CAST(:id AS uuid)", id=order_id)
         race = [bench.commands.close(trader.id, order_id), bench.lifecycle.advance([order_id])]
         outcomes = await asyncio.gather(*(race if number % 2 else reversed(race)), return_exceptions=True)
-        order = await trader.order(order_id)
+        order = await trader.get_order(order_id)
         types = [event["type"] for event in (await trader.get(f"/api/v1/orders/{order_id}/events"))["items"]]
         assert types == ["order.pending", "order.executed", "order.closed"]
         refused = [one.code for one in outcomes if isinstance(one, SignalHubError)]
         assert (order["close_reason"], refused) in [("manual", []), ("take_profit", ["illegal_transition"])]
 
 
-async def test_of_many_closes_at_once_one_closes(hub: Hub, trader: Trader) -> None:
-    sent = await trader.send()
-    await hub.step(sent["order_id"])
+async def test_of_many_closes_at_once_one_closes(hub: RunningApp, trader: AccountClient) -> None:
+    sent = await trader.send_signal()
+    await hub.advance_order(sent["order_id"])
     path = f"/api/v1/orders/{sent['order_id']}/close"
-    answers = await asyncio.gather(*(trader.ask("POST", path) for _ in range(8)))
+    answers = await asyncio.gather(*(trader.request("POST", path) for _ in range(8)))
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 7
     order = await _order(trader)
     assert (order["status"], order["close_reason"], order["version"]) == ("closed", "manual", 3)
 
 
-async def test_a_move_decided_on_an_old_version_is_written_nowhere(hub: Hub, trader: Trader) -> None:
+async def test_a_move_decided_on_an_old_version_is_written_nowhere(hub: RunningApp, trader: AccountClient) -> None:
     """While the broker thinks, the trader cancels: what the broker then says is void."""
     thinking, go_on = asyncio.Event(), asyncio.Event()
 
@@ -280,11 +284,11 @@ async def test_a_move_decided_on_an_old_version_is_written_nowhere(hub: Hub, tra
     bench = Bench(hub, trader, ())
     order_id = await bench.accept()
     told: asyncio.Queue[Sequence[Event]] = asyncio.Queue()
-    slow = Lifecycle(hub.house.engine, Slow(), RetryPolicy(3, 0.02, 0.04), lease_s=5, tell=told.put)
+    slow = Lifecycle(hub.services.engine, Slow(), RetryPolicy(3, 0.02, 0.04), lease_s=5, publish=told.put)
     assert await slow.advance([order_id]) == []
     await thinking.wait()
     await bench.commands.cancel(trader.id, order_id)
     go_on.set()
     assert await told.get() == []
-    assert (await trader.order(order_id))["status"] == "cancelled"
-    assert [event["type"] for event in await trader.events(after=2)] == ["order.pending", "order.cancelled"]
+    assert (await trader.get_order(order_id))["status"] == "cancelled"
+    assert [event["type"] for event in await trader.list_events(after=2)] == ["order.pending", "order.cancelled"]

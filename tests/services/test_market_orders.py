@@ -9,13 +9,13 @@ import msgspec
 
 from signalhub.brokers.mock import MockBroker
 from signalhub.domain.retry import RetryPolicy
-from signalhub.services.drafts import Placing
-from signalhub.services.intake import Intake
+from signalhub.services.drafts import OrderDefaults
+from signalhub.services.intake import Ingest
 from signalhub.services.lifecycle import Lifecycle
-from tests.kit.hub import Hub
-from tests.kit.submissions import a_submission
-from tests.kit.trader import Trader
-from tests.kit.waiting import until
+from tests.kit.hub import RunningApp
+from tests.kit.submissions import make_submission
+from tests.kit.trader import AccountClient
+from tests.kit.waiting import wait_until
 
 LADDER = "BUY EURUSD @ 1.0860\nSL 1.0850\nTP 1.0870\nTP 1.0880\nTP 1.0890"
 FAR = "BUY LIMIT EURUSD 1.0860 SL 1.0850 TP 1.0890"
@@ -25,36 +25,45 @@ class Bench:
     """An intake and a worker's lifecycle around a market that shows a day in a second, or one as slow as life."""
 
     def __init__(
-        self, hub: Hub, trader: Trader, expiry: timedelta = timedelta(days=1), speed: str = "86400", **options: str
+        self,
+        hub: RunningApp,
+        trader: AccountClient,
+        expiry: timedelta = timedelta(days=1),
+        speed: str = "86400",
+        **options: str,
     ) -> None:
         broker = MockBroker({"market_speed": speed, **options})
         self.trader = trader
-        self._intake = Intake(hub.house.engine, broker, lambda *_: None, placing=Placing("market", expiry))
-        self._lifecycle = Lifecycle(hub.house.engine, broker, RetryPolicy(5, 0.01, 0.02), lease_s=0.5)
+        self._intake = Ingest(
+            hub.services.engine, broker, lambda *_: None, order_defaults=OrderDefaults("market", expiry)
+        )
+        self._lifecycle = Lifecycle(hub.services.engine, broker, RetryPolicy(5, 0.01, 0.02), lease_s=0.5)
 
     async def accept(self, text: str, simulate: str | None = None) -> str:
-        sent = msgspec.structs.replace(a_submission(self.trader.id, text), simulate=simulate)
+        sent = msgspec.structs.replace(make_submission(self.trader.id, text), simulate=simulate)
         return str(msgspec.json.decode(await self._intake.accept(sent))["order_id"])
 
     async def end(self, order_id: str) -> Any:  # noqa: ANN401 - JSON
         async def ended() -> Any:  # noqa: ANN401 - JSON
             await self._lifecycle.advance([order_id])
-            order = await self.trader.order(order_id)
+            order = await self.trader.get_order(order_id)
             return order if order["status"] not in {"pending", "executed"} else None
 
-        return await until(ended, timeout_s=15)
+        return await wait_until(ended, timeout_s=15)
 
 
 def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-async def _story(trader: Trader, order_id: str) -> list[Any]:
+async def _story(trader: AccountClient, order_id: str) -> list[Any]:
     items: list[Any] = (await trader.get(f"/api/v1/orders/{order_id}/events"))["items"]
     return items
 
 
-async def test_an_order_waits_is_filled_and_closed_in_parts_by_the_market_alone(hub: Hub, trader: Trader) -> None:
+async def test_an_order_waits_is_filled_and_closed_in_parts_by_the_market_alone(
+    hub: RunningApp, trader: AccountClient
+) -> None:
     bench = Bench(hub, trader)
     order_ids = [await bench.accept(LADDER) for _ in range(3)]
     for order in await asyncio.gather(*map(bench.end, order_ids)):
@@ -70,7 +79,7 @@ async def test_an_order_waits_is_filled_and_closed_in_parts_by_the_market_alone(
         assert None not in {order["pnl_price"], order["pips"], order["mae"], order["mfe"]}
 
 
-async def test_each_part_is_an_event_and_the_last_one_the_end(hub: Hub, trader: Trader) -> None:
+async def test_each_part_is_an_event_and_the_last_one_the_end(hub: RunningApp, trader: AccountClient) -> None:
     bench = Bench(hub, trader)
     order = await bench.end(await bench.accept(LADDER, "fill_after=0s close_after=0s outcome=take_profit"))
     story = await _story(trader, order["id"])
@@ -87,10 +96,10 @@ async def test_each_part_is_an_event_and_the_last_one_the_end(hub: Hub, trader: 
     )
 
 
-async def test_an_entry_that_waits_for_too_long_expires_and_says_so(hub: Hub, trader: Trader) -> None:
+async def test_an_entry_that_waits_for_too_long_expires_and_says_so(hub: RunningApp, trader: AccountClient) -> None:
     bench = Bench(hub, trader, timedelta(milliseconds=250), speed="1")
     order_id = await bench.accept(FAR)
-    pending = await trader.order(order_id)
+    pending = await trader.get_order(order_id)
     waits = _moment(pending["expires_at"]) - _moment(pending["created_at"])
     assert waits == timedelta(milliseconds=250)
     order = await bench.end(order_id)
@@ -98,7 +107,9 @@ async def test_an_entry_that_waits_for_too_long_expires_and_says_so(hub: Hub, tr
     assert [event["type"] for event in await _story(trader, order_id)] == ["order.pending", "order.expired"]
 
 
-async def test_what_the_broker_charges_is_kept_and_taken_from_the_result(hub: Hub, trader: Trader) -> None:
+async def test_what_the_broker_charges_is_kept_and_taken_from_the_result(
+    hub: RunningApp, trader: AccountClient
+) -> None:
     bench = Bench(hub, trader, commission_bp="2", commission_per_unit="0.0001")
     order = await bench.end(await bench.accept(FAR, "fill_after=0s close_after=0s outcome=take_profit"))
     # 0.0002 for two sides of one unit, and 0.02 % of 1.0860 and of 1.0890.

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from signalhub.services.patience import within
+from signalhub.services.patience import timeout_if_pending
 
 
 async def _answer(*waits_s: float) -> str:
@@ -15,14 +15,14 @@ async def _answer(*waits_s: float) -> str:
 
 @pytest.mark.parametrize("waits_s", [(), (0,), (0.001,), (0.001, 0, 0.001)])
 async def test_the_answer_comes_however_often_it_waits(waits_s: tuple[float, ...]) -> None:
-    assert await within(1, _answer(*waits_s)) == "answer"
-    assert await within(None, _answer(*waits_s)) == "answer"
+    assert await timeout_if_pending(1, _answer(*waits_s)) == "answer"
+    assert await timeout_if_pending(None, _answer(*waits_s)) == "answer"
 
 
 @pytest.mark.parametrize("waits_s", [(9,), (0.001, 9), (0, 9)])
 async def test_patience_ends_at_whichever_wait(waits_s: tuple[float, ...]) -> None:
     with pytest.raises(TimeoutError):
-        await within(0.02, _answer(*waits_s))
+        await timeout_if_pending(0.02, _answer(*waits_s))
 
 
 async def test_an_error_is_raised_as_it_is() -> None:
@@ -33,7 +33,7 @@ async def test_an_error_is_raised_as_it_is() -> None:
 
     for wait_s in (None, 0, 0.001):
         with pytest.raises(LookupError):
-            await within(1, stumble(wait_s))
+            await timeout_if_pending(1, stumble(wait_s))
 
 
 async def test_who_is_cancelled_may_tidy_up_and_even_answer() -> None:
@@ -49,12 +49,12 @@ async def test_who_is_cancelled_may_tidy_up_and_even_answer() -> None:
         return "never"
 
     with pytest.raises(TimeoutError):
-        await within(0.01, stubborn())
+        await timeout_if_pending(0.01, stubborn())
     assert heard == ["tidied"]
 
 
 async def test_a_cancellation_from_outside_goes_through() -> None:
-    asking = asyncio.create_task(within(9, _answer(9)))
+    asking = asyncio.create_task(timeout_if_pending(9, _answer(9)))
     await asyncio.sleep(0.01)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):

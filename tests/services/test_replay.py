@@ -8,13 +8,15 @@ import pytest
 from msgspec.structs import replace
 
 from signalhub.services import replay as replaying
-from signalhub.services.recordings import FIRST, Recorded, read
-from signalhub.services.replay import Outcome, replay
+from signalhub.services.recordings import DEFAULT_START_AT, RecordedSignal, read_recording
+from signalhub.services.replay import ReplayResult, replay
 from signalhub.settings import Settings
 from tests.kit import texts
 
 INSTANT = Settings(broker_profile="instant")
-RECORDED = [Recorded(texts.buy(number), FIRST + timedelta(minutes=number)) for number in range(60)]
+RECORDED = [
+    RecordedSignal(texts.make_buy_text(number), DEFAULT_START_AT + timedelta(minutes=number)) for number in range(60)
+]
 
 
 @pytest.mark.parametrize("profile", ["demo", "market", "instant"])
@@ -27,21 +29,21 @@ def test_the_same_recording_gives_the_same_run(profile: str) -> None:
 
 def test_many_are_shared_among_processes_and_told_as_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = replay(RECORDED, INSTANT)
-    monkeypatch.setattr(replaying, "_PART", 40)
+    monkeypatch.setattr(replaying, "_SIGNALS_PER_CHUNK", 40)
     assert replay(RECORDED, INSTANT) == whole
 
 
-def test_another_seed_another_run(hostile: Outcome) -> None:
+def test_another_seed_another_run(hostile: ReplayResult) -> None:
     other = replay(RECORDED, replace(INSTANT, chaos="hostile", broker_seed="other"))
     assert other.digest != hostile.digest
 
 
 @pytest.fixture
-def hostile() -> Outcome:
+def hostile() -> ReplayResult:
     return replay(RECORDED, replace(INSTANT, chaos="hostile"))
 
 
-def test_amid_chaos_orders_are_retried_and_rejected_as_they_would_be(hostile: Outcome) -> None:
+def test_amid_chaos_orders_are_retried_and_rejected_as_they_would_be(hostile: ReplayResult) -> None:
     assert hostile.retries > 10
     assert hostile.orders["rejected"] > 0
     assert hostile.orders["closed"] + hostile.orders["rejected"] == 60
@@ -49,17 +51,17 @@ def test_amid_chaos_orders_are_retried_and_rejected_as_they_would_be(hostile: Ou
 
 def test_what_is_no_signal_is_counted_and_what_is_forced_comes_true() -> None:
     forced = [
-        Recorded(f"{texts.BUY}\n#sim outcome={outcome}", FIRST)
+        RecordedSignal(f"{texts.BUY}\n#sim outcome={outcome}", DEFAULT_START_AT)
         for outcome in ("take_profit", "stop_loss", "take_profit")
     ]
-    outcome = replay([*forced, Recorded("hello", FIRST)], INSTANT)
+    outcome = replay([*forced, RecordedSignal("hello", DEFAULT_START_AT)], INSTANT)
     done = outcome.performance
     assert (outcome.signals, outcome.refused, done.closed, done.wins) == (4, 1, 3, 2)
     assert (done.total, done.drawdown, done.profit_factor) == (Decimal(5), Decimal(1), Decimal(6))
 
 
-def _texts(found: list[Recorded]) -> list[tuple[str, datetime]]:
-    return [(one.text, one.at) for one in found]
+def _texts(found: list[RecordedSignal]) -> list[tuple[str, datetime]]:
+    return [(one.text, one.received_at) for one in found]
 
 
 def test_lines_of_json_are_read_in_order_of_time() -> None:
@@ -67,21 +69,21 @@ def test_lines_of_json_are_read_in_order_of_time() -> None:
         {"text": "b", "at": "2026-03-01T12:00:00Z"},
         {"text": "a", "at": "2026-02-01T12:00:00"},
     ]
-    found = read("\n".join(map(json.dumps, lines)).encode())
+    found = read_recording("\n".join(map(json.dumps, lines)).encode())
     assert _texts(found) == [("a", datetime(2026, 2, 1, 12, tzinfo=UTC)), ("b", datetime(2026, 3, 1, 12, tzinfo=UTC))]
 
 
 def test_plain_texts_are_parted_by_an_empty_line_and_come_a_minute_apart() -> None:
-    found = read(f"{texts.BUY}\n\n{texts.SELL}\r\n\r\nhello\n".encode())
+    found = read_recording(f"{texts.BUY}\n\n{texts.SELL}\r\n\r\nhello\n".encode())
     assert [one.text.split()[0] for one in found] == ["BUY", "SELL", "hello"]
-    assert [one.at - FIRST for one in found] == [timedelta(minutes=number) for number in range(3)]
+    assert [one.received_at - DEFAULT_START_AT for one in found] == [timedelta(minutes=number) for number in range(3)]
 
 
 def test_the_accounts_own_history_is_read_as_the_service_gives_it() -> None:
     page = {"items": [{"raw": "b", "received_at": "2026-03-01T12:00:00Z", "accepted": True}], "next_cursor": None}
-    assert _texts(read(json.dumps(page).encode())) == [("b", datetime(2026, 3, 1, 12, tzinfo=UTC))]
+    assert _texts(read_recording(json.dumps(page).encode())) == [("b", datetime(2026, 3, 1, 12, tzinfo=UTC))]
 
 
 def test_a_line_that_is_none_is_named() -> None:
     with pytest.raises(ValueError, match="Line 2 is to be"):
-        read(b'{"text": "a"}\n{"txt": "b"}')
+        read_recording(b'{"text": "a"}\n{"txt": "b"}')

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from actors.work import Worker
-from signalhub.brokers.disturbances import NAMED
+from actors.work import WorkerServices
+from signalhub.brokers.disturbances import CHAOS_PROFILES
 from tests.kit import texts
-from tests.kit.hub import Hub, running_hub
+from tests.kit.hub import RunningApp, run_app
 from tests.kit.servers import Servers
-from tests.kit.trader import Trader
+from tests.kit.trader import AccountClient
 
 ORDERS = 25
 ENDS = {"order.closed", "order.rejected"}
@@ -29,22 +29,22 @@ HURRY = """
 
 
 @pytest.fixture(scope="module")
-async def rough(servers: Servers, logs: Path) -> AsyncIterator[Hub]:
-    settings = await servers.settings(broker_profile="instant", retry_base_s=0.02, retry_cap_s=0.05, lease_s=0.6)
-    async with running_hub(settings, logs) as hub:
+async def rough(servers: Servers, logs: Path) -> AsyncIterator[RunningApp]:
+    settings = await servers.create_settings(broker_profile="instant", retry_base_s=0.02, retry_cap_s=0.05, lease_s=0.6)
+    async with run_app(settings, logs) as hub:
         yield hub
 
 
 @asynccontextmanager
-async def _working(hub: Hub, chaos: str, *, life_s: float | None = None) -> AsyncIterator[None]:
+async def _working(hub: RunningApp, chaos: str, *, life_s: float | None = None) -> AsyncIterator[None]:
     """A worker amid `chaos` for as long as the block lasts, which is cut off in the middle of it each `life_s`."""
-    worker = Worker(replace(hub.settings, chaos=chaos))
+    worker = WorkerServices(replace(hub.settings, chaos=chaos))
 
     async def work() -> None:
         while True:
             await worker.sweep()
             await asyncio.sleep(0.05)
-            await hub.execute(HURRY)
+            await hub.execute_sql(HURRY)
 
     async def work_and_die() -> None:
         while True:
@@ -60,34 +60,36 @@ async def _working(hub: Hub, chaos: str, *, life_s: float | None = None) -> Asyn
         await worker.close()
 
 
-async def _told(trader: Trader, path: str, sent: list[str]) -> dict[str, list[Any]]:
+async def _told(trader: AccountClient, path: str, sent: list[str]) -> dict[str, list[Any]]:
     """Send each text, and hear each order's story over the stream to its end."""
     stories: dict[str, list[Any]] = defaultdict(list)
     ended = 0
-    async with trader.sse(types="order.*") as stream:
-        await stream.ready()
-        await asyncio.gather(*(trader.send(text, path=path) for text in sent))
+    async with trader.open_sse(types="order.*") as stream:
+        await stream.expect_ready()
+        await asyncio.gather(*(trader.send_signal(text, path=path) for text in sent))
         while ended < len(sent):
-            event = (await stream.event()).json
+            event = (await stream.next_event()).json
             stories[event["order_id"]].append(event)
             ended += event["type"] in ENDS
     return stories
 
 
-async def _check(trader: Trader, stories: dict[str, list[Any]]) -> None:
+async def _check(trader: AccountClient, stories: dict[str, list[Any]]) -> None:
     """Every order ended, none twice, and nobody heard anything else."""
-    assert sum(map(len, stories.values())) == len(await trader.events(after=1, types="order.*"))
+    assert sum(map(len, stories.values())) == len(await trader.list_events(after=1, types="order.*"))
     for story in stories.values():
         types = [event["type"] for event in story if event["type"] != "order.retrying"]
         assert types in (["order.pending", "order.executed", "order.closed"], ["order.pending", "order.rejected"])
         assert [event["data"]["version"] for event in story] == list(range(1, len(story) + 1))
 
 
-@pytest.mark.parametrize("chaos", NAMED)
-async def test_amid_chaos_every_order_ends_once(rough: Hub, chaos: str) -> None:
-    trader = await rough.trader()
+@pytest.mark.parametrize("chaos", CHAOS_PROFILES)
+async def test_amid_chaos_every_order_ends_once(rough: RunningApp, chaos: str) -> None:
+    trader = await rough.create_account()
     async with _working(rough, chaos):
-        stories = await _told(trader, "/webhook/receive-signal/", [texts.buy(number) for number in range(ORDERS)])
+        stories = await _told(
+            trader, "/webhook/receive-signal/", [texts.make_buy_text(number) for number in range(ORDERS)]
+        )
         await asyncio.sleep(0.2)  # what is too much would come now
     assert len(stories) == ORDERS
     await _check(trader, stories)
@@ -95,10 +97,10 @@ async def test_amid_chaos_every_order_ends_once(rough: Hub, chaos: str) -> None:
     assert bool(retries) == (chaos in {"flaky", "hostile"})
 
 
-async def test_work_that_is_cut_off_amid_hostility_is_neither_lost_nor_done_twice(rough: Hub) -> None:
-    trader = await rough.trader()
+async def test_work_that_is_cut_off_amid_hostility_is_neither_lost_nor_done_twice(rough: RunningApp) -> None:
+    trader = await rough.create_account()
     async with _working(rough, "hostile", life_s=0.2):
-        stories = await _told(trader, "/api/v1/signals", [texts.buy(number) for number in range(ORDERS)])
+        stories = await _told(trader, "/api/v1/signals", [texts.make_buy_text(number) for number in range(ORDERS)])
     await _check(trader, stories)
 
 
@@ -115,9 +117,9 @@ async def test_work_that_is_cut_off_amid_hostility_is_neither_lost_nor_done_twic
     ],
 )
 async def test_a_forced_outcome_is_that_outcome_even_amid_chaos(
-    rough: Hub, directives: str, told: list[str], last: dict[str, Any]
+    rough: RunningApp, directives: str, told: list[str], last: dict[str, Any]
 ) -> None:
-    trader = await rough.trader()
+    trader = await rough.create_account()
     async with _working(rough, "hostile"):
         (story,) = (await _told(trader, "/api/v1/signals", [f"{texts.BUY}\n#sim {directives}"])).values()
     assert [event["type"] for event in story] == ["order.pending", *(f"order.{what}" for what in told)]

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from signalhub.streams.channel import Channel, frame
+from signalhub.streams.channel import Channel, encode_frame
 
 _A_FEW = 5
 """A machine that is busy elsewhere may hold up a few of twenty tellings, and the rests after them; not most."""
@@ -24,7 +24,7 @@ def _told(channel: Channel, takes_s: float) -> list[int]:
 
 async def _push(channel: Channel, *seqs: int) -> None:
     for seq in seqs:
-        assert channel.push(frame("e", seq, "order.pending", b"{}"))
+        assert channel.push(encode_frame("e", seq, "order.pending", b"{}"))
         await asyncio.sleep(0)
 
 

@@ -11,9 +11,9 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Event, Ping, Pong, Request, TextMessage
 from wsproto.frame_protocol import CloseReason, FrameProtocol
 
-from tests.kit.hub import Hub
-from tests.kit.trader import Trader
-from tests.kit.waiting import until
+from tests.kit.hub import RunningApp
+from tests.kit.trader import AccountClient
+from tests.kit.waiting import wait_until
 
 PING = '{"type":"ping"}'
 PONG = '{"type":"pong"}'
@@ -70,13 +70,13 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire(trader: Trader, path: str = "/ws/stream") -> AsyncIterator[Wire]:
+async def wire(trader: AccountClient, path: str = "/ws/stream") -> AsyncIterator[Wire]:
     """A socket of the trader's that has said where it begins."""
     host, port = trader.http.base_url.host, trader.http.base_url.port
     reader, writer = await asyncio.open_connection(host, port)
     line = Wire(reader, writer)
     try:
-        headers = [(b"X-API-Key", trader.key.encode())]
+        headers = [(b"X-API-Key", trader.api_key.encode())]
         line.send(Request(host=f"{host}:{port}", target=path, extra_headers=headers))
         assert isinstance(await line.next(), AcceptConnection)
         assert msgspec.json.decode(await line.text())["type"] == "stream.ready"
@@ -86,7 +86,7 @@ async def wire(trader: Trader, path: str = "/ws/stream") -> AsyncIterator[Wire]:
 
 
 @pytest.fixture
-async def line(trader: Trader) -> AsyncIterator[Wire]:
+async def line(trader: AccountClient) -> AsyncIterator[Wire]:
     async with wire(trader) as opened:
         yield opened
 
@@ -108,8 +108,8 @@ async def test_frames_may_arrive_byte_by_byte(line: Wire) -> None:
     assert await line.text() == PONG
 
 
-async def test_events_come_as_whole_text_frames(trader: Trader, line: Wire) -> None:
-    await trader.send()
+async def test_events_come_as_whole_text_frames(trader: AccountClient, line: Wire) -> None:
+    await trader.send_signal()
     for seq in (2, 3):
         event = await line.next()
         assert isinstance(event, TextMessage)
@@ -135,10 +135,10 @@ async def test_a_close_is_answered_with_its_code(line: Wire, code: int) -> None:
     assert await line.closed() == code
 
 
-async def test_one_who_says_goodbye_and_reads_no_more_is_left(hub: Hub, trader: Trader) -> None:
+async def test_one_who_says_goodbye_and_reads_no_more_is_left(hub: RunningApp, trader: AccountClient) -> None:
     """What was begun for it must not keep its connection: nobody else would ever close it."""
     for _ in range(6):
-        await hub.write(trader, 500, padding="x" * 2_000)
+        await hub.append_events(trader, 500, padding="x" * 2_000)
     async with wire(trader, "/ws/stream?after=0") as line:
         await asyncio.sleep(0.5)  # until the buffers are full
         assert line.port in _peers(hub)
@@ -147,10 +147,10 @@ async def test_one_who_says_goodbye_and_reads_no_more_is_left(hub: Hub, trader: 
         async def is_left() -> bool:
             return line.port not in _peers(hub)
 
-        await until(is_left, timeout_s=5, every_s=0.1)
+        await wait_until(is_left, timeout_s=5, interval_s=0.1)
 
 
-def _peers(hub: Hub) -> set[int]:
+def _peers(hub: RunningApp) -> set[int]:
     """The ports of those with whom the web process holds a connection."""
     processes = psutil.Process(hub.web.popen.pid).children(recursive=True)
     return {one.raddr.port for process in processes for one in process.net_connections("tcp") if one.raddr}
@@ -173,7 +173,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_fault_of_framing_ends_the_line_and_no_other(trader: Trader, line: Wire, fault: str) -> None:
+async def test_a_fault_of_framing_ends_the_line_and_no_other(trader: AccountClient, line: Wire, fault: str) -> None:
     async with wire(trader) as other:
         line.write(FAULTS[fault])
         assert await line.closed() in {CloseReason.PROTOCOL_ERROR, CloseReason.MESSAGE_TOO_BIG}

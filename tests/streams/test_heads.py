@@ -6,21 +6,21 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import log
-from signalhub.streams.heads import HeadReader
-from tests.kit.hub import Hub
-from tests.kit.trader import Trader
+from signalhub.streams.heads import SequenceHeadLoader
+from tests.kit.hub import RunningApp
+from tests.kit.trader import AccountClient
 
 
 async def test_a_driver_that_cancels_itself_leaves_nobody_waiting(
-    hub: Hub, trader: Trader, monkeypatch: pytest.MonkeyPatch
+    hub: RunningApp, trader: AccountClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def give_up(_connection: AsyncConnection, _account_ids: list[str]) -> dict[str, int]:
         raise asyncio.CancelledError
 
-    reader = HeadReader(hub.house.engine)
+    reader = SequenceHeadLoader(hub.services.engine)
     async with asyncio.timeout(5):
         with monkeypatch.context() as broken:
-            broken.setattr(log, "heads", give_up)
+            broken.setattr(log, "get_heads", give_up)
             with pytest.raises(TimeoutError):
-                await reader.of(trader.id)
-        assert await reader.of(trader.id) == 1
+                await reader.load(trader.id)
+        assert await reader.load(trader.id) == 1

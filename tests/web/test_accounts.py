@@ -7,11 +7,11 @@ import pytest
 from cryptography.fernet import Fernet
 from msgspec.structs import replace
 
-from signalhub.app import furnish
-from signalhub.services.vault import Vault, VaultError
+from signalhub.app import build_services
+from signalhub.services.vault import Encryption, EncryptionError
 from signalhub.settings import Secret
-from tests.kit.hub import Hub
-from tests.kit.trader import Trader
+from tests.kit.hub import RunningApp
+from tests.kit.trader import AccountClient
 
 BODY = {"username": "alice", "broker_name": "mock", "account_id": "7", "api_key": "the broker's secret"}
 COUNTS = (
@@ -31,17 +31,17 @@ async def test_registering_gives_an_account_its_broker_account_and_a_key(
     assert list(made["broker_account"]) == ["id", "broker_name", "account_id", "is_active", "created_at"]
     assert (made["broker_account"]["account_id"], made["broker_account"]["is_active"]) == ("7", True)
     assert "the broker's secret" not in response.text
-    trader = Trader(http, made["user"]["id"], made["api_key"])
-    assert [event["type"] for event in await trader.events()] == ["account.created"]
+    trader = AccountClient(http, made["user"]["id"], made["api_key"])
+    assert [event["type"] for event in await trader.list_events()] == ["account.created"]
 
 
-async def test_a_name_is_taken_once_also_at_the_same_time(hub: Hub) -> None:
-    (before,) = await hub.execute(COUNTS)
+async def test_a_name_is_taken_once_also_at_the_same_time(hub: RunningApp) -> None:
+    (before,) = await hub.execute_sql(COUNTS)
     answers = await asyncio.gather(
         *(hub.http.post("/accounts/", json=BODY | {"username": "only one"}) for _ in range(8))
     )
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
-    (after,) = await hub.execute(COUNTS)
+    (after,) = await hub.execute_sql(COUNTS)
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 1]  # type: ignore[operator]
 
 
@@ -52,64 +52,66 @@ async def test_a_name_is_taken_once_also_at_the_same_time(hub: Hub) -> None:
         {"broker_name": None}, {"account_id": 7}, {"extra": "field"}, {"username": "a\nb"},
     ],
 )  # fmt: skip
-async def test_a_registration_that_makes_no_sense_leaves_nothing_behind(hub: Hub, change: dict[str, object]) -> None:
-    (before,) = await hub.execute(COUNTS)
+async def test_a_registration_that_makes_no_sense_leaves_nothing_behind(
+    hub: RunningApp, change: dict[str, object]
+) -> None:
+    (before,) = await hub.execute_sql(COUNTS)
     response = await hub.http.post("/accounts/", json=BODY | change)
     assert response.status_code in {400, 422}, response.text
     assert response.headers["content-type"] == "application/problem+json"
     assert "the broker's secret" not in response.text
-    assert await hub.execute(COUNTS) == [before]
+    assert await hub.execute_sql(COUNTS) == [before]
 
 
-async def test_the_broker_s_secret_is_sealed_in_its_row(hub: Hub, trader: Trader) -> None:
+async def test_the_broker_s_secret_is_sealed_in_its_row(hub: RunningApp, trader: AccountClient) -> None:
     made = await trader.post("/api/v1/broker-accounts", {k: v for k, v in BODY.items() if k != "username"} | {
         "account_id": "8"
     })  # fmt: skip
-    ((secret, row),) = await hub.execute(
+    ((secret, row),) = await hub.execute_sql(
         "SELECT secret, broker_accounts::text FROM broker_accounts WHERE id = CAST(:id AS uuid)", id=made["id"]
     )
     assert isinstance(secret, bytes)
     assert b"broker's secret" not in secret
     assert "broker's secret" not in str(row)
-    assert hub.house.vault.open(f"broker account {made['id']}", secret) == "the broker's secret"
-    with pytest.raises(VaultError):
-        hub.house.vault.open("broker account of somebody else", secret)
+    assert hub.services.encryption.decrypt(f"broker account {made['id']}", secret) == "the broker's secret"
+    with pytest.raises(EncryptionError):
+        hub.services.encryption.decrypt("broker account of somebody else", secret)
 
 
-async def test_broker_accounts_come_and_go_with_their_secrets(hub: Hub, trader: Trader) -> None:
+async def test_broker_accounts_come_and_go_with_their_secrets(hub: RunningApp, trader: AccountClient) -> None:
     wish = {"broker_name": "mock", "account_id": "9", "api_key": "s"}
     made = await trader.post("/api/v1/broker-accounts", wish)
-    assert (await trader.ask("POST", "/api/v1/broker-accounts", json=wish)).status_code == 409
+    assert (await trader.request("POST", "/api/v1/broker-accounts", json=wish)).status_code == 409
     assert len((await trader.get("/api/v1/broker-accounts"))["items"]) == 2
-    assert (await trader.ask("DELETE", f"/api/v1/broker-accounts/{made['id']}")).is_success
-    assert (await trader.ask("DELETE", f"/api/v1/broker-accounts/{made['id']}")).status_code == 404
-    left = await hub.execute("SELECT count(*) FROM broker_accounts WHERE id = CAST(:id AS uuid)", id=made["id"])
+    assert (await trader.request("DELETE", f"/api/v1/broker-accounts/{made['id']}")).is_success
+    assert (await trader.request("DELETE", f"/api/v1/broker-accounts/{made['id']}")).status_code == 404
+    left = await hub.execute_sql("SELECT count(*) FROM broker_accounts WHERE id = CAST(:id AS uuid)", id=made["id"])
     assert left == [(0,)]
-    events = [event["type"] for event in await trader.events(after=1)]
+    events = [event["type"] for event in await trader.list_events(after=1)]
     assert events == ["account.broker_added", "account.broker_removed"]
 
 
-async def test_another_account_s_broker_account_is_not_there(trader: Trader, stranger: Trader) -> None:
+async def test_another_account_s_broker_account_is_not_there(trader: AccountClient, stranger: AccountClient) -> None:
     made = (await trader.get("/api/v1/broker-accounts"))["items"][0]
-    assert (await stranger.ask("DELETE", f"/api/v1/broker-accounts/{made['id']}")).status_code == 404
+    assert (await stranger.request("DELETE", f"/api/v1/broker-accounts/{made['id']}")).status_code == 404
     assert (await trader.get("/api/v1/broker-accounts"))["items"] == [made]
 
 
-async def test_encryption_keys_are_rotated_without_losing_a_secret(hub: Hub, trader: Trader) -> None:
+async def test_encryption_keys_are_rotated_without_losing_a_secret(hub: RunningApp, trader: AccountClient) -> None:
     old, new = str(hub.settings.encryption_keys), Fernet.generate_key().decode()
-    house = furnish(replace(hub.settings, encryption_keys=Secret(f"{new},{old}")))
+    house = build_services(replace(hub.settings, encryption_keys=Secret(f"{new},{old}")))
     made = (await trader.get("/api/v1/broker-accounts"))["items"][0]
     question = "SELECT secret FROM broker_accounts WHERE id = CAST(:id AS uuid)"
     try:
         assert await house.accounts.rotate_secrets() > 0
-        ((secret,),) = await hub.execute(question, id=made["id"])
+        ((secret,),) = await hub.execute_sql(question, id=made["id"])
         assert isinstance(secret, bytes)
-        assert Vault(new).open(f"broker account {made['id']}", secret) == "s3cret"
-        with pytest.raises(VaultError):
-            Vault(old).open(f"broker account {made['id']}", secret)
+        assert Encryption(new).decrypt(f"broker account {made['id']}", secret) == "s3cret"
+        with pytest.raises(EncryptionError):
+            Encryption(old).decrypt(f"broker account {made['id']}", secret)
     finally:
-        back = furnish(replace(hub.settings, encryption_keys=Secret(f"{old},{new}")))
+        back = build_services(replace(hub.settings, encryption_keys=Secret(f"{old},{new}")))
         await back.accounts.rotate_secrets()
         for one in (house, back):
-            await one.announcer.close()
+            await one.publisher.close()
             await one.engine.dispose()

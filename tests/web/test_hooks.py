@@ -11,9 +11,9 @@ import standardwebhooks
 
 from signalhub.web import signatures
 from tests.kit import texts
-from tests.kit.hub import Hub
-from tests.kit.trader import Trader
-from tests.kit.waiting import until
+from tests.kit.hub import RunningApp
+from tests.kit.trader import AccountClient
+from tests.kit.waiting import wait_until
 
 # The test constants of the Standard Webhooks repository.
 ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"
@@ -39,11 +39,11 @@ class SignedHook:
 
 
 @pytest.fixture
-async def signed(trader: Trader) -> SignedHook:
+async def signed(trader: AccountClient) -> SignedHook:
     return SignedHook(trader.http, await trader.post("/api/v1/hooks", {"is_signed": True}))
 
 
-async def test_a_hook_writes_signals_and_nothing_else(trader: Trader) -> None:
+async def test_a_hook_writes_signals_and_nothing_else(trader: AccountClient) -> None:
     hook = await trader.post("/api/v1/hooks", {"label": "tv"})
     for headers in ({"X-API-Key": hook["token"]}, {"Authorization": f"Bearer {hook['token']}"}):
         for path in ("/api/v1/orders", "/api/v1/events", "/api/v1/keys", "/api/v1/stream"):
@@ -51,7 +51,7 @@ async def test_a_hook_writes_signals_and_nothing_else(trader: Trader) -> None:
     assert (await trader.http.get(hook["path"])).status_code == 405
 
 
-async def test_a_hook_is_shown_once(trader: Trader) -> None:
+async def test_a_hook_is_shown_once(trader: AccountClient) -> None:
     made = await trader.post("/api/v1/hooks", {"label": "tv", "is_signed": True})
     assert made["path"] == f"/hooks/{made['token']}"
     assert made["secret"].startswith("whsec_")
@@ -68,26 +68,26 @@ async def test_an_unknown_hook_is_told_so(http: httpx.AsyncClient, token: str) -
     assert token not in response.text or len(token) < 5
 
 
-async def test_a_revoked_hook_stops_within_five_seconds(trader: Trader) -> None:
+async def test_a_revoked_hook_stops_within_five_seconds(trader: AccountClient) -> None:
     hook = await trader.post("/api/v1/hooks", {})
     assert (await trader.http.post(hook["path"], content=texts.BUY)).status_code == 202
-    await trader.ask("DELETE", f"/api/v1/hooks/{hook['id']}")
+    await trader.request("DELETE", f"/api/v1/hooks/{hook['id']}")
 
     async def is_refused() -> bool:
         return (await trader.http.post(hook["path"], content=texts.BUY)).status_code == 401
 
-    assert await until(is_refused, timeout_s=5, every_s=0.2)
+    assert await wait_until(is_refused, timeout_s=5, interval_s=0.2)
 
 
-async def test_another_account_s_hook_cannot_be_revoked(trader: Trader, stranger: Trader) -> None:
+async def test_another_account_s_hook_cannot_be_revoked(trader: AccountClient, stranger: AccountClient) -> None:
     hook = await trader.post("/api/v1/hooks", {})
-    assert (await stranger.ask("DELETE", f"/api/v1/hooks/{hook['id']}")).status_code == 404
+    assert (await stranger.request("DELETE", f"/api/v1/hooks/{hook['id']}")).status_code == 404
     assert (await trader.http.post(hook["path"], content=texts.BUY)).status_code == 202
 
 
-async def test_the_hook_s_secret_is_not_in_the_database_in_clear(hub: Hub, trader: Trader) -> None:
+async def test_the_hook_s_secret_is_not_in_the_database_in_clear(hub: RunningApp, trader: AccountClient) -> None:
     made = await trader.post("/api/v1/hooks", {"is_signed": True})
-    rows = await hub.execute("SELECT hooks::text FROM hooks WHERE id = :id", id=made["id"])
+    rows = await hub.execute_sql("SELECT hooks::text FROM hooks WHERE id = :id", id=made["id"])
     secret = made["secret"].removeprefix("whsec_")
     forms = {secret, secret.encode().hex(), base64.b64decode(secret).hex(), made["token"].split("_")[2]}
     assert not [form for form in forms if form in str(rows)]
@@ -105,13 +105,15 @@ async def test_a_signed_signal_is_taken(signed: SignedHook) -> None:
     assert response.status_code == 202, response.text
 
 
-async def test_each_id_is_taken_once(trader: Trader, signed: SignedHook) -> None:
+async def test_each_id_is_taken_once(trader: AccountClient, signed: SignedHook) -> None:
     first, again = [(await signed.send()).json() for _ in range(2)]
     assert again == first | {"duplicate": True}
     assert len((await trader.get("/api/v1/orders"))["items"]) == 1
 
 
-async def test_a_captured_request_cannot_be_replayed_under_another_name(trader: Trader, signed: SignedHook) -> None:
+async def test_a_captured_request_cannot_be_replayed_under_another_name(
+    trader: AccountClient, signed: SignedHook
+) -> None:
     """Idempotency-Key is not under the signature: whoever has one request could send it as often as he likes."""
     await signed.send()
     await signed.send(idempotency_key="a new one")

@@ -5,21 +5,21 @@ import pytest
 from signalhub.settings import Settings
 from tests.kit import texts
 from tests.kit.servers import Servers
-from tests.kit.serving import serving
-from tests.kit.trader import Trader
+from tests.kit.serving import open_in_process_client
+from tests.kit.trader import AccountClient
 
 
 @pytest.fixture(scope="module")
 async def limited(servers: Servers) -> Settings:
-    return await servers.settings(rate_limit=3)
+    return await servers.create_settings(rate_limit=3)
 
 
 async def test_every_answer_says_how_much_is_left(limited: Settings) -> None:
-    async with serving(limited) as http:
-        trader = await Trader.register(http)
+    async with open_in_process_client(limited) as http:
+        trader = await AccountClient.register(http)
         left = []
-        for text in (texts.BUY, texts.NO_STOP, texts.SELL):
-            response = await trader.ask("POST", "/api/v1/signals", content=text)
+        for text in (texts.BUY, texts.MISSING_STOP, texts.SELL):
+            response = await trader.request("POST", "/api/v1/signals", content=text)
             assert response.headers["RateLimit-Policy"] == '"signals";q=3;w=60'
             left.append(response.headers["RateLimit"])
         assert left == ['"signals";r=2;t=20', '"signals";r=1;t=40', '"signals";r=0;t=60']
@@ -27,11 +27,11 @@ async def test_every_answer_says_how_much_is_left(limited: Settings) -> None:
 
 @pytest.mark.parametrize("path", ["/api/v1/signals", "/webhook/receive-signal/"])
 async def test_too_many_are_refused_with_the_time_to_wait(limited: Settings, path: str) -> None:
-    async with serving(limited) as http:
-        trader = await Trader.register(http)
+    async with open_in_process_client(limited) as http:
+        trader = await AccountClient.register(http)
         for _ in range(3):
-            await trader.send()
-        response = await trader.ask("POST", path, content=texts.BUY)
+            await trader.send_signal()
+        response = await trader.request("POST", path, content=texts.BUY)
         assert (response.status_code, response.json()["code"]) == (429, "too_many_requests")
         assert 15 <= int(response.headers["Retry-After"]) <= 20
         assert response.headers["RateLimit"].startswith('"signals";r=0;t=')
@@ -39,8 +39,8 @@ async def test_too_many_are_refused_with_the_time_to_wait(limited: Settings, pat
 
 
 async def test_a_hook_says_503_because_its_senders_come_again_on_that_only(limited: Settings) -> None:
-    async with serving(limited) as http:
-        trader = await Trader.register(http)
+    async with open_in_process_client(limited) as http:
+        trader = await AccountClient.register(http)
         hook = await trader.post("/api/v1/hooks", {})
         for _ in range(3):
             assert (await http.post(hook["path"], content=texts.BUY)).status_code == 202
@@ -50,15 +50,15 @@ async def test_a_hook_says_503_because_its_senders_come_again_on_that_only(limit
 
 
 async def test_one_account_s_haste_is_no_other_account_s_wait(limited: Settings) -> None:
-    async with serving(limited) as http:
-        hasty, calm = await Trader.register(http), await Trader.register(http)
+    async with open_in_process_client(limited) as http:
+        hasty, calm = await AccountClient.register(http), await AccountClient.register(http)
         for _ in range(4):
-            await hasty.ask("POST", "/api/v1/signals", content=texts.BUY)
-        await calm.send()
+            await hasty.request("POST", "/api/v1/signals", content=texts.BUY)
+        await calm.send_signal()
 
 
-async def test_without_a_limit_there_is_nothing_to_say(trader: Trader) -> None:
-    response = await trader.ask("POST", "/api/v1/signals", content=texts.BUY)
+async def test_without_a_limit_there_is_nothing_to_say(trader: AccountClient) -> None:
+    response = await trader.request("POST", "/api/v1/signals", content=texts.BUY)
     assert "RateLimit" not in response.headers
 
 
@@ -78,7 +78,7 @@ MODES = {
 async def test_registration_is_as_open_as_the_settings_say(servers: Servers, mode: str) -> None:
     changes, headers, status = MODES[mode]
     body = {"username": "first", "broker_name": "mock", "account_id": "7", "api_key": "s3cret"}
-    async with serving(await servers.settings(**changes)) as http:
+    async with open_in_process_client(await servers.create_settings(**changes)) as http:
         response = await http.post("/accounts/", json=body, headers=headers)
     assert response.status_code == status, response.text
     if status == 403:

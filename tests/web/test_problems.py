@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from tests.kit import texts
-from tests.kit.hub import Hub
-from tests.kit.trader import Trader
+from tests.kit.hub import RunningApp
+from tests.kit.trader import AccountClient
 
 SHAPE = ["type", "title", "status", "code", "detail", "error", "trace_id", "errors"]
 
@@ -42,10 +42,10 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-async def test_whatever_is_wrong_is_a_problem_document(hub: Hub, case: str) -> None:
-    trader = await hub.trader()
+async def test_whatever_is_wrong_is_a_problem_document(hub: RunningApp, case: str) -> None:
+    trader = await hub.create_account()
     method, path, options, status, code = WRONG[case]
-    response = await trader.ask(method, path, **options)  # type: ignore[arg-type]
+    response = await trader.request(method, path, **options)  # type: ignore[arg-type]
     problem = response.json()
     assert response.headers["content-type"] == "application/problem+json"
     assert list(problem) == SHAPE
@@ -57,20 +57,20 @@ async def test_whatever_is_wrong_is_a_problem_document(hub: Hub, case: str) -> N
     assert len(problem["trace_id"]) == 32
 
 
-async def test_a_problem_s_trace_id_is_the_sender_s(trader: Trader) -> None:
+async def test_a_problem_s_trace_id_is_the_sender_s(trader: AccountClient) -> None:
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
     headers = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
-    assert (await trader.ask("GET", "/nowhere", headers=headers)).json()["trace_id"] == trace_id
+    assert (await trader.request("GET", "/nowhere", headers=headers)).json()["trace_id"] == trace_id
     for odd in ("", "x", "00-zz-00-01", f"00-{'0' * 32}-00f067aa0ba902b7-01", "00-" + "g" * 32 + "-x-01"):
-        assert len((await trader.ask("GET", "/nowhere", headers={"traceparent": odd})).json()["trace_id"]) == 32
+        assert len((await trader.request("GET", "/nowhere", headers={"traceparent": odd})).json()["trace_id"]) == 32
 
 
-async def test_no_credential_is_in_an_answer_a_log_line_or_an_event(hub: Hub) -> None:
+async def test_no_credential_is_in_an_answer_a_log_line_or_an_event(hub: RunningApp) -> None:
     """Each way of being wrong with each kind of credential; then everything that was said is searched."""
-    trader = await hub.trader()
+    trader = await hub.create_account()
     hook = await trader.post("/api/v1/hooks", {"is_signed": True})
     ticket = (await trader.post("/api/v1/tickets"))["ticket"]
-    secrets = [trader.key, trader.key[:-1] + "~", hook["token"], hook["secret"], ticket]
+    secrets = [trader.api_key, trader.api_key[:-1] + "~", hook["token"], hook["secret"], ticket]
     secrets += ["the-broker-secret", "wrong-registration-token"]
     said = []
     for secret in secrets:
@@ -82,11 +82,11 @@ async def test_no_credential_is_in_an_answer_a_log_line_or_an_event(hub: Hub) ->
             trader.http.get("/api/v1/stream", params={"ticket": secret, "types": "nonsense"}),
             trader.http.get("/nowhere", params={"ticket": secret}),
             trader.http.post("/accounts/", json={"username": "x", "api_key": secret, "broker_name": 5}),
-            trader.ask("POST", "/api/v1/keys", content='{"label": "' + secret),
+            trader.request("POST", "/api/v1/keys", content='{"label": "' + secret),
         ]
         said += [answer.text for answer in await asyncio.gather(*asked)]
-    said.append(str(await trader.events()))
-    said.append(hub.web.log)
+    said.append(str(await trader.list_events()))
+    said.append(hub.web.log_text)
     for secret in secrets:
         tail = secret.rpartition("_")[2]
         assert not [text for text in said if tail in text]
@@ -98,10 +98,10 @@ async def test_every_door_says_what_it_takes(http: httpx.AsyncClient) -> None:
     assert {"GET", "POST"} <= {word.strip() for word in response.headers["Allow"].split(",")}
 
 
-async def test_a_body_that_says_it_is_too_large_is_not_waited_for(trader: Trader) -> None:
+async def test_a_body_that_says_it_is_too_large_is_not_waited_for(trader: AccountClient) -> None:
     url = trader.http.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port)
-    head = f"POST /api/v1/keys HTTP/1.1\r\nHost: x\r\nX-API-Key: {trader.key}\r\nContent-Length: 2000000\r\n\r\n"
+    head = f"POST /api/v1/keys HTTP/1.1\r\nHost: x\r\nX-API-Key: {trader.api_key}\r\nContent-Length: 2000000\r\n\r\n"
     writer.write(head.encode())
     async with asyncio.timeout(5):
         answer = await reader.readuntil(b"\r\n\r\n")

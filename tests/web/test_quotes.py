@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.trader import Trader
+from tests.kit.trader import AccountClient
 
 PLACE = "/api/v1/quotes/EURUSD"
 NOON = "2026-01-01T12:00:00Z"
@@ -17,7 +17,7 @@ def _prices(candle: dict[str, Any]) -> list[Decimal]:
     return [Decimal(candle[name]) for name in ("low", "open", "close", "high")]
 
 
-async def test_a_quote_has_bid_and_ask_and_an_hour_of_candles(trader: Trader) -> None:
+async def test_a_quote_has_bid_and_ask_and_an_hour_of_candles(trader: AccountClient) -> None:
     quote = await trader.get(PLACE)
     assert (quote["symbol"], quote["kind"], quote["currency"]) == ("EURUSD", "forex", "USD")
     assert Decimal("0.7") < Decimal(quote["bid"]) < Decimal(quote["mid"]) < Decimal(quote["ask"]) < Decimal("1.8")
@@ -30,7 +30,7 @@ async def test_a_quote_has_bid_and_ask_and_an_hour_of_candles(trader: Trader) ->
         assert low <= min(begin, end) <= max(begin, end) <= high
 
 
-async def test_a_time_has_its_price_whoever_asks_and_whenever(trader: Trader, stranger: Trader) -> None:
+async def test_a_time_has_its_price_whoever_asks_and_whenever(trader: AccountClient, stranger: AccountClient) -> None:
     quote = await trader.get(PLACE, at=NOON, count=2, interval="1h")
     assert quote == await stranger.get(PLACE, at=NOON, count=2, interval="1h")
     assert quote["at"] == "2026-01-01T12:00:00.000000Z"
@@ -44,7 +44,7 @@ async def test_a_time_has_its_price_whoever_asks_and_whenever(trader: Trader, st
      ("US30", "US30", "index"), ("XTIUSD", "XTIUSD", "energy"), ("USDJPY", "USDJPY", "forex"),
      ("MYTHING", "MYTHING", "other"), ("NEWCOINUSDT", "NEWCOINUSDT", "crypto")],
 )  # fmt: skip
-async def test_every_symbol_has_a_market(trader: Trader, name: str, symbol: str, kind: str) -> None:
+async def test_every_symbol_has_a_market(trader: AccountClient, name: str, symbol: str, kind: str) -> None:
     quote = await trader.get(f"/api/v1/quotes/{name}", count=3, interval="1d")
     assert (quote["symbol"], quote["kind"]) == (symbol, kind)
     assert 0 < Decimal(quote["bid"]) < Decimal(quote["ask"])
@@ -55,9 +55,9 @@ async def test_every_symbol_has_a_market(trader: Trader, name: str, symbol: str,
     [(f"{PLACE}?count=301", 422), (f"{PLACE}?count=-1", 422), (f"{PLACE}?interval=2m", 422), (f"{PLACE}?at=noon", 422),
      (f"{PLACE}?at=2026-01-01T12:00:00", 422), (f"{PLACE}?at=0001-01-01T00:00:00Z", 422), ("/api/v1/quotes/!", 404)],
 )  # fmt: skip
-async def test_what_cannot_be_asked_is_refused(trader: Trader, path: str, status: int) -> None:
-    assert (await trader.ask("GET", path)).status_code == status
+async def test_what_cannot_be_asked_is_refused(trader: AccountClient, path: str, status: int) -> None:
+    assert (await trader.request("GET", path)).status_code == status
 
 
-async def test_a_quote_needs_a_key(trader: Trader) -> None:
+async def test_a_quote_needs_a_key(trader: AccountClient) -> None:
     assert (await trader.http.get(PLACE)).status_code == 401

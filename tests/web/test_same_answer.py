@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.kit.trader import Trader
+from tests.kit.trader import AccountClient
 
 _CASES = Path(__file__).parents[1] / "grammar"
 TINY = "BUY PEPEUSDT @ 0.000000215\nSL 0.000000200\nTP 0.000000250"
@@ -24,11 +24,11 @@ def _by_command(texts: list[str]) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-async def test_the_door_the_explanation_and_the_command_agree_about_every_text(trader: Trader) -> None:
+async def test_the_door_the_explanation_and_the_command_agree_about_every_text(trader: AccountClient) -> None:
     texts = _texts()
     for text, said in zip(texts, _by_command(texts), strict=True):
-        sent = (await trader.ask("POST", "/api/v1/signals", content=text)).json()
-        explained = (await trader.ask("POST", "/api/v1/signals/parse", content=text)).json()
+        sent = (await trader.request("POST", "/api/v1/signals", content=text)).json()
+        explained = (await trader.request("POST", "/api/v1/signals/parse", content=text)).json()
         assert said["ok"] is explained["ok"] is ("order_id" in sent), text
         if said["ok"]:
             assert said["signal"] == explained["signal"] == sent["signal"], text

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from tests.kit import texts
-from tests.kit.hub import Hub
-from tests.kit.trader import Trader
+from tests.kit.hub import RunningApp
+from tests.kit.trader import AccountClient
 
 DOORS = {
     "/api/v1/signals": 202,
@@ -19,9 +19,9 @@ KEYS = {"message", "info", "signal_id", "order_id", "status", "duplicate", "seq"
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("path", DOORS)
 async def test_every_door_takes_a_signal_with_and_without_its_final_slash(
-    trader: Trader, path: str, slash: str
+    trader: AccountClient, path: str, slash: str
 ) -> None:
-    response = await trader.ask("POST", path + slash, content=texts.BUY)
+    response = await trader.request("POST", path + slash, content=texts.BUY)
     body = response.json()
     assert response.status_code == DOORS[path]
     assert list(body) == [
@@ -43,17 +43,19 @@ async def test_every_door_takes_a_signal_with_and_without_its_final_slash(
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_a_hook_takes_a_signal_without_any_header(trader: Trader, slash: str) -> None:
+async def test_a_hook_takes_a_signal_without_any_header(trader: AccountClient, slash: str) -> None:
     hook = await trader.post("/api/v1/hooks", {"label": "tv"})
     response = await trader.http.post(hook["path"] + slash, content=texts.BUY)
     assert response.status_code == 202
     assert set(response.json()) == KEYS
-    assert await trader.order(response.json()["order_id"])
+    assert await trader.get_order(response.json()["order_id"])
 
 
-async def test_signal_order_and_events_are_in_the_database_when_the_answer_comes(hub: Hub, trader: Trader) -> None:
-    sent = await trader.send()
-    counts = await hub.execute(
+async def test_signal_order_and_events_are_in_the_database_when_the_answer_comes(
+    hub: RunningApp, trader: AccountClient
+) -> None:
+    sent = await trader.send_signal()
+    counts = await hub.execute_sql(
         "SELECT (SELECT count(*) FROM signals WHERE id = CAST(:signal AS uuid) AND is_accepted),"
         " (SELECT count(*) FROM orders WHERE id = CAST(:order AS uuid)),"
         " (SELECT array_agg(type ORDER BY seq) FROM events WHERE signal_id = CAST(:signal AS uuid)),"
@@ -65,9 +67,9 @@ async def test_signal_order_and_events_are_in_the_database_when_the_answer_comes
     assert counts == [(1, 1, ["signal.accepted", "order.pending"], sent["seq"])]
 
 
-async def test_the_answer_names_the_place_of_its_order_in_the_log(trader: Trader) -> None:
-    sent = await trader.send()
-    event = (await trader.events(after=sent["seq"] - 1))[0]
+async def test_the_answer_names_the_place_of_its_order_in_the_log(trader: AccountClient) -> None:
+    sent = await trader.send_signal()
+    event = (await trader.list_events(after=sent["seq"] - 1))[0]
     assert (event["type"], event["order_id"]) == ("order.pending", sent["order_id"])
     assert event["trace_id"] == sent["trace_id"]
 
@@ -84,34 +86,34 @@ BODIES = {
 
 
 @pytest.mark.parametrize("case", BODIES)
-async def test_what_a_body_is_depends_on_its_content_and_never_on_its_type(trader: Trader, case: str) -> None:
+async def test_what_a_body_is_depends_on_its_content_and_never_on_its_type(trader: AccountClient, case: str) -> None:
     text, media_type = BODIES[case]
-    response = await trader.ask(
+    response = await trader.request(
         "POST", "/api/v1/signals", content=text, headers={"Content-Type": media_type} if media_type else {}
     )
     assert response.status_code == 202, response.text
     assert response.json()["info"] == "BUY EURUSD @ 1.0860, SL 1.0850, TP 1.0890"
 
 
-async def test_prices_keep_the_digits_they_came_with_all_the_way(hub: Hub, trader: Trader) -> None:
-    sent = await trader.send("SELL EURUSD @ 1.10000\nSL 1.2000\nTP 1.050\nTP 1.0400000")
-    stored = await trader.order(sent["order_id"])
+async def test_prices_keep_the_digits_they_came_with_all_the_way(hub: RunningApp, trader: AccountClient) -> None:
+    sent = await trader.send_signal("SELL EURUSD @ 1.10000\nSL 1.2000\nTP 1.050\nTP 1.0400000")
+    stored = await trader.get_order(sent["order_id"])
     assert (stored["entry"], stored["stop_loss"]) == ("1.10000", "1.2000")
     assert stored["take_profits"] == ["1.050", "1.0400000"] == sent["signal"]["take_profits"]
-    await hub.step(sent["order_id"])
-    assert (await trader.order(sent["order_id"]))["entry"] == "1.10000"
+    await hub.advance_order(sent["order_id"])
+    assert (await trader.get_order(sent["order_id"]))["entry"] == "1.10000"
 
 
-async def test_the_sender_s_trace_id_follows_its_signal(trader: Trader) -> None:
+async def test_the_sender_s_trace_id_follows_its_signal(trader: AccountClient) -> None:
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
-    sent = await trader.send(traceparent=f"00-{trace_id}-00f067aa0ba902b7-01")
-    events = await trader.events(after=1)
+    sent = await trader.send_signal(traceparent=f"00-{trace_id}-00f067aa0ba902b7-01")
+    events = await trader.list_events(after=1)
     assert {sent["trace_id"], *(event["trace_id"] for event in events)} == {trace_id}
 
 
 REFUSED = {
-    "stop on the wrong side": (texts.WRONG_STOP.encode(), 422, "sl_wrong_side"),
-    "no stop": (texts.NO_STOP.encode(), 422, "missing_sl"),
+    "stop on the wrong side": (texts.STOP_ON_WRONG_SIDE.encode(), 422, "sl_wrong_side"),
+    "no stop": (texts.MISSING_STOP.encode(), 422, "missing_sl"),
     "chat": (b"good morning everybody", 422, None),
     "nothing": (b"", 422, "empty"),
     "malformed JSON": (b'{"signal": "BUY', 400, "malformed_json"),
@@ -123,9 +125,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 @pytest.mark.parametrize("path", DOORS)
-async def test_what_is_no_signal_is_refused_with_its_reason(trader: Trader, path: str, case: str) -> None:
+async def test_what_is_no_signal_is_refused_with_its_reason(trader: AccountClient, path: str, case: str) -> None:
     raw, status, code = REFUSED[case]
-    response = await trader.ask("POST", path, content=raw)
+    response = await trader.request("POST", path, content=raw)
     is_broker_path = "broker" in path
     assert response.status_code == (400 if is_broker_path and status == 422 else status), response.text
     problem = response.json()
@@ -134,17 +136,17 @@ async def test_what_is_no_signal_is_refused_with_its_reason(trader: Trader, path
     assert (await trader.get("/api/v1/orders"))["items"] == []
 
 
-async def test_json_without_a_signal_is_a_bad_request(trader: Trader) -> None:
-    response = await trader.ask("POST", "/api/v1/signals", content='{"hello": "world"}')
+async def test_json_without_a_signal_is_a_bad_request(trader: AccountClient) -> None:
+    response = await trader.request("POST", "/api/v1/signals", content='{"hello": "world"}')
     assert (response.status_code, response.json()["code"]) == (400, "missing_signal")
 
 
-async def test_sixteen_kibibytes_are_not_too_much(trader: Trader) -> None:
-    await trader.send(texts.BUY + "\n" + " " * (16 * 1024 - len(texts.BUY) - 1))
+async def test_sixteen_kibibytes_are_not_too_much(trader: AccountClient) -> None:
+    await trader.send_signal(texts.BUY + "\n" + " " * (16 * 1024 - len(texts.BUY) - 1))
 
 
-async def test_a_refusal_says_what_is_wrong_and_where(trader: Trader, hub: Hub) -> None:
-    response = await trader.ask("POST", "/api/v1/signals", content=texts.WRONG_STOP)
+async def test_a_refusal_says_what_is_wrong_and_where(trader: AccountClient, hub: RunningApp) -> None:
+    response = await trader.request("POST", "/api/v1/signals", content=texts.STOP_ON_WRONG_SIDE)
     problem = response.json()
     assert response.headers["content-type"] == "application/problem+json"
     assert list(problem) == ["type", "title", "status", "code", "detail", "error", "trace_id", "errors"]
@@ -156,13 +158,19 @@ async def test_a_refusal_says_what_is_wrong_and_where(trader: Trader, hub: Hub) 
     assert fault["hint"]
 
 
-@pytest.mark.parametrize("raw", [texts.WRONG_STOP.encode(), b"BUY \xff\xfe", b"BUY\x00EURUSD", b'{"signal": "BUY'])
-async def test_a_refused_signal_is_kept_byte_for_byte_and_published(hub: Hub, trader: Trader, raw: bytes) -> None:
-    async with trader.sse() as stream:
-        await stream.ready()
-        problem = (await trader.ask("POST", "/api/v1/signals", content=raw)).json()
-        event = (await stream.event()).json
-    kept = await hub.execute("SELECT raw, is_accepted FROM signals WHERE id = CAST(:id AS uuid)", id=event["signal_id"])
+@pytest.mark.parametrize(
+    "raw", [texts.STOP_ON_WRONG_SIDE.encode(), b"BUY \xff\xfe", b"BUY\x00EURUSD", b'{"signal": "BUY']
+)
+async def test_a_refused_signal_is_kept_byte_for_byte_and_published(
+    hub: RunningApp, trader: AccountClient, raw: bytes
+) -> None:
+    async with trader.open_sse() as stream:
+        await stream.expect_ready()
+        problem = (await trader.request("POST", "/api/v1/signals", content=raw)).json()
+        event = (await stream.next_event()).json
+    kept = await hub.execute_sql(
+        "SELECT raw, is_accepted FROM signals WHERE id = CAST(:id AS uuid)", id=event["signal_id"]
+    )
     assert kept == [(raw, False)]
     assert event["type"] == "signal.rejected"
     assert event["data"]["reason"] == problem["code"]
@@ -173,17 +181,17 @@ async def test_a_refused_signal_is_kept_byte_for_byte_and_published(hub: Hub, tr
     assert line["errors"] == problem["errors"]
 
 
-async def test_a_text_is_explained_without_being_sent(trader: Trader) -> None:
-    response = await trader.ask("POST", "/api/v1/signals/parse", content=texts.WRONG_STOP)
+async def test_a_text_is_explained_without_being_sent(trader: AccountClient) -> None:
+    response = await trader.request("POST", "/api/v1/signals/parse", content=texts.STOP_ON_WRONG_SIDE)
     explained = response.json()
     assert response.status_code == 200
     assert explained["ok"] is False
     assert explained["problems"][0]["code"] == "sl_wrong_side"
-    assert (await trader.ask("POST", "/api/v1/signals/parse/", content=texts.BUY)).json()["ok"] is True
-    assert await trader.events(after=1) == []
+    assert (await trader.request("POST", "/api/v1/signals/parse/", content=texts.BUY)).json()["ok"] is True
+    assert await trader.list_events(after=1) == []
 
 
-async def test_half_a_text_is_no_signal(trader: Trader) -> None:
+async def test_half_a_text_is_no_signal(trader: AccountClient) -> None:
     """A line that breaks in the middle of the last price: `TP 1.09` of `TP 1.0990` would be another trade."""
     url, text = trader.http.base_url, b"BUY EURUSD @ 1.0860 SL 1.0850 TP 1.0990"
     for framing, body in (
@@ -191,10 +199,10 @@ async def test_half_a_text_is_no_signal(trader: Trader) -> None:
         ("Transfer-Encoding: chunked", b"%x\r\n%b\r\n" % (len(text) - 2, text[:-2])),
     ):
         _, writer = await asyncio.open_connection(url.host, url.port)
-        head = f"POST /api/v1/signals HTTP/1.1\r\nHost: x\r\nX-API-Key: {trader.key}\r\n{framing}\r\n\r\n"
+        head = f"POST /api/v1/signals HTTP/1.1\r\nHost: x\r\nX-API-Key: {trader.api_key}\r\n{framing}\r\n\r\n"
         writer.write(head.encode() + body)
         await writer.drain()
         await asyncio.sleep(0.1)
         writer.close()
     await asyncio.sleep(0.2)
-    assert await trader.events(after=1) == []
+    assert await trader.list_events(after=1) == []

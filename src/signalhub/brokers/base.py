@@ -37,7 +37,7 @@ class Broker(Protocol):
         """Close an executed order at market. Raises BrokerError."""
 
 
-def load(name: str, options: Mapping[str, str]) -> Broker:
+def load_broker(name: str, options: Mapping[str, str]) -> Broker:
     """The broker registered under `name` in the entry-point group `signalhub.brokers`."""
     found = {point.name: point for point in entry_points(group="signalhub.brokers")}
     if name not in found:

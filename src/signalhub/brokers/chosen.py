@@ -8,15 +8,15 @@ import asyncio
 from signalhub.brokers import base
 from signalhub.brokers.base import Broker
 from signalhub.brokers.chaos import ChaosBroker, Sleep
-from signalhub.brokers.disturbances import CALM, named
+from signalhub.brokers.disturbances import CALM_PROFILE, get_chaos_profile
 from signalhub.settings import Settings
 
 
-def broker(settings: Settings, *, sleep: Sleep = asyncio.sleep) -> Broker:
+def create_broker(settings: Settings, *, sleep: Sleep = asyncio.sleep) -> Broker:
     """`sleep` is how a chaotic one hangs.
 
     Raises LookupError or ValueError, with a sentence, for a broker or a chaos profile that there is not.
     """
-    found = base.load(settings.broker, settings.broker_options)
-    disturbance = named(settings.chaos, settings.chaos_profiles)
-    return found if disturbance == CALM else ChaosBroker(found, disturbance, settings.broker_seed, sleep=sleep)
+    found = base.load_broker(settings.broker, settings.broker_options)
+    disturbance = get_chaos_profile(settings.chaos, settings.chaos_profiles)
+    return found if disturbance == CALM_PROFILE else ChaosBroker(found, disturbance, settings.broker_seed, sleep=sleep)

@@ -13,16 +13,16 @@ import msgspec
 
 from signalhub.brokers.models import Latency
 
-_SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)%", re.ASCII)
-_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
+_SHARE_PATTERN: Final = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)%", re.ASCII)
+_PROFILE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 
-_HINT: Final = (
+_SYNTAX_HINT: Final = (
     "Write name: directives; with reject, fail, double, late or hang as a share such as 5%, and latency or late_by as "
     "a time such as 200ms or 50ms..2s."
 )
 
 
-class Disturbance(msgspec.Struct, frozen=True, kw_only=True):
+class ChaosProfile(msgspec.Struct, frozen=True, kw_only=True):
     """Shares from 0 to 1: `reject` is of orders, the others are of attempts.
 
     To `hang` is never to be answered, to `double` to be reported twice, and to be `late` to be reported `late_by` later
@@ -38,14 +38,14 @@ class Disturbance(msgspec.Struct, frozen=True, kw_only=True):
     late_by: Latency = Latency(timedelta(seconds=1), timedelta(seconds=3))
 
 
-CALM: Final = Disturbance()
-NAMED: Final[Mapping[str, Disturbance]] = {
-    "calm": CALM,
-    "flaky": Disturbance(reject=Decimal("0.02"), fail=Decimal("0.15"), double=Decimal("0.05")),
-    "slow": Disturbance(
+CALM_PROFILE: Final = ChaosProfile()
+CHAOS_PROFILES: Final[Mapping[str, ChaosProfile]] = {
+    "calm": CALM_PROFILE,
+    "flaky": ChaosProfile(reject=Decimal("0.02"), fail=Decimal("0.15"), double=Decimal("0.05")),
+    "slow": ChaosProfile(
         latency=Latency(timedelta(milliseconds=200), timedelta(milliseconds=1500)), late=Decimal("0.05")
     ),
-    "hostile": Disturbance(
+    "hostile": ChaosProfile(
         reject=Decimal("0.10"),
         fail=Decimal("0.30"),
         hang=Decimal("0.01"),
@@ -56,38 +56,38 @@ NAMED: Final[Mapping[str, Disturbance]] = {
 }
 
 
-def named(name: str, own: str = "") -> Disturbance:
+def get_chaos_profile(name: str, custom_profiles: str = "") -> ChaosProfile:
     """The profile `name`, of `own` or ours. Raises LookupError or ValueError with a sentence."""
-    known = dict(NAMED) | parse(own)
+    known = dict(CHAOS_PROFILES) | parse_chaos_profiles(custom_profiles)
     if name not in known:
         raise LookupError(f"There is no chaos profile {name!r}; there are: {', '.join(known)}.")
     return known[name]
 
 
-def parse(text: str) -> dict[str, Disturbance]:
+def parse_chaos_profiles(text: str) -> dict[str, ChaosProfile]:
     """Profiles by name. Raises ValueError with a sentence that names what is not understood."""
     found = {}
     for line in filter(None, map(str.strip, text.split(";"))):
         name, colon, directives = line.partition(":")
-        if not colon or _NAME.fullmatch(name.strip()) is None:
-            raise ValueError(f"The chaos profile {line!r} has no name before a colon. {_HINT}")
-        found[name.strip()] = msgspec.structs.replace(CALM, **dict(map(_directive, directives.split())))
+        if not colon or _PROFILE_NAME.fullmatch(name.strip()) is None:
+            raise ValueError(f"The chaos profile {line!r} has no name before a colon. {_SYNTAX_HINT}")
+        found[name.strip()] = msgspec.structs.replace(CALM_PROFILE, **dict(map(_parse_directive, directives.split())))
     return found
 
 
-def _directive(text: str) -> tuple[str, Decimal | Latency]:
+def _parse_directive(text: str) -> tuple[str, Decimal | Latency]:
     name, _, value = text.partition("=")
     read: Decimal | Latency | None = None
     if name in {"reject", "fail", "hang", "double", "late"}:
-        read = _share(value)
+        read = _parse_share(value)
     elif name in {"latency", "late_by"}:
         read = Latency.parse(value)
     if read is None:
-        raise ValueError(f"The chaos directive {text!r} is not understood. {_HINT}")
+        raise ValueError(f"The chaos directive {text!r} is not understood. {_SYNTAX_HINT}")
     return name, read
 
 
-def _share(text: str) -> Decimal | None:
-    match = _SHARE.fullmatch(text)
+def _parse_share(text: str) -> Decimal | None:
+    match = _SHARE_PATTERN.fullmatch(text)
     share = Decimal(match[1]) / 100 if match else None
     return share if share is not None and share <= 1 else None

@@ -9,18 +9,18 @@ from typing import Generic, TypeVar
 
 from signalhub.domain.order import Order
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
-class Latest(Generic[Found]):
+class LastCallCache(Generic[Result]):
     """`find` must be pure: the same order, the same answer."""
 
-    def __init__(self, find: Callable[[Order], Found]) -> None:
-        self._find = find
-        self._last: tuple[Order, Found] | None = None
+    def __init__(self, compute: Callable[[Order], Result]) -> None:
+        self._compute = compute
+        self._last: tuple[Order, Result] | None = None
 
-    def __call__(self, order: Order) -> Found:
+    def __call__(self, order: Order) -> Result:
         last = self._last
         if last is None or last[0] is not order:
-            last = self._last = order, self._find(order)
+            last = self._last = order, self._compute(order)
         return last[1]

@@ -12,101 +12,101 @@ from typing import Final
 import msgspec
 
 from signalhub.brokers.base import Broker, BrokerError, Report
-from signalhub.brokers.reports import moves_of, take
+from signalhub.brokers.reports import apply_report, to_moves
 from signalhub.domain.order import Order, Rejected, Retried, Status
 from signalhub.domain.signal import OrderType, Side, Signal
 
-MOST_STEPS: Final = 200
-SECOND: Final = timedelta(seconds=1)
+MAX_STEPS: Final = 200
+ONE_SECOND: Final = timedelta(seconds=1)
 
-_NOON: Final = datetime(2026, 1, 5, 12, tzinfo=UTC)
+_SAMPLE_START: Final = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
-class Failure(msgspec.Struct, frozen=True):
+class StepFailure(msgspec.Struct, frozen=True):
     """A BrokerError as a value, so that two can be compared."""
 
     reason: str
     permanent: bool
 
 
-class Moment(msgspec.Struct, frozen=True):
+class SimulatedStep(msgspec.Struct, frozen=True):
     """`order` was due at `due` and asked about at `now`; what the broker `said` made it `after`."""
 
     order: Order
     due: datetime
     now: datetime
-    said: Report | Failure
-    after: Order
+    result: Report | StepFailure
+    order_after: Order
 
     @property
-    def failure(self) -> Failure | None:
-        return self.said if isinstance(self.said, Failure) else None
+    def failure(self) -> StepFailure | None:
+        return self.result if isinstance(self.result, StepFailure) else None
 
     @property
     def prices(self) -> list[object]:
         """What is to be paid by the broker's moves; not every move has a price."""
-        moves = () if isinstance(self.said, Failure) else moves_of(self.said)
+        moves = () if isinstance(self.result, StepFailure) else to_moves(self.result)
         return [move.price for move in moves if hasattr(move, "price")]
 
 
-async def answer(broker: Broker, order: Order, now: datetime) -> Report | Failure:
+async def run_step(broker: Broker, order: Order, now: datetime) -> Report | StepFailure:
     """What a step gives, or the BrokerError it raises. Anything else that it raises goes through."""
     try:
         return await broker.step(order, now)
     except BrokerError as error:
-        return Failure(error.reason, error.permanent)
+        return StepFailure(error.reason, error.permanent)
 
 
-async def life(broker: Broker, order: Order) -> list[Moment]:
+async def simulate_order(broker: Broker, order: Order) -> list[SimulatedStep]:
     """From `order` as it stands to where nothing more happens by itself, or to MOST_STEPS steps."""
-    moments: list[Moment] = []
+    moments: list[SimulatedStep] = []
     now = order.updated_at
-    while (due := broker.next_due(order)) is not None and len(moments) < MOST_STEPS:
+    while (due := broker.next_due(order)) is not None and len(moments) < MAX_STEPS:
         now = max(due, now)
-        said = await answer(broker, order, now)
-        after = take(order, _as_report(order, said, now), now).order
-        moments.append(Moment(order, due, now, said, after))
+        said = await run_step(broker, order, now)
+        after = apply_report(order, _to_report(order, said, now), now).order
+        moments.append(SimulatedStep(order, due, now, said, after))
         if after == order:
             break
         order = after
     return moments
 
 
-def end_of(order: Order, moments: Sequence[Moment]) -> Order:
-    return moments[-1].after if moments else order
+def final_order(order: Order, steps: Sequence[SimulatedStep]) -> Order:
+    return steps[-1].order_after if steps else order
 
 
-def _as_report(order: Order, said: Report | Failure, now: datetime) -> Report:
+def _to_report(order: Order, result: Report | StepFailure, now: datetime) -> Report:
     """A failure becomes what the lifecycle would make of it: an end where it is final, else another attempt."""
-    if not isinstance(said, Failure):
-        return said
-    if said.permanent and order.status is Status.PENDING:
-        return Rejected(said.reason)
-    return Retried(said.reason, now + SECOND)
+    if not isinstance(result, StepFailure):
+        return result
+    if result.permanent and order.status is Status.PENDING:
+        return Rejected(result.reason)
+    return Retried(result.reason, now + ONE_SECOND)
 
 
 def orders(profile: str) -> list[Order]:
     """Sample orders of every kind: both sides, all types, a zone, one target and several."""
     kinds = list(product(Side, OrderType, (1, 3)))
-    return [_order(profile, number, *kind) for number, kind in enumerate(kinds)]
+    return [_make_sample_order(profile, number, *kind) for number, kind in enumerate(kinds)]
 
 
-def _order(profile: str, number: int, side: Side, type_: OrderType, targets: int) -> Order:
+def _make_sample_order(profile: str, number: int, side: Side, type_: OrderType, target_count: int) -> Order:
     return Order(
         id=f"01900000-0000-7000-8000-{number:012d}",
         account_id="01900000-0000-7000-8000-00000000aaaa",
         signal_id=f"01900000-0000-7000-9000-{number:012d}",
         trace_id=f"{number:032x}",
-        terms=_terms(side, type_, targets),
+        terms=_make_sample_terms(side, type_, target_count),
         profile=profile,
-        created_at=_NOON + number * SECOND,
-        updated_at=_NOON + number * SECOND,
+        created_at=_SAMPLE_START + number * ONE_SECOND,
+        updated_at=_SAMPLE_START + number * ONE_SECOND,
     )
 
 
-def _terms(side: Side, type_: OrderType, targets: int) -> Signal:
+def _make_sample_terms(side: Side, type_: OrderType, target_count: int) -> Signal:
     entry = None if type_ is OrderType.MARKET else Decimal("1.0860")
-    is_zone = type_ is OrderType.LIMIT and targets > 1
+    is_zone = type_ is OrderType.LIMIT and target_count > 1
     return Signal(
         side=side,
         symbol="EURUSD",
@@ -114,6 +114,6 @@ def _terms(side: Side, type_: OrderType, targets: int) -> Signal:
         entry=entry,
         entry_high=Decimal("1.0864") if is_zone else None,
         stop_loss=Decimal("1.0860") - side.sign * Decimal("0.0020"),
-        take_profits=tuple(Decimal("1.0864") + side.sign * Decimal("0.0010") * (n + 1) for n in range(targets)),
-        quantity=Decimal(targets),
+        take_profits=tuple(Decimal("1.0864") + side.sign * Decimal("0.0010") * (n + 1) for n in range(target_count)),
+        quantity=Decimal(target_count),
     )

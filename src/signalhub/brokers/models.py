@@ -13,23 +13,23 @@ from typing import Final, Self
 
 import msgspec
 
-_SIDES: Final = 1_000_000
-_BASIS: Final = Decimal(10_000)
-_SPAN: Final = re.compile(r"(\d{1,6})(ms|s|m)", re.ASCII)
-_UNITS: Final = {"ms": timedelta(milliseconds=1), "s": timedelta(seconds=1), "m": timedelta(minutes=1)}
+_RESOLUTION: Final = 1_000_000
+_BASIS_POINTS_PER_ONE: Final = Decimal(10_000)
+_DURATION: Final = re.compile(r"(\d{1,6})(ms|s|m)", re.ASCII)
+_DURATION_UNITS: Final = {"ms": timedelta(milliseconds=1), "s": timedelta(seconds=1), "m": timedelta(minutes=1)}
 
 
-class Dice(msgspec.Struct, frozen=True):
+class SeededRandom(msgspec.Struct, frozen=True):
     """`attempt` is the order's count when the question came up: another attempt, another throw."""
 
     seed: str
     order_id: str
     attempt: int = 0
 
-    def throw(self, purpose: str) -> Decimal:
+    def uniform(self, purpose: str) -> Decimal:
         """From 0 up to, but not, 1. Each purpose has a throw of its own."""
         said = f"{self.seed}/{self.order_id}/{self.attempt}/{purpose}".encode()
-        return Decimal(int.from_bytes(hashlib.sha256(said).digest()[:8], "big") % _SIDES) / _SIDES
+        return Decimal(int.from_bytes(hashlib.sha256(said).digest()[:8], "big") % _RESOLUTION) / _RESOLUTION
 
 
 class Slippage(msgspec.Struct, frozen=True):
@@ -37,30 +37,30 @@ class Slippage(msgspec.Struct, frozen=True):
 
     basis_points: Decimal = Decimal(0)
 
-    def amount(self, price: Decimal, dice: Dice) -> Decimal:
+    def amount(self, price: Decimal, rng: SeededRandom) -> Decimal:
         if not self.basis_points:
             return Decimal(0)
-        return price * self.basis_points / _BASIS * dice.throw("slippage")
+        return price * self.basis_points / _BASIS_POINTS_PER_ONE * rng.uniform("slippage")
 
 
 class Latency(msgspec.Struct, frozen=True):
     """Anything from `least` to `most`."""
 
-    least: timedelta = timedelta(0)
-    most: timedelta = timedelta(0)
+    minimum: timedelta = timedelta(0)
+    maximum: timedelta = timedelta(0)
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Of `200ms` always the same, of `50ms..2s` anything from the first to the second; None of other texts."""
         least, dots, most = text.partition("..")
-        spans = [_SPAN.fullmatch(one) for one in (least, most if dots else least)]
-        times = [int(match[1]) * _UNITS[match[2]] for match in spans if match is not None]
+        spans = [_DURATION.fullmatch(one) for one in (least, most if dots else least)]
+        times = [int(match[1]) * _DURATION_UNITS[match[2]] for match in spans if match is not None]
         return cls(times[0], times[1]) if len(times) == len(spans) and times[0] <= times[1] else None
 
-    def wait(self, dice: Dice, purpose: str = "latency") -> timedelta:
-        if self.least == self.most:
-            return self.least
-        return self.least + (self.most - self.least) * int(dice.throw(purpose) * _SIDES) // _SIDES
+    def sample(self, rng: SeededRandom, purpose: str = "latency") -> timedelta:
+        if self.minimum == self.maximum:
+            return self.minimum
+        return self.minimum + (self.maximum - self.minimum) * int(rng.uniform(purpose) * _RESOLUTION) // _RESOLUTION
 
 
 class Commission(msgspec.Struct, frozen=True):
@@ -70,4 +70,4 @@ class Commission(msgspec.Struct, frozen=True):
     basis_points: Decimal = Decimal(0)
 
     def amount(self, price: Decimal, quantity: Decimal) -> Decimal:
-        return self.per_unit * quantity + price * quantity * self.basis_points / _BASIS
+        return self.per_unit * quantity + price * quantity * self.basis_points / _BASIS_POINTS_PER_ONE

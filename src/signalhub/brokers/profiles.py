@@ -8,18 +8,18 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from signalhub.brokers.frictions import Frictions, frictions
+from signalhub.brokers.frictions import ExecutionCosts, parse_execution_costs
 from signalhub.brokers.models import Latency
 
-DEMO_FILL_S: Final = 5.0
-DEMO_CLOSE_S: Final = 10.0
-DEMO_PACE: Final = 60
+DEMO_FILL_AFTER_S: Final = 5.0
+DEMO_CLOSE_AFTER_S: Final = 10.0
+DEMO_SPEED_FACTOR: Final = 60
 """In `demo` the market runs this much faster, so that ten seconds show what ten minutes would."""
 
-MARKET_CLOSE_S: Final = 30 * 86_400.0
+MARKET_CLOSE_AFTER_S: Final = 30 * 86_400.0
 
 
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
+class MockProfile(msgspec.Struct, frozen=True, kw_only=True):
     """`fill_after` and `close_after` are waits, the second at most.
 
     Without a `fill_after` entries wait for their price. Without a `speed` there is no market, and prices are drawn. An
@@ -28,33 +28,35 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     fill_after: timedelta | None
     close_after: timedelta
-    forced_after: timedelta
-    frictions: Frictions
-    speed: Decimal | None = None
+    forced_outcome_after: timedelta
+    execution_costs: ExecutionCosts
+    market_speed: Decimal | None = None
 
 
-def profiles(options: Mapping[str, str]) -> dict[str, Profile]:
+def build_profiles(options: Mapping[str, str]) -> dict[str, MockProfile]:
     """Every profile by name. Read are `demo_fill_s`, `demo_close_s`, `market_close_s`, `market_speed`, and frictions'.
 
     Raises SettingsError.
     """
-    at_market = frictions(options)
+    at_market = parse_execution_costs(options)
     prompt = replace(at_market, latency=Latency())
     speed = Decimal(options.get("market_speed", 1))
-    demo_close = timedelta(seconds=float(options.get("demo_close_s", DEMO_CLOSE_S)))
-    demo = Profile(
-        fill_after=timedelta(seconds=float(options.get("demo_fill_s", DEMO_FILL_S))),
+    demo_close = timedelta(seconds=float(options.get("demo_close_s", DEMO_CLOSE_AFTER_S)))
+    demo = MockProfile(
+        fill_after=timedelta(seconds=float(options.get("demo_fill_s", DEMO_FILL_AFTER_S))),
         close_after=demo_close,
-        forced_after=demo_close,
-        frictions=prompt,
-        speed=speed * DEMO_PACE,
+        forced_outcome_after=demo_close,
+        execution_costs=prompt,
+        market_speed=speed * DEMO_SPEED_FACTOR,
     )
-    market = Profile(
+    market = MockProfile(
         fill_after=None,
-        close_after=timedelta(seconds=float(options.get("market_close_s", MARKET_CLOSE_S))),
-        forced_after=demo_close,
-        frictions=at_market,
-        speed=speed,
+        close_after=timedelta(seconds=float(options.get("market_close_s", MARKET_CLOSE_AFTER_S))),
+        forced_outcome_after=demo_close,
+        execution_costs=at_market,
+        market_speed=speed,
     )
-    instant = Profile(fill_after=timedelta(0), close_after=timedelta(0), forced_after=timedelta(0), frictions=prompt)
+    instant = MockProfile(
+        fill_after=timedelta(0), close_after=timedelta(0), forced_outcome_after=timedelta(0), execution_costs=prompt
+    )
     return {"demo": demo, "market": market, "instant": instant}

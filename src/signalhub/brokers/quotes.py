@@ -12,17 +12,17 @@ from typing import Final
 
 import msgspec
 
-from signalhub.brokers.markets import listing
-from signalhub.domain.events import instant
-from signalhub.domain.market.candles import Candle, candles
-from signalhub.domain.market.clock import Clock
-from signalhub.domain.market.prices import Ride
-from signalhub.domain.signal import plain
-from signalhub.grammar.instruments import KNOWN
+from signalhub.brokers.markets import get_instrument_spec
+from signalhub.domain.events import format_timestamp
+from signalhub.domain.market.candles import Candle, build_candles
+from signalhub.domain.market.clock import MarketClock
+from signalhub.domain.market.prices import PricePath
+from signalhub.domain.signal import format_decimal
+from signalhub.grammar.instruments import INSTRUMENTS_BY_NAME
 
-MOST: Final = 300
-_SYMBOL: Final = re.compile(r"[A-Z0-9][A-Z0-9._-]{1,19}", re.ASCII)
-_US: Final = timedelta(microseconds=1)
+MAX_CANDLES: Final = 300
+_SYMBOL_PATTERN: Final = re.compile(r"[A-Z0-9][A-Z0-9._-]{1,19}", re.ASCII)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class CandleView(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,44 +49,49 @@ class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
     candles: list[CandleView]
 
 
-class Quotes:
+class QuoteProvider:
     """Made with the options of the mock broker: the same seed, the same prices."""
 
     def __init__(self, options: Mapping[str, str]) -> None:
         self._seed = options.get("seed", "signalhub")
-        self._clock = Clock(Decimal(options.get("market_speed", 1)))
+        self._clock = MarketClock(Decimal(options.get("market_speed", 1)))
 
-    def view(self, symbol: str, at: datetime, interval: timedelta, count: int) -> QuoteView:
+    def get_quote(self, symbol: str, timestamp: datetime, interval: timedelta, candle_count: int) -> QuoteView:
         """The quote at `at` and the `count` candles that lead to it. Raises LookupError for what is no symbol."""
-        listed = listing(_name(symbol))
-        ride, now = Ride(listed.market(self._seed, listed.base), listed.base), self._clock.reading(at)
-        span = self._clock.reading(at + interval) - now
+        listed = get_instrument_spec(_normalize_symbol(symbol))
+        ride, now = (
+            PricePath(listed.build_market(self._seed, listed.base_price), listed.base_price),
+            self._clock.to_market_us(timestamp),
+        )
+        span = self._clock.to_market_us(timestamp + interval) - now
         quote = ride.quote(now)
         return QuoteView(
             symbol=listed.symbol,
-            kind=listed.kind,
+            kind=listed.asset_class,
             currency=listed.currency,
-            at=instant(at),
-            bid=plain(quote.bid),
-            mid=plain(quote.middle),
-            ask=plain(quote.ask),
+            at=format_timestamp(timestamp),
+            bid=format_decimal(quote.bid),
+            mid=format_decimal(quote.mid),
+            ask=format_decimal(quote.ask),
             interval_s=interval.total_seconds(),
-            candles=[self._candle(one) for one in candles(ride, max(span, 1), count, now)] if count else [],
+            candles=[self._to_candle_view(one) for one in build_candles(ride, max(span, 1), candle_count, now)]
+            if candle_count
+            else [],
         )
 
-    def _candle(self, one: Candle) -> CandleView:
+    def _to_candle_view(self, candle: Candle) -> CandleView:
         return CandleView(
-            at=instant(self._clock.instant(one.start)),
-            open=plain(one.open),
-            high=plain(one.high),
-            low=plain(one.low),
-            close=plain(one.close),
+            at=format_timestamp(self._clock.to_timestamp(candle.start)),
+            open=format_decimal(candle.open),
+            high=format_decimal(candle.high),
+            low=format_decimal(candle.low),
+            close=format_decimal(candle.close),
         )
 
 
-def _name(text: str) -> str:
+def _normalize_symbol(text: str) -> str:
     symbol = text.upper()
-    if _SYMBOL.fullmatch(symbol) is None:
+    if _SYMBOL_PATTERN.fullmatch(symbol) is None:
         raise LookupError(symbol)
-    known = KNOWN.get(symbol)
+    known = INSTRUMENTS_BY_NAME.get(symbol)
     return symbol if known is None else known.name

@@ -12,32 +12,32 @@ from signalhub.brokers.base import Report
 from signalhub.domain.order import IllegalTransition, Move, Order, apply
 
 
-class Taken(msgspec.Struct, frozen=True):
+class AppliedReport(msgspec.Struct, frozen=True):
     """The moves that were made, each with the order after it, and those that were shrugged off."""
 
     order: Order
-    made: tuple[tuple[Move, Order], ...] = ()
+    applied: tuple[tuple[Move, Order], ...] = ()
     ignored: tuple[Move, ...] = ()
 
 
-def moves_of(report: Report) -> tuple[Move, ...]:
+def to_moves(report: Report) -> tuple[Move, ...]:
     if report is None:
         return ()
     return report if isinstance(report, tuple) else (report,)
 
 
-def take(order: Order, report: Report, at: datetime) -> Taken:
+def apply_report(order: Order, report: Report, now: datetime) -> AppliedReport:
     """Make the moves that can be made, in order. Raises IllegalTransition where there were some and none could."""
     made: list[tuple[Move, Order]] = []
     ignored: list[Move] = []
     faults: list[IllegalTransition] = []
-    for move in moves_of(report):
+    for move in to_moves(report):
         try:
-            order = apply(order, move, at)
+            order = apply(order, move, now)
             made.append((move, order))
         except IllegalTransition as fault:
             ignored.append(move)
             faults.append(fault)
     if faults and not made:
         raise faults[0]
-    return Taken(order, tuple(made), tuple(ignored))
+    return AppliedReport(order, tuple(made), tuple(ignored))

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from signalhub import settings
-from signalhub.cli.home import completed
-from signalhub.cli.office import Office, at_the_office
-from signalhub.cli.output import say, show_json
+from signalhub.cli.home import complete_settings
+from signalhub.cli.office import ServiceContext, run_with_services
+from signalhub.cli.output import print_json, print_line
 from signalhub.services.accounts import Registered, Registration
 
 
@@ -27,26 +27,26 @@ def account() -> None:
 def create(username: str, *, broker: str, number: str, secret_file: Path | None, as_json: bool) -> None:
     """Make an account and print its first API key, once."""
     try:
-        wish = Registration(username=username, broker_name=broker, account_id=number, api_key=_secret(secret_file))
+        wish = Registration(username=username, broker_name=broker, account_id=number, api_key=_read_secret(secret_file))
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
 
-    async def work(office: Office) -> Registered:
+    async def work(office: ServiceContext) -> Registered:
         return await office.accounts.register(wish)
 
-    made = at_the_office(completed(settings.from_env(os.environ)), work)
+    made = run_with_services(complete_settings(settings.from_env(os.environ)), work)
     if as_json:
-        show_json(made)
+        print_json(made)
         return
-    say(f"Account {made.user.username} ({made.user.id}).")
-    say(f"  API key  {made.api_key}\n           {click.style('shown this once', dim=True)}")
+    print_line(f"Account {made.user.username} ({made.user.id}).")
+    print_line(f"  API key  {made.api_key}\n           {click.style('shown this once', dim=True)}")
 
 
-def _secret(file: Path | None) -> str:
+def _read_secret(path: Path | None) -> str:
     """From a file, never from the command line, where every process can read it. The mock broker needs none."""
-    if file is None:
+    if path is None:
         return secrets.token_urlsafe(24)
     try:
-        return file.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{file} cannot be read: {error}.") from None
+        raise click.UsageError(f"{path} cannot be read: {error}.") from None

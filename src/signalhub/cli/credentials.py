@@ -9,16 +9,16 @@ from typing import Any, Final, TypeVar
 import click
 
 from signalhub import settings
-from signalhub.cli.home import FIRST_ACCOUNT, completed
-from signalhub.cli.office import Office, at_the_office
+from signalhub.cli.home import DEFAULT_ACCOUNT, complete_settings
+from signalhub.cli.office import ServiceContext, run_with_services
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-Done = TypeVar("Done")
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+ResultT = TypeVar("ResultT")
 
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-class Duration(click.ParamType[int]):
+class DurationParam(click.ParamType[int]):
     """Seconds, from text such as `20s`, `90m`, `30d`."""
 
     name = "duration"
@@ -27,29 +27,29 @@ class Duration(click.ParamType[int]):
         found = re.fullmatch(r"(\d{1,9})([smhd]?)", str(value), re.ASCII)
         if found is None:
             self.fail(f"{value!r} is no duration: write 20s, 90m, 12h or 30d.", param, ctx)
-        return int(found[1]) * _UNITS[found[2] or "s"]
+        return int(found[1]) * _UNIT_SECONDS[found[2] or "s"]
 
 
-DURATION: Final = Duration()
+DURATION: Final = DurationParam()
 
 
-def of_account(command: Command) -> Command:
-    whose = click.option("--account", default=FIRST_ACCOUNT, show_default=True, help="Whose, by username.")
+def account_option(command: CommandT) -> CommandT:
+    whose = click.option("--account", default=DEFAULT_ACCOUNT, show_default=True, help="Whose, by username.")
     return whose(command)
 
 
-def as_json_too(command: Command) -> Command:
+def json_option(command: CommandT) -> CommandT:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
-def for_account(username: str, work: Callable[[Office, str], Awaitable[Done]]) -> Done:
+def run_for_account(username: str, operation: Callable[[ServiceContext, str], Awaitable[ResultT]]) -> ResultT:
     """Do `work` with the account's id."""
 
-    async def find_first(office: Office) -> Done:
-        return await work(office, await office.account_id(username))
+    async def find_first(office: ServiceContext) -> ResultT:
+        return await operation(office, await office.require_account_id(username))
 
-    return at_the_office(completed(settings.from_env(os.environ)), find_first)
+    return run_with_services(complete_settings(settings.from_env(os.environ)), find_first)
 
 
-def when(at: datetime | None) -> str:
-    return "-" if at is None else f"{at:%Y-%m-%d %H:%M}"
+def format_time(moment: datetime | None) -> str:
+    return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M}"

@@ -6,9 +6,9 @@ import click
 
 from db import epoch as epochs
 from signalhub import settings
-from signalhub.cli.home import completed
-from signalhub.cli.office import Office, at_the_office
-from signalhub.cli.output import say
+from signalhub.cli.home import complete_settings
+from signalhub.cli.office import ServiceContext, run_with_services
+from signalhub.cli.output import print_line
 
 
 @click.group()
@@ -24,8 +24,8 @@ def renew() -> None:
     a standby that took over, is noticed without this. Running web processes notice it within seconds.
     """
 
-    async def work(office: Office) -> str:
+    async def work(office: ServiceContext) -> str:
         async with office.engine.begin() as connection:
-            return await epochs.current(connection, renew=True)
+            return await epochs.get_or_create(connection, renew=True)
 
-    say(f"The epoch is now {at_the_office(completed(settings.from_env(os.environ)), work)}.")
+    print_line(f"The epoch is now {run_with_services(complete_settings(settings.from_env(os.environ)), work)}.")

@@ -9,56 +9,56 @@ import secrets
 
 import msgspec
 
-from signalhub.cli.home import FIRST_ACCOUNT, Home, Local
-from signalhub.cli.office import Office
+from signalhub.cli.home import DEFAULT_ACCOUNT, LocalCredentials, LocalState
+from signalhub.cli.office import ServiceContext
 from signalhub.domain import tokens
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.accounts import Registration
 from signalhub.services.hooks import NewHook
 from signalhub.services.keys import NewKey
-from signalhub.services.tickets import SIGN_IN_S
+from signalhub.services.tickets import SIGN_IN_TTL_S
 
-_LABEL = "signalhub up"
+_CREDENTIAL_LABEL = "signalhub up"
 
 
-class Entry(msgspec.Struct, frozen=True):
+class OwnerAccess(msgspec.Struct, frozen=True):
     """How the owner gets in: the credentials, and the ticket of a link that signs in once."""
 
-    local: Local
+    credentials: LocalCredentials
     ticket: str
 
 
-async def enter(office: Office, home: Home) -> Entry:
+async def bootstrap_account(context: ServiceContext, local_state: LocalState) -> OwnerAccess:
     """The first account's way in; the account, its key and its hook are made where they are missing."""
-    local = home.local()
-    if local is None or not await _opens(office, local.api_key):
-        local = await _credentials(office)
-        home.keep_local(local)
-    key_id = tokens.read(tokens.API_KEY, local.api_key).id
-    return Entry(local, await office.tickets.issue(key_id, purpose=tokens.SIGN_IN, ttl_s=SIGN_IN_S))
+    local = local_state.read_credentials()
+    if local is None or not await _is_valid_key(context, local.api_key):
+        local = await _create_credentials(context)
+        local_state.save_credentials(local)
+    key_id = tokens.parse_token(tokens.API_KEY_PREFIX, local.api_key).id
+    return OwnerAccess(local, await context.tickets.issue(key_id, purpose=tokens.SIGN_IN_PREFIX, ttl_s=SIGN_IN_TTL_S))
 
 
-async def _opens(office: Office, api_key: str) -> bool:
+async def _is_valid_key(context: ServiceContext, api_key: str) -> bool:
     try:
-        await office.keyring.key(api_key)
+        await context.authenticator.authenticate_key(api_key)
     except SignalHubError:
         return False  # revoked or expired, or this is another database
     return True
 
 
-async def _credentials(office: Office) -> Local:
-    account_id = await office.accounts.find(FIRST_ACCOUNT)
+async def _create_credentials(context: ServiceContext) -> LocalCredentials:
+    account_id = await context.accounts.find_account_id(DEFAULT_ACCOUNT)
     if account_id is None:
-        made = await office.accounts.register(_registration())
+        made = await context.accounts.register(_build_registration())
         account_id, api_key = made.user.id, made.api_key
     else:
-        api_key = (await office.keys.create(account_id, NewKey(label=_LABEL))).api_key or ""
-    hook = await office.hooks.create(account_id, NewHook(label=_LABEL))
-    return Local(api_key=api_key, hook_path=hook.path, is_told=False)
+        api_key = (await context.keys.create(account_id, NewKey(label=_CREDENTIAL_LABEL))).api_key or ""
+    hook = await context.hooks.create(account_id, NewHook(label=_CREDENTIAL_LABEL))
+    return LocalCredentials(api_key=api_key, hook_path=hook.path, is_told=False)
 
 
-def _registration() -> Registration:
+def _build_registration() -> Registration:
     # The mock broker asks for no secret; a made one keeps the row of the same form as a real broker's.
     return Registration(
-        username=FIRST_ACCOUNT, broker_name="mock", account_id="first", api_key=secrets.token_urlsafe(24)
+        username=DEFAULT_ACCOUNT, broker_name="mock", account_id="first", api_key=secrets.token_urlsafe(24)
     )

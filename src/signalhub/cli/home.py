@@ -18,15 +18,15 @@ from msgspec.structs import replace
 
 from signalhub.settings import Secret, Settings
 
-FIRST_ACCOUNT: Final = "you"
+DEFAULT_ACCOUNT: Final = "you"
 """The account that `up` makes, and the one that commands mean where none is named."""
 
-OWNER_ONLY: Final = 0o600
+OWNER_ONLY_MODE: Final = 0o600
 
-Kept = TypeVar("Kept")
+StructT = TypeVar("StructT")
 
 
-class Run(msgspec.Struct, frozen=True):
+class RunningService(msgspec.Struct, frozen=True):
     """A running `up`. `url` is the web's, as this machine reaches it."""
 
     pid: int
@@ -35,7 +35,7 @@ class Run(msgspec.Struct, frozen=True):
     redis_url: str
 
 
-class Local(msgspec.Struct, frozen=True):
+class LocalCredentials(msgspec.Struct, frozen=True):
     """The first account's credentials. The hook is kept only until it `is_told`; a `kill -9` may come before that."""
 
     api_key: str
@@ -43,75 +43,75 @@ class Local(msgspec.Struct, frozen=True):
     is_told: bool
 
 
-class Home:
+class LocalState:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         self.files = {name: data_dir / name for name in ("encryption.key", "run.json", "local.json")}
 
-    def encryption_keys(self) -> Secret:
+    def read_encryption_keys(self) -> Secret:
         """The keys kept here; empty where there are none yet."""
         with contextlib.suppress(FileNotFoundError):
             return Secret(self.files["encryption.key"].read_text(encoding="ascii").strip())
         return Secret()
 
-    def keep_encryption_key(self, key: str) -> Secret:
+    def save_encryption_key(self, key: str) -> Secret:
         self._write("encryption.key", key.encode() + b"\n")
         return Secret(key)
 
-    def run(self) -> Run | None:
+    def read_running_service(self) -> RunningService | None:
         """The `up` that runs here. One that was killed leaves its file behind, so its process must live."""
-        found = self._read("run.json", Run)
-        return found if found and _is_alive(found.pid) else None
+        found = self._read("run.json", RunningService)
+        return found if found and _is_process_alive(found.pid) else None
 
-    def keep_run(self, run: Run) -> None:
-        self._write("run.json", msgspec.json.encode(run))
+    def save_running_service(self, service: RunningService) -> None:
+        self._write("run.json", msgspec.json.encode(service))
 
-    def forget_run(self) -> None:
+    def delete_running_service(self) -> None:
         self.files["run.json"].unlink(missing_ok=True)
 
-    def local(self) -> Local | None:
-        return self._read("local.json", Local)
+    def read_credentials(self) -> LocalCredentials | None:
+        return self._read("local.json", LocalCredentials)
 
-    def keep_local(self, local: Local) -> None:
-        self._write("local.json", msgspec.json.encode(local))
+    def save_credentials(self, credentials: LocalCredentials) -> None:
+        self._write("local.json", msgspec.json.encode(credentials))
 
-    def _read(self, name: str, kind: type[Kept]) -> Kept | None:
+    def _read(self, name: str, struct_type: type[StructT]) -> StructT | None:
         # Cut short or of another version is as good as not there: all of it can be made again.
         with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError):
-            return msgspec.json.decode(self.files[name].read_bytes(), type=kind)
+            return msgspec.json.decode(self.files[name].read_bytes(), type=struct_type)
         return None
 
     def _write(self, name: str, content: bytes) -> None:
         """All or nothing, and on the disk when this returns."""
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = self.data_dir / f"{name}.new"
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY), "wb") as file:
-            os.fchmod(file.fileno(), OWNER_ONLY)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY_MODE), "wb") as file:
+            os.fchmod(file.fileno(), OWNER_ONLY_MODE)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self.files[name])
 
 
-def completed(found: Settings) -> Settings:
+def complete_settings(settings: Settings) -> Settings:
     """`found`, with what a running `up` knows in place of what is not set."""
-    home = Home(found.data_dir)
+    home = LocalState(settings.data_dir)
     try:
-        run, local, keys = home.run(), home.local(), home.encryption_keys()
+        run, local, keys = home.read_running_service(), home.read_credentials(), home.read_encryption_keys()
     except OSError as error:
         raise click.ClickException(f"{error.filename} cannot be read: {error.strerror}.") from None
     return replace(
-        found,
-        database_url=found.database_url or Secret(run.database_url if run else ""),
-        redis_url=found.redis_url or Secret(run.redis_url if run else ""),
-        encryption_keys=found.encryption_keys or keys,
-        url=found.url or (run.url if run else found.base_url),
+        settings,
+        database_url=settings.database_url or Secret(run.database_url if run else ""),
+        redis_url=settings.redis_url or Secret(run.redis_url if run else ""),
+        encryption_keys=settings.encryption_keys or keys,
+        url=settings.url or (run.url if run else settings.base_url),
         # A key kept for this machine is not for another one that SIGNALHUB_URL names.
-        api_key=found.api_key or Secret(local.api_key if local and not found.url else ""),
+        api_key=settings.api_key or Secret(local.api_key if local and not settings.url else ""),
     )
 
 
-def _is_alive(pid: int) -> bool:
+def _is_process_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

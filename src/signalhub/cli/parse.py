@@ -7,22 +7,22 @@ import click
 import msgspec
 
 from signalhub import grammar
-from signalhub.cli.carets import given, show_problems
-from signalhub.cli.output import printable, say, show_json
+from signalhub.cli.carets import print_problems, read_text_argument
+from signalhub.cli.output import make_printable, print_json, print_line
 from signalhub.domain.errors import Problem
-from signalhub.domain.signal import SignalView, view
+from signalhub.domain.signal import SignalView, to_signal_view
 
 
-class _Line(msgspec.Struct, forbid_unknown_fields=False):
+class _ParseRequest(msgspec.Struct, forbid_unknown_fields=False):
     text: str
 
 
-class _Good(msgspec.Struct, frozen=True):
+class _ParsedVerdict(msgspec.Struct, frozen=True):
     ok: bool
     signal: SignalView
 
 
-class _Bad(msgspec.Struct, frozen=True):
+class _RejectedVerdict(msgspec.Struct, frozen=True):
     ok: bool
     errors: tuple[Problem, ...]
 
@@ -44,42 +44,48 @@ def parse(text: tuple[str, ...], *, as_json: bool, jsonl: bool) -> None:
     if jsonl:
         if text or as_json:
             raise click.UsageError("--jsonl reads stdin and goes with nothing else.")
-        _each_line(sys.stdin.buffer)
+        _parse_lines(sys.stdin.buffer)
         return
-    sent = given(text)
+    sent = read_text_argument(text)
     found = grammar.explain(sent.encode(errors="surrogateescape"))
     if as_json:
-        show_json(found)
+        print_json(found)
     else:
-        _show(sent, found)
+        _print_explanation(sent, found)
     if not found.ok:
         sys.exit(1)
 
 
-def _each_line(stdin: BinaryIO) -> None:
+def _parse_lines(stdin: BinaryIO) -> None:
     for line in stdin:
         if line.strip():
-            show_json(_verdict(line))
+            print_json(_parse_line(line))
 
 
-def _verdict(line: bytes) -> _Good | _Bad:
+def _parse_line(line: bytes) -> _ParsedVerdict | _RejectedVerdict:
     try:
-        read = grammar.parse(msgspec.json.decode(line, type=_Line).text.encode())
+        read = grammar.parse(msgspec.json.decode(line, type=_ParseRequest).text.encode())
     except msgspec.MsgspecError as error:
-        return _Bad(False, (Problem(code="malformed_json", hint=f'A line is to be {{"text": …}}: {error}.'),))
-    return _Good(True, view(read.signal)) if isinstance(read, grammar.Understood) else _Bad(False, read.problems)
+        return _RejectedVerdict(
+            False, (Problem(code="malformed_json", hint=f'A line is to be {{"text": …}}: {error}.'),)
+        )
+    return (
+        _ParsedVerdict(True, to_signal_view(read.signal))
+        if isinstance(read, grammar.ParsedSignal)
+        else _RejectedVerdict(False, read.problems)
+    )
 
 
-def _show(sent: str, found: grammar.Explanation) -> None:
-    if found.info is not None:
-        say(click.style(found.info, fg="green", bold=True))
-    for part in found.parts:
+def _print_explanation(text: str, explanation: grammar.Explanation) -> None:
+    if explanation.info is not None:
+        print_line(click.style(explanation.info, fg="green", bold=True))
+    for part in explanation.parts:
         place = click.style(f"{part.line}:{part.column}", dim=True)
-        say(f"  {part.kind:<12} {printable(part.value):<16} {place} {printable(part.text)}")
-    for ignored in found.ignored:
-        say(click.style(f"  ignored      {printable(ignored.text)} ({ignored.reason})", dim=True))
-    for note in found.notes:
-        say(click.style(f"  note         {printable(note)}", fg="yellow"))
-    if found.canonical is not None:
-        say(f"\n{found.canonical}")
-    show_problems(sent, found.problems)
+        print_line(f"  {part.kind:<12} {make_printable(part.value):<16} {place} {make_printable(part.text)}")
+    for ignored in explanation.ignored:
+        print_line(click.style(f"  ignored      {make_printable(ignored.text)} ({ignored.reason})", dim=True))
+    for note in explanation.notes:
+        print_line(click.style(f"  note         {make_printable(note)}", fg="yellow"))
+    if explanation.canonical is not None:
+        print_line(f"\n{explanation.canonical}")
+    print_problems(text, explanation.problems)

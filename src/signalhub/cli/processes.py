@@ -5,13 +5,13 @@ import os
 import click
 
 from signalhub import log, settings
-from signalhub.cli.needs import require, require_broker
+from signalhub.cli.needs import require_broker, require_settings
 from signalhub.settings import Settings
 
 
-def configured(*needed: str) -> Settings:
+def load_server_settings(*required: str) -> Settings:
     """The settings, with the `needed` ones given: these processes start nothing that could stand in for them."""
-    found = require_broker(require(settings.from_env(os.environ), *needed))
+    found = require_broker(require_settings(settings.from_env(os.environ), *required))
     log.configure(found.log_level, found.log_format)
     return found
 
@@ -29,7 +29,7 @@ def web() -> None:
     # Web processes are forks of this one: what it has loaded, one that takes a dead one's place need not load again.
     import signalhub.app  # noqa: F401, PLC0415
 
-    found = configured("database_url", "redis_url", "encryption_keys")
+    found = load_server_settings("database_url", "redis_url", "encryption_keys")
     Granian(
         "signalhub.app:serve",
         factory=True,
@@ -58,7 +58,7 @@ def worker() -> None:
 
     Needs SIGNALHUB_DATABASE_URL and SIGNALHUB_REDIS_URL, and a schema that `signalhub migrate` has brought up to date.
     """
-    found = configured("database_url", "redis_url")
+    found = load_server_settings("database_url", "redis_url")
     # Twice the threads would leave the consumer asleep half the time; many more would starve other processes.
     os.environ.setdefault("dramatiq_queue_prefetch", str(found.worker_threads * 4))
     from dramatiq.cli import main, make_argument_parser  # noqa: PLC0415 - reads the environment when imported

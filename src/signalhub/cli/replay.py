@@ -8,13 +8,13 @@ import click
 from msgspec.structs import replace
 
 from signalhub import log, settings
-from signalhub.cli.output import fail, show_json, show_rows
-from signalhub.services.recordings import read
-from signalhub.services.replay import Outcome
+from signalhub.cli.output import exit_with_error, print_json, print_table
+from signalhub.services.recordings import read_recording
+from signalhub.services.replay import ReplayResult
 from signalhub.services.replay import replay as run
 from signalhub.settings import Settings
 
-_FIELDS: Final = {
+_SETTING_FIELDS: Final = {
     "speed": "market_speed",
     "seed": "broker_seed",
     "profile": "broker_profile",
@@ -30,7 +30,7 @@ _FIELDS: Final = {
 @click.option("--chaos", help="How it misbehaves: calm, flaky, slow, hostile, or one of your own.")
 @click.option("--against", help='A second run to compare with, such as "chaos=hostile seed=2".')
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a run.")
-def replay(file: BinaryIO, *, against: str | None, as_json: bool, **wishes: str | float | None) -> None:
+def replay(file: BinaryIO, *, against: str | None, as_json: bool, **overrides: str | float | None) -> None:
     """Run the recorded signals of FILE (- is stdin) through grammar, order table and broker on a virtual clock.
 
     FILE has lines of JSON with "text" and "at", or a page of GET /api/v1/signals, or plain texts with an empty line
@@ -41,45 +41,47 @@ def replay(file: BinaryIO, *, against: str | None, as_json: bool, **wishes: str 
     signalhub replay signals.txt --seed 1 --against "chaos=hostile"
     """  # noqa: D301 - \b is the character that click looks for
     log.configure("warning")
-    first = _wished(settings.from_env(os.environ), {name: str(value) for name, value in wishes.items() if value})
-    second = [_wished(first, _directives(against))] if against is not None else []
+    first = _override_settings(
+        settings.from_env(os.environ), {name: str(value) for name, value in overrides.items() if value}
+    )
+    second = [_override_settings(first, _parse_overrides(against))] if against is not None else []
     try:
-        recorded = read(file.read())
+        recorded = read_recording(file.read())
         outcomes = [run(recorded, one) for one in (first, *second)]
     except (ValueError, LookupError) as error:
-        fail(str(error))
+        exit_with_error(str(error))
     if as_json:
         for outcome in outcomes:
-            show_json(outcome)
+            print_json(outcome)
         return
-    _show(outcomes)
+    _print_comparison(outcomes)
 
 
-def _wished(found: Settings, wishes: dict[str, str]) -> Settings:
+def _override_settings(found: Settings, overrides: dict[str, str]) -> Settings:
     """The settings with these instead of theirs, read as a variable would be."""
-    variables = {f"{settings.PREFIX}{_FIELDS[name].upper()}": value for name, value in wishes.items()}
+    variables = {f"{settings.ENV_PREFIX}{_SETTING_FIELDS[name].upper()}": value for name, value in overrides.items()}
     read_back = settings.from_env(settings.to_env(found) | variables)
-    return replace(found, **{_FIELDS[name]: getattr(read_back, _FIELDS[name]) for name in wishes})
+    return replace(found, **{_SETTING_FIELDS[name]: getattr(read_back, _SETTING_FIELDS[name]) for name in overrides})
 
 
-def _directives(text: str) -> dict[str, str]:
+def _parse_overrides(text: str) -> dict[str, str]:
     pairs = [pair.partition("=") for pair in text.split()]
-    unknown = [name for name, _, _ in pairs if name not in _FIELDS]
+    unknown = [name for name, _, _ in pairs if name not in _SETTING_FIELDS]
     if unknown or not pairs:
-        raise click.UsageError(f'--against takes {", ".join(_FIELDS)}, such as "chaos=hostile seed=2".')
+        raise click.UsageError(f'--against takes {", ".join(_SETTING_FIELDS)}, such as "chaos=hostile seed=2".')
     return {name: value for name, _, value in pairs}
 
 
-def _show(outcomes: list[Outcome]) -> None:
-    columns = [_figures(outcome) for outcome in outcomes]
+def _print_comparison(outcomes: list[ReplayResult]) -> None:
+    columns = [_format_outcome(outcome) for outcome in outcomes]
     rows = [
-        (name, *(column[name] for column in columns), *_difference([column[name] for column in columns]))
+        (name, *(column[name] for column in columns), *_compare([column[name] for column in columns]))
         for name in columns[0]
     ]
-    show_rows(("", "FIRST", "SECOND", "DIFFERENCE")[: len(rows[0])], rows)
+    print_table(("", "FIRST", "SECOND", "DIFFERENCE")[: len(rows[0])], rows)
 
 
-def _figures(outcome: Outcome) -> dict[str, str]:
+def _format_outcome(outcome: ReplayResult) -> dict[str, str]:
     done = outcome.performance
     return {
         "signals": str(outcome.signals),
@@ -87,23 +89,23 @@ def _figures(outcome: Outcome) -> dict[str, str]:
         **{status: str(count) for status, count in outcome.orders.items()},
         "retries": str(outcome.retries),
         "win rate": f"{done.wins / done.closed:.4f}" if done.closed else "-",
-        "expectancy R": _decimal(done.expectancy),
-        "profit factor": _decimal(done.profit_factor),
-        "drawdown R": _decimal(done.drawdown),
-        "total R": _decimal(done.total),
+        "expectancy R": _format_decimal(done.expectancy),
+        "profit factor": _format_decimal(done.profit_factor),
+        "drawdown R": _format_decimal(done.drawdown),
+        "total R": _format_decimal(done.total),
         "digest": outcome.digest[:16],
     }
 
 
-def _decimal(number: Decimal | None) -> str:
+def _format_decimal(number: Decimal | None) -> str:
     return "-" if number is None else f"{number:.4f}"
 
 
-def _difference(texts: list[str]) -> list[str]:
+def _compare(values: list[str]) -> list[str]:
     """Second less first; of what is no number, whether it is the same."""
-    if len(texts) == 1:
+    if len(values) == 1:
         return []
-    first, second = texts
+    first, second = values
     try:
         return [f"{Decimal(second) - Decimal(first):+}"]
     except ArithmeticError:

@@ -4,9 +4,9 @@ import sys
 
 import click
 
-from signalhub.cli.carets import given, show_problems
-from signalhub.cli.output import fail, say, show_json
-from signalhub.cli.remote import at_service, to_service
+from signalhub.cli.carets import print_problems, read_text_argument
+from signalhub.cli.output import exit_with_error, print_json, print_line
+from signalhub.cli.remote import run_with_client, service_options
 from signalhub.client import Accepted, Client, Refused
 
 
@@ -15,7 +15,7 @@ from signalhub.client import Accepted, Client, Refused
 @click.option("--id", "key_of_signal", help="Idempotency key: sent again with it, a signal makes no second order.")
 @click.option("--simulate", help="Force the mock broker's outcome, such as outcome=take_profit or fail=3.")
 @click.option("--json", "as_json", is_flag=True, help="Print the service's answer as one line of JSON.")
-@to_service
+@service_options
 def send(  # noqa: PLR0913 - as many as there are options
     text: tuple[str, ...],
     *,
@@ -34,7 +34,7 @@ def send(  # noqa: PLR0913 - as many as there are options
     signalhub send BUY EURUSD @ 1.0860 SL 1.0850 TP 1.0890
     signalhub send --id alert-17 < signal.txt
     """  # noqa: D301 - \b is the character that click looks for
-    sent = given(text)
+    sent = read_text_argument(text)
 
     async def work(client: Client) -> Accepted | Refused:
         try:
@@ -44,24 +44,26 @@ def send(  # noqa: PLR0913 - as many as there are options
                 raise
             return error
 
-    answer = at_service(url, key, work)
+    answer = run_with_client(url, key, work)
     if isinstance(answer, Refused):
-        _refused(sent, answer, as_json=as_json)
+        _print_refused(sent, answer, as_json=as_json)
     elif as_json:
-        show_json(answer)
+        print_json(answer)
     else:
-        _accepted(answer)
+        _print_accepted(answer)
 
 
-def _accepted(answer: Accepted) -> None:
-    say(click.style(answer.info, fg="green", bold=True))
-    again = ", sent before" if answer.duplicate else ""
-    say(f"  order {answer.order_id} is {answer.status}{again}; event {answer.seq}")
+def _print_accepted(accepted: Accepted) -> None:
+    print_line(click.style(accepted.info, fg="green", bold=True))
+    again = ", sent before" if accepted.duplicate else ""
+    print_line(f"  order {accepted.order_id} is {accepted.status}{again}; event {accepted.seq}")
 
 
-def _refused(sent: str, answer: Refused, *, as_json: bool) -> None:
+def _print_refused(text: str, refused: Refused, *, as_json: bool) -> None:
     if as_json:
-        show_json({"code": answer.code, "detail": answer.detail, "status": answer.status, "errors": answer.problems})
+        print_json(
+            {"code": refused.code, "detail": refused.detail, "status": refused.status, "errors": refused.problems}
+        )
         sys.exit(1)
-    show_problems(sent, answer.problems)
-    fail("This was refused; there is no order.")
+    print_problems(text, refused.problems)
+    exit_with_error("This was refused; there is no order.")

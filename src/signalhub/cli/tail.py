@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import click
 
-from signalhub.cli.output import printable, say
-from signalhub.cli.remote import at_service, to_service
+from signalhub.cli.output import make_printable, print_line
+from signalhub.cli.remote import run_with_client, service_options
 from signalhub.client import Client, Event, Gap, Item, Reset
 from signalhub.client.following import Transport
 
-_COLOURS: Final = {
+_EVENT_COLOURS: Final = {
     "order.executed": "cyan",
     "order.closed": "green",
     "order.retrying": "yellow",
@@ -28,7 +28,7 @@ _COLOURS: Final = {
 @click.option("--transport", type=click.Choice(["sse", "websocket"]), default="sse", show_default=True)
 @click.option("--plain", is_flag=True, help="Lines instead of a table, also on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print each event as the line of JSON it is in the log.")
-@to_service
+@service_options
 def tail(  # noqa: PLR0913 - as many as there are options
     *,
     after: str | None,
@@ -48,11 +48,11 @@ def tail(  # noqa: PLR0913 - as many as there are options
     is_live = sys.stdout.isatty() and not as_json and not plain
 
     async def work(client: Client) -> None:
-        with _screen(is_live=is_live) as table:
-            show = table.show if table else _show_json if as_json else _show_line
-            told = table.told if table else _told
+        with _open_table(is_live=is_live) as table:
+            show = table.show if table else _print_item_as_json if as_json else _print_item_as_text
+            told = table.told if table else _print_connection_lost
             wanted = [part for part in types.split(",") if part]
-            events = client.events(after=after, types=wanted, transport=transport, told=told)
+            events = client.events(after=after, types=wanted, transport=transport, on_connection_change=told)
             async with aclosing(events) as items:
                 left = count(1)
                 async for item in items:
@@ -60,10 +60,10 @@ def tail(  # noqa: PLR0913 - as many as there are options
                     if isinstance(item, Event) and next(left) == most:
                         return
 
-    at_service(url, key, work)
+    run_with_client(url, key, work)
 
 
-def _screen(*, is_live: bool) -> Any:  # noqa: ANN401 - a context manager with or without a table in it
+def _open_table(*, is_live: bool) -> Any:  # noqa: ANN401 - a context manager with or without a table in it
     if not is_live:
         return nullcontext()
     from signalhub.cli.live import LiveTable  # noqa: PLC0415 - rich takes a while to load, and pipes do not need it
@@ -71,33 +71,33 @@ def _screen(*, is_live: bool) -> Any:  # noqa: ANN401 - a context manager with o
     return LiveTable()
 
 
-def _told(is_connected: bool) -> None:  # noqa: FBT001 - the client's callback
+def _print_connection_lost(is_connected: bool) -> None:  # noqa: FBT001 - the client's callback
     if not is_connected:
         click.echo(click.style("the connection broke; trying again …", dim=True), err=True)
 
 
-def _show_json(item: Item) -> None:
+def _print_item_as_json(item: Item) -> None:
     if isinstance(item, Event):
         click.echo(item.raw)
     else:
-        click.echo(sentence(item), err=True)
+        click.echo(describe_control_event(item), err=True)
 
 
-def _show_line(item: Item) -> None:
+def _print_item_as_text(item: Item) -> None:
     if not isinstance(item, Event):
-        say(click.style(sentence(item), fg="yellow"))
+        print_line(click.style(describe_control_event(item), fg="yellow"))
         return
-    type_ = click.style(f"{item.type:<24}", fg=_COLOURS.get(item.type))
-    say(f"{item.seq:>6}  {item.at:%H:%M:%S}  {type_} {printable(summary(item))}".rstrip())
+    type_ = click.style(f"{item.type:<24}", fg=_EVENT_COLOURS.get(item.type))
+    print_line(f"{item.seq:>6}  {item.at:%H:%M:%S}  {type_} {make_printable(summarize_event(item))}".rstrip())
 
 
-def sentence(item: Reset | Gap) -> str:
+def describe_control_event(item: Reset | Gap) -> str:
     if isinstance(item, Gap):
         return f"Events {item.first} to {item.last} are no longer kept."
     return f"The place asked for is not in this log ({item.reason}); going on after event {item.seq}."
 
 
-def summary(event: Event) -> str:
+def summarize_event(event: Event) -> str:
     """An event's data in a few words."""
     data = event.data
     if "symbol" in data and "status" in data:

@@ -13,22 +13,22 @@ import click
 from msgspec.structs import replace
 
 from signalhub import log, settings
-from signalhub.cli.first import Entry, enter
-from signalhub.cli.home import Home, Run
+from signalhub.cli.first import OwnerAccess, bootstrap_account
+from signalhub.cli.home import LocalState, RunningService
 from signalhub.cli.needs import require_broker
-from signalhub.cli.office import opened
-from signalhub.cli.output import remark
-from signalhub.cli.readiness import Readiness
-from signalhub.cli.schema import brought_up_to_date
-from signalhub.cli.welcome import show, welcome
+from signalhub.cli.office import open_services
+from signalhub.cli.output import print_note
+from signalhub.cli.readiness import ReadinessProbe
+from signalhub.cli.schema import upgrade_schema
+from signalhub.cli.welcome import build_welcome, print_welcome
 from signalhub.embedded.errors import EmbeddedError
-from signalhub.embedded.group import Child
+from signalhub.embedded.group import ChildSpec
 from signalhub.embedded.ports import require_free_port
-from signalhub.embedded.supervisor import Supervisor, Urls
-from signalhub.services.vault import VaultError, new_key
-from signalhub.settings import PREFIX, Secret, Settings
+from signalhub.embedded.supervisor import ServerUrls, Supervisor
+from signalhub.services.vault import EncryptionError, generate_encryption_key
+from signalhub.settings import ENV_PREFIX, Secret, Settings
 
-_DATABASE_PATIENCE_S = 30.0
+_DATABASE_TIMEOUT_S = 30.0
 
 
 @click.command()
@@ -44,15 +44,15 @@ def up(*, as_json: bool) -> None:
     Where SIGNALHUB_DATABASE_URL or SIGNALHUB_REDIS_URL is set, that server is used instead of an embedded one.
     Ctrl-C stops everything. However it ends, the next start goes on where it was.
     """
-    found = _quiet_on_terminal(require_broker(settings.from_env(os.environ)))
+    found = _reduce_logging_on_terminal(require_broker(settings.from_env(os.environ)))
     log.configure(found.log_level, found.log_format)
     try:
-        _run(replace(found, data_dir=found.data_dir.absolute()), as_json=as_json)
-    except (EmbeddedError, VaultError) as error:
+        _run_supervisor(replace(found, data_dir=found.data_dir.absolute()), as_json=as_json)
+    except (EmbeddedError, EncryptionError) as error:
         raise click.ClickException(str(error)) from None
 
 
-def _quiet_on_terminal(found: Settings) -> Settings:
+def _reduce_logging_on_terminal(found: Settings) -> Settings:
     """There each process's steps are noise; what goes wrong is not. Children are told: they may write to a pipe."""
     if not sys.stderr.isatty():
         return found
@@ -60,34 +60,39 @@ def _quiet_on_terminal(found: Settings) -> Settings:
     return replace(found, log_level=level, log_format="console" if found.log_format == "auto" else found.log_format)
 
 
-def _run(found: Settings, *, as_json: bool) -> None:
-    home = Home(found.data_dir)
+def _run_supervisor(found: Settings, *, as_json: bool) -> None:
+    home = LocalState(found.data_dir)
     with Supervisor(found.data_dir, postgres=not found.database_url, valkey=not found.redis_url) as supervisor:
         require_free_port(found.host, found.port)
-        found = replace(found, encryption_keys=_encryption_keys(found, home))
-        remark("Starting …")
-        found = _with_servers(found, supervisor.start_servers())
+        found = replace(found, encryption_keys=_load_encryption_keys(found, home))
+        print_note("Starting …")
+        found = _with_server_urls(found, supervisor.start_servers())
         try:
-            entry = asyncio.run(_prepare(found, home))
-            home.keep_run(Run(os.getpid(), _own_url(found), str(found.database_url), str(found.redis_url)))
-            supervisor.run(_children(found), Readiness(_own_url(found), lambda: _tell(found, home, entry, as_json)))
+            entry = asyncio.run(_migrate_and_bootstrap(found, home))
+            home.save_running_service(
+                RunningService(os.getpid(), _local_url(found), str(found.database_url), str(found.redis_url))
+            )
+            supervisor.run(
+                _build_children(found),
+                ReadinessProbe(_local_url(found), lambda: _on_ready(found, home, entry, as_json)),
+            )
         finally:
-            home.forget_run()
+            home.delete_running_service()
 
 
-def _encryption_keys(found: Settings, home: Home) -> Secret:
-    keys = found.encryption_keys or home.encryption_keys()
+def _load_encryption_keys(found: Settings, local_state: LocalState) -> Secret:
+    keys = found.encryption_keys or local_state.read_encryption_keys()
     if keys:
         return keys
-    if (home.data_dir / "postgres").exists():
+    if (local_state.data_dir / "postgres").exists():
         raise click.ClickException(
-            f"{home.files['encryption.key']} is missing, and {home.data_dir} holds secrets sealed with it: "
+            f"{local_state.files['encryption.key']} is missing, and {local_state.data_dir} holds secrets sealed with it: "
             "put it back, or set SIGNALHUB_ENCRYPTION_KEYS to what it was."
         )
-    return home.keep_encryption_key(new_key())
+    return local_state.save_encryption_key(generate_encryption_key())
 
 
-def _with_servers(found: Settings, urls: Urls) -> Settings:
+def _with_server_urls(found: Settings, urls: ServerUrls) -> Settings:
     return replace(
         found,
         database_url=found.database_url or Secret(urls.database or ""),
@@ -95,27 +100,27 @@ def _with_servers(found: Settings, urls: Urls) -> Settings:
     )
 
 
-async def _prepare(found: Settings, home: Home) -> Entry:
-    await brought_up_to_date(found.database_url, _DATABASE_PATIENCE_S)
-    async with opened(found) as office:
-        return await enter(office, home)
+async def _migrate_and_bootstrap(found: Settings, local_state: LocalState) -> OwnerAccess:
+    await upgrade_schema(found.database_url, _DATABASE_TIMEOUT_S)
+    async with open_services(found) as office:
+        return await bootstrap_account(office, local_state)
 
 
-def _tell(found: Settings, home: Home, entry: Entry, as_json: bool) -> None:  # noqa: FBT001 - from one place, above
-    show(welcome(found, entry), as_json=as_json)
-    home.keep_local(replace(entry.local, hook_path=None, is_told=True))
+def _on_ready(found: Settings, local_state: LocalState, access: OwnerAccess, as_json: bool) -> None:  # noqa: FBT001 - from one place, above
+    print_welcome(build_welcome(found, access), as_json=as_json)
+    local_state.save_credentials(replace(access.credentials, hook_path=None, is_told=True))
 
 
-def _children(found: Settings) -> list[Child]:
-    env = _inherited(os.environ) | settings.to_env(replace(found, url="", api_key=Secret()))
-    return [Child(name, [sys.executable, "-m", "signalhub", name], env) for name in ("web", "worker")]
+def _build_children(found: Settings) -> list[ChildSpec]:
+    env = _filter_environment(os.environ) | settings.to_env(replace(found, url="", api_key=Secret()))
+    return [ChildSpec(name, [sys.executable, "-m", "signalhub", name], env) for name in ("web", "worker")]
 
 
-def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+def _filter_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Our own variables are handed down as they were understood, never twice."""
-    return {name: text for name, text in environ.items() if not name.startswith(PREFIX)}
+    return {name: text for name, text in environ.items() if not name.startswith(ENV_PREFIX)}
 
 
-def _own_url(found: Settings) -> str:
+def _local_url(found: Settings) -> str:
     """The web as this machine reaches it, whatever the outside calls it."""
     return replace(found, public_url="").base_url

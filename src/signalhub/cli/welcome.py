@@ -3,12 +3,12 @@
 import click
 import msgspec
 
-from signalhub.cli.first import Entry
-from signalhub.cli.home import FIRST_ACCOUNT
-from signalhub.cli.output import say, show_json
+from signalhub.cli.first import OwnerAccess
+from signalhub.cli.home import DEFAULT_ACCOUNT
+from signalhub.cli.output import print_json, print_line
 from signalhub.settings import Settings
 
-_SIGNAL = "BUY EURUSD @ 1.0860 SL 1.0850 TP 1.0890"
+_EXAMPLE_SIGNAL = "BUY EURUSD @ 1.0860 SL 1.0850 TP 1.0890"
 
 
 class Welcome(msgspec.Struct, frozen=True):
@@ -23,34 +23,39 @@ class Welcome(msgspec.Struct, frozen=True):
     curl: str | None = None
 
 
-def welcome(found: Settings, entry: Entry) -> Welcome:
-    url, local = found.base_url, entry.local
-    known = Welcome(url, str(found.data_dir), FIRST_ACCOUNT, f"{url}/login?token={entry.ticket}")
+def build_welcome(found: Settings, access: OwnerAccess) -> Welcome:
+    url, local = found.base_url, access.credentials
+    known = Welcome(url, str(found.data_dir), DEFAULT_ACCOUNT, f"{url}/login?token={access.ticket}")
     if local.is_told:
         return known
     return msgspec.structs.replace(
         known,
         api_key=local.api_key,
         hook_url=f"{url}{local.hook_path}" if local.hook_path else None,
-        curl=f"curl {url}/api/v1/signals -H 'X-API-Key: {local.api_key}' -d '{_SIGNAL}'",
+        curl=f"curl {url}/api/v1/signals -H 'X-API-Key: {local.api_key}' -d '{_EXAMPLE_SIGNAL}'",
     )
 
 
-def show(told: Welcome, *, as_json: bool) -> None:
+def print_welcome(message: Welcome, *, as_json: bool) -> None:
     if as_json:
-        show_json(told)
+        print_json(message)
         return
-    say(f"\n{click.style('SignalHub runs', bold=True, fg='green')} at {told.url}, its data in {told.data_dir}.\n")
-    _line("Dashboard", told.dashboard, "signs you in, once and within the hour")
-    if told.curl is None:
-        say(f"  The account {told.account!r} is there already; another key for it: signalhub key create")
+    print_line(
+        f"\n{click.style('SignalHub runs', bold=True, fg='green')} at {message.url}, its data in {message.data_dir}.\n"
+    )
+    _print_credential("Dashboard", message.dashboard, "signs you in, once and within the hour")
+    if message.curl is None:
+        print_line(f"  The account {message.account!r} is there already; another key for it: signalhub key create")
     else:
-        _line("API key", told.api_key or "", "shown this once")
-        _line("Hook URL", told.hook_url or "", "shown this once; for senders that cannot set headers")
-        say(f"\nSend a signal:\n  {told.curl}")
-    say("\nOr, in a second terminal: signalhub tail, and in a third: signalhub send " + _SIGNAL.replace("@ ", ""))
-    say("Ctrl-C stops all of it and loses nothing.\n")
+        _print_credential("API key", message.api_key or "", "shown this once")
+        _print_credential("Hook URL", message.hook_url or "", "shown this once; for senders that cannot set headers")
+        print_line(f"\nSend a signal:\n  {message.curl}")
+    print_line(
+        "\nOr, in a second terminal: signalhub tail, and in a third: signalhub send "
+        + _EXAMPLE_SIGNAL.replace("@ ", "")
+    )
+    print_line("Ctrl-C stops all of it and loses nothing.\n")
 
 
-def _line(name: str, value: str, remark: str) -> None:
-    say(f"  {name:<10} {value}\n  {'':<10} {click.style(remark, dim=True)}")
+def _print_credential(name: str, value: str, note: str) -> None:
+    print_line(f"  {name:<10} {value}\n  {'':<10} {click.style(note, dim=True)}")

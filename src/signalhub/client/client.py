@@ -7,19 +7,19 @@ from typing import Any, Final, Self, TypeVar
 import httpx
 import msgspec
 
-from signalhub.client.errors import ClientError, Refused, Unreachable, refusal
+from signalhub.client.errors import ClientError, Refused, Unreachable, parse_refusal
 from signalhub.client.following import Transport, follow
 from signalhub.client.items import Item
-from signalhub.client.position import Position
-from signalhub.client.target import Target
+from signalhub.client.position import CursorTracker
+from signalhub.client.target import ServiceConnection
 from signalhub.domain.events import OrderView
 from signalhub.domain.signal import SignalView
 
-_FIRST_ERROR: Final = 400
-_PAUSES_S: Final = (0.3, 1.0, 3.0)
-_PAGE: Final = 100
+_FIRST_ERROR_STATUS: Final = 400
+_RETRY_DELAYS_S: Final = (0.3, 1.0, 3.0)
+_MAX_PAGE_SIZE: Final = 100
 
-Answer = TypeVar("Answer")
+ResponseT = TypeVar("ResponseT")
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     signal: SignalView
 
 
-class _Page(msgspec.Struct):
+class _OrderPage(msgspec.Struct):
     items: list[OrderView]
     next_cursor: str | None
 
@@ -45,13 +45,13 @@ class Client:
     """Use it as `async with Client("http://127.0.0.1:8000", "shk_…") as client`. Every call may raise ClientError."""
 
     def __init__(self, url: str, api_key: str, *, timeout_s: float = 10.0) -> None:
-        self._target = Target(url, api_key, timeout_s=timeout_s)
+        self._connection = ServiceConnection(url, api_key, timeout_s=timeout_s)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._target.http.aclose()
+        await self._connection.http.aclose()
 
     async def send(
         self, text: str | bytes, *, idempotency_key: str | None = None, simulate: str | None = None
@@ -63,22 +63,22 @@ class Client:
         """
         wanted = {"Idempotency-Key": idempotency_key, "X-SignalHub-Simulate": simulate}
         headers = {name: value for name, value in wanted.items() if value is not None}
-        for pause_s in _PAUSES_S if idempotency_key else ():
+        for pause_s in _RETRY_DELAYS_S if idempotency_key else ():
             try:
-                return await self._send(text, headers)
+                return await self._send_once(text, headers)
             except (Unreachable, Refused) as error:
                 if isinstance(error, Refused) and not error.is_passing:
                     raise
                 await asyncio.sleep(max(pause_s, getattr(error, "retry_after_s", 0.0)))
-        return await self._send(text, headers)
+        return await self._send_once(text, headers)
 
     async def orders(self, *, status: str | None = None, symbol: str | None = None, limit: int = 50) -> list[OrderView]:
         """The newest orders first, up to `limit` of them."""
         found: list[OrderView] = []
         query = {name: text for name, text in (("status", status), ("symbol", symbol)) if text is not None}
         while len(found) < limit:
-            query["limit"] = str(min(_PAGE, limit - len(found)))
-            page = _decoded(await self._ask("GET", "/api/v1/orders", params=query), _Page)
+            query["limit"] = str(min(_MAX_PAGE_SIZE, limit - len(found)))
+            page = _decode(await self._request("GET", "/api/v1/orders", params=query), _OrderPage)
             found += page.items
             if page.next_cursor is None:
                 break
@@ -91,7 +91,7 @@ class Client:
         after: int | str | None = None,
         types: Iterable[str] = (),
         transport: Transport = "sse",
-        told: Callable[[bool], None] = lambda _: None,
+        on_connection_change: Callable[[bool], None] = lambda _: None,
     ) -> AsyncGenerator[Item, None]:
         """Follow the log without an end: each event once, in order, whatever breaks on the way.
 
@@ -99,25 +99,31 @@ class Client:
         patterns such as `order.*`. Beside events there are `Reset` and `Gap`, which say that the state kept so far is
         not to be trusted, or that events are gone. `told` hears when a line is up (True) and when it is lost (False).
         """
-        return follow(self._target, Position(after), ",".join(types), transport=transport, told=told)
+        return follow(
+            self._connection,
+            CursorTracker(after),
+            ",".join(types),
+            transport=transport,
+            on_connection_change=on_connection_change,
+        )
 
-    async def _send(self, text: str | bytes, headers: dict[str, str]) -> Accepted:
+    async def _send_once(self, text: str | bytes, headers: dict[str, str]) -> Accepted:
         content = text.encode(errors="surrogateescape") if isinstance(text, str) else text
         headers = {"Content-Type": "text/plain; charset=utf-8", **headers}
-        return _decoded(await self._ask("POST", "/api/v1/signals", content=content, headers=headers), Accepted)
+        return _decode(await self._request("POST", "/api/v1/signals", content=content, headers=headers), Accepted)
 
-    async def _ask(self, method: str, path: str, **rest: Any) -> bytes:  # noqa: ANN401 - handed through to httpx
+    async def _request(self, method: str, path: str, **options: Any) -> bytes:  # noqa: ANN401 - handed through to httpx
         try:
-            answer = await self._target.http.request(method, path, **rest)
+            answer = await self._connection.http.request(method, path, **options)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._target.unreachable(error) from None
-        if answer.status_code >= _FIRST_ERROR:
-            raise refusal(answer.status_code, answer.content, answer.headers.get("retry-after"))
+            raise self._connection.to_unreachable(error) from None
+        if answer.status_code >= _FIRST_ERROR_STATUS:
+            raise parse_refusal(answer.status_code, answer.content, answer.headers.get("retry-after"))
         return answer.content
 
 
-def _decoded(body: bytes, kind: type[Answer]) -> Answer:
+def _decode(body: bytes, response_type: type[ResponseT]) -> ResponseT:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(body, type=response_type)
     except msgspec.MsgspecError:
         raise ClientError("What answers there is not this service.") from None

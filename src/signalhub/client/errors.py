@@ -4,8 +4,8 @@ import msgspec
 
 from signalhub.domain.errors import Problem
 
-_TOO_MANY = 429
-_SERVER = 500
+_TOO_MANY_REQUESTS = 429
+_FIRST_SERVER_ERROR = 500
 
 
 class ClientError(Exception):
@@ -15,8 +15,8 @@ class ClientError(Exception):
 class Unreachable(ClientError):  # noqa: N818 - it names a state, and reads better so
     """No answer came. `is_uncertain` where the request may have arrived all the same."""
 
-    def __init__(self, sentence: str, *, is_uncertain: bool = False) -> None:
-        super().__init__(sentence)
+    def __init__(self, message: str, *, is_uncertain: bool = False) -> None:
+        super().__init__(message)
         self.is_uncertain = is_uncertain
 
 
@@ -33,20 +33,24 @@ class Refused(ClientError):  # noqa: N818 - the same
     @property
     def is_passing(self) -> bool:
         """Whether the same request may be answered otherwise a little later."""
-        return self.status == _TOO_MANY or self.status >= _SERVER or self.code == "idempotency_in_flight"
+        return (
+            self.status == _TOO_MANY_REQUESTS
+            or self.status >= _FIRST_SERVER_ERROR
+            or self.code == "idempotency_in_flight"
+        )
 
 
-class _Document(msgspec.Struct):
+class _ProblemDocument(msgspec.Struct):
     detail: str
     code: str
     errors: tuple[Problem, ...] = ()
 
 
-def refusal(status: int, body: bytes, retry_after: str | None) -> Refused:
+def parse_refusal(status: int, body: bytes, retry_after: str | None) -> Refused:
     """From an answer that is no success, whoever between us and the service may have written it."""
     wait_s = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
     try:
-        told = msgspec.json.decode(body, type=_Document)
+        told = msgspec.json.decode(body, type=_ProblemDocument)
     except msgspec.MsgspecError:
-        told = _Document(f"The answer was HTTP {status}, and not in the form of this service.", "unknown")
+        told = _ProblemDocument(f"The answer was HTTP {status}, and not in the form of this service.", "unknown")
     return Refused(told.detail, status=status, code=told.code, problems=told.errors, retry_after_s=wait_s)

@@ -48,7 +48,7 @@ class Ready(msgspec.Struct, frozen=True, tag="stream.ready", tag_field="type"):
     head: int
 
 
-class Moved(msgspec.Struct, frozen=True):
+class CursorAdvanced(msgspec.Struct, frozen=True):
     """The stream has passed events that were filtered out; `cursor` is where it is now."""
 
     cursor: str
@@ -60,28 +60,28 @@ class _Heartbeat(msgspec.Struct, frozen=True, tag="stream.heartbeat", tag_field=
 
 
 Item = Event | Reset | Gap
-Heard = Item | Ready | Moved
+StreamMessage = Item | Ready | CursorAdvanced
 
 
-class _Kind(msgspec.Struct):
+class _MessageType(msgspec.Struct):
     type: str
 
 
-def read(text: str | bytes) -> Heard | None:
+def decode_message(text: str | bytes) -> StreamMessage | None:
     """One frame of a stream; None for a word of a later version that says nothing about the log."""
     try:
-        return _read(text)
+        return _decode_message(text)
     except msgspec.MsgspecError:
         raise ClientError("What answers there is not this service, or one of a later version.") from None
 
 
-def _read(text: str | bytes) -> Heard | None:
-    kind = msgspec.json.decode(text, type=_Kind).type
+def _decode_message(text: str | bytes) -> StreamMessage | None:
+    kind = msgspec.json.decode(text, type=_MessageType).type
     if kind in {"stream.ready", "stream.reset", "stream.gap"}:
         return msgspec.json.decode(text, type=Ready | Reset | Gap)
     if kind == "stream.heartbeat":
         beat = msgspec.json.decode(text, type=_Heartbeat)
-        return Moved(f"{beat.epoch}-{beat.seq}")
+        return CursorAdvanced(f"{beat.epoch}-{beat.seq}")
     if kind.partition(".")[0] in {"stream", "pong"}:
         return None
     raw = text.encode() if isinstance(text, str) else text

@@ -3,26 +3,26 @@
 from random import SystemRandom
 from typing import Final
 
-_LONGEST_S: Final = 10.0
-_MOST_DOUBLINGS: Final = 6
+_MAX_DELAY_S: Final = 10.0
+_MAX_DOUBLINGS: Final = 6
 
 _jitter = SystemRandom()
 
 
-class Pace:
-    def __init__(self, first_s: float = 1.0) -> None:
-        self._first_s = first_s
+class ReconnectBackoff:
+    def __init__(self, initial_delay_s: float = 1.0) -> None:
+        self._initial_delay_s = initial_delay_s
         self._failures = 0
 
-    def advise(self, retry_ms: int | None) -> None:
+    def set_initial_delay(self, retry_ms: int | None) -> None:
         if retry_ms is not None:
-            self._first_s = retry_ms / 1000
+            self._initial_delay_s = retry_ms / 1000
 
-    def succeed(self) -> None:
+    def reset(self) -> None:
         self._failures = 0
 
-    def wait_s(self, at_least_s: float = 0.0) -> float:
+    def next_delay_s(self, min_delay_s: float = 0.0) -> float:
         """Without jitter all who were cut off together would come back together."""
-        wait_s: float = min(self._first_s * 2**self._failures, max(_LONGEST_S, self._first_s))
-        self._failures = min(self._failures + 1, _MOST_DOUBLINGS)
-        return max(at_least_s, wait_s * _jitter.uniform(0.5, 1.0))
+        wait_s: float = min(self._initial_delay_s * 2**self._failures, max(_MAX_DELAY_S, self._initial_delay_s))
+        self._failures = min(self._failures + 1, _MAX_DOUBLINGS)
+        return max(min_delay_s, wait_s * _jitter.uniform(0.5, 1.0))

@@ -26,23 +26,23 @@ class Parser:
     def __init__(self, last_event_id: str = "") -> None:
         self.last_event_id = last_event_id
         self.retry_ms: int | None = None
-        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-        self._is_first, self._skips_newline = True, False
+        self._decode_utf8 = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._is_at_start, self._skips_newline = True, False
         self._partial: list[str] = []
         self._id, self._type = last_event_id, ""
         self._data: list[str] = []
 
-    def feed(self, piece: bytes) -> Iterator[ServerSentEvent]:
+    def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
         """The events that `piece` completes. The iterator must be run to its end before the next piece."""
-        for line in self._lines(self._decode(piece)):
+        for line in self._split_lines(self._decode_utf8(chunk)):
             if line:
-                self._field(line)
+                self._process_field(line)
             elif (event := self._dispatch()) is not None:
                 yield event
 
-    def _lines(self, text: str) -> Iterator[str]:
-        if text and self._is_first:
-            text, self._is_first = text.removeprefix("\ufeff"), False
+    def _split_lines(self, text: str) -> Iterator[str]:
+        if text and self._is_at_start:
+            text, self._is_at_start = text.removeprefix("\ufeff"), False
         if text and self._skips_newline:
             text, self._skips_newline = text.removeprefix("\n"), False
         *complete, rest = _LINE_END.split(text)
@@ -53,7 +53,7 @@ class Parser:
         # A CR ends its line at once: waiting to see whether an LF follows could mean waiting for the next event.
         self._skips_newline = self._skips_newline or text.endswith("\r")
 
-    def _field(self, line: str) -> None:
+    def _process_field(self, line: str) -> None:
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if name == "data":

@@ -9,7 +9,7 @@ import httpx
 from signalhub.client.errors import ClientError, Unreachable
 
 
-class Target:
+class ServiceConnection:
     """`http` is opened here and closed by whoever made the target."""
 
     def __init__(self, url: str, api_key: str, *, timeout_s: float) -> None:
@@ -34,7 +34,7 @@ class Target:
     def websocket_proxy(self) -> Literal[True] | None:
         return None if self._is_local else True
 
-    def unreachable(self, error: Exception) -> Unreachable:
+    def to_unreachable(self, error: Exception) -> Unreachable:
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, OSError)):
             return Unreachable(f"{self.url} cannot be reached: nothing answers there.")
         if isinstance(error, httpx.TimeoutException):

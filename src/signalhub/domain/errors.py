@@ -30,7 +30,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # What the grammar can say of a text.
-GRAMMAR: Final = {
+GRAMMAR_REFUSALS: Final = {
     "empty": Refusal(422, "Empty signal"),
     "control_char": Refusal(422, "Control character in the signal"),
     "homoglyph": Refusal(422, "Look-alike letters"),
@@ -67,7 +67,7 @@ GRAMMAR: Final = {
 }
 
 # What the service can say of a request.
-SERVICE: Final = {
+SERVICE_REFUSALS: Final = {
     "bad_request": Refusal(400, "Bad request"),
     "bad_cursor": Refusal(400, "Cursor not understood"),
     "unauthenticated": Refusal(401, "No credential"),
@@ -96,18 +96,18 @@ SERVICE: Final = {
     "unavailable": Refusal(503, "Temporarily unavailable"),
 }
 
-REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(GRAMMAR | SERVICE)
+REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(GRAMMAR_REFUSALS | SERVICE_REFUSALS)
 
 
 class SignalHubError(Exception):
     """A refusal on its way out. `code` is a row of REFUSALS; `retry_after` is in seconds."""
 
     def __init__(
-        self, code: str, detail: str = "", *, problems: tuple[Problem, ...] = (), retry_after: int | None = None
+        self, code: str, detail: str = "", *, problems: tuple[Problem, ...] = (), retry_after_s: int | None = None
     ) -> None:
         self.refusal = REFUSALS[code]
         self.code = code
         self.detail = detail or self.refusal.title + "."
         self.problems = problems
-        self.retry_after = retry_after
+        self.retry_after_s = retry_after_s
         super().__init__(f"{code}: {self.detail}")

@@ -12,11 +12,11 @@ from typing import Any, Final
 import msgspec
 
 from signalhub.domain import results
-from signalhub.domain.order import Order, Part
-from signalhub.domain.signal import OrderType, Side, plain, plain_or_none
+from signalhub.domain.order import Order, PartialClose
+from signalhub.domain.signal import OrderType, Side, format_decimal, format_decimal_or_none
 
 # Every type there is. docs/events.md is tested against it.
-TYPES: Final = (
+EVENT_TYPES: Final = (
     "signal.accepted",
     "signal.rejected",
     "order.pending",
@@ -38,7 +38,7 @@ TYPES: Final = (
 )
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True):
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that became true, before it has its place in the log. `data` is anything msgspec can encode."""
 
     type: str
@@ -62,7 +62,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     hash: bytes
 
 
-class _Body(msgspec.Struct, frozen=True):
+class _EventBody(msgspec.Struct, frozen=True):
     """The fields in the order in which they travel."""
 
     seq: int
@@ -84,40 +84,50 @@ class Head(msgspec.Struct, frozen=True):
 _encode = msgspec.json.Encoder().encode
 
 
-def append(head: Head, fact: Fact, at: datetime) -> tuple[Head, Event]:
+def append_event(head: Head, new_event: NewEvent, timestamp: datetime) -> tuple[Head, Event]:
     """Give `fact` the place after `head`. The caller holds the account's lock, or two facts could share a place."""
     seq = head.seq + 1
-    body = _encode(_Body(seq, fact.type, instant(at), fact.order_id, fact.signal_id, fact.trace_id, fact.data))
-    digest = chain(head.hash, body)
+    body = _encode(
+        _EventBody(
+            seq,
+            new_event.type,
+            format_timestamp(timestamp),
+            new_event.order_id,
+            new_event.signal_id,
+            new_event.trace_id,
+            new_event.data,
+        )
+    )
+    digest = chain_hash(head.hash, body)
     event = Event(
-        account_id=fact.account_id,
+        account_id=new_event.account_id,
         seq=seq,
-        type=fact.type,
-        at=at,
-        order_id=fact.order_id,
-        signal_id=fact.signal_id,
+        type=new_event.type,
+        at=timestamp,
+        order_id=new_event.order_id,
+        signal_id=new_event.signal_id,
         body=body,
         hash=digest,
     )
     return Head(seq, digest), event
 
 
-def chain(previous: bytes, body: bytes) -> bytes:
+def chain_hash(previous_hash: bytes, body: bytes) -> bytes:
     """SHA-256 over the hash before and the body, so that no event can be changed without changing all that follow."""
-    return hashlib.sha256(previous + body).digest()
+    return hashlib.sha256(previous_hash + body).digest()
 
 
 @lru_cache(maxsize=256)  # a batch shares its instant, and each of its events tells it three times
-def instant(at: datetime) -> str:
+def format_timestamp(timestamp: datetime) -> str:
     """RFC 3339 in UTC with microseconds, always of the same width so that text order is time order."""
-    return at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return timestamp.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def instant_or_none(at: datetime | None) -> str | None:
-    return None if at is None else instant(at)
+def format_timestamp_or_none(timestamp: datetime | None) -> str | None:
+    return None if timestamp is None else format_timestamp(timestamp)
 
 
-class PartView(msgspec.Struct, frozen=True, kw_only=True):
+class PartialCloseView(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the position that was closed; all that was left of it, when it is the last."""
 
     price: str
@@ -160,7 +170,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: str | None
     filled_quantity: str
     remaining_quantity: str
-    closes: tuple[PartView, ...]
+    closes: tuple[PartialCloseView, ...]
     pnl_currency: str | None
     pnl_price: str | None
     pips: str | None
@@ -169,7 +179,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     commission: str | None
 
 
-def order_view(order: Order) -> OrderView:
+def to_order_view(order: Order) -> OrderView:
     terms = order.terms
     # One line for each field: there is no shorter way to say which value is shown as what.
     return OrderView(
@@ -178,52 +188,57 @@ def order_view(order: Order) -> OrderView:
         side=terms.side,
         symbol=terms.symbol,
         order_type=terms.order_type,
-        entry=plain_or_none(terms.entry),
-        entry_high=plain_or_none(terms.entry_high),
-        stop_loss=plain(terms.stop_loss),
-        take_profits=tuple(map(plain, terms.take_profits)),
-        quantity=plain(terms.quantity),
+        entry=format_decimal_or_none(terms.entry),
+        entry_high=format_decimal_or_none(terms.entry_high),
+        stop_loss=format_decimal(terms.stop_loss),
+        take_profits=tuple(map(format_decimal, terms.take_profits)),
+        quantity=format_decimal(terms.quantity),
         status=order.status,
         reason=order.reason,
         broker_order_id=order.broker_order_id,
-        fill_price=plain_or_none(order.fill_price),
-        filled_at=instant_or_none(order.filled_at),
-        close_price=plain_or_none(order.close_price),
-        closed_at=instant_or_none(order.closed_at),
+        fill_price=format_decimal_or_none(order.fill_price),
+        filled_at=format_timestamp_or_none(order.filled_at),
+        close_price=format_decimal_or_none(order.close_price),
+        closed_at=format_timestamp_or_none(order.closed_at),
         close_reason=order.close_reason,
-        pnl=plain_or_none(order.pnl),
-        r_multiple=plain_or_none(order.r_multiple),
+        pnl=format_decimal_or_none(order.pnl),
+        r_multiple=format_decimal_or_none(order.r_multiple),
         attempts=order.attempts,
-        next_attempt_at=instant_or_none(order.next_attempt_at),
+        next_attempt_at=format_timestamp_or_none(order.next_attempt_at),
         version=order.version,
-        created_at=instant(order.created_at),
-        updated_at=instant(order.updated_at),
+        created_at=format_timestamp(order.created_at),
+        updated_at=format_timestamp(order.updated_at),
         trace_id=order.trace_id,
         profile=order.profile,
         simulate=order.simulate,
-        expires_at=instant_or_none(order.expires_at),
-        filled_quantity=plain(order.filled),
-        remaining_quantity=plain(order.held),
-        closes=tuple(map(_part_view, order.closes)),
+        expires_at=format_timestamp_or_none(order.expires_at),
+        filled_quantity=format_decimal(order.filled_quantity),
+        remaining_quantity=format_decimal(order.open_quantity),
+        closes=tuple(map(_to_partial_close_view, order.closes)),
         pnl_currency=order.pnl_currency,
-        pnl_price=None if order.pnl is None else plain(results.shown(order.gains)),
-        pips=plain_or_none(order.pips),
-        mae=plain_or_none(order.mae),
-        mfe=plain_or_none(order.mfe),
-        commission=plain_or_none(order.commission),
+        pnl_price=None if order.pnl is None else format_decimal(results.rounded_mean_gain(order.price_gains)),
+        pips=format_decimal_or_none(order.pips),
+        mae=format_decimal_or_none(order.mae),
+        mfe=format_decimal_or_none(order.mfe),
+        commission=format_decimal_or_none(order.commission),
     )
 
 
-def _part_view(part: Part) -> PartView:
-    return PartView(price=plain(part.price), quantity=plain(part.quantity), reason=part.reason, at=instant(part.at))
+def _to_partial_close_view(partial_close: PartialClose) -> PartialCloseView:
+    return PartialCloseView(
+        price=format_decimal(partial_close.price),
+        quantity=format_decimal(partial_close.quantity),
+        reason=partial_close.reason,
+        at=format_timestamp(partial_close.at),
+    )
 
 
-def order_fact(type_: str, order: Order) -> Fact:
+def order_event(type_: str, order: Order) -> NewEvent:
     """What every `order.*` event carries: the order as it now is."""
-    return Fact(
+    return NewEvent(
         type=type_,
         account_id=order.account_id,
-        data=order_view(order),
+        data=to_order_view(order),
         order_id=order.id,
         signal_id=order.signal_id,
         trace_id=order.trace_id,

@@ -47,7 +47,7 @@ TRANSITIONS: Final = frozenset(
 OPEN: Final = frozenset({Status.PENDING, Status.EXECUTED})
 
 
-class Part(msgspec.Struct, frozen=True):
+class PartialClose(msgspec.Struct, frozen=True):
     """A part of the position, or all that was left of it, that was closed."""
 
     price: Decimal
@@ -56,16 +56,16 @@ class Part(msgspec.Struct, frozen=True):
     at: datetime
 
 
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
+class ExecutionStats(msgspec.Struct, frozen=True, kw_only=True):
     """What only the market knows of a result.
 
     How far, at most, the price went against the position and for it; the size of a pip, where the instrument has them;
     the currency its prices are in; what the broker charged for fill and close, where he charges anything.
     """
 
-    adverse: Decimal | None = None
-    favourable: Decimal | None = None
-    pip: Decimal | None = None
+    mae: Decimal | None = None
+    mfe: Decimal | None = None
+    pip_size: Decimal | None = None
     currency: str | None = None
     commission: Decimal | None = None
 
@@ -94,7 +94,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     close_price: Decimal | None = None
     closed_at: datetime | None = None
     close_reason: CloseReason | None = None
-    closes: tuple[Part, ...] = ()
+    closes: tuple[PartialClose, ...] = ()
     pnl: Decimal | None = None
     pnl_currency: str | None = None
     pips: Decimal | None = None
@@ -109,18 +109,18 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
     @property
-    def filled(self) -> Decimal:
+    def filled_quantity(self) -> Decimal:
         """The quantity that was bought or sold: all of it, or nothing yet."""
         return Decimal(0) if self.fill_price is None else self.terms.quantity
 
     @property
-    def held(self) -> Decimal:
+    def open_quantity(self) -> Decimal:
         """The quantity that is still in the market."""
-        left = self.filled - sum((part.quantity for part in self.closes), Decimal(0))
+        left = self.filled_quantity - sum((part.quantity for part in self.closes), Decimal(0))
         return left or Decimal(0)  # and not 0.0000
 
     @property
-    def gains(self) -> results.Gains:
+    def price_gains(self) -> results.PriceGains:
         """The price won, and the quantity, of each part that was closed."""
         fill, is_buy = self.fill_price or Decimal(0), self.terms.side is Side.BUY
         return [(part.price - fill if is_buy else fill - part.price, part.quantity) for part in self.closes]
@@ -157,7 +157,7 @@ class Closed(msgspec.Struct, frozen=True, tag="order.closed"):
     price: Decimal
     reason: CloseReason
     at: datetime | None = None
-    figures: Figures = Figures()
+    stats: ExecutionStats = ExecutionStats()
 
 
 class Rejected(msgspec.Struct, frozen=True, tag="order.rejected"):
@@ -183,75 +183,81 @@ class IllegalTransition(Exception):  # noqa: N818 - it names the fault, as the o
         self.order, self.status = order, status
 
 
-def apply(order: Order, move: Move, at: datetime) -> Order:
+def apply(order: Order, move: Move, now: datetime) -> Order:
     """The order as it stands after `move` became true at `at`; raises IllegalTransition."""
     match move:
         case Retried():
-            return _retried(_moved(order, order.status, at), move)
+            return _apply_retried(_transition(order, order.status, now), move)
         case Executed():
-            return _executed(_moved(order, Status.EXECUTED, at), move)
+            return _apply_executed(_transition(order, Status.EXECUTED, now), move)
         case PartiallyClosed():
-            return _partially_closed(_moved(order, Status.EXECUTED, at), move)
+            return _apply_partially_closed(_transition(order, Status.EXECUTED, now), move)
         case Closed():
-            return _closed(_moved(order, Status.CLOSED, at), move)
+            return _apply_closed(_transition(order, Status.CLOSED, now), move)
         case Rejected() | Cancelled():
             end = Status.REJECTED if isinstance(move, Rejected) else Status.CANCELLED
-            return replace(_moved(order, end, at), reason=move.reason)
+            return replace(_transition(order, end, now), reason=move.reason)
         case Expired():
-            return _moved(order, Status.EXPIRED, at)
+            return _transition(order, Status.EXPIRED, now)
         case _:
             assert_never(move)
 
 
-def _moved(order: Order, status: Status, at: datetime) -> Order:
+def _transition(order: Order, status: Status, now: datetime) -> Order:
     if (order.status, status) not in TRANSITIONS:
         raise IllegalTransition(order, status)
-    return replace(order, status=status, reason=None, next_attempt_at=None, version=order.version + 1, updated_at=at)
+    return replace(order, status=status, reason=None, next_attempt_at=None, version=order.version + 1, updated_at=now)
 
 
-def _retried(order: Order, move: Retried) -> Order:
+def _apply_retried(order: Order, move: Retried) -> Order:
     return replace(order, attempts=order.attempts + 1, reason=move.reason, next_attempt_at=move.next_attempt_at)
 
 
-def _executed(order: Order, move: Executed) -> Order:
+def _apply_executed(order: Order, move: Executed) -> Order:
     if order.fill_price is not None:
         raise IllegalTransition(order, Status.EXECUTED)
     return replace(
         order,
         fill_price=move.price,
-        filled_at=_when(order, move.at),
+        filled_at=_clamp_to_updated_at(order, move.at),
         broker_order_id=move.broker_order_id,
         attempts=order.attempts + 1,
     )
 
 
-def _partially_closed(order: Order, move: PartiallyClosed) -> Order:
-    if move.part != len(order.closes) + 1 or not 0 < move.quantity < order.held:
+def _apply_partially_closed(order: Order, move: PartiallyClosed) -> Order:
+    if move.part != len(order.closes) + 1 or not 0 < move.quantity < order.open_quantity:
         raise IllegalTransition(order, Status.EXECUTED)
-    return replace(order, closes=(*order.closes, Part(move.price, move.quantity, move.reason, _when(order, move.at))))
+    return replace(
+        order,
+        closes=(
+            *order.closes,
+            PartialClose(move.price, move.quantity, move.reason, _clamp_to_updated_at(order, move.at)),
+        ),
+    )
 
 
-def _closed(order: Order, move: Closed) -> Order:
+def _apply_closed(order: Order, move: Closed) -> Order:
     if order.fill_price is None:
         raise IllegalTransition(order, Status.CLOSED)
-    at, figures, risk = _when(order, move.at), move.figures, abs(order.fill_price - order.terms.stop_loss)
-    order = replace(order, closes=(*order.closes, Part(move.price, order.held, move.reason, at)))
-    won = results.mean(order.gains)
+    at, figures, risk = _clamp_to_updated_at(order, move.at), move.stats, abs(order.fill_price - order.terms.stop_loss)
+    order = replace(order, closes=(*order.closes, PartialClose(move.price, order.open_quantity, move.reason, at)))
+    won = results.mean_gain(order.price_gains)
     return replace(
         order,
         close_price=move.price,
         closed_at=at,
         close_reason=move.reason,
-        pnl=results.net(order.gains, figures.commission),
+        pnl=results.net_profit(order.price_gains, figures.commission),
         pnl_currency=figures.currency,
-        pips=results.ratio(won, figures.pip, 1),
-        r_multiple=results.ratio(won, risk, 4),
-        mae=figures.adverse,
-        mfe=figures.favourable,
+        pips=results.to_units(won, figures.pip_size, 1),
+        r_multiple=results.to_units(won, risk, 4),
+        mae=figures.mae,
+        mfe=figures.mfe,
         commission=figures.commission,
     )
 
 
-def _when(order: Order, at: datetime | None) -> datetime:
+def _clamp_to_updated_at(order: Order, reported_at: datetime | None) -> datetime:
     """Nothing can have happened later than it is told."""
-    return order.updated_at if at is None else min(at, order.updated_at)
+    return order.updated_at if reported_at is None else min(reported_at, order.updated_at)

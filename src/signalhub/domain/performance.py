@@ -20,11 +20,11 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
     drawdown: Decimal
 
 
-def performance(results: Iterable[Decimal]) -> Performance:
+def compute_performance(r_multiples: Iterable[Decimal]) -> Performance:
     """Of `results` in the order in which they came."""
     closed = wins = 0
     won = lost = total = peak = drawdown = Decimal(0)
-    for result in results:
+    for result in r_multiples:
         closed, wins, total = closed + 1, wins + (result > 0), total + result
         won, lost = won + max(result, Decimal(0)), lost - min(result, Decimal(0))
         peak = max(peak, total)

@@ -3,37 +3,37 @@
 from collections.abc import Sequence
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 
-Gains = Sequence[tuple[Decimal, Decimal]]
+PriceGains = Sequence[tuple[Decimal, Decimal]]
 
 
-def total(gains: Gains) -> Decimal:
+def gross_profit(gains: PriceGains) -> Decimal:
     return sum((won * quantity for won, quantity in gains), Decimal(0))
 
 
-def net(gains: Gains, commission: Decimal | None) -> Decimal:
-    return total(gains) if commission is None else total(gains) - commission
+def net_profit(gains: PriceGains, commission: Decimal | None) -> Decimal:
+    return gross_profit(gains) if commission is None else gross_profit(gains) - commission
 
 
-def mean(gains: Gains) -> Decimal:
+def mean_gain(gains: PriceGains) -> Decimal:
     """The price won, over all of the quantity."""
     if len(gains) == 1:
         return gains[0][0]
-    return total(gains) / sum((quantity for _, quantity in gains), Decimal(0))
+    return gross_profit(gains) / sum((quantity for _, quantity in gains), Decimal(0))
 
 
-def shown(gains: Gains) -> Decimal:
+def rounded_mean_gain(gains: PriceGains) -> Decimal:
     """The mean as it is shown: of several parts, to a hundredth of a price's last digit."""
     if len(gains) == 1:
         return gains[0][0]
-    return mean(gains).quantize(min((won for won, _ in gains), key=_exponent).scaleb(-2), ROUND_HALF_EVEN)
+    return mean_gain(gains).quantize(min((won for won, _ in gains), key=_exponent).scaleb(-2), ROUND_HALF_EVEN)
 
 
-def ratio(won: Decimal, unit: Decimal | None, digits: int) -> Decimal | None:
+def to_units(price_gain: Decimal, unit: Decimal | None, digits: int) -> Decimal | None:
     """`won` counted in `unit`; None without one."""
-    return (won / unit).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN) if unit else None
+    return (price_gain / unit).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN) if unit else None
 
 
-def parts(quantity: Decimal, count: int) -> list[Decimal]:
+def split_quantity(quantity: Decimal, count: int) -> list[Decimal]:
     """`quantity` in `count` equal parts, to a ten-thousandth of its last digit; the last has what remains."""
     last_digit = Decimal(1).scaleb(min(_exponent(quantity), 0) - 4)
     part = Decimal(f"{(quantity / count).quantize(last_digit, ROUND_DOWN).normalize():f}")

@@ -12,15 +12,15 @@ import msgspec
 class RetryPolicy(msgspec.Struct, frozen=True):
     """Seconds; `attempts` counts the tries in all."""
 
-    attempts: int
-    base_s: float
-    cap_s: float
+    max_attempts: int
+    base_delay_s: float
+    max_delay_s: float
 
-    def is_spent(self, attempts: int) -> bool:
-        return attempts >= self.attempts
+    def is_exhausted(self, attempts: int) -> bool:
+        return attempts >= self.max_attempts
 
-    def next_attempt(self, order_id: str, attempts: int, now: datetime) -> datetime:
+    def schedule_next_attempt(self, order_id: str, failed_attempts: int, now: datetime) -> datetime:
         """After `attempts` failures: base * 2**(attempts-1), at most the cap, of which the last half is jitter."""
-        wait = min(self.cap_s, self.base_s * 2 ** min(attempts - 1, 30))
-        draw = hashlib.sha256(f"{order_id}/{attempts}".encode()).digest()[0] / 255
+        wait = min(self.max_delay_s, self.base_delay_s * 2 ** min(failed_attempts - 1, 30))
+        draw = hashlib.sha256(f"{order_id}/{failed_attempts}".encode()).digest()[0] / 255
         return now + timedelta(seconds=wait * (0.5 + draw / 2))

@@ -51,38 +51,38 @@ class SignalView(msgspec.Struct, frozen=True, kw_only=True):
     quantity: str
 
 
-def plain(number: Decimal) -> str:
+def format_decimal(number: Decimal) -> str:
     """Every digit and no exponent; `str()` would turn 0.0000001 into 1E-7."""
     written = str(number)
     return format(number, "f") if "E" in written else written  # which is slower
 
 
-def plain_or_none(number: Decimal | None) -> str | None:
-    return None if number is None else plain(number)
+def format_decimal_or_none(number: Decimal | None) -> str | None:
+    return None if number is None else format_decimal(number)
 
 
-def view(signal: Signal) -> SignalView:
+def to_signal_view(signal: Signal) -> SignalView:
     return SignalView(
         side=signal.side,
         symbol=signal.symbol,
         order_type=signal.order_type,
-        entry=plain_or_none(signal.entry),
-        entry_high=plain_or_none(signal.entry_high),
-        stop_loss=plain(signal.stop_loss),
-        take_profits=tuple(map(plain, signal.take_profits)),
-        quantity=plain(signal.quantity),
+        entry=format_decimal_or_none(signal.entry),
+        entry_high=format_decimal_or_none(signal.entry_high),
+        stop_loss=format_decimal(signal.stop_loss),
+        take_profits=tuple(map(format_decimal, signal.take_profits)),
+        quantity=format_decimal(signal.quantity),
     )
 
 
-def describe(signal: Signal) -> str:
+def describe_signal(signal: Signal) -> str:
     """One line for people: `BUY EURUSD @ 1.0860, SL 1.0850, TP 1.0890`."""
     head = f"{signal.side} {signal.symbol}"
     if signal.order_type is OrderType.STOP:
         head = f"{signal.side} STOP {signal.symbol}"
     if signal.entry is not None:
-        head += f" @ {plain(signal.entry)}"
+        head += f" @ {format_decimal(signal.entry)}"
     if signal.entry_high is not None:
-        head += f"-{plain(signal.entry_high)}"
-    targets = ", ".join(f"TP {plain(price)}" for price in signal.take_profits)
-    tail = f", QTY {plain(signal.quantity)}" if signal.quantity != 1 else ""
-    return f"{head}, SL {plain(signal.stop_loss)}, {targets}{tail}"
+        head += f"-{format_decimal(signal.entry_high)}"
+    targets = ", ".join(f"TP {format_decimal(price)}" for price in signal.take_profits)
+    tail = f", QTY {format_decimal(signal.quantity)}" if signal.quantity != 1 else ""
+    return f"{head}, SL {format_decimal(signal.stop_loss)}, {targets}{tail}"

@@ -13,12 +13,12 @@ from signalhub.domain.errors import Problem
 from signalhub.domain.order import CloseReason
 
 _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s|m|h)?", re.ASCII)
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_REASON: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+_UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_REASON_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _OUTCOMES: Final = (CloseReason.TAKE_PROFIT, CloseReason.STOP_LOSS)
-_MOST_FAILURES: Final = 100
+_MAX_FAILURES: Final = 100
 
-HINT: Final = (
+SYNTAX_HINT: Final = (
     "Say one or more of reject=insufficient_margin, fail=3, fill_after=2s, close_after=5s, "
     "outcome=take_profit, outcome=stop_loss."
 )
@@ -34,7 +34,7 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     outcome: CloseReason | None = None
 
 
-NOTHING: Final = Simulation()
+NO_SIMULATION: Final = Simulation()
 
 
 def parse(text: str | None) -> Simulation | Problem:
@@ -44,27 +44,27 @@ def parse(text: str | None) -> Simulation | Problem:
         if not directive:
             continue
         name, _, value = directive.partition("=")
-        read = _value(name.lower(), value.lower())
+        read = _parse_value(name.lower(), value.lower())
         if read is None or name.lower() in found:
-            return Problem(code="bad_simulation", text=directive[:64], length=len(directive), hint=HINT)
+            return Problem(code="bad_simulation", text=directive[:64], length=len(directive), hint=SYNTAX_HINT)
         found[name.lower()] = read
     return msgspec.convert(found, Simulation)
 
 
-def _value(name: str, value: str) -> object | None:
+def _parse_value(name: str, value: str) -> object | None:
     match name:
         case "reject":
-            return value if _REASON.fullmatch(value) else None
+            return value if _REASON_CODE.fullmatch(value) else None
         case "fail":
-            return int(value) if value.isdecimal() and value.isascii() and int(value) <= _MOST_FAILURES else None
+            return int(value) if value.isdecimal() and value.isascii() and int(value) <= _MAX_FAILURES else None
         case "fill_after" | "close_after":
-            return _duration(value)
+            return _parse_duration(value)
         case "outcome":
             return next((reason for reason in _OUTCOMES if reason == value), None)
         case _:
             return None
 
 
-def _duration(text: str) -> timedelta | None:
+def _parse_duration(text: str) -> timedelta | None:
     match = _DURATION.fullmatch(text)
-    return timedelta(seconds=float(match[1]) * _SECONDS[match[2] or "s"]) if match else None
+    return timedelta(seconds=float(match[1]) * _UNIT_SECONDS[match[2] or "s"]) if match else None

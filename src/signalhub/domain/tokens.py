@@ -14,16 +14,16 @@ import msgspec
 
 from signalhub.domain.errors import SignalHubError
 
-API_KEY: Final = "shk"
-HOOK: Final = "shh"
-TICKET: Final = "sht"
-SIGN_IN: Final = "shs"
+API_KEY_PREFIX: Final = "shk"
+HOOK_PREFIX: Final = "shh"
+TICKET_PREFIX: Final = "sht"
+SIGN_IN_PREFIX: Final = "shs"
 
 _ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ID_LENGTH: Final = 12
 _SECRET_LENGTH: Final = 43  # 62**43 > 2**256
 _CHECKSUM_LENGTH: Final = 6  # 62**6 > 2**32
-ENTROPY: Final = 48
+TOKEN_ENTROPY_BYTES: Final = 48
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -40,34 +40,37 @@ class Token(msgspec.Struct, frozen=True):
         return hmac.compare_digest(self.digest, digest)
 
 
-def mint(kind: str, entropy: bytes) -> Token:
+def mint_token(prefix: str, entropy: bytes) -> Token:
     """A new token of `kind` from ENTROPY random bytes."""
-    id_, secret = _base62(entropy[:12], _ID_LENGTH), _base62(entropy[12:ENTROPY], _SECRET_LENGTH)
-    head = f"{kind}_{id_}_{secret}"
-    return Token(head + _checksum(head), id_, _digest(secret))
+    id_, secret = (
+        _encode_base62(entropy[:12], _ID_LENGTH),
+        _encode_base62(entropy[12:TOKEN_ENTROPY_BYTES], _SECRET_LENGTH),
+    )
+    head = f"{prefix}_{id_}_{secret}"
+    return Token(head + _checksum(head), id_, _hash_secret(secret))
 
 
-def read(kind: str, text: str) -> Token:
+def parse_token(prefix: str, text: str) -> Token:
     """Take a token apart; raises SignalHubError `mistyped_key` where form or checksum is off."""
     found, _, rest = text.partition("_")
     id_, _, secret = rest.partition("_")
     body, checksum = secret[:_SECRET_LENGTH], secret[_SECRET_LENGTH:]
-    if found != kind or len(id_) != _ID_LENGTH or not text.isascii():
-        raise SignalHubError("mistyped_key", f"This does not look like a credential: it should begin with {kind}_.")
-    if not hmac.compare_digest(checksum, _checksum(f"{kind}_{id_}_{body}")):
+    if found != prefix or len(id_) != _ID_LENGTH or not text.isascii():
+        raise SignalHubError("mistyped_key", f"This does not look like a credential: it should begin with {prefix}_.")
+    if not hmac.compare_digest(checksum, _checksum(f"{prefix}_{id_}_{body}")):
         raise SignalHubError("mistyped_key", "This credential is mistyped or cut short: its checksum does not match.")
-    return Token(text, id_, _digest(body))
+    return Token(text, id_, _hash_secret(body))
 
 
-def _digest(secret: str) -> bytes:
+def _hash_secret(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
 def _checksum(text: str) -> str:
-    return _base62(zlib.crc32(text.encode()).to_bytes(4, "big"), _CHECKSUM_LENGTH)
+    return _encode_base62(zlib.crc32(text.encode()).to_bytes(4, "big"), _CHECKSUM_LENGTH)
 
 
-def _base62(raw: bytes, length: int) -> str:
+def _encode_base62(raw: bytes, length: int) -> str:
     number, digits = int.from_bytes(raw, "big"), []
     for _ in range(length):
         number, digit = divmod(number, 62)

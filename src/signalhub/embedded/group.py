@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from signalhub.embedded.child import spawn
-from signalhub.embedded.orphans import ENVIRONMENT_MARK
+from signalhub.embedded.orphans import MARK_VARIABLE
 
 
 @dataclass(frozen=True)
-class Child:
+class ChildSpec:
     """What to keep running; *env* is all of its environment."""
 
     name: str
@@ -24,11 +24,11 @@ class Child:
     env: Mapping[str, str]
 
 
-class Group:
-    def __init__(self, child: Child, mark: str) -> None:
-        self.name = child.name
-        self._argv = child.argv
-        self._env = {**child.env, ENVIRONMENT_MARK: mark}
+class ProcessGroup:
+    def __init__(self, spec: ChildSpec, mark: str) -> None:
+        self.name = spec.name
+        self._argv = spec.argv
+        self._env = {**spec.env, MARK_VARIABLE: mark}
         self._leader: subprocess.Popen[bytes] | None = None
 
     @property
@@ -40,15 +40,15 @@ class Group:
     def status(self) -> int | None:
         return self._leader.poll() if self._leader else None
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return self._leader is not None and self._leader.poll() is None
 
     def launch(self) -> None:
         """Start the command, after ending what its last run may have left."""
         self.kill()
-        self._leader = spawn(self._argv, env=self._env, farewell=signal.SIGTERM)
+        self._leader = spawn(self._argv, env=self._env, stop_signal=signal.SIGTERM)
 
-    def ask(self) -> None:
+    def request_stop(self) -> None:
         """Ask the leader alone: it knows in which order its own are to stop."""
         if self._leader is not None:
             self._leader.terminate()
@@ -62,5 +62,5 @@ class Group:
         self._leader.wait()
         self._leader = None
 
-    def last_words(self) -> str:
+    def last_log_lines(self) -> str:
         return ""  # it wrote them where we write ours

@@ -6,12 +6,12 @@ from typing import Protocol
 import structlog
 
 from signalhub.embedded.errors import EmbeddedError
-from signalhub.embedded.pace import Pace
+from signalhub.embedded.pace import RestartBackoff
 
 logger = structlog.get_logger()
 
 
-class Mortal(Protocol):
+class Restartable(Protocol):
     """A server, or a group of processes."""
 
     @property
@@ -23,50 +23,50 @@ class Mortal(Protocol):
     @property
     def status(self) -> int | None: ...
 
-    def alive(self) -> bool: ...
+    def is_alive(self) -> bool: ...
 
     def launch(self) -> None: ...
 
     def kill(self) -> None: ...
 
-    def last_words(self) -> str: ...
+    def last_log_lines(self) -> str: ...
 
 
-class Kept:
-    def __init__(self, what: Mortal) -> None:
-        self._what = what
-        self._pace = Pace()
-        self._began = time.monotonic()
-        self._due: float | None = None if what.alive() else self._began
+class ManagedProcess:
+    def __init__(self, process: Restartable) -> None:
+        self._process = process
+        self._backoff = RestartBackoff()
+        self._started_at = time.monotonic()
+        self._next_start_at: float | None = None if process.is_alive() else self._started_at
 
-    def tend(self) -> None:
+    def check(self) -> None:
         """Notice a death, and start again when the time has come. Returns at once."""
-        if self._due is None and not self._what.alive():
-            self._bury()
-        if self._due is not None and time.monotonic() >= self._due:
+        if self._next_start_at is None and not self._process.is_alive():
+            self._handle_exit()
+        if self._next_start_at is not None and time.monotonic() >= self._next_start_at:
             self._launch()
 
-    def _bury(self) -> None:
-        life_s = time.monotonic() - self._began
-        wait_s = self._pace.wait_s(life_s)
+    def _handle_exit(self) -> None:
+        life_s = time.monotonic() - self._started_at
+        wait_s = self._backoff.next_delay_s(life_s)
         logger.warning(
-            "supervisor.died",
-            name=self._what.name,
-            status=self._what.status,
-            last_words=self._what.last_words(),
+            "supervisor.child_exited",
+            name=self._process.name,
+            status=self._process.status,
+            last_words=self._process.last_log_lines(),
             after_s=round(life_s, 1),
             wait_s=wait_s,
         )
-        self._what.kill()  # and with it whatever it left running
-        self._due = time.monotonic() + wait_s
+        self._process.kill()  # and with it whatever it left running
+        self._next_start_at = time.monotonic() + wait_s
 
     def _launch(self) -> None:
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
         try:
-            self._what.launch()
+            self._process.launch()
         except (EmbeddedError, OSError) as error:
-            self._due = self._began + self._pace.wait_s(life_s=0.0)
-            logger.error("supervisor.start_failed", name=self._what.name, error=str(error))  # noqa: TRY400  # its sentence says it all
+            self._next_start_at = self._started_at + self._backoff.next_delay_s(uptime_s=0.0)
+            logger.error("supervisor.start_failed", name=self._process.name, error=str(error))  # noqa: TRY400  # its sentence says it all
         else:
-            self._due = None
-            logger.info("supervisor.started", name=self._what.name, pid=self._what.pid)
+            self._next_start_at = None
+            logger.info("supervisor.started", name=self._process.name, pid=self._process.pid)

@@ -10,20 +10,20 @@ from pathlib import Path
 from signalhub.embedded.errors import AlreadyRunning, EmbeddedError
 
 
-class Lock:
+class DirectoryLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
 
     @property
-    def held(self) -> bool:
+    def is_held(self) -> bool:
         return self._descriptor is not None
 
     def acquire(self) -> None:
         """Take the directory, which is made on first use, or raise `AlreadyRunning`."""
         if self._descriptor is not None:
             return
-        descriptor = self._open()
+        descriptor = self._open_file()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -39,7 +39,7 @@ class Lock:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _open(self) -> int:
+    def _open_file(self) -> int:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

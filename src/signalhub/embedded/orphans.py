@@ -15,76 +15,76 @@ from collections.abc import Callable
 
 import psutil  # type: ignore[import-untyped]  # it ships none
 
-ENVIRONMENT_MARK = "_SIGNALHUB_UP"
+MARK_VARIABLE = "_SIGNALHUB_UP"
 
-_PATIENCE_S = 5.0
-_POLL_S = 0.01
+_KILL_TIMEOUT_S = 5.0
+_POLL_INTERVAL_S = 0.01
 
-Find = Callable[[], list[psutil.Process]]
+FindProcesses = Callable[[], list[psutil.Process]]
 
 
-def of_server(program: str, mark: str, uid: int) -> list[psutil.Process]:
+def find_server_processes(program: str, mark: str, uid: int) -> list[psutil.Process]:
     """Return the living processes of one server. A zombie has no command line, so it never counts."""
     named = [one for one in psutil.process_iter(["name"]) if one.info["name"] == program]
-    return [one for one in named if _user(one) == uid and mark in _command_line(one)]
+    return [one for one in named if _get_uid(one) == uid and mark in _get_command_line(one)]
 
 
-def of_supervisor(mark: str) -> list[psutil.Process]:
+def find_supervisor_processes(mark: str) -> list[psutil.Process]:
     """Return the living children of a supervisor and all that descend from them, bar this process."""
-    marked = [one for one in psutil.process_iter() if _environment(one).get(ENVIRONMENT_MARK) == mark]
+    marked = [one for one in psutil.process_iter() if _get_environment(one).get(MARK_VARIABLE) == mark]
     return [one for one in marked if one.pid not in {os.getpid(), os.getppid()}]
 
 
-def end(find: Find, *, politely: signal.Signals) -> int:
+def stop_all(find: FindProcesses, *, stop_signal: signal.Signals) -> int:
     """End all that *find* finds, and return how many that were at first."""
     if not (left := find()):
         return 0
     for process in left:
-        if _parent(process) not in {other.pid for other in left}:  # a parent ends its own children
-            _send(process, politely)
-    _wait(find, insisting=False)
-    kill(find)
+        if _get_parent_pid(process) not in {other.pid for other in left}:  # a parent ends its own children
+            _send_signal(process, stop_signal)
+    _wait_until_gone(find, force=False)
+    kill_all(find)
     return len(left)
 
 
-def kill(find: Find) -> None:
+def kill_all(find: FindProcesses) -> None:
     """SIGKILL, again and again: they may be forking."""
-    _wait(find, insisting=True)
+    _wait_until_gone(find, force=True)
 
 
-def _wait(find: Find, *, insisting: bool) -> None:
+def _wait_until_gone(find: FindProcesses, *, force: bool) -> None:
     # Not psutil's wait: without a parent that reaps, a dead process stays a zombie and would be waited for.
-    give_up = time.monotonic() + _PATIENCE_S  # a process stuck in the kernel does not even die of SIGKILL
+    give_up = time.monotonic() + _KILL_TIMEOUT_S  # a process stuck in the kernel does not even die of SIGKILL
     while (left := find()) and time.monotonic() < give_up:
-        for process in left if insisting else ():
-            _send(process, signal.SIGKILL)
-        time.sleep(_POLL_S)
+        for process in left if force else ():
+            _send_signal(process, signal.SIGKILL)
+        time.sleep(_POLL_INTERVAL_S)
 
 
-def _user(process: psutil.Process) -> int | None:
+def _get_uid(process: psutil.Process) -> int | None:
     with contextlib.suppress(psutil.Error):
         return int(process.uids().real)
     return None
 
 
-def _command_line(process: psutil.Process) -> str:
+def _get_command_line(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
         return " ".join(process.cmdline())
     return ""
 
 
-def _environment(process: psutil.Process) -> dict[str, str]:
+def _get_environment(process: psutil.Process) -> dict[str, str]:
     with contextlib.suppress(psutil.Error, OSError):
         return dict(process.environ())
     return {}  # not ours to read, so not ours
 
 
-def _parent(process: psutil.Process) -> int | None:
+def _get_parent_pid(process: psutil.Process) -> int | None:
     with contextlib.suppress(psutil.Error):
         return int(process.ppid())
     return None
 
 
-def _send(process: psutil.Process, what: signal.Signals) -> None:
+def _send_signal(process: psutil.Process, signum: signal.Signals) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
-        process.send_signal(what)  # psutil compares start times first: never a reused pid
+        process.send_signal(signum)  # psutil compares start times first: never a reused pid

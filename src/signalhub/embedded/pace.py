@@ -2,21 +2,21 @@
 
 from dataclasses import dataclass
 
-FIRST_WAIT_S = 0.1
-LONGEST_WAIT_S = 5.0
-SETTLED_S = 10.0
+INITIAL_RESTART_DELAY_S = 0.1
+MAX_RESTART_DELAY_S = 5.0
+STABLE_UPTIME_S = 10.0
 
 
 @dataclass
-class Pace:
-    early_deaths: int = 0
+class RestartBackoff:
+    early_exits: int = 0
 
-    def wait_s(self, life_s: float) -> float:
+    def next_delay_s(self, uptime_s: float) -> float:
         """Return the wait after a life of *life_s*: none, then doubling; a life of 10 s makes it none again."""
-        if life_s >= SETTLED_S:
-            self.early_deaths = 0
-        self.early_deaths += 1
-        if self.early_deaths == 1:
+        if uptime_s >= STABLE_UPTIME_S:
+            self.early_exits = 0
+        self.early_exits += 1
+        if self.early_exits == 1:
             return 0.0
-        doublings = min(self.early_deaths - 2, 10)
-        return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**doublings)
+        doublings = min(self.early_exits - 2, 10)
+        return min(MAX_RESTART_DELAY_S, INITIAL_RESTART_DELAY_S * 2.0**doublings)

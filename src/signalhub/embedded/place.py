@@ -12,24 +12,24 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from signalhub.embedded.account import Account
+from signalhub.embedded.account import ServerUser
 from signalhub.embedded.errors import EmbeddedError
 
-SOCKET_PATH_LIMIT = 103  # macOS; Linux allows four more
-_LONGEST_SOCKET_NAME = len("/postgres/.s.PGSQL.5432")
+MAX_SOCKET_PATH_BYTES = 103  # macOS; Linux allows four more
+_MAX_SOCKET_NAME_BYTES = len("/postgres/.s.PGSQL.5432")
 
 
 @dataclass(frozen=True)
-class Place:
+class ServerPaths:
     server: str
     data_dir: Path
     run_dir: Path
 
     @classmethod
-    def of(cls, server: str, data_dir: Path, run_dir: Path | None) -> "Place":
+    def resolve(cls, server: str, data_dir: Path, run_dir: Path | None) -> "ServerPaths":
         home = data_dir.resolve()
         place = cls(server, home, run_dir or Path("/tmp") / f"signalhub-{os.geteuid()}-{_digest(home)}")  # noqa: S108  # ownership is checked
-        if len(os.fsencode(place.run_dir)) + _LONGEST_SOCKET_NAME > SOCKET_PATH_LIMIT:
+        if len(os.fsencode(place.run_dir)) + _MAX_SOCKET_NAME_BYTES > MAX_SOCKET_PATH_BYTES:
             raise EmbeddedError(
                 f"{place.run_dir} is too long a path for a Unix socket: choose a shorter run directory."
             )
@@ -37,49 +37,49 @@ class Place:
 
     @property
     def mark(self) -> str:
-        return mark_of(self.data_dir)
+        return compute_mark(self.data_dir)
 
     @property
-    def home(self) -> Path:
+    def server_dir(self) -> Path:
         return self.data_dir / self.server
 
     @property
-    def log(self) -> Path:
+    def log_file(self) -> Path:
         return self.data_dir / f"{self.server}.log"
 
     @property
-    def lock(self) -> Path:
+    def lock_file(self) -> Path:
         return self.data_dir / f"{self.server}.lock"
 
     @property
-    def sockets(self) -> Path:
+    def socket_dir(self) -> Path:
         return self.run_dir / self.server
 
-    def open_run_dir(self, account: Account) -> None:
+    def create_run_dir(self, user: ServerUser) -> None:
         """Make the socket directories, or make sure that the ones there are ours and closed to others."""
         self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_private(self.run_dir):
             raise EmbeddedError(f"{self.run_dir} was made by somebody else and is not to be trusted: remove it.")
         # As root the outer one stays root's and lets `nobody` only pass through, so that nothing can be planted in it.
-        self.run_dir.chmod(0o711 if account.drops_root else 0o700)
-        account.make_directory(self.sockets)
+        self.run_dir.chmod(0o711 if user.drops_root else 0o700)
+        user.make_directory(self.socket_dir)
 
     def clear_sockets(self) -> None:
         """Remove what a dead server left: its lock names a pid that may be a zombie's or anybody's by now."""
-        for path in self.sockets.iterdir():
+        for path in self.socket_dir.iterdir():
             path.unlink()
 
-    def close_run_dir(self) -> None:
+    def remove_run_dir(self) -> None:
         if not _is_private(self.run_dir):
             return
         # Already gone, or the other server still has its socket beside ours.
         with contextlib.suppress(OSError):
             self.clear_sockets()
-            self.sockets.rmdir()
+            self.socket_dir.rmdir()
             self.run_dir.rmdir()
 
 
-def mark_of(data_dir: Path) -> str:
+def compute_mark(data_dir: Path) -> str:
     """Return a word that every process of this data directory carries, and no other."""
     return f"signalhub-{_digest(data_dir.resolve())}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from signalhub.embedded import binaries
-from signalhub.embedded.cluster import DATABASE, HERE, USER, Cluster
+from signalhub.embedded.cluster import CLUSTER_DIRECTORY, DATABASE, USER, Cluster
 from signalhub.embedded.server import Server
 
 SETTINGS: Final = {
@@ -32,8 +32,8 @@ SETTINGS: Final = {
     "log_checkpoints": "off",
 }
 
-_PROTOCOL: Final = 3 << 16
-_TERMINATE: Final = b"X\0\0\0\4"
+_PROTOCOL_VERSION: Final = 3 << 16
+_TERMINATE_MESSAGE: Final = b"X\0\0\0\4"
 
 
 class Postgres(Server):
@@ -41,51 +41,51 @@ class Postgres(Server):
 
     name: ClassVar = "postgres"
     program: ClassVar = "postgres"
-    farewell: ClassVar = signal.SIGINT  # fast shutdown: sessions are ended, a checkpoint is written
+    stop_signal: ClassVar = signal.SIGINT  # fast shutdown: sessions are ended, a checkpoint is written
 
     @property
     def url(self) -> str:
         """For SQLAlchemy with asyncpg."""
-        return self.url_of(DATABASE)
+        return self.build_url(DATABASE)
 
-    def url_of(self, database: str) -> str:
-        return f"postgresql+asyncpg://{USER}@/{database}?host={self.place.sockets}"
+    def build_url(self, database: str) -> str:
+        return f"postgresql+asyncpg://{USER}@/{database}?host={self.paths.socket_dir}"
 
     def prepare(self) -> None:
-        Cluster(self.place.home, self._programs, self.account, self.place.log).prepare()
+        Cluster(self.paths.server_dir, self._bin_dir, self.user, self.paths.log_file).prepare()
 
-    def command(self) -> list[str]:
+    def build_command(self) -> list[str]:
         own = {
-            "unix_socket_directories": str(self.place.sockets),
-            "cluster_name": self.place.mark,  # which puts the mark into the title of every backend
+            "unix_socket_directories": str(self.paths.socket_dir),
+            "cluster_name": self.paths.mark,  # which puts the mark into the title of every backend
         }
         settings = SETTINGS | self.settings | own
         return [
-            str(self._programs / "postgres"),
-            *("-D", HERE),
+            str(self._bin_dir / "postgres"),
+            *("-D", CLUSTER_DIRECTORY),
             *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
         ]
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
             client.settimeout(1.0)
-            return self._says_ready() and self._lets_in(client)
+            return self._is_marked_ready() and self._accepts_login(client)
         return False
 
-    def _says_ready(self) -> bool:
+    def _is_marked_ready(self) -> bool:
         # Asked first: each refusal during recovery would be one more line in the log.
-        return b"\nready" in (self.place.home / "postmaster.pid").read_bytes()
+        return b"\nready" in (self.paths.server_dir / "postmaster.pid").read_bytes()
 
-    def _lets_in(self, client: socket.socket) -> bool:
+    def _accepts_login(self, client: socket.socket) -> bool:
         who = f"user\0{USER}\0database\0{DATABASE}\0\0".encode()
-        client.connect(f"{self.place.sockets}/.s.PGSQL.5432")
-        client.sendall(struct.pack("!II", 8 + len(who), _PROTOCOL) + who)
+        client.connect(f"{self.paths.socket_dir}/.s.PGSQL.5432")
+        client.sendall(struct.pack("!II", 8 + len(who), _PROTOCOL_VERSION) + who)
         welcome = client.recv(1) == b"R"
-        client.sendall(_TERMINATE)
+        client.sendall(_TERMINATE_MESSAGE)
         while client.recv(4096):
             pass
         return welcome
 
     @cached_property
-    def _programs(self) -> Path:
-        return binaries.postgres(self.account)
+    def _bin_dir(self) -> Path:
+        return binaries.find_postgres_bin_dir(self.user)

@@ -9,14 +9,14 @@ from collections.abc import Collection
 _INIT = 1
 
 
-def reap_strangers(ours: Collection[int | None]) -> None:
+def reap_orphans(own_pids: Collection[int | None]) -> None:
     if os.getpid() != _INIT:
         return
-    while (pid := _next_dead()) and pid not in ours:
+    while (pid := _find_dead_child()) and pid not in own_pids:
         os.waitpid(pid, os.WNOHANG)
 
 
-def _next_dead() -> int | None:
+def _find_dead_child() -> int | None:
     try:
         dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # look, but do not collect
     except ChildProcessError:

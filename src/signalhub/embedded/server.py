@@ -13,18 +13,18 @@ import psutil  # type: ignore[import-untyped]  # it ships none
 import structlog
 
 from signalhub.embedded import orphans
-from signalhub.embedded.account import Account
-from signalhub.embedded.child import ENVIRONMENT, spawn
+from signalhub.embedded.account import ServerUser
+from signalhub.embedded.child import SERVER_ENVIRONMENT, spawn
 from signalhub.embedded.errors import EmbeddedError
-from signalhub.embedded.lock import Lock
-from signalhub.embedded.logfile import cause, last_lines, open_log, trim
-from signalhub.embedded.place import Place
+from signalhub.embedded.lock import DirectoryLock
+from signalhub.embedded.logfile import find_known_cause, open_log, read_last_lines, rotate_log_file
+from signalhub.embedded.place import ServerPaths
 
 logger = structlog.get_logger()
 
-START_PATIENCE_S = 300.0  # recovery after a crash replays the log; a large one takes minutes on a slow disk
-STOP_PATIENCE_S = 30.0
-_POLL_S = 0.005
+START_TIMEOUT_S = 300.0  # recovery after a crash replays the log; a large one takes minutes on a slow disk
+STOP_TIMEOUT_S = 30.0
+_POLL_INTERVAL_S = 0.005
 
 
 class Server(ABC):
@@ -35,16 +35,16 @@ class Server(ABC):
 
     name: ClassVar[str]
     program: ClassVar[str]
-    farewell: ClassVar[Signals]
+    stop_signal: ClassVar[Signals]
 
     def __init__(
         self, data_dir: Path, *, run_dir: Path | None = None, settings: Mapping[str, str] | None = None
     ) -> None:
-        self.account = Account.current()
-        self.place = Place.of(self.name, data_dir, run_dir)
+        self.user = ServerUser.current()
+        self.paths = ServerPaths.resolve(self.name, data_dir, run_dir)
         self.settings = dict(settings or {})
-        self._lock = Lock(self.place.lock)
-        self._log_began = 0
+        self._lock = DirectoryLock(self.paths.lock_file)
+        self._log_offset = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -56,10 +56,10 @@ class Server(ABC):
         """Make the home directory fit for a start; no server runs in it."""
 
     @abstractmethod
-    def command(self) -> list[str]: ...
+    def build_command(self) -> list[str]: ...
 
     @abstractmethod
-    def answers(self) -> bool: ...
+    def is_ready(self) -> bool: ...
 
     @property
     def status(self) -> int | None:
@@ -72,17 +72,17 @@ class Server(ABC):
             raise EmbeddedError(f"{self.name} was not started.")
         return self._process.pid
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return self._process is not None and self._process.poll() is None  # poll() reaps, so a zombie is no life
 
     def start(self) -> None:
         """Return when the server answers: made on first use, in place of one that a dead parent left behind."""
-        if self.alive():
+        if self.is_alive():
             return
         began = time.monotonic()
         try:
             self.launch()
-            self._wait_until_it_answers()
+            self._wait_until_ready()
         except BaseException:
             self.kill()
             self.stop()
@@ -93,30 +93,30 @@ class Server(ABC):
         """Start without waiting for an answer."""
         self.kill()  # a backend of our own dead server may still be busy, and would keep the next one out
         self._lock.acquire()
-        with self._plain_errors():
-            self.place.open_run_dir(self.account)
-            if left := orphans.end(self._processes, politely=self.farewell):
+        with self._translate_os_errors():
+            self.paths.create_run_dir(self.user)
+            if left := orphans.stop_all(self._find_processes, stop_signal=self.stop_signal):
                 logger.warning("embedded.orphans_ended", server=self.name, processes=left)
-            self.place.clear_sockets()
+            self.paths.clear_sockets()
             self.prepare()
             self._spawn()
 
-    def ask(self) -> None:
+    def request_stop(self) -> None:
         """Ask the server to stop, and return at once."""
-        if self._process is not None and self.alive():
-            self._process.send_signal(self.farewell)
+        if self._process is not None and self.is_alive():
+            self._process.send_signal(self.stop_signal)
 
-    def stop(self, *, patience_s: float = STOP_PATIENCE_S) -> None:
+    def stop(self, *, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Stop cleanly; after *patience_s* by force, which loses nothing either but makes the next start slower."""
-        if not self._lock.held:
+        if not self._lock.is_held:
             return
         if self._process is not None:
-            self.ask()
+            self.request_stop()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(patience_s)
+                self._process.wait(timeout_s)
             self.kill()
             logger.info("embedded.stopped", server=self.name, status=self.status)
-        self.place.close_run_dir()
+        self.paths.remove_run_dir()
         self._lock.release()
 
     def kill(self) -> None:
@@ -124,16 +124,16 @@ class Server(ABC):
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        if self._lock.held:  # else what bears our mark is somebody else's
-            orphans.kill(self._processes)
+        if self._lock.is_held:  # else what bears our mark is somebody else's
+            orphans.kill_all(self._find_processes)
 
-    def last_words(self) -> str:
+    def last_log_lines(self) -> str:
         """Why it died, as far as it said so."""
-        lines = last_lines(self.place.log, since=self._log_began)
-        return cause(lines) or lines.rpartition("\n")[2]
+        lines = read_last_lines(self.paths.log_file, offset=self._log_offset)
+        return find_known_cause(lines) or lines.rpartition("\n")[2]
 
-    def trim_log(self) -> None:
-        trim(self.place.log)
+    def rotate_log(self) -> None:
+        rotate_log_file(self.paths.log_file)
 
     def __enter__(self) -> Self:
         self.start()
@@ -143,39 +143,39 @@ class Server(ABC):
         self.stop()
 
     def _spawn(self) -> None:
-        with open_log(self.place.log) as log:
-            self._log_began = log.tell()
+        with open_log(self.paths.log_file) as log:
+            self._log_offset = log.tell()
             self._process = spawn(
-                self.command(),
-                env=ENVIRONMENT,
-                farewell=self.farewell,
-                cwd=self.place.home,
+                self.build_command(),
+                env=SERVER_ENVIRONMENT,
+                stop_signal=self.stop_signal,
+                cwd=self.paths.server_dir,
                 output=log,
                 umask=0o077,
-                **self.account.popen_options(),
+                **self.user.popen_options(),
             )
 
-    def _processes(self) -> list[psutil.Process]:
-        return orphans.of_server(self.program, self.place.mark, self.account.uid)
+    def _find_processes(self) -> list[psutil.Process]:
+        return orphans.find_server_processes(self.program, self.paths.mark, self.user.uid)
 
-    def _wait_until_it_answers(self) -> None:
-        give_up = time.monotonic() + START_PATIENCE_S
-        while not self.answers():
-            if not self.alive():
-                raise self._failure("did not start")
+    def _wait_until_ready(self) -> None:
+        give_up = time.monotonic() + START_TIMEOUT_S
+        while not self.is_ready():
+            if not self.is_alive():
+                raise self._build_error("did not start")
             if time.monotonic() > give_up:
-                raise self._failure(f"did not answer within {START_PATIENCE_S:.0f} s")
-            time.sleep(_POLL_S)
+                raise self._build_error(f"did not answer within {START_TIMEOUT_S:.0f} s")
+            time.sleep(_POLL_INTERVAL_S)
 
-    def _failure(self, what: str) -> EmbeddedError:
-        lines = last_lines(self.place.log, since=self._log_began)
+    def _build_error(self, problem: str) -> EmbeddedError:
+        lines = read_last_lines(self.paths.log_file, offset=self._log_offset)
         return EmbeddedError(
-            f"{self.name} {what} in {self.place.data_dir}: {cause(lines) or 'its last words follow'}.\n{lines}"
+            f"{self.name} {problem} in {self.paths.data_dir}: {find_known_cause(lines) or 'its last words follow'}.\n{lines}"
         )
 
     @contextlib.contextmanager
-    def _plain_errors(self) -> Iterator[None]:
+    def _translate_os_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise EmbeddedError(f"{self.name} cannot use {self.place.data_dir}: {error.strerror or error}.") from error
+            raise EmbeddedError(f"{self.name} cannot use {self.paths.data_dir}: {error.strerror or error}.") from error

@@ -22,22 +22,22 @@ from typing import NamedTuple, Self
 import structlog
 
 from signalhub.embedded import orphans
-from signalhub.embedded.group import Child, Group
-from signalhub.embedded.kept import Kept, Mortal
-from signalhub.embedded.lock import Lock
-from signalhub.embedded.place import mark_of
+from signalhub.embedded.group import ChildSpec, ProcessGroup
+from signalhub.embedded.kept import ManagedProcess, Restartable
+from signalhub.embedded.lock import DirectoryLock
+from signalhub.embedded.place import compute_mark
 from signalhub.embedded.postgres import Postgres
-from signalhub.embedded.reaper import reap_strangers
-from signalhub.embedded.server import STOP_PATIENCE_S, Server
+from signalhub.embedded.reaper import reap_orphans
+from signalhub.embedded.server import STOP_TIMEOUT_S, Server
 from signalhub.embedded.valkey import Valkey
 
 logger = structlog.get_logger()
 
-CHILD_PATIENCE_S = 10.0
-_POLL_S = 0.05
+CHILD_STOP_TIMEOUT_S = 10.0
+_POLL_INTERVAL_S = 0.05
 
 
-class Urls(NamedTuple):
+class ServerUrls(NamedTuple):
     """Where the embedded servers are; None for one that is not embedded."""
 
     database: str | None
@@ -50,20 +50,22 @@ class Supervisor:
         self._postgres = Postgres(data_dir) if postgres else None
         self._valkey = Valkey(data_dir) if valkey else None
         self._servers: list[Server] = [server for server in (self._postgres, self._valkey) if server]
-        self._groups: list[Group] = []
-        self._lock = Lock(data_dir / "up.lock")
-        self._signals = 0
-        self._patient = False  # before the loop a signal interrupts; in it, and after it, it is only counted
+        self._groups: list[ProcessGroup] = []
+        self._lock = DirectoryLock(data_dir / "up.lock")
+        self._signal_count = 0
+        self._defers_signals = False  # before the loop a signal interrupts; in it, and after it, it is only counted
 
     def __enter__(self) -> Self:
         self._lock.acquire()
-        if left := orphans.end(partial(orphans.of_supervisor, mark_of(self._data_dir)), politely=signal.SIGTERM):
+        if left := orphans.stop_all(
+            partial(orphans.find_supervisor_processes, compute_mark(self._data_dir)), stop_signal=signal.SIGTERM
+        ):
             logger.warning("supervisor.orphans_ended", processes=left)
-        self._handlers = {which: signal.signal(which, self._heed) for which in _endings()}
+        self._handlers = {which: signal.signal(which, self._handle_signal) for which in _stop_signals()}
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._patient, self._signals = True, 0  # one more now means: faster
+        self._defers_signals, self._signal_count = True, 0  # one more now means: faster
         self._stop_groups()
         for server in reversed(self._servers):
             self._stop_server(server)
@@ -71,55 +73,55 @@ class Supervisor:
             signal.signal(which, handler)
         self._lock.release()
 
-    def start_servers(self) -> Urls:
+    def start_servers(self) -> ServerUrls:
         for server in self._servers:
             server.start()
-        return Urls(
+        return ServerUrls(
             database=self._postgres.url if self._postgres else None,
             redis=self._valkey.url if self._valkey else None,
         )
 
-    def run(self, children: Iterable[Child], ready: Callable[[], bool]) -> None:
+    def run(self, children: Iterable[ChildSpec], is_ready: Callable[[], bool]) -> None:
         """Keep servers and *children* running until SIGINT or SIGTERM; ask *ready* now and then until it says yes."""
         self.start_servers()
-        self._patient = True
-        self._groups = [Group(child, mark_of(self._data_dir)) for child in children]
-        mortals: list[Mortal] = [*self._servers, *self._groups]
-        kept = [Kept(one) for one in mortals]
+        self._defers_signals = True
+        self._groups = [ProcessGroup(child, compute_mark(self._data_dir)) for child in children]
+        mortals: list[Restartable] = [*self._servers, *self._groups]
+        kept = [ManagedProcess(one) for one in mortals]
         told = False
-        while not self._signals:
+        while not self._signal_count:
             for one in kept:
-                one.tend()
+                one.check()
             for server in self._servers:
-                server.trim_log()
-            reap_strangers({one.pid for one in mortals})
-            told = told or ready()
-            time.sleep(_POLL_S)
+                server.rotate_log()
+            reap_orphans({one.pid for one in mortals})
+            told = told or is_ready()
+            time.sleep(_POLL_INTERVAL_S)
 
-    def _heed(self, which: int, _: FrameType | None) -> None:
-        self._signals += 1
-        if not self._patient:
-            raise SystemExit(128 + which)
+    def _handle_signal(self, signum: int, _: FrameType | None) -> None:
+        self._signal_count += 1
+        if not self._defers_signals:
+            raise SystemExit(128 + signum)
 
     def _stop_groups(self) -> None:
         for group in reversed(self._groups):
-            group.ask()
-        self._wait(lambda: any(group.alive() for group in self._groups), CHILD_PATIENCE_S)
+            group.request_stop()
+        self._wait_while(lambda: any(group.is_alive() for group in self._groups), CHILD_STOP_TIMEOUT_S)
         for group in reversed(self._groups):
             group.kill()
 
     def _stop_server(self, server: Server) -> None:
-        server.ask()
-        self._wait(server.alive, STOP_PATIENCE_S)
-        server.stop(patience_s=0)
+        server.request_stop()
+        self._wait_while(server.is_alive, STOP_TIMEOUT_S)
+        server.stop(timeout_s=0)
 
-    def _wait(self, going_on: Callable[[], bool], patience_s: float) -> None:
-        give_up = time.monotonic() + patience_s
-        while going_on() and time.monotonic() < give_up and not self._signals:
-            time.sleep(_POLL_S)
+    def _wait_while(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        give_up = time.monotonic() + timeout_s
+        while condition() and time.monotonic() < give_up and not self._signal_count:
+            time.sleep(_POLL_INTERVAL_S)
 
 
-def _endings() -> list[signal.Signals]:
+def _stop_signals() -> list[signal.Signals]:
     """The signals that mean: stop. A closed terminal means it too, unless `nohup` said otherwise."""
     hangup = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
     return [signal.SIGINT, signal.SIGTERM, *hangup]

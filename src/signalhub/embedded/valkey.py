@@ -28,34 +28,34 @@ class Valkey(Server):
 
     name: ClassVar = "valkey"
     program: ClassVar = "valkey-server"
-    farewell: ClassVar = signal.SIGTERM
+    stop_signal: ClassVar = signal.SIGTERM
 
     @property
     def url(self) -> str:
         """For redis-py's `from_url`, sync and async."""
-        return f"unix://{self._socket}"
+        return f"unix://{self._socket_path}"
 
     def prepare(self) -> None:
-        self.account.make_directory(self.place.home)
+        self.user.make_directory(self.paths.server_dir)
 
-    def command(self) -> list[str]:
-        own = {"unixsocket": str(self._socket), "proc-title-template": f"{{title}} {self.place.mark}"}
+    def build_command(self) -> list[str]:
+        own = {"unixsocket": str(self._socket_path), "proc-title-template": f"{{title}} {self.paths.mark}"}
         settings = SETTINGS | self.settings | own
-        return [str(self._program), *(word for name, value in settings.items() for word in (f"--{name}", value))]
+        return [str(self._executable), *(word for name, value in settings.items() for word in (f"--{name}", value))]
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         """Say PING: while it loads its file the server listens but refuses."""
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
             client.settimeout(1.0)
-            client.connect(str(self._socket))
+            client.connect(str(self._socket_path))
             client.sendall(b"PING\r\n")
             return client.recv(5) == b"+PONG"
         return False
 
     @property
-    def _socket(self) -> Path:
-        return self.place.sockets / "valkey.sock"
+    def _socket_path(self) -> Path:
+        return self.paths.socket_dir / "valkey.sock"
 
     @cached_property
-    def _program(self) -> Path:
-        return binaries.valkey(self.account)
+    def _executable(self) -> Path:
+        return binaries.find_valkey_server(self.user)

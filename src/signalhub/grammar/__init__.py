@@ -3,9 +3,9 @@
 `parse` is what the service calls; `explain` tells a person what `parse` saw; `rewrite` is the signal said plainly.
 """
 
-from signalhub.grammar.results import Explanation, Ignored, Part, Refused, Understood
+from signalhub.grammar.results import Explanation, Ignored, ParsedSignal, Part, RefusedText
 
-__all__ = ["Explanation", "Ignored", "Part", "Refused", "Understood", "explain", "parse", "rewrite"]
+__all__ = ["Explanation", "Ignored", "Part", "RefusedText", "ParsedSignal", "explain", "parse", "to_canonical_text"]
 
-from signalhub.grammar.canonical import rewrite
+from signalhub.grammar.canonical import to_canonical_text
 from signalhub.grammar.reading import explain, parse

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import msgspec
 
 from signalhub.grammar.body import Body
-from signalhub.grammar.draft import Draft
+from signalhub.grammar.draft import ParsedFields
 
 
-class Adapter(msgspec.Struct, frozen=True):
+class Format(msgspec.Struct, frozen=True):
     """`claims` must be cheap and must not be wrong about a body of another format."""
 
     name: str
-    claims: Callable[[Body], bool]
-    read: Callable[[Body], Draft]
+    matches: Callable[[Body], bool]
+    parse: Callable[[Body], ParsedFields]

@@ -2,61 +2,65 @@
 
 from typing import Final
 
-from signalhub.grammar.measures import measure
-from signalhub.grammar.message import Message
-from signalhub.grammar.numbers import exact
-from signalhub.grammar.vocabulary import Kind
+from signalhub.grammar.measures import match_measurement
+from signalhub.grammar.message import ParserState
+from signalhub.grammar.numbers import parse_exact
+from signalhub.grammar.vocabulary import TokenKind
 
-_LONGEST_ASIDE: Final = 16
-_MARKS: Final = frozenset("-|/+,")
-_LABELS: Final = frozenset({Kind.NEWLINE, Kind.SL, Kind.TP, Kind.ENTRY, Kind.SIDE})
-_POSSIBLE: Final = frozenset({Kind.MARK, Kind.MONEY, Kind.NUMBER})
+_MAX_BRACKETED_NOTE_TOKENS: Final = 16
+_ANNOTATION_MARKS: Final = frozenset("-|/+,")
+_NOTE_BREAKING_KINDS: Final = frozenset(
+    {TokenKind.NEWLINE, TokenKind.SL, TokenKind.TP, TokenKind.ENTRY, TokenKind.SIDE}
+)
+_ANNOTATION_KINDS: Final = frozenset({TokenKind.MARK, TokenKind.CURRENCY, TokenKind.NUMBER})
 
 
-def beside(m: Message, at: int) -> int:
+def skip_annotations(state: ParserState, index: int) -> int:
     """The index behind all of it: `1.0890$ (30 pips)`."""
-    behind: int | None = at
-    while behind is not None and m.tokens[behind].kind in _POSSIBLE:
-        at = behind
-        behind = _one(m, at)
-    return at if behind is None else behind
+    behind: int | None = index
+    while behind is not None and state.tokens[behind].kind in _ANNOTATION_KINDS:
+        index = behind
+        behind = _match_annotation(state, index)
+    return index if behind is None else behind
 
 
-def _one(m: Message, at: int) -> int | None:
-    token = m.tokens[at]
-    if token.kind == Kind.MONEY or token.text == "$" or (token.text == "+" and m.is_glued(at)):
+def _match_annotation(state: ParserState, index: int) -> int | None:
+    token = state.tokens[index]
+    if token.kind == TokenKind.CURRENCY or token.text == "$" or (token.text == "+" and state.is_adjacent(index)):
         token.used = True
-        return at + 1
+        return index + 1
     if token.text in ("(", "["):
-        return aside(m, at)
-    number = at
-    while m.tokens[number].text in _MARKS:
+        return match_bracketed_note(state, index)
+    number = index
+    while state.tokens[number].text in _ANNOTATION_MARKS:
         number += 1
-    behind = measure(m, number) if m.tokens[number].kind == Kind.NUMBER else None
-    if behind is None or _ends_relative_list(m, at, number):
+    behind = match_measurement(state, number) if state.tokens[number].kind == TokenKind.NUMBER else None
+    if behind is None or _ends_relative_list(state, index, number):
         return None
-    m.note(number, behind)
+    state.add_note(number, behind)
     return behind
 
 
-def _ends_relative_list(m: Message, at: int, number: int) -> bool:
+def _ends_relative_list(state: ParserState, index: int, number_index: int) -> bool:
     """In `20 - 50 - 100 pips` the first two are pips as well: a distance too near to the level before it."""
-    if m.tokens[number + 1].kind != Kind.UNIT or number == at:
+    if state.tokens[number_index + 1].kind != TokenKind.UNIT or number_index == index:
         return False
-    level, distance = exact(m.tokens[at - 1].text), exact(m.tokens[number].text)
+    level, distance = parse_exact(state.tokens[index - 1].text), parse_exact(state.tokens[number_index].text)
     return level is not None and distance is not None and level < 10 * distance and distance < 10 * level
 
 
-def aside(m: Message, first: int) -> int | None:
+def match_bracketed_note(state: ParserState, opening_index: int) -> int | None:
     """The index behind a short remark in brackets, if it holds no label and no number that could be a price."""
-    closing = ")" if m.tokens[first].text == "(" else "]"
+    closing = ")" if state.tokens[opening_index].text == "(" else "]"
     is_noted = False
-    for at in range(first + 1, min(first + _LONGEST_ASIDE, m.size)):
-        token = m.tokens[at]
+    for at in range(opening_index + 1, min(opening_index + _MAX_BRACKETED_NOTE_TOKENS, state.token_count)):
+        token = state.tokens[at]
         if token.text == closing:
-            m.note(first, at + 1)
+            state.add_note(opening_index, at + 1)
             return at + 1
-        is_noted = is_noted or token.kind == Kind.NOTE
-        if token.kind in _LABELS or (token.kind == Kind.NUMBER and not is_noted and measure(m, at) is None):
+        is_noted = is_noted or token.kind == TokenKind.NOTE
+        if token.kind in _NOTE_BREAKING_KINDS or (
+            token.kind == TokenKind.NUMBER and not is_noted and match_measurement(state, at) is None
+        ):
             return None
     return None

@@ -9,127 +9,131 @@ from typing import Final
 import msgspec
 
 from signalhub.domain.errors import Problem
-from signalhub.grammar.characters import CONTROL, HIDDEN
-from signalhub.grammar.draft import Found
-from signalhub.grammar.text import Text
-from signalhub.grammar.tree import Malformed, Node, parse
+from signalhub.grammar.characters import CONTROL_CHARS, HIDDEN_CHARS
+from signalhub.grammar.draft import Spanned
+from signalhub.grammar.text import SourceText
+from signalhub.grammar.tree import JsonNode, MalformedJsonError, parse_json
 
-LARGEST: Final = 16 * 1024
+MAX_BODY_BYTES: Final = 16 * 1024
 
 _PLACEHOLDER: Final = re.compile(r"\{\{[^{}]*\}\}|%[A-Za-z_][A-Za-z0-9_]*%", re.ASCII)
-_WRAPPERS: Final = ("signal", "content", "text", "message")
-_MOST_REPORTED: Final = 10
+_WRAPPER_KEYS: Final = ("signal", "content", "text", "message")
+_MAX_REPORTED_PROBLEMS: Final = 10
 
 
 class Body(msgspec.Struct):
     """`text` is what positions refer to; `tree` is there for JSON that is not a wrapper around a text."""
 
-    text: Text
-    tree: Node | None = None
-    client_ids: list[Found[str]] = []
-    simulations: list[Found[str]] = []
+    source: SourceText
+    json: JsonNode | None = None
+    client_ids: list[Spanned[str]] = []
+    simulations: list[Spanned[str]] = []
 
 
-def open_body(raw: bytes) -> Body | tuple[Problem, ...]:
+def decode_body(raw: bytes) -> Body | tuple[Problem, ...]:
     """The body, or why there is none."""
-    if len(raw) > LARGEST:
+    if len(raw) > MAX_BODY_BYTES:
         return (Problem(code="too_large", hint="Send at most 16 KiB; a signal is a few lines."),)
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
         hint = f"Send the text as UTF-8; byte {error.start + 1} is not."
         return (Problem(code="not_utf8", hint=hint),)
-    return open_text(text)
+    return decode_text(text)
 
 
-def open_text(sent: str) -> Body | tuple[Problem, ...]:
-    text = Text(sent)
-    first = sent.lstrip(" \t\r\n\ufeff")[:2]
+def decode_text(text_as_sent: str) -> Body | tuple[Problem, ...]:
+    text = SourceText(text_as_sent)
+    first = text_as_sent.lstrip(" \t\r\n\ufeff")[:2]
     if first.startswith("{") and first != "{{":
-        return _open_json(text)
-    if first.startswith(("[", '"')) and _parses(sent):
-        return (text.problem("unsupported_json", 'Send the bare text, or {"signal": "..."}.', 0, len(sent)),)
-    return screened(Body(text))
+        return _decode_json(text)
+    if first.startswith(("[", '"')) and _is_json(text_as_sent):
+        return (
+            text.build_problem("unsupported_json", 'Send the bare text, or {"signal": "..."}.', 0, len(text_as_sent)),
+        )
+    return reject_unreadable_characters(Body(text))
 
 
-def screened(body: Body) -> Body | tuple[Problem, ...]:
+def reject_unreadable_characters(body: Body) -> Body | tuple[Problem, ...]:
     """The body, if no character in it deceives and no placeholder is left."""
-    text, raw = body.text, body.text.raw
+    text, raw = body.source, body.source.raw
     if not text.clean.strip():
-        return (text.problem("empty", "Write BUY or SELL, a symbol, SL and TP."),)
+        return (text.build_problem("empty", "Write BUY or SELL, a symbol, SL and TP."),)
     problems = []
-    if CONTROL.search(raw) or HIDDEN.search(raw):
+    if CONTROL_CHARS.search(raw) or HIDDEN_CHARS.search(raw):
         problems += [
-            text.problem("control_char", "Remove the invisible character here.", *match.span())
-            for pattern in (CONTROL, HIDDEN)
+            text.build_problem("control_char", "Remove the invisible character here.", *match.span())
+            for pattern in (CONTROL_CHARS, HIDDEN_CHARS)
             for match in pattern.finditer(raw)
         ]
     if "{{" in raw or "%" in raw:
         problems += [
-            text.problem("unresolved_placeholder", f"{match[0]} was not filled in by the sender.", *match.span())
+            text.build_problem("unresolved_placeholder", f"{match[0]} was not filled in by the sender.", *match.span())
             for match in _PLACEHOLDER.finditer(raw)
         ]
-    return tuple(problems[:_MOST_REPORTED]) or body
+    return tuple(problems[:_MAX_REPORTED_PROBLEMS]) or body
 
 
-def _parses(sent: str) -> bool:
+def _is_json(text: str) -> bool:
     try:
-        parse(sent)
-    except Malformed:
+        parse_json(text)
+    except MalformedJsonError:
         return False
     return True
 
 
-def _open_json(text: Text) -> Body | tuple[Problem, ...]:
+def _decode_json(source: SourceText) -> Body | tuple[Problem, ...]:
     try:
-        tree = parse(text.raw.removeprefix("\ufeff"))
-    except Malformed as error:
+        tree = parse_json(source.raw.removeprefix("\ufeff"))
+    except MalformedJsonError as error:
         at = int(error.args[0])
-        problem = text.problem("malformed_json", "This starts like JSON and is none.", at, min(at + 1, len(text.raw)))
-        body = screened(Body(text))
+        problem = source.build_problem(
+            "malformed_json", "This starts like JSON and is none.", at, min(at + 1, len(source.raw))
+        )
+        body = reject_unreadable_characters(Body(source))
         return (problem,) if isinstance(body, Body) else (problem, *body)
-    repeated = _repeated(text, tree)
+    repeated = _find_repeated_keys(source, tree)
     if repeated:
         return repeated
-    return _unwrapped(text, tree)
+    return _unwrap(source, tree)
 
 
-_REPEATED: Final = {"sl": "duplicate_sl", "signal": "multiple_signals"}
+_REPEATED_KEY_CODES: Final = {"sl": "duplicate_sl", "signal": "multiple_signals"}
 
 
-def _repeated(text: Text, tree: Node) -> tuple[Problem, ...]:
+def _find_repeated_keys(source: SourceText, tree: JsonNode) -> tuple[Problem, ...]:
     """A key given twice has two values, and every decoder silently takes one."""
     seen: set[str] = set()
     problems = []
     for key, node in tree.members:
         if key in seen:
-            code = _REPEATED.get(key.lower(), "unsupported_json")
-            problems.append(text.problem(code, f'Give "{key}" once.', *node.key))
+            code = _REPEATED_KEY_CODES.get(key.lower(), "unsupported_json")
+            problems.append(source.build_problem(code, f'Give "{key}" once.', *node.key_span))
         seen.add(key)
     return tuple(problems)
 
 
-_SIDES: Final = frozenset({"buy", "sell", "long", "short"})
-_FIELDS: Final = frozenset({"action", "side", "symbol", "ticker", "sl", "tp", "stopLoss", "takeProfit", "asset"})
+_SIDE_WORDS: Final = frozenset({"buy", "sell", "long", "short"})
+_SIGNAL_KEYS: Final = frozenset({"action", "side", "symbol", "ticker", "sl", "tp", "stopLoss", "takeProfit", "asset"})
 
 
-def _unwrapped(text: Text, tree: Node) -> Body | tuple[Problem, ...]:
+def _unwrap(source: SourceText, tree: JsonNode) -> Body | tuple[Problem, ...]:
     """The text inside `{"signal": "..."}`, or the object itself."""
     members = dict(tree.members)
-    key = next((name for name in _WRAPPERS if name in members), None)
-    if key is None or _FIELDS & members.keys():
-        return screened(Body(text, tree))
+    key = next((name for name in _WRAPPER_KEYS if name in members), None)
+    if key is None or _SIGNAL_KEYS & members.keys():
+        return reject_unreadable_characters(Body(source, tree))
     node = members[key]
     if node.kind != "string":
-        return (text.problem("unsupported_json", f'Give "{key}" the signal as a text.', node.start, node.end),)
-    if node.text.strip().lower() in _SIDES and len(members) > 1:
-        return screened(Body(text, tree))
-    inner = Body(Text(node.text))
-    inner.client_ids = _texts(members, "id")
-    inner.simulations = _texts(members, "sim")
-    return screened(inner)
+        return (source.build_problem("unsupported_json", f'Give "{key}" the signal as a text.', node.start, node.end),)
+    if node.text.strip().lower() in _SIDE_WORDS and len(members) > 1:
+        return reject_unreadable_characters(Body(source, tree))
+    inner = Body(SourceText(node.text))
+    inner.client_ids = _read_text_member(members, "id")
+    inner.simulations = _read_text_member(members, "sim")
+    return reject_unreadable_characters(inner)
 
 
-def _texts(members: dict[str, Node], key: str) -> list[Found[str]]:
+def _read_text_member(members: dict[str, JsonNode], key: str) -> list[Spanned[str]]:
     node = members.get(key)
-    return [Found(node.text, 0, 0)] if node is not None and node.kind in ("string", "number") and node.text else []
+    return [Spanned(node.text, 0, 0)] if node is not None and node.kind in ("string", "number") and node.text else []

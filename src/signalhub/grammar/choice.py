@@ -7,51 +7,53 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
-from signalhub.grammar.draft import Draft, Range
+from signalhub.grammar.draft import EntryRange, ParsedFields
 from signalhub.grammar.instruments import Instrument
-from signalhub.grammar.numbers import MOST_DECIMALS, Number, Reading
+from signalhub.grammar.numbers import MAX_DECIMALS, Interpretation, Number
 
-_THOUSANDS: Final = 3
+_THOUSANDS_GROUP_DIGITS: Final = 3
 """This many digits behind a comma are thousands to one half of the world and a fraction to the other."""
 
 
-def choose_readings(draft: Draft, instrument: Instrument | None) -> None:
+def resolve_ambiguous_numbers(fields: ParsedFields, instrument: Instrument | None) -> None:
     """Give a value to every number with more than one reading, or refuse it."""
-    if all(level.value is not None for level in draft.levels):
+    if all(level.value is not None for level in fields.levels):
         return
-    likely = _likely(draft, instrument)
+    likely = _make_plausibility_check(fields, instrument)
 
     def chosen(number: Number) -> tuple[Number, ...]:
-        return (number,) if number.value is not None else _chosen(draft, number, likely)
+        return (number,) if number.value is not None else _resolve_number(fields, number, likely)
 
-    draft.stops = [one for number in draft.stops for one in chosen(number)]
-    draft.targets = [one for number in draft.targets for one in chosen(number)]
-    draft.entries = [
-        Range(chosen(entry.first)[0], None if entry.second is None else chosen(entry.second)[0])
-        for entry in draft.entries
+    fields.stop_losses = [one for number in fields.stop_losses for one in chosen(number)]
+    fields.take_profits = [one for number in fields.take_profits for one in chosen(number)]
+    fields.entries = [
+        EntryRange(chosen(entry.first)[0], None if entry.second is None else chosen(entry.second)[0])
+        for entry in fields.entries
     ]
 
 
-def _likely(draft: Draft, instrument: Instrument | None) -> Callable[[Reading], bool]:
+def _make_plausibility_check(fields: ParsedFields, instrument: Instrument | None) -> Callable[[Interpretation], bool]:
     """Whether a reading is made of prices of the instrument, within ten times of the levels that are certain."""
-    certain = draft.values
-    low, high, digits = Decimal(0), Decimal("Infinity"), MOST_DECIMALS
+    certain = fields.level_values
+    low, high, digits = Decimal(0), Decimal("Infinity"), MAX_DECIMALS
     if instrument is not None:
-        low, high, digits = instrument.low, instrument.high, instrument.digits
+        low, high, digits = instrument.min_price, instrument.max_price, instrument.digits
     if certain:
         low, high = max(low, max(certain) / 10), min(high, min(certain) * 10)
 
-    def is_likely(reading: Reading) -> bool:
+    def is_likely(reading: Interpretation) -> bool:
         values = reading.values
-        return reading.decimals <= digits and low <= min(values) and max(values) <= high
+        return reading.comma_decimals <= digits and low <= min(values) and max(values) <= high
 
     return is_likely
 
 
-def _chosen(draft: Draft, number: Number, is_likely: Callable[[Reading], bool]) -> tuple[Number, ...]:
-    possible = [reading for reading in number.readings if is_likely(reading)]
-    if len(possible) == 1 and possible[0].decimals != _THOUSANDS:
-        return tuple(number.read_as(possible[0]))
+def _resolve_number(
+    fields: ParsedFields, number: Number, is_plausible: Callable[[Interpretation], bool]
+) -> tuple[Number, ...]:
+    possible = [reading for reading in number.interpretations if is_plausible(reading)]
+    if len(possible) == 1 and possible[0].comma_decimals != _THOUSANDS_GROUP_DIGITS:
+        return tuple(number.resolve(possible[0]))
     hint = "Write the price with a point and without thousands separators, like 65000.50."
-    draft.fault("ambiguous_number", hint, number.start, number.end)
+    fields.add_problem("ambiguous_number", hint, number.start, number.end)
     return (number,)

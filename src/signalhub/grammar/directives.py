@@ -3,26 +3,26 @@
 import re
 from typing import Final
 
-from signalhub.grammar.draft import Draft, Found
+from signalhub.grammar.draft import ParsedFields, Spanned
 
 _DIRECTIVE: Final = re.compile(
     r"(?<![^ \t\r\n])#(id|sim)(?![A-Za-z0-9/#_-])[ \t:=]*([^\r\n]*)", re.ASCII | re.IGNORECASE
 )
-_WORD: Final = re.compile(r"[^ \t]*")
+_FIRST_WORD: Final = re.compile(r"[^ \t]*")
 
 
-def take(draft: Draft) -> None:
+def extract_directives(fields: ParsedFields) -> None:
     """Move the directives out of the text, so that nothing in them is read as part of a signal."""
-    text = draft.text
+    text = fields.source
     if "#" not in text.clean:
         return
     for match in list(_DIRECTIVE.finditer(text.clean)):
         is_id = match[1].lower() == "id"
-        value = _WORD.match(match[2])[0] if is_id else match[2].rstrip()  # type: ignore[index]  # matches the empty text
+        value = _FIRST_WORD.match(match[2])[0] if is_id else match[2].rstrip()  # type: ignore[index]  # matches the empty text
         start, end = match.start(2), match.start(2) + len(value)
         if value:
-            found = Found(text.raw[start:end], start, end)
-            (draft.client_ids if is_id else draft.simulations).append(found)
+            found = Spanned(text.raw[start:end], start, end)
+            (fields.client_ids if is_id else fields.simulations).append(found)
         elif not is_id:
-            draft.fault("bad_simulation", "Say what to simulate, like #sim outcome=take_profit.", *match.span())
+            fields.add_problem("bad_simulation", "Say what to simulate, like #sim outcome=take_profit.", *match.span())
         text.clean = text.clean[: match.start()] + " " * (end - match.start()) + text.clean[end:]

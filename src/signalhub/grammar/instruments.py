@@ -17,21 +17,21 @@ class Instrument(msgspec.Struct, frozen=True, gc=False):
     """A known name. Levels outside `low` to `high` are not prices of it."""
 
     name: str
-    low: Decimal = Decimal(0)
-    high: Decimal = Decimal("Infinity")
+    min_price: Decimal = Decimal(0)
+    max_price: Decimal = Decimal("Infinity")
     digits: int = 5
 
-    def allows(self, price: Decimal) -> bool:
-        return self.low <= price <= self.high
+    def is_plausible_price(self, price: Decimal) -> bool:
+        return self.min_price <= price <= self.max_price
 
 
-def _pairs(currencies: dict[str, list[str]]) -> Iterator[Instrument]:
+def _build_pairs(currencies: dict[str, list[str]]) -> Iterator[Instrument]:
     for (base, worth), (quote, cost) in permutations(currencies.items(), 2):
         low, high = Decimal(worth[0]) / Decimal(cost[1]), Decimal(worth[1]) / Decimal(cost[0])
         yield Instrument(base + quote, low, high, 3 if quote == "JPY" else 5)
 
 
-def _coins(crypto: dict[str, Any]) -> Iterator[Instrument]:
+def _build_coin_pairs(crypto: dict[str, Any]) -> Iterator[Instrument]:
     dollars = frozenset(crypto["dollars"])
     for coin in {*crypto["coins"].split(), *crypto["bands"]}:
         band = crypto["bands"].get(coin)
@@ -41,7 +41,7 @@ def _coins(crypto: dict[str, Any]) -> Iterator[Instrument]:
                 yield Instrument(coin + quote, low, high, 8)
 
 
-def _listed(rows: dict[str, dict[str, Any]]) -> Iterator[Instrument]:
+def _build_listed(rows: dict[str, dict[str, Any]]) -> Iterator[Instrument]:
     for name, row in rows.items():
         low, high = map(Decimal, row.get("band", ("0", "Infinity")))
         yield Instrument(name, low, high, row["digits"])
@@ -52,21 +52,25 @@ _DATA: Final = tomllib.loads(files("signalhub.grammar").joinpath("instruments.to
 CURRENCIES: Final = frozenset(_DATA["currencies"])
 COINS: Final = frozenset(_DATA["crypto"]["coins"].split()) | frozenset(_DATA["crypto"]["bands"])
 METALS: Final = frozenset({"XAU", "XAG", "XPT", "XPD"})
-QUOTES: Final = CURRENCIES | frozenset(_DATA["crypto"]["quotes"])
+QUOTE_CURRENCIES: Final = CURRENCIES | frozenset(_DATA["crypto"]["quotes"])
 
 INSTRUMENTS: Final[dict[str, Instrument]] = {
     instrument.name: instrument
-    for source in (_coins(_DATA["crypto"]), _pairs(_DATA["currencies"]), _listed(_DATA["instruments"]))
+    for source in (
+        _build_coin_pairs(_DATA["crypto"]),
+        _build_pairs(_DATA["currencies"]),
+        _build_listed(_DATA["instruments"]),
+    )
     for instrument in source
 }
 
 # What a sender may write, in capitals, and the instrument it names.
-KNOWN: Final[dict[str, Instrument]] = INSTRUMENTS | {
+INSTRUMENTS_BY_NAME: Final[dict[str, Instrument]] = INSTRUMENTS | {
     alias: INSTRUMENTS[name] for alias, name in _DATA["aliases"].items()
 }
 
 
-def nearest(name: str) -> str | None:
+def find_transposed_name(name: str) -> str | None:
     """The known six-letter name that has the same letters but two neighbours swapped: XUAUSD means XAUUSD."""
     swapped = (name[:i] + name[i + 1] + name[i] + name[i + 2 :] for i in range(len(name) - 1))
     return next((other for other in swapped if other != name and other in INSTRUMENTS), None)

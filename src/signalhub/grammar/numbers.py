@@ -11,24 +11,24 @@ from typing import Final
 
 import msgspec
 
-MOST_DIGITS: Final = 28
-MOST_DECIMALS: Final = 18
+MAX_DIGITS: Final = 28
+MAX_DECIMALS: Final = 18
 
 _PLAIN: Final = re.compile(r"(?:0*[1-9][0-9]*|0*)\.[0-9]+|0|[1-9][0-9]*", re.ASCII)
 _GROUPED: Final = re.compile(r"[0-9]{1,3}(?:(?:,[0-9]{3})+|(?:'[0-9]{3})+)(?:\.[0-9]+)?", re.ASCII)
 _EUROPEAN: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]+", re.ASCII)
 
 
-class Reading(msgspec.Struct, frozen=True, gc=False):
+class Interpretation(msgspec.Struct, frozen=True, gc=False):
     """One way to read a number: one value, or several for a list. `decimals` counts a fraction behind a comma."""
 
     values: tuple[Decimal, ...]
-    decimals: int = 0
+    comma_decimals: int = 0
 
     @property
-    def is_plain(self) -> bool:
+    def is_unambiguous(self) -> bool:
         """Whether it is one value that nothing could make more or less likely."""
-        return self.decimals == 0 and len(self.values) == 1
+        return self.comma_decimals == 0 and len(self.values) == 1
 
 
 class Number(msgspec.Struct, frozen=True, gc=False):
@@ -38,59 +38,59 @@ class Number(msgspec.Struct, frozen=True, gc=False):
     start: int
     end: int
     value: Decimal | None = None
-    readings: tuple[Reading, ...] = ()
+    interpretations: tuple[Interpretation, ...] = ()
 
-    def read_as(self, reading: Reading) -> Iterator["Number"]:
+    def resolve(self, interpretation: Interpretation) -> Iterator["Number"]:
         """The number with the value chosen for it, or the numbers of the list it turned out to be."""
-        texts = [self.text] if len(reading.values) == 1 else self.text.split(",")
+        texts = [self.text] if len(interpretation.values) == 1 else self.text.split(",")
         start = self.start
-        for text, value in zip(texts, reading.values, strict=True):
+        for text, value in zip(texts, interpretation.values, strict=True):
             yield Number(text, start, start + len(text), value)
             start += len(text) + 1
 
 
-def exact(text: str) -> Decimal | None:
+def parse_exact(text: str) -> Decimal | None:
     """The value of a plain number within the limits. `0890` is none: a piece of something that was torn apart."""
-    if _PLAIN.fullmatch(text) is None or (len(text) > MOST_DECIMALS and not _is_within_limits(text)):
+    if _PLAIN.fullmatch(text) is None or (len(text) > MAX_DECIMALS and not _is_within_limits(text)):
         return None
     return Decimal(text)
 
 
 def _is_within_limits(text: str) -> bool:
     whole, _, decimals = text.partition(".")
-    return len(whole) + len(decimals) <= MOST_DIGITS and len(decimals) <= MOST_DECIMALS
+    return len(whole) + len(decimals) <= MAX_DIGITS and len(decimals) <= MAX_DECIMALS
 
 
-def thousands(text: str) -> Decimal | None:
+def parse_thousands(text: str) -> Decimal | None:
     """`67.5` of `67.5k`, times a thousand."""
-    value = exact(text)
+    value = parse_exact(text)
     return None if value is None else Decimal(format(value.scaleb(3), "f"))
 
 
-def readings(text: str) -> tuple[Reading, ...]:
+def interpret_number(text: str) -> tuple[Interpretation, ...]:
     """Every way to read a number with commas, apostrophes or several points in it."""
     head, *rest = text.split(",")
     values: list[tuple[Decimal | None, int]] = []
     if _GROUPED.fullmatch(text):
-        values.append((exact(text.replace(",", "").replace("'", "")), 0))
+        values.append((parse_exact(text.replace(",", "").replace("'", "")), 0))
     elif len(rest) == 1 and _EUROPEAN.fullmatch(text):
-        values.append((exact(text.replace(".", "").replace(",", ".")), 0))
+        values.append((parse_exact(text.replace(".", "").replace(",", ".")), 0))
     if len(rest) == 1 and head.isdigit() and rest[0].isdigit():
-        values.append((exact(f"{head}.{rest[0]}"), len(rest[0])))
-    found = [Reading((value,), decimals) for value, decimals in values if value]
-    if rest and (listed := _listed(head, rest)):
+        values.append((parse_exact(f"{head}.{rest[0]}"), len(rest[0])))
+    found = [Interpretation((value,), decimals) for value, decimals in values if value]
+    if rest and (listed := _interpret_as_list(head, rest)):
         found.append(listed)
     return tuple(found)
 
 
-def _listed(head: str, rest: list[str]) -> Reading | None:
+def _interpret_as_list(first_piece: str, other_pieces: list[str]) -> Interpretation | None:
     """`95,90`: prices in a row, if each is a number and none ten times another."""
-    first, second = head.partition(".")[0], rest[0].partition(".")[0]
-    if len(first) > MOST_DIGITS or len(second) > MOST_DIGITS or not (first.isdigit() and second.isdigit()):
+    first, second = first_piece.partition(".")[0], other_pieces[0].partition(".")[0]
+    if len(first) > MAX_DIGITS or len(second) > MAX_DIGITS or not (first.isdigit() and second.isdigit()):
         return None
     # Whole parts tell most numbers with commas from a list, and spare reading the pieces exactly.
     if int(second) >= 10 * (int(first) + 1) or int(first) >= 10 * (int(second) + 1):
         return None
-    values = tuple(value for piece in (head, *rest) if (value := exact(piece)))
-    is_list = len(values) == len(rest) + 1 and max(values) < 10 * min(values)
-    return Reading(values) if is_list else None
+    values = tuple(value for piece in (first_piece, *other_pieces) if (value := parse_exact(piece)))
+    is_list = len(values) == len(other_pieces) + 1 and max(values) < 10 * min(values)
+    return Interpretation(values) if is_list else None

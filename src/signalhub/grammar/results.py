@@ -32,7 +32,7 @@ class Ignored(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-class Understood(msgspec.Struct, frozen=True, kw_only=True):
+class ParsedSignal(msgspec.Struct, frozen=True, kw_only=True):
     """`written_symbol` is as the sender wrote it; `known_symbol` says whether the instrument table has it."""
 
     signal: Signal
@@ -45,7 +45,7 @@ class Understood(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class Refused(msgspec.Struct, frozen=True):
+class RefusedText(msgspec.Struct, frozen=True):
     """Why there is no order. Never empty; the first problem is the main one."""
 
     problems: tuple[Problem, ...]

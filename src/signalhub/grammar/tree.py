@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-DEEPEST: Final = 16
+MAX_DEPTH: Final = 16
 
 _TOKEN: Final = re.compile(
     r"""[ \t\r\n]*(?:([][{},:])
@@ -19,95 +19,99 @@ _TOKEN: Final = re.compile(
     |())""",
     re.VERBOSE | re.ASCII,
 )
-_SPACE: Final = " \t\r\n"
+_WHITESPACE: Final = " \t\r\n"
 
 
-class Malformed(ValueError):  # noqa: N818  # it is no error of ours
+class MalformedJsonError(ValueError):  # noqa: N818  # it is no error of ours
     """The text is no JSON; `args[0]` is the place where it stops being it."""
 
 
-class Node(msgspec.Struct, frozen=True, gc=False):
+class JsonNode(msgspec.Struct, frozen=True, gc=False):
     """A value: `text` is the string, the digits of the number, or `true`, `false`, `null`."""
 
     kind: str
     start: int
     end: int
     text: str = ""
-    members: tuple[tuple[str, "Node"], ...] = ()
-    items: tuple["Node", ...] = ()
+    members: tuple[tuple[str, "JsonNode"], ...] = ()
+    items: tuple["JsonNode", ...] = ()
     # Where the key of this member stands, for those who must point at it.
-    key: tuple[int, int] = (0, 0)
+    key_span: tuple[int, int] = (0, 0)
 
 
-def parse(text: str) -> Node:
-    reader = _Reader(text)
-    node = reader.value(0)
-    if text[reader.at :].strip(_SPACE):
-        raise Malformed(reader.at)
+def parse_json(text: str) -> JsonNode:
+    reader = _JsonParser(text)
+    node = reader.parse_value(0)
+    if text[reader.pos :].strip(_WHITESPACE):
+        raise MalformedJsonError(reader.pos)
     return node
 
 
-class _Reader:
+class _JsonParser:
     def __init__(self, text: str) -> None:
         self.text = text
-        self.at = 0
+        self.pos = 0
 
-    def _next(self) -> tuple[int, re.Match[str]]:
-        match = _TOKEN.match(self.text, self.at)
+    def _next_token(self) -> tuple[int, re.Match[str]]:
+        match = _TOKEN.match(self.text, self.pos)
         if match is None or not match.lastindex or match.lastindex == 5:  # noqa: PLR2004
-            raise Malformed(self.at)
-        self.at = match.end()
+            raise MalformedJsonError(self.pos)
+        self.pos = match.end()
         return match.lastindex, match
 
-    def value(self, depth: int, key: tuple[int, int] = (0, 0)) -> Node:
-        index, match = self._next()
+    def parse_value(self, depth: int, key_span: tuple[int, int] = (0, 0)) -> JsonNode:
+        index, match = self._next_token()
         start, end = match.span(index)
         piece = match[index]
         if index == 1:
-            if depth >= DEEPEST or piece not in "{[":
-                raise Malformed(start)
-            return self._object(start, depth, key) if piece == "{" else self._array(start, depth, key)
+            if depth >= MAX_DEPTH or piece not in "{[":
+                raise MalformedJsonError(start)
+            return (
+                self._parse_object(start, depth, key_span)
+                if piece == "{"
+                else self._parse_array(start, depth, key_span)
+            )
         kind = ("string", "number", "literal")[index - 2]
-        return Node(kind, start, end, _unquoted(piece, start) if kind == "string" else piece, key=key)
+        return JsonNode(kind, start, end, _unquote(piece, start) if kind == "string" else piece, key_span=key_span)
 
-    def _object(self, start: int, depth: int, key: tuple[int, int]) -> Node:
-        members: list[tuple[str, Node]] = []
-        while not self._closes("}", empty=not members):
-            index, match = self._next()
+    def _parse_object(self, start: int, depth: int, key_span: tuple[int, int]) -> JsonNode:
+        members: list[tuple[str, JsonNode]] = []
+        while not self._consume_closing("}", empty=not members):
+            index, match = self._next_token()
             if index != 2:  # noqa: PLR2004
-                raise Malformed(match.start(index))
-            name = _unquoted(match[2], match.start(2))
-            self._expect(":")
-            members.append((name, self.value(depth + 1, match.span(2))))
-        return Node("object", start, self.at, members=tuple(members), key=key)
+                raise MalformedJsonError(match.start(index))
+            name = _unquote(match[2], match.start(2))
+            self._expect_mark(":")
+            members.append((name, self.parse_value(depth + 1, match.span(2))))
+        return JsonNode("object", start, self.pos, members=tuple(members), key_span=key_span)
 
-    def _array(self, start: int, depth: int, key: tuple[int, int]) -> Node:
-        items: list[Node] = []
-        while not self._closes("]", empty=not items):
-            items.append(self.value(depth + 1))
-        return Node("array", start, self.at, items=tuple(items), key=key)
+    def _parse_array(self, start: int, depth: int, key_span: tuple[int, int]) -> JsonNode:
+        items: list[JsonNode] = []
+        while not self._consume_closing("]", empty=not items):
+            items.append(self.parse_value(depth + 1))
+        return JsonNode("array", start, self.pos, items=tuple(items), key_span=key_span)
 
-    def _closes(self, bracket: str, *, empty: bool) -> bool:
+    def _consume_closing(self, bracket: str, *, empty: bool) -> bool:
         """Whether the container ends here; if not, stand behind the comma that must be here."""
-        before = self.at
-        _, match = self._next()
+        before = self.pos
+        _, match = self._next_token()
         if match[1] == bracket:
             return True
         if empty:
-            self.at = before
+            self.pos = before
         elif match[1] != ",":
-            raise Malformed(before)
+            raise MalformedJsonError(before)
         return False
 
-    def _expect(self, mark: str) -> None:
-        _, match = self._next()
+    def _expect_mark(self, mark: str) -> None:
+        _, match = self._next_token()
         if match[1] != mark:
-            raise Malformed(match.start())
+            raise MalformedJsonError(match.start())
 
 
-def _unquoted(piece: str, start: int) -> str:
+def _unquote(piece: str, start: int) -> str:
     try:
         text: Any = json.loads(piece)
     except ValueError:
-        raise Malformed(start) from None
+        raise MalformedJsonError(start) from None
     return str(text)

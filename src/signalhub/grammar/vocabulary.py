@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 
-class Kind:
+class TokenKind:
     """What a token is: the first block comes from the table below, the second from its shape.
 
     Plain strings, because the members of an enumeration take four times as long to look up, and rules look up little
@@ -17,31 +17,31 @@ class Kind:
     """
 
     SIDE: Final = "side"
-    ORDER: Final = "order"  # side and order type in one word
-    TYPE: Final = "type"
-    STOP: Final = "stop"  # an order type or a stop loss, which only the place can tell
+    SIDE_AND_TYPE: Final = "order"  # side and order type in one word
+    ORDER_TYPE: Final = "type"
+    STOP_WORD: Final = "stop"  # an order type or a stop loss, which only the place can tell
     SL: Final = "sl"
     TP: Final = "tp"
     ENTRY: Final = "entry"
-    AT: Final = "at"  # a price is coming
+    PRICE_PREFIX: Final = "at"  # a price is coming
     FILLER: Final = "filler"  # says nothing and interrupts nothing
-    TO: Final = "to"
+    RANGE_WORD: Final = "to"
     QUANTITY: Final = "quantity"
     NOTE: Final = "note"  # the rest of the line is about something else
-    OPEN: Final = "open"  # a runner: a target without a price
-    VOID: Final = "void"  # what a failed calculation prints
-    ASSET: Final = "asset"
+    RUNNER: Final = "open"  # a runner: a target without a price
+    FAILED_VALUE: Final = "void"  # what a failed calculation prints
+    SYMBOL_LABEL: Final = "asset"
     UNIT: Final = "unit"
-    CLOCK: Final = "clock"
-    CALENDAR: Final = "calendar"
+    TIME_UNIT: Final = "clock"
+    MONTH: Final = "calendar"
     OPTION: Final = "option"
-    MONEY: Final = "money"
-    MANAGE: Final = "manage"
-    DONE: Final = "done"
-    WHEN: Final = "when"
-    NOT: Final = "not"
-    NO: Final = "no"
-    IF: Final = "if"
+    CURRENCY: Final = "money"
+    MANAGEMENT: Final = "manage"
+    TRADE_OUTCOME: Final = "done"
+    TIME_CONDITION: Final = "when"
+    NEGATION: Final = "not"
+    WITHOUT: Final = "no"
+    CONDITION: Final = "if"
 
     WORD: Final = "word"
     NUMBER: Final = "number"
@@ -50,70 +50,70 @@ class Kind:
     LINK: Final = "link"
 
 
-KINDS: Final = frozenset(value for name, value in vars(Kind).items() if name.isupper())
+TOKEN_KINDS: Final = frozenset(value for name, value in vars(TokenKind).items() if name.isupper())
 
-PHRASES: Final[dict[str, str]] = {
-    Kind.SIDE: "BUY, SELL, LONG, SHORT",
-    Kind.ORDER: "BUYLIMIT, BUYSTOP, SELLLIMIT, SELLIMIT, SELLSTOP",
-    Kind.TYPE: "LIMIT, MARKET, NOW, TRIGGER, AT MARKET, AT MARKET PRICE, AT CURRENT PRICE, INSTANTLY",
-    Kind.STOP: "STOP",
-    Kind.SL: "SL, S L, STOP LOSS, STOPLOSS, STOP LOSS PRICE, STOP PRICE, STOP TARGET, STOP TARGETS, STOP LOSSES",
-    Kind.TP: """
+PHRASES_BY_KIND: Final[dict[str, str]] = {
+    TokenKind.SIDE: "BUY, SELL, LONG, SHORT",
+    TokenKind.SIDE_AND_TYPE: "BUYLIMIT, BUYSTOP, SELLLIMIT, SELLIMIT, SELLSTOP",
+    TokenKind.ORDER_TYPE: "LIMIT, MARKET, NOW, TRIGGER, AT MARKET, AT MARKET PRICE, AT CURRENT PRICE, INSTANTLY",
+    TokenKind.STOP_WORD: "STOP",
+    TokenKind.SL: "SL, S L, STOP LOSS, STOPLOSS, STOP LOSS PRICE, STOP PRICE, STOP TARGET, STOP TARGETS, STOP LOSSES",
+    TokenKind.TP: """
         TP, TPS, T P, TAKE PROFIT, TAKE PROFITS, TAKEPROFIT, TAKEPROFITS, TAKE PROFIT TARGET, TAKE PROFIT TARGETS,
         TAKE PROFIT PRICE, PROFIT TARGET, PROFIT TARGETS, TARGET, TARGETS, TARGET PRICE, PRICE TARGET, PRICE
         TARGETS, TGT, TGTS, SELL TARGET, SELL TARGETS, SELLING TARGET, SELLING TARGETS, BUY TARGET, BUY TARGETS,
         SHORT TARGETS, LONG TARGETS, TAKE PROFIT ORDERS
     """,
-    Kind.ENTRY: """
+    TokenKind.ENTRY: """
         ENTRY, ENTRIES, ENTER, ENTRY PRICE, ENTRY ZONE, ENTRY RANGE, ENTRY LEVEL, ENTRY POINT, ENTRY AREA, ENTRY
         TARGET, ENTRY TARGETS, ENTRY AT, ENTER AT, ENTER NEAR, ENTRY ORDERS, OPEN PRICE
     """,
-    Kind.AT: """
+    TokenKind.PRICE_PREFIX: """
         AT, FROM, AROUND, NEAR, BELOW, ABOVE, UNDER, OVER, ZONE, AREA, RANGE, PRICE, BETWEEN, AT CMP, FROM CMP, AT
         PRICE, AT RS, RS
     """,
-    Kind.FILLER: """
+    TokenKind.FILLER: """
         A, AN, THE, ON, IN, IS, FOR, SET, UP, PLEASE, ONLY, AGAIN, ORDER, SIGNAL, SETUP, POSITION, TRADE, TYPE,
         HERE, APPROX, ABOUT
     """,
-    Kind.TO: "TO, AND",
-    Kind.QUANTITY: "LOT, LOTS, LOT SIZE, LOTSIZE, LOTS SIZE, QTY, QUANTITY, VOLUME",
-    Kind.NOTE: """
+    TokenKind.RANGE_WORD: "TO, AND",
+    TokenKind.QUANTITY: "LOT, LOTS, LOT SIZE, LOTSIZE, LOTS SIZE, QTY, QUANTITY, VOLUME",
+    TokenKind.NOTE: """
         LEVERAGE, LEV, RISK, R R, RR, RRR, REWARD, CMP, CURRENT PRICE, MARKET PRICE, LAST PRICE, ID, SIGNAL ID,
         TRADE ID, DATE, TIME, TIMEFRAME, TIME FRAME, TF, OTE, EXCHANGE, EXCHANGES, CLIENT, STRATEGY, PERIOD,
         DURATION, EXPIRY, VALID, TRADES, TOTAL TRADES, MAGIC, CONFIDENCE, ACCURACY, PROBABILITY, WIN RATE, WINRATE,
         SCORE, MARGIN, ACCOUNT, BALANCE, CAPITAL, DEPOSIT, PUBLISHED BY, PUBLISHED, ATR, RSI, SPREAD, SIGNAL NO,
         SIGNAL NUMBER, CHART
     """,
-    Kind.OPEN: "OPEN, HOLD, RUNNER, RUNNERS, MOON",
-    Kind.VOID: "NAN, INF, INFINITY, NULL, UNDEFINED, SNAN",
-    Kind.ASSET: "PAIR, SYMBOL, TICKER, COIN, INSTRUMENT, ASSET, STOCK, SCRIP, CURRENCY PAIR, FOREX PAIR",
-    Kind.UNIT: "PIP, PIPS, PIPETTES, POINT, POINTS, PTS, TICKS, TICK, PERCENT, X, R",
-    Kind.CLOCK: """
+    TokenKind.RUNNER: "OPEN, HOLD, RUNNER, RUNNERS, MOON",
+    TokenKind.FAILED_VALUE: "NAN, INF, INFINITY, NULL, UNDEFINED, SNAN",
+    TokenKind.SYMBOL_LABEL: "PAIR, SYMBOL, TICKER, COIN, INSTRUMENT, ASSET, STOCK, SCRIP, CURRENCY PAIR, FOREX PAIR",
+    TokenKind.UNIT: "PIP, PIPS, PIPETTES, POINT, POINTS, PTS, TICKS, TICK, PERCENT, X, R",
+    TokenKind.TIME_UNIT: """
         H, M, MIN, MINS, MINUTE, MINUTES, HR, HRS, HOUR, HOURS, D, W, DAY, DAYS, WEEK, WEEKS, MONTH, MONTHS, AM, PM
     """,
-    Kind.CALENDAR: """
+    TokenKind.MONTH: """
         JAN, FEB, MAR, APR, JUN, JUL, AUG, SEP, SEPT, OCT, NOV, DEC, JANUARY, FEBRUARY, MARCH, APRIL, JUNE, JULY,
         AUGUST, SEPTEMBER, OCTOBER, NOVEMBER, DECEMBER
     """,
-    Kind.OPTION: "CE, PE, CALL, PUT, STRIKE, STRIKE PRICE",
-    Kind.MONEY: "USD, USDT, USDC, DOLLAR, DOLLARS, EUR, INR",
-    Kind.MANAGE: """
+    TokenKind.OPTION: "CE, PE, CALL, PUT, STRIKE, STRIKE PRICE",
+    TokenKind.CURRENCY: "USD, USDT, USDC, DOLLAR, DOLLARS, EUR, INR",
+    TokenKind.MANAGEMENT: """
         CLOSE, CLOSING, CANCEL, CANCELLING, DELETE, EXIT, MOVE, MOVING, BREAKEVEN, BREAK EVEN, MODIFY, ADJUST,
         SECURE, PARTIAL, PARTIALS, STAYS, REMOVE, ACTIVATED, RESULT, RESULTS, RECAP, PNL, RAISE, LOCK, CHANGE,
         UPDATE, UPDATED, NEW SL, NEW STOP, NEW STOP LOSS, NEW TP, NEW TARGET, NEW TARGETS, NEW TAKE PROFIT
     """,
-    Kind.DONE: """
+    TokenKind.TRADE_OUTCOME: """
         CLOSED, CANCELLED, CANCELED, DELETED, HIT, HITS, REACHED, ACHIEVED, MOVED, STOPPED OUT, EXITED, FILLED
     """,
-    Kind.WHEN: "WHEN, ONCE, AFTER, UNTIL, IN CASE, EVERY",
-    Kind.NOT: """
+    TokenKind.TIME_CONDITION: "WHEN, ONCE, AFTER, UNTIL, IN CASE, EVERY",
+    TokenKind.NEGATION: """
         NOT, DONT, DON T, NEVER, AVOID, CAN T, CANT, WON T, ISN T, WOULDN T, WOULDNT, SHOULDN T, SHOULDNT, INVALID,
         IGNORE, SKIP, STOP BUYING, STOP SELLING
     """,
-    Kind.NO: "NO, WITHOUT",
-    Kind.IF: "IF, UNLESS, MAYBE, MIGHT, WAIT, WAITING",
-    Kind.WORD: """
+    TokenKind.WITHOUT: "NO, WITHOUT",
+    TokenKind.CONDITION: "IF, UNLESS, MAYBE, MIGHT, WAIT, WAITING",
+    TokenKind.WORD: """
         LONG TERM, SHORT TERM, MID TERM, LONG TIME, SHORT TIME, TRAILING STOP, TRAILING SL, TRAILING STOP LOSS,
         TRAIL SL, NON STOP, ALL TIME, STOP BY, SHORT SQUEEZE, MARKET UPDATE, MARKET STRUCTURE, MARKET OPEN, RISK
         REWARD
@@ -121,26 +121,28 @@ PHRASES: Final[dict[str, str]] = {
 }
 
 
-class Branch(msgspec.Struct):
+class PhraseNode(msgspec.Struct):
     """The phrases that begin with the words so far: what they mean if they end here, and what may go on."""
 
     kind: str | None = None
-    then: dict[str, "Branch"] = {}
+    children: dict[str, "PhraseNode"] = {}
 
 
-def _grow() -> dict[str, Branch]:
-    root = Branch()
-    for kind, phrases in PHRASES.items():
+def _build_phrase_trie() -> dict[str, PhraseNode]:
+    root = PhraseNode()
+    for kind, phrases in PHRASES_BY_KIND.items():
         for phrase in phrases.split(","):
             branch = root
             for word in phrase.split():
-                branch = branch.then.setdefault(word, Branch())
+                branch = branch.children.setdefault(word, PhraseNode())
             branch.kind = kind
-    return root.then
+    return root.children
 
 
-MEANINGS: Final = _grow()
+PHRASE_TRIE: Final = _build_phrase_trie()
 """The table as a tree of words, in capitals."""
 
-SINGLE: Final = {word: branch.kind for word, branch in MEANINGS.items() if branch.kind and not branch.then}
+SINGLE_WORD_KINDS: Final = {
+    word: branch.kind for word, branch in PHRASE_TRIE.items() if branch.kind and not branch.children
+}
 """The words that mean what they mean whatever follows."""

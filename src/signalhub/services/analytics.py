@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import orders, signals
 from signalhub.domain.order import Status
-from signalhub.domain.signal import plain
-from signalhub.services.performance import BY, By, Performance, performance
+from signalhub.domain.signal import format_decimal
+from signalhub.services.performance import GROUPINGS, Grouping, Performance, compute_performance
 
 
 class SymbolSum(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,18 +33,20 @@ class Analytics(msgspec.Struct, frozen=True, kw_only=True):
     wins: int
     win_rate: str | None
     symbols: list[SymbolSum]
-    performance: dict[By, list[Performance]]
+    performance: dict[Grouping, list[Performance]]
 
 
-async def analytics(engine: AsyncEngine, account_id: str) -> Analytics:
+async def compute_analytics(engine: AsyncEngine, account_id: str) -> Analytics:
     table, sent = orders.TABLE.c, signals.TABLE.c
     by_status = select(table.status, func.count()).where(table.account_id == account_id).group_by(table.status)
     by_verdict = select(sent.is_accepted, func.count()).where(sent.account_id == account_id)
     async with engine.connect() as connection:
         statuses: dict[str, int] = {row[0]: row[1] for row in await connection.execute(by_status)}
         verdicts = {row[0]: row[1] for row in await connection.execute(by_verdict.group_by(sent.is_accepted))}
-        performances = {by: await performance(connection, account_id, by) for by in BY}
-        symbols = [_symbol_sum(row) for row in (await connection.execute(_per_symbol(account_id))).mappings()]
+        performances = {by: await compute_performance(connection, account_id, by) for by in GROUPINGS}
+        symbols = [
+            _to_symbol_sum(row) for row in (await connection.execute(_select_symbol_totals(account_id))).mappings()
+        ]
     closed, wins = sum(one.closed for one in symbols), sum(one.wins for one in symbols)
     return Analytics(
         total_signals=sum(verdicts.values()),
@@ -53,13 +55,13 @@ async def analytics(engine: AsyncEngine, account_id: str) -> Analytics:
         by_status={status: statuses.get(status, 0) for status in Status},
         closed=closed,
         wins=wins,
-        win_rate=_share(wins, closed),
+        win_rate=_format_ratio(wins, closed),
         symbols=symbols,
         performance=performances,
     )
 
 
-def _per_symbol(account_id: str) -> Select[Any]:
+def _select_symbol_totals(account_id: str) -> Select[Any]:
     table = orders.TABLE.c
     is_closed = table.status == Status.CLOSED
     return (
@@ -77,18 +79,18 @@ def _per_symbol(account_id: str) -> Select[Any]:
     )
 
 
-def _symbol_sum(row: Any) -> SymbolSum:  # noqa: ANN401 - a row mapping
+def _to_symbol_sum(row: Any) -> SymbolSum:  # noqa: ANN401 - a row mapping
     return SymbolSum(
         symbol=row["symbol"],
         orders=row["orders"],
         closed=row["closed"],
         wins=row["wins"],
-        win_rate=_share(row["wins"], row["closed"]),
-        pnl=plain(row["pnl"]),
+        win_rate=_format_ratio(row["wins"], row["closed"]),
+        pnl=format_decimal(row["pnl"]),
         mean_r=None if row["mean_r"] is None else f"{row['mean_r']:.4f}",
     )
 
 
-def _share(part: int, whole: int) -> str | None:
+def _format_ratio(part: int, whole: int) -> str | None:
     """`part` of `whole` as a decimal with four digits."""
     return f"{part / whole:.4f}" if whole else None

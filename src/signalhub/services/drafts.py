@@ -5,12 +5,12 @@ from typing import Any, Self
 
 import msgspec
 
-from db.bulk import hexed
+from db.bulk import encode_bytea
 from signalhub.domain.errors import REFUSALS, Problem, SignalHubError
-from signalhub.domain.events import Event, Fact, order_fact
+from signalhub.domain.events import Event, NewEvent, order_event
 from signalhub.domain.order import Order
-from signalhub.domain.signal import OrderType, Signal, SignalView, describe, view
-from signalhub.services.submission import Answer, Submission
+from signalhub.domain.signal import OrderType, Signal, SignalView, describe_signal, to_signal_view
+from signalhub.services.submission import Accepted, Submission
 from signalhub.settings import Settings
 
 _encode = msgspec.json.Encoder().encode
@@ -35,31 +35,31 @@ class RejectedData(msgspec.Struct, frozen=True):
     errors: tuple[Problem, ...]
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class NewSignalRecords(msgspec.Struct, frozen=True, kw_only=True):
     """One submission, decided. Without an `order` it is a refusal."""
 
     submission: Submission
     signal_id: str
     order: Order | None
-    said: AcceptedData | RejectedData
-    facts: tuple[Fact, ...]
+    event_data: AcceptedData | RejectedData
+    new_events: tuple[NewEvent, ...]
 
-    def answer(self, events: list[Event]) -> Answer:
+    def to_accepted(self, events: list[Event]) -> Accepted:
         """The body of the 2xx, once the facts have their places in the log."""
-        if self.order is None or isinstance(self.said, RejectedData):
+        if self.order is None or isinstance(self.event_data, RejectedData):
             raise TypeError("a refusal has no answer")
-        return Answer(
-            info=self.said.info,
+        return Accepted(
+            info=self.event_data.info,
             signal_id=self.signal_id,
             order_id=self.order.id,
             status=self.order.status,
             duplicate=False,
             seq=events[-1].seq,
             trace_id=self.submission.trace_id,
-            signal=self.said.signal,
+            signal=self.event_data.signal,
         )
 
-    def row(self, answer: bytes) -> dict[str, Any]:
+    def to_row(self, stored_answer: bytes) -> dict[str, Any]:
         """The `signals` row."""
         sent = self.submission
         return {
@@ -68,37 +68,39 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
             "credential_id": sent.credential_id,
             "hook_id": sent.hook_id,
             "is_accepted": self.order is not None,
-            "raw": hexed(sent.raw),
-            "fingerprint": hexed(sent.fingerprint),
+            "raw": encode_bytea(sent.raw),
+            "fingerprint": encode_bytea(sent.fingerprint),
             # A refusal leaves its key free: the sender may mend the text and send it again under the same key.
             "idempotency_key": sent.idempotency_key if self.order is not None else None,
-            "answer": answer.decode(),
+            "answer": stored_answer.decode(),
             "trace_id": sent.trace_id,
         }
 
 
-class Placing(msgspec.Struct, frozen=True):
+class OrderDefaults(msgspec.Struct, frozen=True):
     """How orders are placed here: the mock broker's profile, and how long an entry may wait for its price."""
 
     profile: str
-    expiry: timedelta | None = None
+    expires_after: timedelta | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings) -> Self:
         return cls(settings.broker_profile, timedelta(seconds=settings.order_expiry_s))
 
 
-def draft(submission: Submission, ids: tuple[str, str], placing: Placing, now: datetime) -> Draft:
+def build_records(
+    submission: Submission, signal_and_order_ids: tuple[str, str], defaults: OrderDefaults, now: datetime
+) -> NewSignalRecords:
     """Decide a submission at `now`; `ids` are the signal's and the order's."""
-    signal_id, order_id = ids
+    signal_id, order_id = signal_and_order_ids
     if submission.signal is None:
-        refused = _refused(submission)
-        return Draft(
+        refused = _rejected_data(submission)
+        return NewSignalRecords(
             submission=submission,
             signal_id=signal_id,
             order=None,
-            said=refused,
-            facts=(_fact("signal.rejected", submission, refused, signal_id),),
+            event_data=refused,
+            new_events=(_new_event("signal.rejected", submission, refused, signal_id),),
         )
     order = Order(
         id=order_id,
@@ -106,54 +108,56 @@ def draft(submission: Submission, ids: tuple[str, str], placing: Placing, now: d
         signal_id=signal_id,
         trace_id=submission.trace_id,
         terms=submission.signal,
-        profile=placing.profile,
+        profile=defaults.profile,
         simulate=submission.simulate,
-        expires_at=_expiry(submission.signal, placing, now),
+        expires_at=_expires_at(submission.signal, defaults, now),
         created_at=now,
         updated_at=now,
     )
     terms = order.terms
-    said = AcceptedData(describe(terms), _readable(submission.raw), submission.credential_id, view(terms))
-    facts = (
-        _fact("signal.accepted", submission, said, signal_id, order_id),
-        order_fact("order.pending", order),
+    said = AcceptedData(
+        describe_signal(terms), _decode_raw(submission.raw), submission.credential_id, to_signal_view(terms)
     )
-    return Draft(submission=submission, signal_id=signal_id, order=order, said=said, facts=facts)
+    facts = (
+        _new_event("signal.accepted", submission, said, signal_id, order_id),
+        order_event("order.pending", order),
+    )
+    return NewSignalRecords(submission=submission, signal_id=signal_id, order=order, event_data=said, new_events=facts)
 
 
-def _expiry(signal: Signal, placing: Placing, now: datetime) -> datetime | None:
+def _expires_at(signal: Signal, defaults: OrderDefaults, now: datetime) -> datetime | None:
     """Only an entry that waits for a price can wait for too long."""
-    if placing.expiry is None or signal.order_type is OrderType.MARKET:
+    if defaults.expires_after is None or signal.order_type is OrderType.MARKET:
         return None
-    return now + placing.expiry
+    return now + defaults.expires_after
 
 
-def refusal(problems: tuple[Problem, ...]) -> SignalHubError:
+def to_refusal_error(problems: tuple[Problem, ...]) -> SignalHubError:
     """The error a sender gets for these problems: the first one speaks, all are listed."""
-    return SignalHubError(problems[0].code, _sentence(problems[0]), problems=problems)
+    return SignalHubError(problems[0].code, _problem_message(problems[0]), problems=problems)
 
 
-def _sentence(problem: Problem) -> str:
+def _problem_message(problem: Problem) -> str:
     title = REFUSALS[problem.code].title
     return f"{title}: {problem.hint}" if problem.hint else f"{title}."
 
 
-def _refused(submission: Submission) -> RejectedData:
+def _rejected_data(submission: Submission) -> RejectedData:
     first = submission.problems[0]
     return RejectedData(
-        first.code, _sentence(first), _readable(submission.raw), submission.credential_id, submission.problems
+        first.code, _problem_message(first), _decode_raw(submission.raw), submission.credential_id, submission.problems
     )
 
 
-def _fact(
-    type_: str,
+def _new_event(
+    event_type: str,
     submission: Submission,
     data: AcceptedData | RejectedData,
     signal_id: str,
     order_id: str | None = None,
-) -> Fact:
-    return Fact(
-        type=type_,
+) -> NewEvent:
+    return NewEvent(
+        type=event_type,
         account_id=submission.account_id,
         data=data,
         order_id=order_id,
@@ -162,5 +166,5 @@ def _fact(
     )
 
 
-def _readable(raw: bytes) -> str:
+def _decode_raw(raw: bytes) -> str:
     return raw.decode("utf-8", errors="replace")

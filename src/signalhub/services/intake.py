@@ -18,24 +18,30 @@ from signalhub.domain.errors import Problem, SignalHubError
 from signalhub.domain.events import Event
 from signalhub.domain.ids import uuid7
 from signalhub.domain.order import Order
-from signalhub.services.drafts import Draft, Placing, draft, refusal
+from signalhub.services.drafts import NewSignalRecords, OrderDefaults, build_records, to_refusal_error
 from signalhub.services.group_commit import GroupCommit
-from signalhub.services.submission import Answer, Submission
+from signalhub.services.submission import Accepted, Submission
 
-Announce = Callable[[Sequence[Event], Sequence[str]], None]
+Publish = Callable[[Sequence[Event], Sequence[str]], None]
 """Told, after the commit, of new events and of orders that are due already. Must not raise and must not wait."""
 
 _encode = msgspec.json.Encoder().encode
-_decode_answer = msgspec.json.Decoder(Answer).decode
+_decode_accepted = msgspec.json.Decoder(Accepted).decode
 
 
-class Intake:
+class Ingest:
     def __init__(
-        self, engine: AsyncEngine, broker: Broker, announce: Announce, *, placing: Placing, queue: int = 4096
+        self,
+        engine: AsyncEngine,
+        broker: Broker,
+        publish: Publish,
+        *,
+        order_defaults: OrderDefaults,
+        max_pending: int = 4096,
     ) -> None:
-        self._engine, self._broker, self._announce, self._placing = engine, broker, announce, placing
-        self._door: GroupCommit[Submission, bytes] = GroupCommit(self._commit, queue=queue)
-        self._in_flight: set[tuple[str, str]] = set()
+        self._engine, self._broker, self._publish, self._order_defaults = engine, broker, publish, order_defaults
+        self._group_commit: GroupCommit[Submission, bytes] = GroupCommit(self._commit_batch, max_pending=max_pending)
+        self._in_flight_keys: set[tuple[str, str]] = set()
 
     async def accept(self, submission: Submission) -> bytes:
         """The JSON of the answer, after the commit; `duplicate` in it is true where the signal was here before.
@@ -44,108 +50,119 @@ class Intake:
         `idempotency_mismatch`, `unavailable`.
         """
         if submission.idempotency_key is None:
-            return await self._door.submit(submission)
+            return await self._group_commit.submit(submission)
         name = (submission.account_id, submission.idempotency_key)
-        if name in self._in_flight:
-            raise _in_flight()
-        self._in_flight.add(name)
+        if name in self._in_flight_keys:
+            raise _in_flight_error()
+        self._in_flight_keys.add(name)
         try:
-            return await self._door.submit(submission)
+            return await self._group_commit.submit(submission)
         finally:
-            self._in_flight.discard(name)
+            self._in_flight_keys.discard(name)
 
-    async def _commit(self, batch: Sequence[Submission]) -> list[bytes | SignalHubError]:
+    async def _commit_batch(self, batch: Sequence[Submission]) -> list[bytes | SignalHubError]:
         async with self._engine.connect() as connection:
-            known = await self._recognise(connection, batch)
-            fresh = [_as_mismatch(item, verdict) for item, verdict in zip(batch, known, strict=True)]
-            drafts, events, answers = await self._store(connection, [item for item in fresh if item is not None])
+            known = await self._find_duplicates(connection, batch)
+            fresh = [_to_stored_submission(item, verdict) for item, verdict in zip(batch, known, strict=True)]
+            drafts, events, answers = await self._store_new(connection, [item for item in fresh if item is not None])
             await connection.commit()
-        self._announce(events, self._due(drafts))
+        self._publish(events, self._immediately_due_order_ids(drafts))
         stored = iter(answers)
         return [
-            next(stored) if item is not None else verdict or _in_flight()
+            next(stored) if item is not None else verdict or _in_flight_error()
             for item, verdict in zip(fresh, known, strict=True)
         ]
 
-    async def _recognise(
+    async def _find_duplicates(
         self, connection: AsyncConnection, batch: Sequence[Submission]
     ) -> list[bytes | SignalHubError | None]:
         """For each submission the answer it had before, a reason to refuse it, or None where it is new."""
         verdicts: list[bytes | SignalHubError | None] = [None] * len(batch)
-        asked = [(place, probe) for place, item in enumerate(batch) if (probe := _probe(item)) is not None]
+        asked = [(place, probe) for place, item in enumerate(batch) if (probe := _to_duplicate_check(item)) is not None]
         if not asked:
             return verdicts
         probes = [probe for _, probe in asked]
         free = await signals.try_lock(connection, probes)
         # After the locks: only now is what the holder before us committed to be seen.
-        earlier = await signals.earlier(connection, probes)
+        earlier = await signals.find_previous(connection, probes)
         seen: set[str] = set()
         for (place, probe), is_free, first in zip(asked, free, earlier, strict=True):
             if first is not None:
-                verdicts[place] = _again(probe, first)
+                verdicts[place] = _duplicate_answer(probe, first)
             elif not is_free or probe.lock_name in seen:
-                verdicts[place] = _in_flight()
+                verdicts[place] = _in_flight_error()
             seen.add(probe.lock_name)
         return verdicts
 
-    async def _store(
-        self, connection: AsyncConnection, fresh: Sequence[Submission]
-    ) -> tuple[list[Draft], list[Event], list[bytes | SignalHubError]]:
-        if not fresh:
+    async def _store_new(
+        self, connection: AsyncConnection, submissions: Sequence[Submission]
+    ) -> tuple[list[NewSignalRecords], list[Event], list[bytes | SignalHubError]]:
+        if not submissions:
             return [], [], []
-        heads = await journal.lock(connection, {item.account_id for item in fresh})
-        ids = _ids(heads.now, len(fresh))
-        drafts = [draft(item, pair, self._placing, heads.now) for item, pair in zip(fresh, ids, strict=True)]
-        events, parts = journal.place(heads, [fact for one in drafts for fact in one.facts])
+        heads = await journal.lock_heads(connection, {item.account_id for item in submissions})
+        ids = _generate_ids(heads.now, len(submissions))
+        drafts = [
+            build_records(item, pair, self._order_defaults, heads.now)
+            for item, pair in zip(submissions, ids, strict=True)
+        ]
+        events, parts = journal.assign_sequence(heads, [fact for one in drafts for fact in one.new_events])
         places = iter(events)
-        answers = [_answer(one, [next(places) for _ in one.facts]) for one in drafts]
-        rows = [one.row(_stored(answer)) for one, answer in zip(drafts, answers, strict=True)]
-        placed = [(one.order, self._first_due(one.order)) for one in drafts if one.order is not None]
+        answers = [_encode_answer(one, [next(places) for _ in one.new_events]) for one in drafts]
+        rows = [one.to_row(_encode_stored_answer(answer)) for one, answer in zip(drafts, answers, strict=True)]
+        placed = [(one.order, self._first_due_at(one.order)) for one in drafts if one.order is not None]
         parts += [signals.insert(rows, heads.now), *([orders.insert(placed, heads.now)] if placed else [])]
-        await bulk.run(connection, parts)
+        await bulk.execute(connection, parts)
         return drafts, events, answers
 
-    def _first_due(self, order: Order) -> datetime | None:
+    def _first_due_at(self, order: Order) -> datetime | None:
         due = self._broker.next_due(order)
-        return order.created_at + orders.HEAD_START if due == order.created_at else due
+        return order.created_at + orders.SCHEDULER_GRACE if due == order.created_at else due
 
-    def _due(self, drafts: Sequence[Draft]) -> list[str]:
+    def _immediately_due_order_ids(self, records: Sequence[NewSignalRecords]) -> list[str]:
         """The orders that need not wait for the clock."""
-        placed = [one.order for one in drafts if one.order is not None]
+        placed = [one.order for one in records if one.order is not None]
         return [order.id for order in placed if self._broker.next_due(order) == order.created_at]
 
 
-def _probe(item: Submission) -> signals.Probe | None:
-    if item.signal is None or (item.idempotency_key is None and not item.duplicate_window_s):
+def _to_duplicate_check(submission: Submission) -> signals.DuplicateCheck | None:
+    if submission.signal is None or (submission.idempotency_key is None and not submission.duplicate_window_s):
         return None
-    return signals.Probe(item.account_id, item.idempotency_key, item.hook_id, item.fingerprint, item.duplicate_window_s)
+    return signals.DuplicateCheck(
+        submission.account_id,
+        submission.idempotency_key,
+        submission.hook_id,
+        submission.fingerprint,
+        submission.duplicate_window_s,
+    )
 
 
-def _again(probe: signals.Probe, first: signals.Earlier) -> bytes | SignalHubError:
-    if first.fingerprint != probe.fingerprint:
+def _duplicate_answer(check: signals.DuplicateCheck, previous: signals.PreviousSignal) -> bytes | SignalHubError:
+    if previous.fingerprint != check.fingerprint:
         return SignalHubError("idempotency_mismatch")
-    return _encode(replace(_decode_answer(first.answer), duplicate=True))
+    return _encode(replace(_decode_accepted(previous.answer), duplicate=True))
 
 
-def _as_mismatch(item: Submission, verdict: bytes | SignalHubError | None) -> Submission | None:
+def _to_stored_submission(submission: Submission, verdict: bytes | SignalHubError | None) -> Submission | None:
     """What of `item` is to be stored: all of it if new, a refusal if its key spoke of another body, else nothing."""
     if verdict is None:
-        return item
+        return submission
     if isinstance(verdict, SignalHubError) and verdict.code == "idempotency_mismatch":
-        hint = f"The key {item.idempotency_key} was used for another text; use a new key for a new signal."
-        return replace(item, signal=None, problems=(Problem(code=verdict.code, hint=hint),))
+        hint = f"The key {submission.idempotency_key} was used for another text; use a new key for a new signal."
+        return replace(submission, signal=None, problems=(Problem(code=verdict.code, hint=hint),))
     return None
 
 
-def _answer(one: Draft, events: list[Event]) -> bytes | SignalHubError:
-    return refusal(one.submission.problems) if one.order is None else _encode(one.answer(events))
+def _encode_answer(records: NewSignalRecords, events: list[Event]) -> bytes | SignalHubError:
+    return (
+        to_refusal_error(records.submission.problems) if records.order is None else _encode(records.to_accepted(events))
+    )
 
 
-def _stored(answer: bytes | SignalHubError) -> bytes:
+def _encode_stored_answer(answer: bytes | SignalHubError) -> bytes:
     return _encode(answer.problems) if isinstance(answer, SignalHubError) else answer
 
 
-def _ids(now: datetime, count: int) -> list[tuple[str, str]]:
+def _generate_ids(now: datetime, count: int) -> list[tuple[str, str]]:
     """Ids of a signal and its order, `count` times, from one read of the system's entropy."""
     at_ms, noise = int(now.timestamp() * 1000), os.urandom(20 * count)
     return [
@@ -153,7 +170,7 @@ def _ids(now: datetime, count: int) -> list[tuple[str, str]]:
     ]
 
 
-def _in_flight() -> SignalHubError:
+def _in_flight_error() -> SignalHubError:
     return SignalHubError(
-        "idempotency_in_flight", "The first request with this key is still running; ask again.", retry_after=1
+        "idempotency_in_flight", "The first request with this key is still running; ask again.", retry_after_s=1
     )

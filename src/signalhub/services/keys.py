@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from db.tables import ApiKeyRow
 from signalhub.domain import tokens
 from signalhub.services import owned
-from signalhub.services.intake import Announce
+from signalhub.services.intake import Publish
 from signalhub.services.principal import SCOPES
 
 
@@ -39,61 +39,65 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("expires_at needs a time zone, such as a final Z")
 
 
-class Keys:
-    def __init__(self, engine: AsyncEngine, announce: Announce) -> None:
+class ApiKeys:
+    def __init__(self, engine: AsyncEngine, publish: Publish) -> None:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
-        self._announce = announce
+        self._publish = publish
 
-    async def create(self, account_id: str, wish: NewKey) -> KeyView:
-        token, row = mint(account_id, wish)
+    async def create(self, account_id: str, new_key: NewKey) -> KeyView:
+        token, row = generate_api_key(account_id, new_key)
         async with self._sessions() as session:
             session.add(row)
-            events = await owned.log(session, account_id, "key.created", {"id": row.id, "label": row.label})
+            events = await owned.append_account_event(
+                session, account_id, "key.created", {"id": row.id, "label": row.label}
+            )
             await session.commit()
-        self._announce(events, ())
-        return view(row, token.text)
+        self._publish(events, ())
+        return to_key_view(row, token.text)
 
-    async def of(self, account_id: str) -> list[KeyView]:
+    async def list_by_account(self, account_id: str) -> list[KeyView]:
         mine = select(ApiKeyRow).where(ApiKeyRow.account_id == account_id).order_by(ApiKeyRow.created_at)
         async with self._sessions() as session:
-            return [view(row) for row in await session.scalars(mine)]
+            return [to_key_view(row) for row in await session.scalars(mine)]
 
     async def rotate(self, account_id: str, key_id: str, overlap_s: int) -> KeyView:
         """A new key with the old one's label and scopes; the old one works for `overlap_s` more."""
         async with self._sessions() as session:
-            old = await owned.own(session, ApiKeyRow, account_id, key_id)
-            token, row = mint(account_id, NewKey(label=old.label, scopes=tuple(old.scopes)))
+            old = await owned.lock_owned_row(session, ApiKeyRow, account_id, key_id)
+            token, row = generate_api_key(account_id, NewKey(label=old.label, scopes=tuple(old.scopes)))
             ends_at = datetime.now(UTC) + timedelta(seconds=overlap_s)
             old.expires_at = min(ends_at, old.expires_at or ends_at)
             session.add(row)
-            events = await owned.log(session, account_id, "key.rotated", {"id": row.id, "replaces": old.id})
+            events = await owned.append_account_event(
+                session, account_id, "key.rotated", {"id": row.id, "replaces": old.id}
+            )
             await session.commit()
-        self._announce(events, ())
-        return view(row, token.text)
+        self._publish(events, ())
+        return to_key_view(row, token.text)
 
     async def revoke(self, account_id: str, key_id: str) -> None:
         """Raises `not_found`."""
         async with self._sessions() as session:
-            events = await owned.revoke(session, ApiKeyRow, account_id, key_id, "key.revoked")
+            events = await owned.revoke_credential(session, ApiKeyRow, account_id, key_id, "key.revoked")
             await session.commit()
-        self._announce(events, ())
+        self._publish(events, ())
 
 
-def mint(account_id: str, wish: NewKey) -> tuple[tokens.Token, ApiKeyRow]:
+def generate_api_key(account_id: str, new_key: NewKey) -> tuple[tokens.Token, ApiKeyRow]:
     """A new key and the row to store for it."""
-    token = tokens.mint(tokens.API_KEY, os.urandom(tokens.ENTROPY))
+    token = tokens.mint_token(tokens.API_KEY_PREFIX, os.urandom(tokens.TOKEN_ENTROPY_BYTES))
     row = ApiKeyRow(
         id=token.id,
         account_id=account_id,
         digest=token.digest,
-        label=wish.label,
-        scopes=list(wish.scopes),
-        expires_at=wish.expires_at,
+        label=new_key.label,
+        scopes=list(new_key.scopes),
+        expires_at=new_key.expires_at,
     )
     return token, row
 
 
-def view(row: ApiKeyRow, text: str | None = None) -> KeyView:
+def to_key_view(row: ApiKeyRow, key_text: str | None = None) -> KeyView:
     return KeyView(
         id=row.id,
         label=row.label,
@@ -102,5 +106,5 @@ def view(row: ApiKeyRow, text: str | None = None) -> KeyView:
         expires_at=row.expires_at,
         last_used_at=row.last_used_at,
         revoked_at=row.revoked_at,
-        api_key=text,
+        api_key=key_text,
     )

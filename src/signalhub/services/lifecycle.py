@@ -14,21 +14,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db import journal, lanes, orders
-from db.engine import at_once
+from db.engine import autocommit
 from signalhub.brokers.base import Broker
 from signalhub.domain.events import Event
 from signalhub.domain.retry import RetryPolicy
-from signalhub.services.steps import Progress, Steps
+from signalhub.services.steps import OrderStepper, StepResult
 
-BATCH: Final = 200
-_HURRY_S: Final = 0.1
+MAX_CLAIMED_ORDERS: Final = 200
+_LATE_STEP_AFTER_S: Final = 0.1
 
 _log = structlog.get_logger()
 
-Tell = Callable[[Sequence[Event]], Awaitable[None]]
+PublishEvents = Callable[[Sequence[Event]], Awaitable[None]]
 
 
-async def _tell_nobody(_events: Sequence[Event]) -> None:
+async def _discard_events(_events: Sequence[Event]) -> None:
     pass
 
 
@@ -39,24 +39,30 @@ class Lifecycle:
     """
 
     def __init__(
-        self, engine: AsyncEngine, broker: Broker, policy: RetryPolicy, *, lease_s: float, tell: Tell = _tell_nobody
+        self,
+        engine: AsyncEngine,
+        broker: Broker,
+        retry_policy: RetryPolicy,
+        *,
+        lease_s: float,
+        publish: PublishEvents = _discard_events,
     ) -> None:
-        self._engine, self._lease_s, self._tell = engine, lease_s, tell
-        self._steps = Steps(broker, policy, patience_s=lease_s * 0.8)
-        self._late: set[asyncio.Task[None]] = set()
-        self._at_once = at_once(engine)
+        self._engine, self._lease_s, self._publish = engine, lease_s, publish
+        self._stepper = OrderStepper(broker, retry_policy, timeout_s=lease_s * 0.8)
+        self._late_steps: set[asyncio.Task[None]] = set()
+        self._autocommit_engine = autocommit(engine)
 
-    async def advance(self, ids: Sequence[str]) -> list[Event] | None:
+    async def advance(self, order_ids: Sequence[str]) -> list[Event] | None:
         """Take those of `ids` that are due a step on; None when none was.
 
         Doing it twice, late, or in two places at once changes nothing. An order whose broker takes its time holds up
         nobody: it is seen to in the background, and saved when the broker has answered.
         """
-        async with self._at_once.connect() as connection:
-            claimed = await orders.claim(connection, self._lease_s, most=BATCH, ids=ids)
+        async with self._autocommit_engine.connect() as connection:
+            claimed = await orders.claim(connection, self._lease_s, max_orders=MAX_CLAIMED_ORDERS, order_ids=order_ids)
         if claimed is None:
             return None
-        moved = await self._decide(claimed)
+        moved = await self._step_orders(claimed)
         async with self._engine.connect() as connection:
             return await self._save(connection, moved)
 
@@ -65,56 +71,60 @@ class Lifecycle:
 
         None when nothing was due that others are not seeing to.
         """
-        async with self._engine.connect() as connection, lanes.turn(connection, self._lease_s) as mine:
-            claimed = await orders.claim(connection, self._lease_s, most=BATCH, lanes=mine) if mine else None
+        async with self._engine.connect() as connection, lanes.acquire_shards(connection, self._lease_s) as mine:
+            claimed = (
+                await orders.claim(connection, self._lease_s, max_orders=MAX_CLAIMED_ORDERS, shards=mine)
+                if mine
+                else None
+            )
             await connection.commit()
-            return None if claimed is None else await self._save(connection, await self._decide(claimed))
+            return None if claimed is None else await self._save(connection, await self._step_orders(claimed))
 
-    async def _decide(self, claimed: orders.Claimed) -> list[Progress]:
-        steps = [asyncio.create_task(self._steps.progress(order, claimed.now)) for order in claimed.orders]
-        await asyncio.wait(steps, timeout=_HURRY_S)
-        self._see_to([step for step in steps if not step.done()])
+    async def _step_orders(self, claimed: orders.ClaimedOrders) -> list[StepResult]:
+        steps = [asyncio.create_task(self._stepper.progress(order, claimed.now)) for order in claimed.orders]
+        await asyncio.wait(steps, timeout=_LATE_STEP_AFTER_S)
+        self._run_late_steps([step for step in steps if not step.done()])
         return [step.result() for step in steps if step.done()]
 
     async def close(self) -> None:
         """Leave the late ones to their leases."""
-        for task in self._late:
+        for task in self._late_steps:
             task.cancel()
-        await asyncio.gather(*self._late, return_exceptions=True)
+        await asyncio.gather(*self._late_steps, return_exceptions=True)
 
-    def _see_to(self, steps: Sequence["asyncio.Task[Progress]"]) -> None:
+    def _run_late_steps(self, steps: Sequence["asyncio.Task[StepResult]"]) -> None:
         for step in steps:
-            task = asyncio.create_task(self._finish(step))
-            self._late.add(task)
-            task.add_done_callback(self._late.discard)
+            task = asyncio.create_task(self._save_late_step(step))
+            self._late_steps.add(task)
+            task.add_done_callback(self._late_steps.discard)
 
-    async def _finish(self, step: "asyncio.Task[Progress]") -> None:
+    async def _save_late_step(self, step: "asyncio.Task[StepResult]") -> None:
         try:
             moved = await step
             async with self._engine.connect() as connection:
-                await self._tell(await self._save(connection, [moved]))
+                await self._publish(await self._save(connection, [moved]))
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            _log.warning("lifecycle.late_step_unsaved", error=repr(error))  # its lease ends, and it is tried again
+            _log.warning("lifecycle.late_step_save_failed", error=repr(error))  # its lease ends, and it is tried again
 
-    async def _save(self, connection: AsyncConnection, moved: Sequence[Progress]) -> list[Event]:
+    async def _save(self, connection: AsyncConnection, results: Sequence[StepResult]) -> list[Event]:
         """Orders of an account that was deleted move unheard: they must not hold up the others of their batch."""
-        if not moved:
+        if not results:
             return []
-        saved = await journal.lock_after(
+        saved = await journal.write_and_lock_heads(
             connection,
             orders.save(
-                {one.order.id: (one.order, one.due_at) for one in moved},
-                {one.claimed.id: one.claimed.version for one in moved},
+                {one.order.id: (one.order, one.due_at) for one in results},
+                {one.claimed.id: one.claimed.version for one in results},
             ),
-            {one.order.account_id for one in moved},
+            {one.order.account_id for one in results},
         )
-        events = [] if saved is None else await _log_moves(connection, moved, *saved)
+        events = [] if saved is None else await _append_moves(connection, results, *saved)
         await connection.commit()
         return events
 
 
-async def _log_moves(
-    connection: AsyncConnection, moved: Sequence[Progress], heads: journal.Heads, won: set[str]
+async def _append_moves(
+    connection: AsyncConnection, results: Sequence[StepResult], heads: journal.LockedHeads, saved_order_ids: set[str]
 ) -> list[Event]:
-    told = [one for one in moved if one.order.id in won and one.order.account_id in heads.by_account]
-    return await journal.write(connection, heads, [fact for one in told for fact in one.facts])
+    told = [one for one in results if one.order.id in saved_order_ids and one.order.account_id in heads.by_account]
+    return await journal.append_events(connection, heads, [fact for one in told for fact in one.new_events])

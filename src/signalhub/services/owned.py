@@ -9,32 +9,36 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db import journal
 from db.tables import ApiKeyRow, HookRow
 from signalhub.domain.errors import SignalHubError
-from signalhub.domain.events import Event, Fact
+from signalhub.domain.events import Event, NewEvent
 
 Row = TypeVar("Row", ApiKeyRow, HookRow)
 
 
-async def own(session: AsyncSession, table: type[Row], account_id: str, id_: str) -> Row:
+async def lock_owned_row(session: AsyncSession, model: type[Row], account_id: str, id_: str) -> Row:
     """The account's row, locked. Raises `not_found`, also for another account's."""
-    row = await session.get(table, id_, with_for_update=True)
+    row = await session.get(model, id_, with_for_update=True)
     if row is None or row.account_id != account_id:
         raise SignalHubError("not_found", "There is no such credential.")
     return row
 
 
-async def revoke(session: AsyncSession, table: type[Row], account_id: str, id_: str, type_: str) -> list[Event]:
+async def revoke_credential(
+    session: AsyncSession, model: type[Row], account_id: str, id_: str, event_type: str
+) -> list[Event]:
     """Revoking twice is the same as once, and is logged once."""
-    row = await own(session, table, account_id, id_)
+    row = await lock_owned_row(session, model, account_id, id_)
     if row.revoked_at is not None:
         return []
     row.revoked_at = datetime.now(UTC)
-    return await log(session, account_id, type_, {"id": id_, "label": row.label})
+    return await append_account_event(session, account_id, event_type, {"id": id_, "label": row.label})
 
 
-async def log(session: AsyncSession, account_id: str, type_: str, data: dict[str, str]) -> list[Event]:
+async def append_account_event(
+    session: AsyncSession, account_id: str, event_type: str, data: dict[str, str]
+) -> list[Event]:
     """Append one event in the session's transaction."""
     await session.flush()
     connection = await session.connection()
-    heads = await journal.lock(connection, {account_id})
-    fact = Fact(type=type_, account_id=account_id, data=data, trace_id=os.urandom(16).hex())
-    return await journal.write(connection, heads, [fact])
+    heads = await journal.lock_heads(connection, {account_id})
+    fact = NewEvent(type=event_type, account_id=account_id, data=data, trace_id=os.urandom(16).hex())
+    return await journal.append_events(connection, heads, [fact])

@@ -12,20 +12,20 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 
-async def within(seconds: float | None, asked: Awaitable[Result]) -> Result:
+async def timeout_if_pending(timeout_s: float | None, awaitable: Awaitable[Result]) -> Result:
     """What `asked` gives. Raises TimeoutError after `seconds`, and cancels it; None is for ever."""
-    steps = asked.__await__()
+    steps = awaitable.__await__()
     try:
         awaited = next(steps)
     except StopIteration as answer:
         result: Result = answer.value
         return result
-    async with asyncio.timeout(seconds):
-        return await _go_on(awaited, steps)
+    async with asyncio.timeout(timeout_s):
+        return await _resume_pending(awaited, steps)
 
 
 @coroutine
-def _go_on(awaited: Any, steps: Generator[Any, Any, Result]) -> Generator[Any, Any, Result]:  # noqa: ANN401 - a future
+def _resume_pending(awaited: Any, steps: Generator[Any, Any, Result]) -> Generator[Any, Any, Result]:  # noqa: ANN401 - a future
     """Wait for `awaited`, which `steps` waits for, and then for all the rest."""
     while True:
         try:

@@ -9,8 +9,8 @@ import msgspec
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-By = Literal["symbol", "credential", "day"]
-BY: Final[tuple[By, ...]] = ("symbol", "credential", "day")
+Grouping = Literal["symbol", "credential", "day"]
+GROUPINGS: Final[tuple[Grouping, ...]] = ("symbol", "credential", "day")
 
 
 class Performance(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,13 +29,13 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
     drawdown: str
 
 
-_KEYS: Final[dict[By, str]] = {
+_GROUP_NAME_SQL: Final[dict[Grouping, str]] = {
     "symbol": "orders.symbol",
     "credential": "signals.credential_id",
     "day": "to_char(orders.closed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
 }
 
-_ASK: Final = """
+_PERFORMANCE_TEMPLATE: Final = """
     WITH done AS (
         SELECT {key} AS name, closed_at, orders.id, pnl, coalesce(r_multiple, 0) AS r FROM orders
         JOIN signals ON signals.account_id = orders.account_id AND signals.id = orders.signal_id
@@ -49,15 +49,15 @@ _ASK: Final = """
         sum(r) FILTER (WHERE r > 0) AS won, -sum(r) FILTER (WHERE r < 0) AS lost, max(peak - total) AS drawdown
     FROM peaks GROUP BY name ORDER BY name
 """
-_STATEMENTS: Final = {by: text(_ASK.format(key=key)) for by, key in _KEYS.items()}
+_STATEMENTS: Final = {by: text(_PERFORMANCE_TEMPLATE.format(key=key)) for by, key in _GROUP_NAME_SQL.items()}
 
 
-async def performance(connection: AsyncConnection, account_id: str, by: By) -> list[Performance]:
-    rows = await connection.execute(_STATEMENTS[by], {"account": account_id})
-    return [_performance(row) for row in rows.mappings()]
+async def compute_performance(connection: AsyncConnection, account_id: str, grouping: Grouping) -> list[Performance]:
+    rows = await connection.execute(_STATEMENTS[grouping], {"account": account_id})
+    return [_to_performance(row) for row in rows.mappings()]
 
 
-def _performance(row: RowMapping) -> Performance:
+def _to_performance(row: RowMapping) -> Performance:
     return Performance(
         name=row["name"],
         closed=row["closed"],

@@ -20,7 +20,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     credential_id: str
     scopes: frozenset[str]
 
-    def need(self, scope: str) -> "Principal":
+    def require_scope(self, scope: str) -> "Principal":
         """Itself, or raises `missing_scope`."""
         if scope not in self.scopes:
             raise SignalHubError("missing_scope", f"This needs a key with the scope {scope}.")
@@ -30,5 +30,5 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 class HookPrincipal(Principal, frozen=True, kw_only=True):
     """`sealed_secret` is None where the hook takes unsigned signals."""
 
-    sealed_secret: bytes | None
+    encrypted_secret: bytes | None
     duplicate_window_s: int

@@ -11,58 +11,62 @@ from typing import Final
 
 import msgspec
 
-FIRST: Final = datetime(2026, 1, 5, tzinfo=UTC)
+DEFAULT_START_AT: Final = datetime(2026, 1, 5, tzinfo=UTC)
 """The time of the first text, where none is said: a Monday."""
 
-APART: Final = timedelta(minutes=1)
+DEFAULT_INTERVAL: Final = timedelta(minutes=1)
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class RecordedSignal(msgspec.Struct, frozen=True):
     text: str
-    at: datetime
+    received_at: datetime
 
 
-class _Line(msgspec.Struct):
+class _RecordedLine(msgspec.Struct):
     text: str
     at: datetime | None = None
 
 
-class _Sent(msgspec.Struct):
+class _HistorySignal(msgspec.Struct):
     raw: str
     received_at: datetime
 
 
-class _Page(msgspec.Struct):
-    items: list[_Sent]
+class _HistoryPage(msgspec.Struct):
+    items: list[_HistorySignal]
 
 
-def read(raw: bytes) -> list[Recorded]:
+def read_recording(raw: bytes) -> list[RecordedSignal]:
     """In the order in which they came. Raises ValueError with a sentence."""
     text = raw.decode("utf-8-sig")
     if not text.lstrip().startswith("{"):
-        return _spaced(_Line(block) for block in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n")) if block.strip())
+        return _with_default_times(
+            _RecordedLine(block) for block in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n")) if block.strip()
+        )
     if re.match(r'\s*\{\s*"items"', text):
-        page = msgspec.json.decode(raw, type=_Page)
-        found = [Recorded(sent.raw, sent.received_at) for sent in page.items]
+        page = msgspec.json.decode(raw, type=_HistoryPage)
+        found = [RecordedSignal(sent.raw, sent.received_at) for sent in page.items]
     else:
-        found = _spaced(_line(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip())
-    return sorted(found, key=lambda one: one.at)
+        found = _with_default_times(
+            _decode_line(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()
+        )
+    return sorted(found, key=lambda one: one.received_at)
 
 
-def _line(number: int, line: str) -> _Line:
+def _decode_line(number: int, line: str) -> _RecordedLine:
     try:
-        return msgspec.json.decode(line, type=_Line)
+        return msgspec.json.decode(line, type=_RecordedLine)
     except msgspec.MsgspecError as error:
         raise ValueError(f'Line {number} is to be {{"text": …, "at": …}}: {error}.') from None
 
 
-def _spaced(lines: Iterable[_Line]) -> list[Recorded]:
+def _with_default_times(lines: Iterable[_RecordedLine]) -> list[RecordedSignal]:
     """A text without a time comes a minute after the one before it."""
-    found: list[Recorded] = []
-    after = FIRST
+    found: list[RecordedSignal] = []
+    after = DEFAULT_START_AT
     for line in lines:
         at = line.at or after
         at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-        found.append(Recorded(line.text, at))
-        after = at + APART
+        found.append(RecordedSignal(line.text, at))
+        after = at + DEFAULT_INTERVAL
     return found

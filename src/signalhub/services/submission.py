@@ -22,7 +22,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """The body of every 2xx, in the order of the contract. `seq` is the `order.pending` event's."""
 
     message: str = "Signal received and processed successfully."

@@ -11,8 +11,8 @@ from db.tables import TicketRow
 from signalhub.domain import tokens
 from signalhub.domain.errors import SignalHubError
 
-STREAM_S: Final = 30
-SIGN_IN_S: Final = 3600
+STREAM_TICKET_TTL_S: Final = 30
+SIGN_IN_TTL_S: Final = 3600
 
 
 class Tickets:
@@ -22,7 +22,7 @@ class Tickets:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
 
     async def issue(self, key_id: str, *, purpose: str, ttl_s: int) -> str:
-        token = tokens.mint(purpose, os.urandom(tokens.ENTROPY))
+        token = tokens.mint_token(purpose, os.urandom(tokens.TOKEN_ENTROPY_BYTES))
         now = datetime.now(UTC)
         row = TicketRow(digest=token.digest, purpose=purpose, key_id=key_id, expires_at=now + timedelta(seconds=ttl_s))
         async with self._sessions() as session:
@@ -31,13 +31,13 @@ class Tickets:
             await session.commit()
         return token.text
 
-    async def spend(self, text: str, *, purpose: str) -> str:
+    async def redeem(self, ticket: str, *, purpose: str) -> str:
         """The id of the key a ticket stands for. Deleting the row is spending it, so of many at once one gets it.
 
         Raises `bad_ticket`.
         """
         try:
-            token = tokens.read(purpose, text)
+            token = tokens.parse_token(purpose, ticket)
         except SignalHubError:
             raise SignalHubError("bad_ticket") from None
         mine = TicketRow.digest == token.digest, TicketRow.purpose == purpose

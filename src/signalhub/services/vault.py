@@ -7,33 +7,33 @@ import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 
-class VaultError(Exception):
+class EncryptionError(Exception):
     """No key opens this, or it was made for something else."""
 
 
-class Vault:
+class Encryption:
     """`keys`: the first encrypts, all decrypt."""
 
-    def __init__(self, keys: str) -> None:
-        parts = [part.strip() for part in keys.split(",") if part.strip()]
+    def __init__(self, encryption_keys: str) -> None:
+        parts = [part.strip() for part in encryption_keys.split(",") if part.strip()]
         if not parts:
-            raise VaultError("SIGNALHUB_ENCRYPTION_KEYS is empty; make a key with `signalhub key encryption`.")
+            raise EncryptionError("SIGNALHUB_ENCRYPTION_KEYS is empty; make a key with `signalhub key encryption`.")
         try:
             self._fernet = MultiFernet([Fernet(part) for part in parts])
         except ValueError:
-            raise VaultError("SIGNALHUB_ENCRYPTION_KEYS holds something that is no Fernet key.") from None
+            raise EncryptionError("SIGNALHUB_ENCRYPTION_KEYS holds something that is no Fernet key.") from None
 
-    def seal(self, name: str, secret: str) -> bytes:
-        return self._fernet.encrypt(msgspec.json.encode((name, secret)))
+    def encrypt(self, context: str, secret: str) -> bytes:
+        return self._fernet.encrypt(msgspec.json.encode((context, secret)))
 
-    def open(self, name: str, token: bytes, *, max_age_s: int | None = None) -> str:
+    def decrypt(self, context: str, token: bytes, *, max_age_s: int | None = None) -> str:
         """Raises VaultError; `max_age_s` counts from when the token was made."""
         try:
             sealed_for, secret = msgspec.json.decode(self._fernet.decrypt(token, max_age_s), type=tuple[str, str])
         except (InvalidToken, msgspec.MsgspecError):
-            raise VaultError("The secret cannot be opened.") from None
-        if sealed_for != name:
-            raise VaultError("The secret belongs to something else.")
+            raise EncryptionError("The secret cannot be opened.") from None
+        if sealed_for != context:
+            raise EncryptionError("The secret belongs to something else.")
         return secret
 
     def rotate(self, token: bytes) -> bytes:
@@ -41,8 +41,8 @@ class Vault:
         try:
             return self._fernet.rotate(token)
         except InvalidToken:
-            raise VaultError("A secret was sealed with a key that is not in SIGNALHUB_ENCRYPTION_KEYS.") from None
+            raise EncryptionError("A secret was sealed with a key that is not in SIGNALHUB_ENCRYPTION_KEYS.") from None
 
 
-def new_key() -> str:
+def generate_encryption_key() -> str:
     return Fernet.generate_key().decode()

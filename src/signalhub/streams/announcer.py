@@ -11,51 +11,51 @@ import structlog
 from redis import RedisError
 
 from signalhub.domain.events import Event
-from signalhub.jobs import Doorbell
+from signalhub.jobs import JobNotifier
 from signalhub.streams import wire
 
-_MOST_WAITING = 20_000
+_MAX_PENDING_EVENTS = 20_000
 
 _log = structlog.get_logger()
 
 
-class Announcer:
+class Publisher:
     """Forgets what Redis does not take: relays heal from the database and the clock rings for what is due."""
 
     def __init__(self, redis_url: str) -> None:
         self._client = wire.connect(redis_url, timeout_s=1.0)
-        self._doorbell = Doorbell()
-        self._events: list[Event] = []
-        self._due: list[str] = []
-        self._round: asyncio.Task[None] | None = None
+        self._notifier = JobNotifier()
+        self._pending_events: list[Event] = []
+        self._pending_order_ids: list[str] = []
+        self._publish_task: asyncio.Task[None] | None = None
 
-    def announce(self, events: Sequence[Event], due: Sequence[str]) -> None:
+    def publish_soon(self, events: Sequence[Event], due_order_ids: Sequence[str]) -> None:
         """Pass on new events and orders that are due already. Does not wait and does not raise."""
-        if len(self._events) < _MOST_WAITING:
-            self._events.extend(events)
-            self._due.extend(due)
-        if self._round is None:
-            self._round = asyncio.create_task(self._run())
+        if len(self._pending_events) < _MAX_PENDING_EVENTS:
+            self._pending_events.extend(events)
+            self._pending_order_ids.extend(due_order_ids)
+        if self._publish_task is None:
+            self._publish_task = asyncio.create_task(self._publish_pending())
 
-    async def _run(self) -> None:
+    async def _publish_pending(self) -> None:
         try:
-            while self._events or self._due:
-                events, self._events = self._events, []
-                due, self._due = self._due, []
-                await self._send(events, due)
+            while self._pending_events or self._pending_order_ids:
+                events, self._pending_events = self._pending_events, []
+                due, self._pending_order_ids = self._pending_order_ids, []
+                await self._publish_batch(events, due)
         finally:
-            self._round = None
+            self._publish_task = None
 
-    async def _send(self, events: Sequence[Event], due: Sequence[str]) -> None:
+    async def _publish_batch(self, events: Sequence[Event], due_order_ids: Sequence[str]) -> None:
         pipeline = self._client.pipeline(transaction=False)
-        self._doorbell.ring(pipeline, due)
-        wire.append(pipeline, events)
+        self._notifier.enqueue(pipeline, due_order_ids)
+        wire.add_to_pipeline(pipeline, events)
         try:
             await pipeline.execute()
         except (RedisError, OSError) as error:
-            _log.info("news.unheard", events=len(events), orders=len(due), error=repr(error))
+            _log.info("publish.failed", events=len(events), orders=len(due_order_ids), error=repr(error))
 
     async def close(self) -> None:
-        if self._round is not None:
-            await self._round
+        if self._publish_task is not None:
+            await self._publish_task
         await self._client.aclose()

@@ -12,19 +12,19 @@ from typing import Any
 
 import msgspec
 
-from signalhub.streams.filters import Wanted
+from signalhub.streams.filters import EventFilter
 
-RING = 1024
+RING_FRAMES = 1024
 
-WRITE = 64 * 1024
+MAX_WRITE_BYTES = 64 * 1024
 """Bytes of events after which one write to a subscriber is full."""
 
-_AT_ONCE = 256
+_MAX_FRAMES_PER_WRITE = 256
 
-_REST = 2
-_LONGEST_REST_S = 0.025
+_NOTIFY_PAUSE_FACTOR = 2
+_MAX_NOTIFY_PAUSE_S = 0.025
 
-_FEW = 8
+_MAX_UNMEASURED_FRAMES = 8
 """Frames that need no measuring: an event is about as long as the longest text there is."""
 
 
@@ -37,40 +37,40 @@ class Frame(msgspec.Struct, frozen=True):
     sse: bytes
 
 
-class Gap(msgspec.Struct, frozen=True):
+class PrunedRange(msgspec.Struct, frozen=True):
     """Events that retention has pruned: `first` to `last`, both gone."""
 
-    first: int
-    last: int
+    first_seq: int
+    last_seq: int
 
 
-class Parcel(msgspec.Struct, frozen=True):
+class OutgoingMessage(msgspec.Struct, frozen=True):
     """One write to a transport: its ASGI message, shared by all who are sent the same, and how much text is in it."""
 
-    message: dict[str, Any]
-    size: int
+    asgi_message: dict[str, Any]
+    size_bytes: int
 
 
-Dress = Callable[[Sequence[Frame | Gap], str], list[Parcel]]
+EventEncoder = Callable[[Sequence[Frame | PrunedRange], str], list[OutgoingMessage]]
 """From events, and the epoch they are of, to what a transport sends."""
 
 
-class Dressed(msgspec.Struct, frozen=True):
+class EncodedBatch(msgspec.Struct, frozen=True):
     """`seq` is the last event that is in the parcels or was passed over by the filter."""
 
-    seq: int
-    parcels: list[Parcel]
+    last_seq: int
+    messages: list[OutgoingMessage]
 
 
-def frame(epoch: str, seq: int, type_: str, body: bytes) -> Frame:
+def encode_frame(epoch: str, seq: int, type_: str, body: bytes) -> Frame:
     return Frame(seq, type_, body, b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (epoch.encode(), seq, type_.encode(), body))
 
 
-def fitting(frames: Sequence[Frame]) -> Sequence[Frame]:
+def limit_to_write_size(frames: Sequence[Frame]) -> Sequence[Frame]:
     """As many as one write takes, and never none."""
     size = 0
     for place, one in enumerate(frames):
-        if size >= WRITE:
+        if size >= MAX_WRITE_BYTES:
             return frames[:place]
         size += len(one.body)
     return frames
@@ -83,84 +83,84 @@ class Channel:
         self.account_id, self.epoch = account_id, epoch
         self.head = 0
         self.is_ready = False
-        self.subscribers = 0
+        self.subscriber_count = 0
         self.listeners: set[Callable[[], None]] = set()
-        self.filling = asyncio.Lock()
-        self._since = 0
+        self.prepend_lock = asyncio.Lock()
+        self._ring_after_seq = 0
         self._ring: list[Frame] = []
-        self._dressed: dict[tuple[int, Wanted, Dress], Dressed] = {}
-        self._is_telling = False
-        self._rests_until = 0.0
+        self._encoded_batches: dict[tuple[int, EventFilter, EventEncoder], EncodedBatch] = {}
+        self._is_notify_scheduled = False
+        self._next_notify_at = 0.0
 
     def start(self, head: int) -> None:
         """Begin at `head`. Frames that came before this was known are in the database."""
-        self.head, self._since, self.is_ready = head, head, True
-        self._dressed.clear()
+        self.head, self._ring_after_seq, self.is_ready = head, head, True
+        self._encoded_batches.clear()
         self._ring.clear()  # what it holds may not run on to `head`, and a ring with a hole would be counted wrongly
 
-    def push(self, fresh: Frame) -> bool:
+    def push(self, new_frame: Frame) -> bool:
         """Append the next frame; an old one is passed over. False: there is a gap before it, to be healed."""
-        if fresh.seq <= self.head:
+        if new_frame.seq <= self.head:
             return True
-        if fresh.seq > self.head + 1 or not self.is_ready:
+        if new_frame.seq > self.head + 1 or not self.is_ready:
             return False
-        self._ring.append(fresh)
-        self._dressed.clear()
-        self.head = fresh.seq
-        if len(self._ring) > 2 * RING:
-            del self._ring[:-RING]
-            self._since = self._ring[0].seq - 1
-        self.wake()
+        self._ring.append(new_frame)
+        self._encoded_batches.clear()
+        self.head = new_frame.seq
+        if len(self._ring) > 2 * RING_FRAMES:
+            del self._ring[:-RING_FRAMES]
+            self._ring_after_seq = self._ring[0].seq - 1
+        self.schedule_notify()
         return True
 
-    def after(self, seq: int, most: int) -> Sequence[Frame] | None:
+    def frames_after(self, seq: int, max_frames: int) -> Sequence[Frame] | None:
         """Up to `most` frames after `seq`, or a write full; None where the ring no longer reaches back that far."""
         if seq >= self.head:
             return ()
-        if seq < self._since or not self._ring:
+        if seq < self._ring_after_seq or not self._ring:
             return None
         begin = max(0, seq + 1 - self._ring[0].seq)
-        found = self._ring[begin : begin + most]
-        return found if len(found) <= _FEW else fitting(found)
+        found = self._ring[begin : begin + max_frames]
+        return found if len(found) <= _MAX_UNMEASURED_FRAMES else limit_to_write_size(found)
 
-    def dressed(self, seq: int, wanted: Wanted, dress: Dress) -> Dressed | None:
+    def encode_after(self, seq: int, event_filter: EventFilter, encode: EventEncoder) -> EncodedBatch | None:
         """All that is new after `seq`; None where the ring does not have it, or one write does not take it."""
-        name = (seq, wanted, dress)
-        found = self._dressed.get(name)
+        name = (seq, event_filter, encode)
+        found = self._encoded_batches.get(name)
         if found is None:
-            frames = self.after(seq, _AT_ONCE)
+            frames = self.frames_after(seq, _MAX_FRAMES_PER_WRITE)
             if frames is None or (frames and frames[-1].seq < self.head):
                 return None
             last = frames[-1].seq if frames else seq
-            shown = [one for one in frames if wanted(one.type)]
-            found = self._dressed[name] = Dressed(last, dress(shown, self.epoch) if shown else [])
+            shown = [one for one in frames if event_filter(one.type)]
+            found = self._encoded_batches[name] = EncodedBatch(last, encode(shown, self.epoch) if shown else [])
         return found
 
-    def reach_back(self, since: int, past: Sequence[Frame]) -> None:
+    def prepend(self, after_seq: int, frames: Sequence[Frame]) -> None:
         """Put before the ring what it no longer has, where `past`, all that follows `since`, runs on into it."""
-        is_run = bool(past) and past[-1].seq - past[0].seq == len(past) - 1
-        if is_run and since < self._since <= past[-1].seq:
-            self._ring[:0] = [one for one in past if one.seq <= self._since]
-            self._since = since
+        is_run = bool(frames) and frames[-1].seq - frames[0].seq == len(frames) - 1
+        if is_run and after_seq < self._ring_after_seq <= frames[-1].seq:
+            self._ring[:0] = [one for one in frames if one.seq <= self._ring_after_seq]
+            self._ring_after_seq = after_seq
 
-    def wake(self) -> None:
+    def schedule_notify(self) -> None:
         """Let every subscriber look again, once for all that happens until then.
 
         After a crowd was told there is a rest twice as long as that took: what happens meanwhile goes out with the next
         write, and it is writes that cost. One subscriber never waits.
         """
-        if not self._is_telling:
-            self._is_telling = True
-            rest, loop = self._rests_until - monotonic(), asyncio.get_running_loop()
+        if not self._is_notify_scheduled:
+            self._is_notify_scheduled = True
+            rest, loop = self._next_notify_at - monotonic(), asyncio.get_running_loop()
             if rest > 0:
-                loop.call_later(rest, self._tell)
+                loop.call_later(rest, self._notify_listeners)
             else:
-                loop.call_soon(self._tell)
+                loop.call_soon(self._notify_listeners)
 
-    def _tell(self) -> None:
-        self._is_telling = False
+    def _notify_listeners(self) -> None:
+        self._is_notify_scheduled = False
         began = monotonic()
         for listener in tuple(self.listeners):
             listener()
         ended = monotonic()
-        self._rests_until = ended + min(_REST * (ended - began), _LONGEST_REST_S)
+        self._next_notify_at = ended + min(_NOTIFY_PAUSE_FACTOR * (ended - began), _MAX_NOTIFY_PAUSE_S)

@@ -9,34 +9,34 @@ from typing import Final
 
 import msgspec
 
-_FORM: Final = re.compile(r"(?:(?P<epoch>[A-Za-z0-9]{1,32})-)?(?P<seq>\d{1,18})", re.ASCII)
+_CURSOR_PATTERN: Final = re.compile(r"(?:(?P<epoch>[A-Za-z0-9]{1,32})-)?(?P<seq>\d{1,18})", re.ASCII)
 
 
-class Start(msgspec.Struct, frozen=True):
+class StartPosition(msgspec.Struct, frozen=True):
     """From which `seq` to go on; `reset` says why that is not what was asked for."""
 
     seq: int
-    reset: str | None = None
+    reset_reason: str | None = None
 
 
-def start(text: str | None, *, epoch: str, head: int) -> Start:
+def resolve_cursor(text: str | None, *, epoch: str, head: int) -> StartPosition:
     """Read a cursor. Whatever is wrong with it ends in a reset to the head, never in silence."""
     if text is None or text == "":
-        return Start(head)
-    match = _FORM.fullmatch(text)
+        return StartPosition(head)
+    match = _CURSOR_PATTERN.fullmatch(text)
     if match is None:
-        return Start(head, "malformed")
+        return StartPosition(head, "malformed")
     if match["epoch"] is not None and match["epoch"] != epoch:
-        return Start(head, "epoch")
+        return StartPosition(head, "epoch")
     seq = int(match["seq"])
-    return Start(seq) if seq <= head else Start(head, "future")
+    return StartPosition(seq) if seq <= head else StartPosition(head, "future")
 
 
-def place(text: str | None) -> int | None:
+def parse_cursor_seq(text: str | None) -> int | None:
     """The `seq` in a cursor, whatever log it is of; None where there is none."""
-    match = _FORM.fullmatch(text or "")
+    match = _CURSOR_PATTERN.fullmatch(text or "")
     return int(match["seq"]) if match else None
 
 
-def render(epoch: str, seq: int) -> str:
+def format_cursor(epoch: str, seq: int) -> str:
     return f"{epoch}-{seq}"

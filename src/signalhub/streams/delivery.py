@@ -2,40 +2,40 @@
 
 from collections.abc import Callable, Sequence
 
-from signalhub.streams.audience import Outlet, Send
-from signalhub.streams.channel import Dress, Parcel
+from signalhub.streams.audience import AsgiSend, Connection
+from signalhub.streams.channel import EventEncoder, OutgoingMessage
 
 
-class Delivery:
+class ConnectionWriter:
     """`send` is the transport's, `dress` makes of events what it sends; `told` is the place the reader knows of."""
 
-    def __init__(self, outlet: Outlet, send: Send, dress: Dress) -> None:
-        self._outlet, self._send, self._dress = outlet, send, dress
-        self.subscription = outlet.subscription
-        self.told = self.subscription.seq
-        self.subscription.take = self._take
+    def __init__(self, connection: Connection, send: AsgiSend, encode: EventEncoder) -> None:
+        self._connection, self._send, self._encode = connection, send, encode
+        self.subscription = connection.subscription
+        self.sent_seq = self.subscription.seq
+        self.subscription.try_deliver = self._try_deliver
 
-    async def run(self, heartbeat_s: float, heartbeat: Callable[[], Parcel] | None) -> None:
+    async def run(self, heartbeat_s: float, build_heartbeat: Callable[[], OutgoingMessage] | None) -> None:
         """Until the subscription ends. `heartbeat` is what to say after so much silence, if anything."""
-        while self.subscription.ended is None:
-            found = await self.subscription.next(heartbeat_s)
+        while self.subscription.end_reason is None:
+            found = await self.subscription.read(heartbeat_s)
             if found:
-                await self.write(self._dress(found, self.subscription.epoch))
-            elif heartbeat is not None and self.subscription.ended is None:
-                await self.write([heartbeat()])
+                await self.write(self._encode(found, self.subscription.epoch))
+            elif build_heartbeat is not None and self.subscription.end_reason is None:
+                await self.write([build_heartbeat()])
 
-    async def write(self, parcels: Sequence[Parcel]) -> None:
-        await self._outlet.send(self._send, parcels)
-        self.told = self.subscription.seq
+    async def write(self, messages: Sequence[OutgoingMessage]) -> None:
+        await self._connection.send(self._send, messages)
+        self.sent_seq = self.subscription.seq
 
-    def _take(self) -> bool:
+    def _try_deliver(self) -> bool:
         """Pass on all that is new without waiting for anything. False: that cannot be, and nothing was passed on."""
-        if not self._outlet.is_free:
+        if not self._connection.is_writable:
             return False
-        parcels = self.subscription.at_hand(self._dress)
+        parcels = self.subscription.encode_available(self._encode)
         if parcels is None:
             return False
         if parcels:
-            self._outlet.begin(self._send, parcels)
-            self.told = self.subscription.seq
+            self._connection.start_write(self._send, parcels)
+            self.sent_seq = self.subscription.seq
         return True

@@ -5,29 +5,29 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from signalhub.domain.errors import SignalHubError
-from signalhub.domain.events import TYPES
+from signalhub.domain.events import EVENT_TYPES
 
-Wanted = Callable[[str], bool]
+EventFilter = Callable[[str], bool]
 
 
-def everything(_type: str) -> bool:
+def match_all(_type: str) -> bool:
     return True
 
 
-def parse(text: str | None) -> Wanted:
+def parse(text: str | None) -> EventFilter:
     """Raises `bad_request` for a pattern that no event type could match, since that is always a typing mistake."""
     if not text:
-        return everything
-    return selected(text).__contains__
+        return match_all
+    return select_types(text).__contains__
 
 
 @lru_cache(maxsize=256)  # one set for all who want the same: what they are sent is then made once
-def selected(text: str) -> frozenset[str]:
+def select_types(text: str) -> frozenset[str]:
     """The event types that `text` names."""
     patterns = [part.strip() for part in text.split(",") if part.strip()]
     if not patterns:
         raise SignalHubError("bad_request", "types names no event type; docs/events.md lists them.")
     for pattern in patterns:
-        if not any(fnmatchcase(known, pattern) for known in TYPES):
+        if not any(fnmatchcase(known, pattern) for known in EVENT_TYPES):
             raise SignalHubError("bad_request", f"No event type matches {pattern[:64]!r}; docs/events.md lists them.")
-    return frozenset(known for known in TYPES if any(fnmatchcase(known, pattern) for pattern in patterns))
+    return frozenset(known for known in EVENT_TYPES if any(fnmatchcase(known, pattern) for pattern in patterns))

@@ -9,46 +9,46 @@ import asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import log
-from db.engine import at_once
+from db.engine import autocommit
 
 
-class HeadReader:
+class SequenceHeadLoader:
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = at_once(engine)
-        self._asked: list[tuple[str, asyncio.Future[int]]] = []
-        self._round: asyncio.Task[None] | None = None
+        self._autocommit_engine = autocommit(engine)
+        self._pending_requests: list[tuple[str, asyncio.Future[int]]] = []
+        self._load_task: asyncio.Task[None] | None = None
 
-    async def of(self, account_id: str) -> int:
+    async def load(self, account_id: str) -> int:
         """The last `seq` of the account's log, read after this was called. Raises what the database raises."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._asked.append((account_id, future))
-        if self._round is None:
-            self._round = asyncio.create_task(self._run())
+        self._pending_requests.append((account_id, future))
+        if self._load_task is None:
+            self._load_task = asyncio.create_task(self._load_pending())
         return await future
 
-    async def _run(self) -> None:
+    async def _load_pending(self) -> None:
         try:
-            while self._asked:
-                asked, self._asked = self._asked, []
-                await self._answer(asked)
+            while self._pending_requests:
+                asked, self._pending_requests = self._pending_requests, []
+                await self._load_batch(asked)
         finally:
-            self._round = None
+            self._load_task = None
 
-    async def _answer(self, asked: list[tuple[str, asyncio.Future[int]]]) -> None:
+    async def _load_batch(self, requests: list[tuple[str, asyncio.Future[int]]]) -> None:
         try:
-            async with self._engine.connect() as connection:
-                heads = await log.heads(connection, list({account_id for account_id, _ in asked}))
+            async with self._autocommit_engine.connect() as connection:
+                heads = await log.get_heads(connection, list({account_id for account_id, _ in requests}))
         except asyncio.CancelledError:  # a driver may give up its own waits so
-            _fail(asked, TimeoutError())
+            _fail_requests(requests, TimeoutError())
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are to be told
-            _fail(asked, error)
+            _fail_requests(requests, error)
         else:
-            for account_id, future in asked:
+            for account_id, future in requests:
                 if not future.done():
                     future.set_result(heads.get(account_id, 0))
 
 
-def _fail(asked: list[tuple[str, asyncio.Future[int]]], error: Exception) -> None:
-    for _, future in asked:
+def _fail_requests(requests: list[tuple[str, asyncio.Future[int]]], error: Exception) -> None:
+    for _, future in requests:
         if not future.done():
             future.set_exception(error)

@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 
 SUBSCRIBERS = Gauge("signalhub_stream_subscribers", "Open streams.", ["transport"])
 LAG = Gauge("signalhub_stream_lag_events", "How many events the open stream furthest behind has yet to be given.")
-HEALS = Counter("signalhub_stream_heals", "Gaps in a channel that were filled from the database.")
+BACKFILLS = Counter("signalhub_stream_heals", "Gaps in a channel that were filled from the database.")
 RING_MISSES = Counter("signalhub_stream_ring_misses", "Pages read from the database for cursors behind the ring.")
 RESETS = Counter("signalhub_stream_resets", "Cursors that could not be followed.", ["reason"])
 """By reason: malformed, epoch, future."""
@@ -15,21 +15,21 @@ GAPS = Counter("signalhub_stream_gaps", "Streams that were told of events no lon
 SLOW_CLOSES = Counter("signalhub_stream_slow_closes", "Streams cut because their reader took nothing.", ["transport"])
 
 
-class Tally:
+class WriteCounters:
     """What is counted with every write, as plain numbers: a counter of the library costs as much as the write."""
 
     def __init__(self) -> None:
         self.ring_hits = 0
-        self.bytes = 0
+        self.bytes_written = 0
 
     def collect(self) -> Iterator[Metric]:
-        yield _counter("signalhub_stream_ring_hits", "Reads that the ring could answer.", self.ring_hits)
-        yield _counter("signalhub_stream_bytes", "Bytes written to streams.", self.bytes)
+        yield _counter_family("signalhub_stream_ring_hits", "Reads that the ring could answer.", self.ring_hits)
+        yield _counter_family("signalhub_stream_bytes", "Bytes written to streams.", self.bytes_written)
 
 
-def _counter(name: str, documentation: str, value: int) -> CounterMetricFamily:
+def _counter_family(name: str, documentation: str, value: int) -> CounterMetricFamily:
     return CounterMetricFamily(name, documentation, value=value)
 
 
-TALLY = Tally()
-REGISTRY.register(TALLY)
+WRITE_COUNTERS = WriteCounters()
+REGISTRY.register(WRITE_COUNTERS)

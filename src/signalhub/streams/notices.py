@@ -2,10 +2,10 @@
 
 import msgspec
 
-from signalhub.streams.channel import Gap
+from signalhub.streams.channel import PrunedRange
 from signalhub.streams.subscription import Subscription
 
-SNAPSHOT = "/api/v1/orders"
+SNAPSHOT_PATH = "/api/v1/orders"
 
 
 class Ready(msgspec.Struct, frozen=True, tag="stream.ready", tag_field="type"):
@@ -23,7 +23,7 @@ class Reset(msgspec.Struct, frozen=True, tag="stream.reset", tag_field="type"):
     seq: int
     head: int
     reason: str
-    snapshot: str = SNAPSHOT
+    snapshot: str = SNAPSHOT_PATH
 
 
 class Pruned(msgspec.Struct, frozen=True, tag="stream.gap", tag_field="type"):
@@ -32,7 +32,7 @@ class Pruned(msgspec.Struct, frozen=True, tag="stream.gap", tag_field="type"):
     epoch: str
     first: int
     last: int
-    snapshot: str = SNAPSHOT
+    snapshot: str = SNAPSHOT_PATH
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag="stream.heartbeat", tag_field="type"):
@@ -42,20 +42,20 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="stream.heartbeat", tag_field="
     seq: int
 
 
-Notice = Ready | Reset | Pruned | Heartbeat
+ControlEvent = Ready | Reset | Pruned | Heartbeat
 
 
-def opening(subscription: Subscription) -> list[Notice]:
+def build_opening(subscription: Subscription) -> list[ControlEvent]:
     epoch, seq, head = subscription.epoch, subscription.seq, subscription.head
-    notices: list[Notice] = [Ready(epoch, seq, head)]
-    if subscription.start.reset is not None:
-        notices.append(Reset(epoch, seq, head, subscription.start.reset))
+    notices: list[ControlEvent] = [Ready(epoch, seq, head)]
+    if subscription.start_position.reset_reason is not None:
+        notices.append(Reset(epoch, seq, head, subscription.start_position.reset_reason))
     return notices
 
 
-def heartbeat(subscription: Subscription) -> Heartbeat:
+def build_heartbeat(subscription: Subscription) -> Heartbeat:
     return Heartbeat(subscription.epoch, subscription.seq)
 
 
-def pruned(epoch: str, gap: Gap) -> Pruned:
-    return Pruned(epoch, gap.first, gap.last)
+def build_gap(epoch: str, pruned_range: PrunedRange) -> Pruned:
+    return Pruned(epoch, pruned_range.first_seq, pruned_range.last_seq)

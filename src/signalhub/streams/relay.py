@@ -15,22 +15,22 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import epoch, log
-from db.engine import at_once
+from db.engine import autocommit
 from signalhub.streams import wire
-from signalhub.streams.channel import RING, WRITE, Channel, Frame, fitting, frame
-from signalhub.streams.heads import HeadReader
-from signalhub.streams.metrics import HEALS, RING_MISSES
+from signalhub.streams.channel import MAX_WRITE_BYTES, RING_FRAMES, Channel, Frame, encode_frame, limit_to_write_size
+from signalhub.streams.heads import SequenceHeadLoader
+from signalhub.streams.metrics import BACKFILLS, RING_MISSES
 
-PAGE = 128
-_AROUND = 64
-_FILL = 4 * WRITE
+MAX_PAGE_EVENTS = 128
+_PREPEND_MARGIN_EVENTS = 64
+_MAX_PREPEND_PAGE_BYTES = 4 * MAX_WRITE_BYTES
 """Bytes of a page that fills a ring: it is held once for all, and one look should do."""
 
 _BLOCK_MS = 1000
 # A connection that says nothing for this long, though asked every second, is dead without having said so.
-_SILENCE_S = 3.0
-_HEADS_AT_ONCE = 1000
-_IDLE_S = 1.0
+_READ_TIMEOUT_S = 3.0
+_MAX_HEADS_PER_QUERY = 1000
+_IDLE_POLL_INTERVAL_S = 1.0
 
 _log = structlog.get_logger()
 
@@ -38,128 +38,134 @@ _log = structlog.get_logger()
 class Relay:
     """`pulse_s` is the time between two comparisons of heads; while the reader is down they come far oftener."""
 
-    def __init__(self, engine: AsyncEngine, redis_url: str, *, pulse_s: float = 2.0) -> None:
-        self._engine, self._redis_url, self._pulse_s = engine, redis_url, pulse_s
-        self._at_once = at_once(engine)
-        self._heads = HeadReader(engine)
+    def __init__(self, engine: AsyncEngine, redis_url: str, *, head_check_interval_s: float = 2.0) -> None:
+        self._engine, self._redis_url, self._head_check_interval_s = engine, redis_url, head_check_interval_s
+        self._autocommit_engine = autocommit(engine)
+        self._head_loader = SequenceHeadLoader(engine)
         self._channels: dict[str, Channel] = {}
-        self._watched = asyncio.Event()
-        self._healing: dict[str, asyncio.Task[None]] = {}
-        self._pages: dict[tuple[str, int], asyncio.Task[list[Frame]]] = {}
+        self._has_channels = asyncio.Event()
+        self._backfills: dict[str, asyncio.Task[None]] = {}
+        self._page_reads: dict[tuple[str, int], asyncio.Task[list[Frame]]] = {}
         # Catching up must not take every connection from those who accept signals.
-        self._reads = asyncio.Semaphore(4)
+        self._read_semaphore = asyncio.Semaphore(4)
         self._tasks: list[asyncio.Task[None]] = []
         self.epoch = ""
         self.is_reading = False
 
     async def start(self) -> None:
         async with self._engine.connect() as connection:
-            self.epoch = await epoch.current(connection)
+            self.epoch = await epoch.get_or_create(connection)
             await connection.commit()
-        self._tasks = [asyncio.create_task(self._read_forever()), asyncio.create_task(self._pulse_forever())]
+        self._tasks = [asyncio.create_task(self._consume_stream()), asyncio.create_task(self._check_heads_forever())]
 
     async def stop(self) -> None:
-        running = [*self._tasks, *self._healing.values(), *self._pages.values()]
+        running = [*self._tasks, *self._backfills.values(), *self._page_reads.values()]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
     @asynccontextmanager
-    async def channel(self, account_id: str) -> AsyncIterator[Channel]:
+    async def open_channel(self, account_id: str) -> AsyncIterator[Channel]:
         """The account's channel, made for its first subscriber and gone with its last."""
         found = self._channels.setdefault(account_id, Channel(account_id, self.epoch))
-        found.subscribers += 1
-        self._watched.set()
+        found.subscriber_count += 1
+        self._has_channels.set()
         try:
             yield found
         finally:
-            found.subscribers -= 1
-            if found.subscribers == 0 and self._channels.get(account_id) is found:
+            found.subscriber_count -= 1
+            if found.subscriber_count == 0 and self._channels.get(account_id) is found:
                 del self._channels[account_id]
                 if not self._channels:
-                    self._watched.clear()
+                    self._has_channels.clear()
 
-    async def head(self, channel: Channel, place: int | None) -> int:
+    async def read_head(self, channel: Channel, cursor_seq: int | None) -> int:
         """Where the log ends, read now; or, for a cursor at `place` that is no news to the channel, what it knows.
 
         A crowd that comes back asks with cursors, and thus asks the database once.
         """
-        if place is None or not channel.is_ready or place > channel.head:
-            head = await self._heads.of(channel.account_id)
-            self._compare(channel, head)
+        if cursor_seq is None or not channel.is_ready or cursor_seq > channel.head:
+            head = await self._head_loader.load(channel.account_id)
+            self._reconcile_head(channel, head)
             return head
         return channel.head
 
-    async def page(self, channel: Channel, after: int) -> Sequence[Frame]:
+    async def read_page(self, channel: Channel, after_seq: int) -> Sequence[Frame]:
         """What follows `after`, for a cursor that the ring has left behind."""
-        if after < channel.head - RING:
-            return await self._share((channel.account_id, after), lambda: self._read_page(channel.account_id, after))
+        if after_seq < channel.head - RING_FRAMES:
+            return await self._read_shared(
+                (channel.account_id, after_seq), lambda: self._query_page(channel.account_id, after_seq)
+            )
         # Not far: whoever comes first fills the ring backwards, a little further than for himself, for all others.
-        async with channel.filling:
-            found = channel.after(after, PAGE)
+        async with channel.prepend_lock:
+            found = channel.frames_after(after_seq, MAX_PAGE_EVENTS)
             if found is None:
-                begin = max(0, after - _AROUND)
-                past = await self._share((channel.account_id, begin), lambda: self._read_past(channel, begin))
-                channel.reach_back(begin, past)
-                found = fitting([one for one in past if one.seq > after])
+                begin = max(0, after_seq - _PREPEND_MARGIN_EVENTS)
+                past = await self._read_shared((channel.account_id, begin), lambda: self._read_to_head(channel, begin))
+                channel.prepend(begin, past)
+                found = limit_to_write_size([one for one in past if one.seq > after_seq])
         return found
 
-    async def _share(
-        self, name: tuple[str, int], read: Callable[[], Coroutine[None, None, list[Frame]]]
+    async def _read_shared(
+        self, key: tuple[str, int], read: Callable[[], Coroutine[None, None, list[Frame]]]
     ) -> list[Frame]:
         """Those who ask for the same share one read, and it goes on though one of them leaves."""
-        if name not in self._pages:
-            task = self._pages[name] = asyncio.create_task(read())
-            task.add_done_callback(lambda _: self._pages.pop(name, None))
-        return await asyncio.shield(self._pages[name])
+        if key not in self._page_reads:
+            task = self._page_reads[key] = asyncio.create_task(read())
+            task.add_done_callback(lambda _: self._page_reads.pop(key, None))
+        return await asyncio.shield(self._page_reads[key])
 
-    async def _read_past(self, channel: Channel, begin: int) -> list[Frame]:
+    async def _read_to_head(self, channel: Channel, after_seq: int) -> list[Frame]:
         """Everything after `begin` that the channel had passed when this began."""
         end, found = channel.head, list[Frame]()
-        while more := await self._read_page(channel.account_id, found[-1].seq if found else begin, _FILL):
+        while more := await self._query_page(
+            channel.account_id, found[-1].seq if found else after_seq, _MAX_PREPEND_PAGE_BYTES
+        ):
             found += more
             if found[-1].seq >= end:
                 break
         return found
 
-    async def _read_page(self, account_id: str, after: int, most_bytes: int = WRITE) -> list[Frame]:
+    async def _query_page(self, account_id: str, after_seq: int, max_bytes: int = MAX_WRITE_BYTES) -> list[Frame]:
         RING_MISSES.inc()
-        async with self._reads, self._at_once.connect() as connection:
-            lines = await log.stretch(connection, account_id, after, most=PAGE, most_bytes=most_bytes)
-        return [frame(self.epoch, line.seq, line.type, line.body) for line in lines]
+        async with self._read_semaphore, self._autocommit_engine.connect() as connection:
+            lines = await log.page_by_bytes(
+                connection, account_id, after_seq, max_events=MAX_PAGE_EVENTS, max_bytes=max_bytes
+            )
+        return [encode_frame(self.epoch, line.seq, line.type, line.body) for line in lines]
 
-    def _compare(self, channel: Channel, head: int) -> None:
+    def _reconcile_head(self, channel: Channel, head: int) -> None:
         """Hold the channel against the database: a new one begins there, one that fell behind is healed."""
         if not channel.is_ready:
             channel.start(head)
         elif head > channel.head:
-            self._heal(channel, head)
+            self._start_backfill(channel, head)
 
-    def _heal(self, channel: Channel, head: int) -> None:
-        if channel.account_id not in self._healing:
-            HEALS.inc()
-            task = self._healing[channel.account_id] = asyncio.create_task(self._fill(channel, head))
-            task.add_done_callback(lambda _: self._healing.pop(channel.account_id, None))
+    def _start_backfill(self, channel: Channel, head: int) -> None:
+        if channel.account_id not in self._backfills:
+            BACKFILLS.inc()
+            task = self._backfills[channel.account_id] = asyncio.create_task(self._backfill(channel, head))
+            task.add_done_callback(lambda _: self._backfills.pop(channel.account_id, None))
 
-    async def _fill(self, channel: Channel, head: int) -> None:
+    async def _backfill(self, channel: Channel, head: int) -> None:
         """Read what is missing up to `head`. An outage ends the attempt; the next pulse begins another."""
         with suppress(SQLAlchemyError, OSError, TimeoutError):
             while channel.head < head:
-                missing = await self._read_page(channel.account_id, channel.head)
+                missing = await self._query_page(channel.account_id, channel.head)
                 for fresh in missing:
                     if not channel.push(fresh):
                         channel.start(fresh.seq - 1)  # pruned in between: cursors find the gap and say so
                         channel.push(fresh)
                 if not missing:
                     channel.start(max(head, channel.head))  # all of it pruned
-                    channel.wake()
+                    channel.schedule_notify()
 
-    async def _read_forever(self) -> None:
-        client = wire.connect(self._redis_url, timeout_s=_SILENCE_S)
+    async def _consume_stream(self) -> None:
+        client = wire.connect(self._redis_url, timeout_s=_READ_TIMEOUT_S)
         last: bytes | None = None
         while True:
             try:
-                last = await self._read(client, last)
+                last = await self._consume_batch(client, last)
                 self.is_reading = True
             except Exception as error:  # noqa: BLE001 - whatever it is, a reader that dies in silence is worse
                 if self.is_reading:
@@ -167,64 +173,64 @@ class Relay:
                 self.is_reading = False
                 await asyncio.sleep(0.2)
 
-    async def _read(self, client: "Redis", last: bytes | None) -> bytes:
+    async def _consume_batch(self, client: "Redis", last_id: bytes | None) -> bytes:
         """Pass on what came after `last`, waiting for it a while; the answer is the new `last`."""
-        if last is None or not await self._is_watched():
-            return await wire.newest(client)
-        entries = await wire.read(client, last, _BLOCK_MS)
+        if last_id is None or not await self._wait_for_channels():
+            return await wire.read_last_id(client)
+        entries = await wire.read_entries(client, last_id, _BLOCK_MS)
         for id_, fields in entries:
             try:
-                self._pass_on(fields)
+                self._push_entry(fields)
             except (KeyError, ValueError) as error:  # nothing of ours writes such an entry
-                _log.warning("relay.strange_entry", id=id_.decode(), error=repr(error))
-        return entries[-1][0] if entries else last
+                _log.warning("relay.undecodable_entry", id=id_.decode(), error=repr(error))
+        return entries[-1][0] if entries else last_id
 
-    async def _is_watched(self) -> bool:
+    async def _wait_for_channels(self) -> bool:
         """Whether anybody listens, waiting a while for somebody who does.
 
         While nobody does, the place in the stream only moves on once a second. It is thus always from before the
         first channel's head was read, and nothing can fall between the two.
         """
         with suppress(TimeoutError):
-            async with asyncio.timeout(_IDLE_S):
-                await self._watched.wait()
-        return self._watched.is_set()
+            async with asyncio.timeout(_IDLE_POLL_INTERVAL_S):
+                await self._has_channels.wait()
+        return self._has_channels.is_set()
 
-    def _pass_on(self, fields: "dict[bytes, bytes]") -> None:
+    def _push_entry(self, fields: "dict[bytes, bytes]") -> None:
         channel = self._channels.get(fields[b"a"].decode())
         if channel is None:
             return
-        entry = wire.decode(fields)
-        for seq, (type_, body) in enumerate(zip(entry.types, entry.bodies, strict=True), entry.first):
-            if not channel.push(frame(self.epoch, seq, type_, body)):
-                self._heal(channel, seq)
+        entry = wire.decode_entry(fields)
+        for seq, (type_, body) in enumerate(zip(entry.types, entry.bodies, strict=True), entry.first_seq):
+            if not channel.push(encode_frame(self.epoch, seq, type_, body)):
+                self._start_backfill(channel, seq)
                 return
 
-    async def _pulse_forever(self) -> None:
+    async def _check_heads_forever(self) -> None:
         while True:
-            await asyncio.sleep(self._pulse_s if self.is_reading else self._pulse_s / 8)
+            await asyncio.sleep(self._head_check_interval_s if self.is_reading else self._head_check_interval_s / 8)
             with suppress(SQLAlchemyError, OSError, TimeoutError):
                 await self._check_epoch()
                 watched = list(self._channels.values())
-                for start in range(0, len(watched), _HEADS_AT_ONCE):
-                    await self._compare_all(watched[start : start + _HEADS_AT_ONCE])
+                for start in range(0, len(watched), _MAX_HEADS_PER_QUERY):
+                    await self._reconcile_heads(watched[start : start + _MAX_HEADS_PER_QUERY])
 
     async def _check_epoch(self) -> None:
         """Notice a standby that took over, or a renewed epoch: what is open then is of a log that is no more."""
         async with self._engine.begin() as connection:
-            found = await epoch.known(connection) or await epoch.current(connection)
+            found = await epoch.get_current(connection) or await epoch.get_or_create(connection)
         if found == self.epoch:
             return
         _log.warning("relay.epoch_changed", before=self.epoch, now=found)
         self.epoch = found
         gone, self._channels = self._channels, {}
-        self._watched.clear()
+        self._has_channels.clear()
         for channel in gone.values():
-            channel.wake()
+            channel.schedule_notify()
 
-    async def _compare_all(self, channels: Sequence[Channel]) -> None:
-        async with self._at_once.connect() as connection:
-            heads = await log.heads(connection, [channel.account_id for channel in channels])
+    async def _reconcile_heads(self, channels: Sequence[Channel]) -> None:
+        async with self._autocommit_engine.connect() as connection:
+            heads = await log.get_heads(connection, [channel.account_id for channel in channels])
         for channel in channels:
             if channel.is_ready:
-                self._compare(channel, heads.get(channel.account_id, 0))
+                self._reconcile_head(channel, heads.get(channel.account_id, 0))

@@ -7,27 +7,27 @@ from typing import Any, Final
 import msgspec
 
 from signalhub.streams import notices
-from signalhub.streams.channel import Dress, Frame, Gap, Parcel
+from signalhub.streams.channel import EventEncoder, Frame, OutgoingMessage, PrunedRange
 
-_encode = msgspec.json.Encoder().encode
+_encode_json = msgspec.json.Encoder().encode
 
 
-def single(found: Sequence[Frame | Gap], epoch: str) -> list[Parcel]:
+def encode_single_events(items: Sequence[Frame | PrunedRange], epoch: str) -> list[OutgoingMessage]:
     """One event a frame."""
-    return [parcel(_body(one, epoch)) for one in found]
+    return [to_message(_to_json(one, epoch)) for one in items]
 
 
-def batched(found: Sequence[Frame | Gap], epoch: str) -> list[Parcel]:
+def encode_batch(items: Sequence[Frame | PrunedRange], epoch: str) -> list[OutgoingMessage]:
     """All there is in one frame, as a JSON array."""
-    return [parcel(b"[" + b",".join([_body(one, epoch) for one in found]) + b"]")]
+    return [to_message(b"[" + b",".join([_to_json(one, epoch) for one in items]) + b"]")]
 
 
-def parcel(text: bytes) -> Parcel:
-    return Parcel({"type": "websocket.send", "text": text.decode()}, len(text))
+def to_message(text: bytes) -> OutgoingMessage:
+    return OutgoingMessage({"type": "websocket.send", "text": text.decode()}, len(text))
 
 
-def _body(one: Frame | Gap, epoch: str) -> bytes:
-    return _encode(notices.pruned(epoch, one)) if isinstance(one, Gap) else one.body
+def _to_json(item: Frame | PrunedRange, epoch: str) -> bytes:
+    return _encode_json(notices.build_gap(epoch, item)) if isinstance(item, PrunedRange) else item.body
 
 
 class LegacyOrderFrame(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ class LegacyOrderFrame(msgspec.Struct, frozen=True):
     user: str
 
 
-class LegacyRefusalFrame(msgspec.Struct, frozen=True):
+class LegacyRejectionFrame(msgspec.Struct, frozen=True):
     type: str
     signal_id: str
     raw_signal: str
@@ -55,7 +55,7 @@ class LegacyHello(msgspec.Struct, frozen=True, tag="connection_established", tag
     message: str
 
 
-class _Order(msgspec.Struct):
+class _OrderData(msgspec.Struct):
     symbol: str
     side: str
     status: str
@@ -67,24 +67,28 @@ class _Order(msgspec.Struct):
 class _OrderEvent(msgspec.Struct):
     type: str
     order_id: str
-    data: _Order
+    data: _OrderData
 
 
-class _RefusalEvent(msgspec.Struct):
+class _RejectionEvent(msgspec.Struct):
     type: str
     signal_id: str
     data: dict[str, Any]
 
 
-_order_event: Final = msgspec.json.Decoder(_OrderEvent).decode
-_refusal_event: Final = msgspec.json.Decoder(_RefusalEvent).decode
+_decode_order_event: Final = msgspec.json.Decoder(_OrderEvent).decode
+_decode_rejection_event: Final = msgspec.json.Decoder(_RejectionEvent).decode
 
 
 @lru_cache(maxsize=1024)  # one for all streams of the account: what they are sent is then made once
-def legacy_orders(account_id: str) -> Dress:
-    def dress(found: Sequence[Frame | Gap], epoch: str) -> list[Parcel]:
+def legacy_order_encoder(account_id: str) -> EventEncoder:
+    def dress(found: Sequence[Frame | PrunedRange], epoch: str) -> list[OutgoingMessage]:
         return [
-            parcel(_body(one, epoch) if isinstance(one, Gap) else _encode(_legacy_order(one.body, account_id)))
+            to_message(
+                _to_json(one, epoch)
+                if isinstance(one, PrunedRange)
+                else _encode_json(_to_legacy_order(one.body, account_id))
+            )
             for one in found
         ]
 
@@ -92,18 +96,22 @@ def legacy_orders(account_id: str) -> Dress:
 
 
 @lru_cache(maxsize=1024)  # one for all streams of the account: what they are sent is then made once
-def legacy_refusals(account_id: str) -> Dress:
-    def dress(found: Sequence[Frame | Gap], epoch: str) -> list[Parcel]:
+def legacy_rejection_encoder(account_id: str) -> EventEncoder:
+    def dress(found: Sequence[Frame | PrunedRange], epoch: str) -> list[OutgoingMessage]:
         return [
-            parcel(_body(one, epoch) if isinstance(one, Gap) else _encode(_legacy_refusal(one.body, account_id)))
+            to_message(
+                _to_json(one, epoch)
+                if isinstance(one, PrunedRange)
+                else _encode_json(_to_legacy_rejection(one.body, account_id))
+            )
             for one in found
         ]
 
     return dress
 
 
-def _legacy_order(body: bytes, account_id: str) -> LegacyOrderFrame:
-    event = _order_event(body)
+def _to_legacy_order(body: bytes, account_id: str) -> LegacyOrderFrame:
+    event = _decode_order_event(body)
     order = event.data
     return LegacyOrderFrame(
         type=event.type,
@@ -118,7 +126,7 @@ def _legacy_order(body: bytes, account_id: str) -> LegacyOrderFrame:
     )
 
 
-def _legacy_refusal(body: bytes, account_id: str) -> LegacyRefusalFrame:
-    event = _refusal_event(body)
+def _to_legacy_rejection(body: bytes, account_id: str) -> LegacyRejectionFrame:
+    event = _decode_rejection_event(body)
     data = event.data
-    return LegacyRefusalFrame(event.type, event.signal_id, data["raw"], data["reason"], data["detail"], account_id)
+    return LegacyRejectionFrame(event.type, event.signal_id, data["raw"], data["reason"], data["detail"], account_id)

@@ -7,49 +7,51 @@ from typing import Any, Final
 import msgspec
 
 from signalhub.streams import cursor, notices
-from signalhub.streams.channel import Frame, Gap, Parcel
-from signalhub.streams.delivery import Delivery
+from signalhub.streams.channel import Frame, OutgoingMessage, PrunedRange
+from signalhub.streams.delivery import ConnectionWriter
 from signalhub.streams.subscription import Subscription
 
 _random = SystemRandom()
-_encode = msgspec.json.Encoder().encode
+_encode_json = msgspec.json.Encoder().encode
 
-END: Final[Any] = {"type": "http.response.body", "body": b"", "more_body": False}
+END_MESSAGE: Final[Any] = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-async def stream(delivery: Delivery, heartbeat_s: float) -> None:
+async def write_stream(writer: ConnectionWriter, heartbeat_s: float) -> None:
     """One response, from its first byte to the end of the subscription; the browser then comes back."""
-    await delivery.write([opening(delivery.subscription)])
-    await delivery.run(heartbeat_s, lambda: _heartbeat(delivery))
+    await writer.write([encode_opening(writer.subscription)])
+    await writer.run(heartbeat_s, lambda: _encode_heartbeat(writer))
 
 
-def opening(subscription: Subscription) -> Parcel:
+def encode_opening(subscription: Subscription) -> OutgoingMessage:
     # With jitter, or all who were cut together would come back together.
     blocks = [b"retry: %d\n\n" % _random.randint(800, 2200)]
-    blocks += [_notice(one, subscription.epoch, subscription.seq) for one in notices.opening(subscription)]
-    return parcel(b"".join(blocks))
+    blocks += [
+        _encode_control_event(one, subscription.epoch, subscription.seq) for one in notices.build_opening(subscription)
+    ]
+    return to_message(b"".join(blocks))
 
 
-def dress(found: Sequence[Frame | Gap], epoch: str) -> list[Parcel]:
-    return [parcel(b"".join([one.sse if isinstance(one, Frame) else _gap(one, epoch) for one in found]))]
+def encode_events(items: Sequence[Frame | PrunedRange], epoch: str) -> list[OutgoingMessage]:
+    return [to_message(b"".join([one.sse if isinstance(one, Frame) else _encode_gap(one, epoch) for one in items]))]
 
 
-def parcel(text: bytes) -> Parcel:
-    return Parcel({"type": "http.response.body", "body": text, "more_body": True}, len(text))
+def to_message(text: bytes) -> OutgoingMessage:
+    return OutgoingMessage({"type": "http.response.body", "body": text, "more_body": True}, len(text))
 
 
-def _gap(gap: Gap, epoch: str) -> bytes:
-    return _notice(notices.pruned(epoch, gap), epoch, gap.last)
+def _encode_gap(pruned_range: PrunedRange, epoch: str) -> bytes:
+    return _encode_control_event(notices.build_gap(epoch, pruned_range), epoch, pruned_range.last_seq)
 
 
-def _notice(notice: notices.Notice, epoch: str, seq: int) -> bytes:
-    type_ = str(notice.__struct_config__.tag).encode()
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor.render(epoch, seq).encode(), type_, _encode(notice))
+def _encode_control_event(event: notices.ControlEvent, epoch: str, seq: int) -> bytes:
+    type_ = str(event.__struct_config__.tag).encode()
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor.format_cursor(epoch, seq).encode(), type_, _encode_json(event))
 
 
-def _heartbeat(delivery: Delivery) -> Parcel:
+def _encode_heartbeat(writer: ConnectionWriter) -> OutgoingMessage:
     """The id moves a filtered stream's cursor on, though none of the events passed was for it."""
-    subscription = delivery.subscription
-    if subscription.seq == delivery.told:
-        return parcel(b": heartbeat\n\n")
-    return parcel(b": heartbeat\nid: %b\n\n" % cursor.render(subscription.epoch, subscription.seq).encode())
+    subscription = writer.subscription
+    if subscription.seq == writer.sent_seq:
+        return to_message(b": heartbeat\n\n")
+    return to_message(b": heartbeat\nid: %b\n\n" % cursor.format_cursor(subscription.epoch, subscription.seq).encode())

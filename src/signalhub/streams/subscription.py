@@ -8,12 +8,12 @@ from time import monotonic
 from sqlalchemy.exc import SQLAlchemyError
 
 from signalhub.streams import cursor
-from signalhub.streams.channel import Channel, Dress, Frame, Gap, Parcel
-from signalhub.streams.filters import Wanted
-from signalhub.streams.metrics import GAPS, RESETS, TALLY
+from signalhub.streams.channel import Channel, EventEncoder, Frame, OutgoingMessage, PrunedRange
+from signalhub.streams.filters import EventFilter
+from signalhub.streams.metrics import GAPS, RESETS, WRITE_COUNTERS
 from signalhub.streams.relay import Relay
 
-_MOST = 256
+_MAX_FRAMES_PER_READ = 256
 _OUTAGE_PAUSE_S = 0.3
 
 
@@ -21,86 +21,97 @@ class Subscription:
     """`seq` is the last event passed on. `ended` says why there will be no more."""
 
     def __init__(  # noqa: PLR0913 - made in one place, below
-        self, relay: Relay, channel: Channel, head: int, start: cursor.Start, *, wanted: Wanted, ends_at: float
+        self,
+        relay: Relay,
+        channel: Channel,
+        head: int,
+        start: cursor.StartPosition,
+        *,
+        event_filter: EventFilter,
+        ends_at: float,
     ) -> None:
-        self._relay, self._channel, self._wanted, self._ends_at = relay, channel, wanted, ends_at
-        self.epoch, self.head, self.start = channel.epoch, head, start
+        self._relay, self._channel, self._event_filter, self._ends_at = relay, channel, event_filter, ends_at
+        self.epoch, self.head, self.start_position = channel.epoch, head, start
         self.seq = start.seq
-        self.ended: str | None = None
-        self.take: Callable[[], bool] | None = None
-        self._waiting: asyncio.Future[None] | None = None
-        self._quiet_since = 0.0
+        self.end_reason: str | None = None
+        self.try_deliver: Callable[[], bool] | None = None
+        self._wakeup: asyncio.Future[None] | None = None
+        self._idle_since = 0.0
 
     @property
-    def behind(self) -> int:
+    def lag_events(self) -> int:
         """How many events this stream has not been given yet."""
         return self._channel.head - self.seq
 
     def end(self, reason: str) -> None:
-        self.ended = self.ended or reason
-        self.look()
+        self.end_reason = self.end_reason or reason
+        self.notify()
 
-    async def next(self, wait_s: float) -> Sequence[Frame | Gap]:
+    async def read(self, timeout_s: float) -> Sequence[Frame | PrunedRange]:
         """What comes next, in order; empty after `wait_s` without news, or at the end."""
-        self._quiet_since = monotonic()
-        while self._goes_on():
-            found = await self._read()
+        self._idle_since = monotonic()
+        while self._check_active():
+            found = await self._read_once()
             if found:
                 return found
-            now, until = monotonic(), self._quiet_since + wait_s
+            now, until = monotonic(), self._idle_since + timeout_s
             if now >= until:
                 break
             if self.seq >= self._channel.head:
-                await self._news(min(until, self._ends_at) - now)
+                await self._wait_for_wakeup(min(until, self._ends_at) - now)
         return ()
 
-    def at_hand(self, dress: Dress) -> Sequence[Parcel] | None:
+    def encode_available(self, encode: EventEncoder) -> Sequence[OutgoingMessage] | None:
         """All that is new, where the ring has it; None: not so, and the cursor stays where it is."""
-        if not self._goes_on():
+        if not self._check_active():
             return None
-        found = self._channel.dressed(self.seq, self._wanted, dress)
+        found = self._channel.encode_after(self.seq, self._event_filter, encode)
         if found is None:
             return None
-        self.seq = found.seq
-        if found.parcels:
-            TALLY.ring_hits += 1
-            self._quiet_since = monotonic()
-        return found.parcels
+        self.seq = found.last_seq
+        if found.messages:
+            WRITE_COUNTERS.ring_hits += 1
+            self._idle_since = monotonic()
+        return found.messages
 
-    def look(self) -> None:
+    def notify(self) -> None:
         """There may be news. A task that is at work will see for itself."""
-        if self._waiting is not None and not (self.take is not None and self.take()) and not self._waiting.done():
-            self._waiting.set_result(None)
+        if (
+            self._wakeup is not None
+            and not (self.try_deliver is not None and self.try_deliver())
+            and not self._wakeup.done()
+        ):
+            self._wakeup.set_result(None)
 
-    def _goes_on(self) -> bool:
-        if self.ended is None and self.epoch != self._relay.epoch:
-            self.ended = "epoch"  # who comes back with this stream's cursor is told to begin anew
-        if self.ended is None and monotonic() >= self._ends_at:
-            self.ended = "lifetime"
-        return self.ended is None
+    def _check_active(self) -> bool:
+        if self.end_reason is None and self.epoch != self._relay.epoch:
+            self.end_reason = "epoch"  # who comes back with this stream's cursor is told to begin anew
+        if self.end_reason is None and monotonic() >= self._ends_at:
+            self.end_reason = "lifetime"
+        return self.end_reason is None
 
-    async def _news(self, most_s: float) -> None:
+    async def _wait_for_wakeup(self, timeout_s: float) -> None:
         """Until something is new that cannot be passed on at once, or `most_s` has passed."""
         loop = asyncio.get_running_loop()
-        self._waiting = waiting = loop.create_future()
-        timer = loop.call_later(max(most_s, 0.001), _ring, waiting)
+        self._wakeup = waiting = loop.create_future()
+        timer = loop.call_later(max(timeout_s, 0.001), _set_done, waiting)
         try:
             await waiting
         finally:
             timer.cancel()
-            self._waiting = None
+            self._wakeup = None
 
-    async def _read(self) -> Sequence[Frame | Gap]:
-        frames = self._channel.after(self.seq, _MOST)
+    async def _read_once(self) -> Sequence[Frame | PrunedRange]:
+        frames = self._channel.frames_after(self.seq, _MAX_FRAMES_PER_READ)
         if frames is None:
-            return await self._catch_up()
-        TALLY.ring_hits += bool(frames)
-        return self._pass(frames)
+            return await self._read_from_database()
+        WRITE_COUNTERS.ring_hits += bool(frames)
+        return self._advance(frames)
 
-    async def _catch_up(self) -> Sequence[Frame | Gap]:
+    async def _read_from_database(self) -> Sequence[Frame | PrunedRange]:
         head = self._channel.head
         try:
-            frames = await self._relay.page(self._channel, self.seq)
+            frames = await self._relay.read_page(self._channel, self.seq)
         except (SQLAlchemyError, OSError, TimeoutError):
             # The stream stays open while the database is away: what it has to tell can wait.
             await asyncio.sleep(_OUTAGE_PAUSE_S)
@@ -109,37 +120,39 @@ class Subscription:
             return ()
         if not frames:  # there were events up to `head`, and none of them is kept
             GAPS.inc()
-            missing, self.seq = Gap(self.seq + 1, head), head
+            missing, self.seq = PrunedRange(self.seq + 1, head), head
             return [missing]
-        return self._pass(frames)
+        return self._advance(frames)
 
-    def _pass(self, frames: Sequence[Frame]) -> Sequence[Frame | Gap]:
+    def _advance(self, frames: Sequence[Frame]) -> Sequence[Frame | PrunedRange]:
         if not frames:
             return ()
-        missing = [Gap(self.seq + 1, frames[0].seq - 1)] if frames[0].seq > self.seq + 1 else []
+        missing = [PrunedRange(self.seq + 1, frames[0].seq - 1)] if frames[0].seq > self.seq + 1 else []
         GAPS.inc(len(missing))
         self.seq = frames[-1].seq
-        return [*missing, *(one for one in frames if self._wanted(one.type))]
+        return [*missing, *(one for one in frames if self._event_filter(one.type))]
 
 
-def _ring(waiting: "asyncio.Future[None]") -> None:
-    if not waiting.done():
-        waiting.set_result(None)
+def _set_done(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 @asynccontextmanager
 async def subscribe(
-    relay: Relay, account_id: str, after: str | None, *, wanted: Wanted, lifetime_s: float
+    relay: Relay, account_id: str, cursor_text: str | None, *, event_filter: EventFilter, lifetime_s: float
 ) -> AsyncIterator[Subscription]:
     """Open a cursor at `after`. Raises what the database raises when the log's head cannot be read."""
-    async with relay.channel(account_id) as channel:
-        head = await relay.head(channel, cursor.place(after))
-        begin = cursor.start(after, epoch=channel.epoch, head=head)
-        if begin.reset is not None:
-            RESETS.labels(begin.reset).inc()
-        subscription = Subscription(relay, channel, head, begin, wanted=wanted, ends_at=monotonic() + lifetime_s)
-        channel.listeners.add(subscription.look)
+    async with relay.open_channel(account_id) as channel:
+        head = await relay.read_head(channel, cursor.parse_cursor_seq(cursor_text))
+        begin = cursor.resolve_cursor(cursor_text, epoch=channel.epoch, head=head)
+        if begin.reset_reason is not None:
+            RESETS.labels(begin.reset_reason).inc()
+        subscription = Subscription(
+            relay, channel, head, begin, event_filter=event_filter, ends_at=monotonic() + lifetime_s
+        )
+        channel.listeners.add(subscription.notify)
         try:
             yield subscription
         finally:
-            channel.listeners.discard(subscription.look)
+            channel.listeners.discard(subscription.notify)

@@ -16,19 +16,19 @@ from redis.typing import EncodableT
 
 from signalhub.domain.events import Event
 
-STREAM: Final = "signalhub:events"
-MOST: Final = 64
+STREAM_KEY: Final = "signalhub:events"
+MAX_EVENTS_PER_ENTRY: Final = 64
 """Events in one entry."""
 
-LENGTH: Final = 50_000
+MAX_STREAM_ENTRIES: Final = 50_000
 """Entries kept, more or less. A relay that is further behind reads the database."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class StreamEntry(msgspec.Struct, frozen=True):
     """Consecutive events of an account. `first` is the seq of the first; the others follow without a gap."""
 
     account_id: str
-    first: int
+    first_seq: int
     types: list[str]
     bodies: list[bytes]
 
@@ -45,42 +45,42 @@ async def publish(client: "Redis", events: Sequence[Event]) -> None:
     if not events:
         return
     pipeline = client.pipeline(transaction=False)
-    append(pipeline, events)
+    add_to_pipeline(pipeline, events)
     await pipeline.execute()
 
 
-def append(pipeline: "Pipeline", events: Sequence[Event]) -> None:
+def add_to_pipeline(pipeline: "Pipeline", events: Sequence[Event]) -> None:
     """The same for a pipeline that carries something else too."""
-    for run in runs(events):
-        pipeline.xadd(STREAM, encode(run), maxlen=LENGTH, approximate=True)
+    for run in split_into_runs(events):
+        pipeline.xadd(STREAM_KEY, encode_entry(run), maxlen=MAX_STREAM_ENTRIES, approximate=True)
 
 
-def runs(events: Sequence[Event]) -> list[list[Event]]:
+def split_into_runs(events: Sequence[Event]) -> list[list[Event]]:
     """The events by account, cut where `seq` jumps."""
     open_runs: dict[str, list[Event]] = {}
     found: list[list[Event]] = []
     for event in events:
         run = open_runs.get(event.account_id)
-        if run is None or run[-1].seq + 1 != event.seq or len(run) >= MOST:
+        if run is None or run[-1].seq + 1 != event.seq or len(run) >= MAX_EVENTS_PER_ENTRY:
             run = open_runs[event.account_id] = []
             found.append(run)
         run.append(event)
     return found
 
 
-async def newest(client: "Redis") -> bytes:
+async def read_last_id(client: "Redis") -> bytes:
     """The id of the last entry, from which to read on."""
-    found: Any = await client.xrevrange(STREAM, count=1)
+    found: Any = await client.xrevrange(STREAM_KEY, count=1)
     return found[0][0] if found else b"0-0"
 
 
-async def read(client: "Redis", after: bytes, block_ms: int) -> Sequence[tuple[bytes, dict[bytes, bytes]]]:
+async def read_entries(client: "Redis", after_id: bytes, block_ms: int) -> Sequence[tuple[bytes, dict[bytes, bytes]]]:
     """What came after the id `after`, waiting up to `block_ms` for it."""
-    found: Any = await client.xread({STREAM: after}, count=512, block=block_ms)
+    found: Any = await client.xread({STREAM_KEY: after_id}, count=512, block=block_ms)
     return found[0][1] if found else ()
 
 
-def encode(run: Sequence[Event]) -> dict[EncodableT, EncodableT]:
+def encode_entry(run: Sequence[Event]) -> dict[EncodableT, EncodableT]:
     """No event's JSON holds a line break, so lines can part them."""
     return {
         "a": run[0].account_id,
@@ -90,6 +90,6 @@ def encode(run: Sequence[Event]) -> dict[EncodableT, EncodableT]:
     }
 
 
-def decode(fields: Mapping[bytes, bytes]) -> Entry:
+def decode_entry(fields: Mapping[bytes, bytes]) -> StreamEntry:
     types = fields[b"t"].decode().split(",")
-    return Entry(fields[b"a"].decode(), int(fields[b"s"]), types, fields[b"b"].split(b"\n"))
+    return StreamEntry(fields[b"a"].decode(), int(fields[b"s"]), types, fields[b"b"].split(b"\n"))

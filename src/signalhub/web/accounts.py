@@ -13,10 +13,10 @@ from signalhub.services.accounts import BrokerAccountView, NewBrokerAccount, Reg
 from signalhub.services.hooks import HookView, NewHook
 from signalhub.services.keys import KeyView, NewKey
 from signalhub.services.principal import ADMIN, READ_ORDERS
-from signalhub.services.views import an_id
-from signalhub.web.callers import caller
-from signalhub.web.house import house
-from signalhub.web.openapi import CHANGES, FINDS, PUBLIC, READS, refusals
+from signalhub.services.views import parse_id
+from signalhub.web.callers import authenticate
+from signalhub.web.house import get_services
+from signalhub.web.openapi import CHANGE_PROBLEMS, LOOKUP_PROBLEMS, PUBLIC, READ_PROBLEMS, problem_specs
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -43,13 +43,13 @@ class Listed(msgspec.Struct, frozen=True):
 @post(
     "/accounts",
     status_code=201,
-    responses=refusals(403, 409, 422, 503),
+    responses=problem_specs(403, 409, 422, 503),
     security=PUBLIC,
     tags=["account"],
     summary="Register an account",
 )
 async def register(request: AnyRequest, data: Registration) -> Registered:
-    found = house(request)
+    found = get_services(request)
     mode, expected = found.settings.registration_mode, found.settings.registration_token
     sent = request.headers.get("x-registration-token", "")
     if mode == "closed":
@@ -59,71 +59,79 @@ async def register(request: AnyRequest, data: Registration) -> Registered:
     return await found.accounts.register(data)
 
 
-@post("/api/v1/tickets", status_code=201, responses=READS, tags=["events"], summary="A ticket that opens one stream")
+@post(
+    "/api/v1/tickets",
+    status_code=201,
+    responses=READ_PROBLEMS,
+    tags=["events"],
+    summary="A ticket that opens one stream",
+)
 async def issue_ticket(request: AnyRequest) -> Ticket:
-    who = (await caller(request)).need(READ_ORDERS)
-    text = await house(request).tickets.issue(who.credential_id, purpose=tokens.TICKET, ttl_s=tickets.STREAM_S)
-    return Ticket(text, tickets.STREAM_S)
+    who = (await authenticate(request)).require_scope(READ_ORDERS)
+    text = await get_services(request).tickets.issue(
+        who.credential_id, purpose=tokens.TICKET_PREFIX, ttl_s=tickets.STREAM_TICKET_TTL_S
+    )
+    return Ticket(text, tickets.STREAM_TICKET_TTL_S)
 
 
 class KeyController(Controller):
     path = "/api/v1/keys"
     tags = ("account",)
 
-    @get(responses=READS, summary="The account's keys")
+    @get(responses=READ_PROBLEMS, summary="The account's keys")
     async def list_keys(self, request: AnyRequest) -> Listed:
-        return Listed(await house(request).keys.of(await _admin(request)))
+        return Listed(await get_services(request).keys.list_by_account(await _require_admin(request)))
 
-    @post(responses=CHANGES, summary="A new key")
+    @post(responses=CHANGE_PROBLEMS, summary="A new key")
     async def create(self, request: AnyRequest, data: NewKey) -> KeyView:
-        return await house(request).keys.create(await _admin(request), data)
+        return await get_services(request).keys.create(await _require_admin(request), data)
 
-    @post("/{key_id:str}/rotate", responses=CHANGES, summary="A new key in place of this one")
+    @post("/{key_id:str}/rotate", responses=CHANGE_PROBLEMS, summary="A new key in place of this one")
     async def rotate(self, request: AnyRequest, key_id: str, data: Overlap | None = None) -> KeyView:
         overlap = (data or Overlap()).overlap_s
-        return await house(request).keys.rotate(await _admin(request), key_id, overlap)
+        return await get_services(request).keys.rotate(await _require_admin(request), key_id, overlap)
 
-    @delete("/{key_id:str}", responses=FINDS, summary="Revoke a key")
+    @delete("/{key_id:str}", responses=LOOKUP_PROBLEMS, summary="Revoke a key")
     async def revoke(self, request: AnyRequest, key_id: str) -> None:
-        await house(request).keys.revoke(await _admin(request), key_id)
+        await get_services(request).keys.revoke(await _require_admin(request), key_id)
 
 
 class HookController(Controller):
     path = "/api/v1/hooks"
     tags = ("account",)
 
-    @get(responses=READS, summary="The account's hooks")
+    @get(responses=READ_PROBLEMS, summary="The account's hooks")
     async def list_hooks(self, request: AnyRequest) -> Listed:
-        return Listed(await house(request).hooks.of(await _admin(request)))
+        return Listed(await get_services(request).hooks.list_by_account(await _require_admin(request)))
 
-    @post(responses=CHANGES, summary="A new hook URL")
+    @post(responses=CHANGE_PROBLEMS, summary="A new hook URL")
     async def create(self, request: AnyRequest, data: NewHook) -> HookView:
-        return await house(request).hooks.create(await _admin(request), data)
+        return await get_services(request).hooks.create(await _require_admin(request), data)
 
-    @delete("/{hook_id:str}", responses=FINDS, summary="Revoke a hook")
+    @delete("/{hook_id:str}", responses=LOOKUP_PROBLEMS, summary="Revoke a hook")
     async def revoke(self, request: AnyRequest, hook_id: str) -> None:
-        await house(request).hooks.revoke(await _admin(request), hook_id)
+        await get_services(request).hooks.revoke(await _require_admin(request), hook_id)
 
 
 class BrokerAccountController(Controller):
     path = "/api/v1/broker-accounts"
     tags = ("account",)
 
-    @get(responses=READS, summary="The account's broker accounts")
+    @get(responses=READ_PROBLEMS, summary="The account's broker accounts")
     async def list_broker_accounts(self, request: AnyRequest) -> Listed:
-        return Listed(await house(request).accounts.broker_accounts(await _admin(request)))
+        return Listed(await get_services(request).accounts.list_broker_accounts(await _require_admin(request)))
 
-    @post(responses=CHANGES, summary="Link a broker account")
+    @post(responses=CHANGE_PROBLEMS, summary="Link a broker account")
     async def create(self, request: AnyRequest, data: NewBrokerAccount) -> BrokerAccountView:
-        return await house(request).accounts.add_broker_account(await _admin(request), data)
+        return await get_services(request).accounts.add_broker_account(await _require_admin(request), data)
 
-    @delete("/{id_:str}", responses=FINDS, summary="Unlink a broker account")
+    @delete("/{id_:str}", responses=LOOKUP_PROBLEMS, summary="Unlink a broker account")
     async def remove(self, request: AnyRequest, id_: str) -> None:
-        await house(request).accounts.remove_broker_account(await _admin(request), an_id(id_))
+        await get_services(request).accounts.remove_broker_account(await _require_admin(request), parse_id(id_))
 
 
-async def _admin(request: AnyRequest) -> str:
-    return (await caller(request)).need(ADMIN).account_id
+async def _require_admin(request: AnyRequest) -> str:
+    return (await authenticate(request)).require_scope(ADMIN).account_id
 
 
 ROUTES: Final = Router(

@@ -13,32 +13,32 @@ from litestar import Request, Response, get
 
 from signalhub.domain.errors import SignalHubError
 
-_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_MEDIA_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
 class _Asset(msgspec.Struct, frozen=True):
     body: bytes
-    tag: str
+    etag: str
     media_type: str
 
 
 @cache
-def _assets() -> dict[str, _Asset]:
+def _load_assets() -> dict[str, _Asset]:
     found = {}
     for file in files("signalhub.web").joinpath("static").iterdir():
         body, kind = file.read_bytes(), file.name.rpartition(".")[2]
-        if kind in _TYPES:
-            found[file.name] = _Asset(body, f'"{sha256(body).hexdigest()[:16]}"', _TYPES[kind])
+        if kind in _MEDIA_TYPES:
+            found[file.name] = _Asset(body, f'"{sha256(body).hexdigest()[:16]}"', _MEDIA_TYPES[kind])
     return found
 
 
 @get("/static/{name:str}", include_in_schema=False)
-async def asset(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
-    found = _assets().get(name)
+async def get_asset(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+    found = _load_assets().get(name)
     if found is None:
         raise SignalHubError("not_found", "There is no such file.")
     # Modules import each other by name: after an upgrade a browser must not mix old ones with new ones.
-    headers = {"ETag": found.tag, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
-    if request.headers.get("if-none-match") == found.tag:
+    headers = {"ETag": found.etag, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+    if request.headers.get("if-none-match") == found.etag:
         return Response(b"", status_code=304, headers=headers)
     return Response(found.body, media_type=found.media_type, headers=headers)

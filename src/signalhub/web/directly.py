@@ -8,19 +8,19 @@ from typing import Any, Final, cast
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-_SEND: Final = "signalhub.send"
+_RAW_SEND_KEY: Final = "signalhub.send"
 
 
-def remembered(app: ASGIApp) -> ASGIApp:
+def expose_raw_send(app: ASGIApp) -> ASGIApp:
     """`app`, with the `send` that it is given kept in its scope."""
 
     async def remember(scope: Scope, receive: Receive, send: Send) -> None:
-        cast("dict[str, Any]", scope)[_SEND] = send
+        cast("dict[str, Any]", scope)[_RAW_SEND_KEY] = send
         await app(scope, receive, send)
 
     return remember
 
 
-def send_of(scope: Scope) -> Send:
+def get_raw_send(scope: Scope) -> Send:
     """Only for what comes after the response's start, or the socket's acceptance."""
-    return cast("Send", cast("dict[str, Any]", scope)[_SEND])
+    return cast("Send", cast("dict[str, Any]", scope)[_RAW_SEND_KEY])

@@ -11,10 +11,10 @@ import msgspec
 
 from signalhub.domain.errors import REFUSALS, Problem
 
-_BREAK: Final = re.compile("\r\n|[\n\r\u2028\u2029]")
+_LINE_BREAK: Final = re.compile("\r\n|[\n\r\u2028\u2029]")
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
+class ProblemExcerpt(msgspec.Struct, frozen=True, kw_only=True):
     """`before`, `marked` and `after` are one line of the text; all empty where the problem is in no one place."""
 
     code: str
@@ -27,17 +27,17 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     after: str = ""
 
 
-def locate(text: str, problems: Sequence[Problem]) -> list[Fault]:
-    lines = _BREAK.split(text)
-    return [_fault(lines, problem) for problem in problems]
+def excerpt_problems(text: str, problems: Sequence[Problem]) -> list[ProblemExcerpt]:
+    lines = _LINE_BREAK.split(text)
+    return [_excerpt_problem(lines, problem) for problem in problems]
 
 
-def _fault(lines: list[str], problem: Problem) -> Fault:
+def _excerpt_problem(lines: list[str], problem: Problem) -> ProblemExcerpt:
     line = lines[problem.line - 1] if problem.line <= len(lines) else ""
     begin, end = problem.column - 1, problem.column - 1 + problem.length
     # In a JSON wrapper positions are those of the inner text, which is not the one shown.
     is_here = problem.length > 0 and line[begin:end] == problem.text
-    return Fault(
+    return ProblemExcerpt(
         code=problem.code,
         title=REFUSALS[problem.code].title,
         hint=problem.hint,

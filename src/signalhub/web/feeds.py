@@ -15,103 +15,116 @@ from sqlalchemy.exc import SQLAlchemyError
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.principal import READ_ORDERS, Principal
 from signalhub.streams import filters, sse
-from signalhub.streams.audience import Outlet
-from signalhub.streams.delivery import Delivery
+from signalhub.streams.audience import Connection
+from signalhub.streams.delivery import ConnectionWriter
 from signalhub.streams.subscription import subscribe
 from signalhub.web import directly
-from signalhub.web.callers import STREAM, STREAM_S, Session, seal, stream_caller
-from signalhub.web.house import House, house
-from signalhub.web.openapi import Followed, refusals
+from signalhub.web.callers import (
+    STREAM_COOKIE,
+    STREAM_COOKIE_TTL_S,
+    CookieSession,
+    authenticate_stream,
+    encrypt_session,
+)
+from signalhub.web.house import Services, get_services
+from signalhub.web.openapi import StreamOperation, problem_specs
 
-PATH: Final = "/api/v1/stream"
+STREAM_PATH: Final = "/api/v1/stream"
 
-_EVENT_STREAM: Final = "text/event-stream"
-_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_COME_BACK: Final = b"retry: %d\n: the service is not ready; come back\n\n"
+_EVENT_STREAM_MEDIA_TYPE: Final = "text/event-stream"
+_SSE_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_RETRY_BODY: Final = b"retry: %d\n: the service is not ready; come back\n\n"
 _jitter = SystemRandom()
 
 
 @get(
-    PATH,
-    media_type=_EVENT_STREAM,
-    operation_class=Followed,
-    responses=refusals(401, 403, 429, 503),
+    STREAM_PATH,
+    media_type=_EVENT_STREAM_MEDIA_TYPE,
+    operation_class=StreamOperation,
+    responses=problem_specs(401, 403, 429, 503),
     tags=["events"],
     summary="Follow the log (Server-Sent Events)",
 )
 async def follow(
     request: Request[Any, Any, Any], *, after: str | None = None, types: str | None = None
 ) -> ASGIResponse:
-    found = house(request)
+    found = get_services(request)
     try:
-        who = (await stream_caller(request)).need(READ_ORDERS)
+        who = (await authenticate_stream(request)).require_scope(READ_ORDERS)
     except (SignalHubError, SQLAlchemyError, OSError, TimeoutError) as error:
-        return _later(request.headers.get("accept", ""), error)
+        return _to_retry_response(request.headers.get("accept", ""), error)
     # The browser's own reconnect repeats the first address: what it has seen since counts for more.
     begin = request.headers.get("last-event-id") or after
     lifetime_s = found.settings.stream_lifetime_s * _jitter.uniform(0.8, 1.2)
-    subscribing = subscribe(found.relay, who.account_id, begin, wanted=filters.parse(types), lifetime_s=lifetime_s)
-    return Feed(
-        found.streams.seat(who.account_id, who.credential_id, "sse", subscribing),
+    subscribing = subscribe(
+        found.relay, who.account_id, begin, event_filter=filters.parse(types), lifetime_s=lifetime_s
+    )
+    return EventStreamResponse(
+        found.connections.open(who.account_id, who.credential_id, "sse", subscribing),
         heartbeat_s=found.settings.heartbeat_s,
         accept=request.headers.get("accept", ""),
-        cookies=[_cookie(found, who)] if "ticket" in request.query_params else [],
+        cookies=[_create_stream_cookie(found, who)] if "ticket" in request.query_params else [],
     )
 
 
-class Feed(ASGIResponse):
+class EventStreamResponse(ASGIResponse):
     """A response that is a stream. The seat is taken only when it is sent, so that none is kept for nobody."""
 
     _should_set_content_length = False
 
     def __init__(
-        self, seat: AbstractAsyncContextManager[Outlet], *, heartbeat_s: float, accept: str, cookies: list[Cookie]
+        self,
+        connection: AbstractAsyncContextManager[Connection],
+        *,
+        heartbeat_s: float,
+        accept: str,
+        cookies: list[Cookie],
     ) -> None:
-        super().__init__(media_type=_EVENT_STREAM, headers=_HEADERS, cookies=cookies, status_code=200)
-        self._seat, self._heartbeat_s, self._accept = seat, heartbeat_s, accept
+        super().__init__(media_type=_EVENT_STREAM_MEDIA_TYPE, headers=_SSE_HEADERS, cookies=cookies, status_code=200)
+        self._connection, self._heartbeat_s, self._accept = connection, heartbeat_s, accept
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with self._seat as outlet:
+            async with self._connection as outlet:
                 await self.start_response(send)
-                await self._run(outlet, receive, directly.send_of(scope))
+                await self._stream_events(outlet, receive, directly.get_raw_send(scope))
         except (SignalHubError, SQLAlchemyError, OSError, TimeoutError) as error:
             # Only before the first byte: what goes wrong later ends the subscription and not in an error.
-            await _later(self._accept, error)(scope, receive, send)
+            await _to_retry_response(self._accept, error)(scope, receive, send)
 
-    async def _run(self, outlet: Outlet, receive: Receive, send: Send) -> None:
-        listener = asyncio.create_task(_listen(receive, outlet))
+    async def _stream_events(self, connection: Connection, receive: Receive, send: Send) -> None:
+        listener = asyncio.create_task(_watch_disconnect(receive, connection))
         try:
-            await sse.stream(Delivery(outlet, send, sse.dress), self._heartbeat_s)
-            await send(sse.END)
+            await sse.write_stream(ConnectionWriter(connection, send, sse.encode_events), self._heartbeat_s)
+            await send(sse.END_MESSAGE)
         finally:
             listener.cancel()
 
 
-async def _listen(receive: Receive, outlet: Outlet) -> None:
+async def _watch_disconnect(receive: Receive, connection: Connection) -> None:
     """Sending to a peer that has gone says nothing, so its going must be heard."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    outlet.cut("gone")
+    connection.abort("gone")
 
 
-def _later(accept: str, error: Exception) -> ASGIResponse:
+def _to_retry_response(accept: str, error: Exception) -> ASGIResponse:
     """A browser's EventSource gives up for good on anything but 200, so trouble that passes must not be an error."""
     is_passing = not isinstance(error, SignalHubError) or error.code == "unavailable"
-    if not is_passing or _EVENT_STREAM not in accept:
+    if not is_passing or _EVENT_STREAM_MEDIA_TYPE not in accept:
         raise error
-    body = _COME_BACK % _jitter.randint(800, 2200)
-    return ASGIResponse(body=body, media_type=_EVENT_STREAM, headers=_HEADERS, status_code=200)
+    body = _RETRY_BODY % _jitter.randint(800, 2200)
+    return ASGIResponse(body=body, media_type=_EVENT_STREAM_MEDIA_TYPE, headers=_SSE_HEADERS, status_code=200)
 
 
-def _cookie(found: House, who: Principal) -> Cookie:
-    session = Session(who.credential_id, os.urandom(16).hex())
+def _create_stream_cookie(services: Services, principal: Principal) -> Cookie:
+    session = CookieSession(principal.credential_id, os.urandom(16).hex())
     return Cookie(
-        STREAM,
-        value=seal(found, STREAM, session),
-        path=PATH,
-        max_age=STREAM_S,
+        STREAM_COOKIE,
+        value=encrypt_session(services, STREAM_COOKIE, session),
+        path=STREAM_PATH,
+        max_age=STREAM_COOKIE_TTL_S,
         httponly=True,
         samesite="strict",
-        secure=found.settings.base_url.startswith("https"),
+        secure=services.settings.base_url.startswith("https"),
     )

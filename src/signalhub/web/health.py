@@ -12,12 +12,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import migrate
-from signalhub.domain.events import instant
-from signalhub.jobs import WORKER_SEEN
-from signalhub.web.house import House, house
-from signalhub.web.openapi import PUBLIC, answers
+from signalhub.domain.events import format_timestamp
+from signalhub.jobs import WORKER_HEARTBEAT_KEY
+from signalhub.web.house import Services, get_services
+from signalhub.web.openapi import PUBLIC, response_specs
 
-_PATIENCE_S: Final = 1.5
+_CHECK_TIMEOUT_S: Final = 1.5
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,17 +36,21 @@ async def live() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@get("/health/ready", responses=answers(503, Readiness, "It should not."), summary="The process should get traffic")
+@get(
+    "/health/ready",
+    responses=response_specs(503, Readiness, "It should not."),
+    summary="The process should get traffic",
+)
 async def ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
-    found = house(request)
+    found = get_services(request)
     database, migrations, redis, workers = await asyncio.gather(
-        _holds(_database(found)),
-        _holds(migrate.is_current(found.engine)),
-        _holds(_redis(found)),
-        _holds(_workers(found)),
+        _check_passes(_check_database(found)),
+        _check_passes(migrate.is_current(found.engine)),
+        _check_passes(_check_redis(found)),
+        _check_passes(_check_workers(found)),
     )
     relay = found.relay.is_reading
-    is_ready = database and migrations and redis and relay and not found.streams.is_closing
+    is_ready = database and migrations and redis and relay and not found.connections.is_closing
     body = Readiness(
         status="ok" if is_ready else "unavailable",
         database=database,
@@ -60,10 +64,10 @@ async def ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
 
 @get("/health", summary="The service runs (older shape)")
 async def health(request: Request[Any, Any, Any]) -> dict[str, str]:
-    found = house(request)
+    found = get_services(request)
     async with found.engine.connect() as connection:
         now = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
-    return {"status": "ok", "timestamp": instant(now)}
+    return {"status": "ok", "timestamp": format_timestamp(now)}
 
 
 @get("/metrics", media_type=MediaType.TEXT, summary="Prometheus metrics")
@@ -71,26 +75,26 @@ async def metrics() -> Response[bytes]:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _holds(question: Awaitable[bool]) -> bool:
+async def _check_passes(check: Awaitable[bool]) -> bool:
     try:
-        async with asyncio.timeout(_PATIENCE_S):
-            return await question
+        async with asyncio.timeout(_CHECK_TIMEOUT_S):
+            return await check
     except (SQLAlchemyError, RedisError, OSError, TimeoutError):
         return False
 
 
-async def _database(found: House) -> bool:
-    async with found.engine.connect() as connection:
+async def _check_database(services: Services) -> bool:
+    async with services.engine.connect() as connection:
         await connection.execute(text("SELECT 1"))
     return True
 
 
-async def _redis(found: House) -> bool:
-    return bool(await found.redis.ping())
+async def _check_redis(services: Services) -> bool:
+    return bool(await services.redis.ping())
 
 
-async def _workers(found: House) -> bool:
-    return bool(await found.redis.exists(WORKER_SEEN))
+async def _check_workers(services: Services) -> bool:
+    return bool(await services.redis.exists(WORKER_HEARTBEAT_KEY))
 
 
 ROUTES: Final = Router("/", route_handlers=[live, ready, health, metrics], security=PUBLIC, tags=["health"])

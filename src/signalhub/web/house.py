@@ -7,21 +7,21 @@ from litestar.connection import ASGIConnection
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from signalhub.brokers.quotes import Quotes
+from signalhub.brokers.quotes import QuoteProvider
 from signalhub.services.accounts import Accounts
-from signalhub.services.commands import Commands
+from signalhub.services.commands import OrderCommands
 from signalhub.services.hooks import Hooks
-from signalhub.services.intake import Intake
-from signalhub.services.keyring import Keyring
-from signalhub.services.keys import Keys
+from signalhub.services.intake import Ingest
+from signalhub.services.keyring import Authenticator
+from signalhub.services.keys import ApiKeys
 from signalhub.services.tickets import Tickets
-from signalhub.services.vault import Vault
-from signalhub.services.views import Views
+from signalhub.services.vault import Encryption
+from signalhub.services.views import Queries
 from signalhub.settings import Settings
-from signalhub.streams.announcer import Announcer
-from signalhub.streams.audience import Audience
+from signalhub.streams.announcer import Publisher
+from signalhub.streams.audience import ConnectionRegistry
 from signalhub.streams.relay import Relay
-from signalhub.web.limits import Limits
+from signalhub.web.limits import RateLimiter
 
 if TYPE_CHECKING:
     AnyConnection = ASGIConnection[Any, Any, Any, Any]
@@ -29,25 +29,25 @@ else:
     AnyConnection = ASGIConnection
 
 
-class House(msgspec.Struct, frozen=True, kw_only=True):
+class Services(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     engine: AsyncEngine
     redis: Redis
-    vault: Vault
-    announcer: Announcer
-    intake: Intake
-    commands: Commands
-    keyring: Keyring
-    keys: Keys
+    encryption: Encryption
+    publisher: Publisher
+    ingest: Ingest
+    order_commands: OrderCommands
+    authenticator: Authenticator
+    keys: ApiKeys
     hooks: Hooks
     tickets: Tickets
     accounts: Accounts
-    views: Views
-    quotes: Quotes
+    queries: Queries
+    quotes: QuoteProvider
     relay: Relay
-    streams: Audience
-    limits: Limits
+    connections: ConnectionRegistry
+    rate_limiter: RateLimiter
 
 
-def house(connection: "AnyConnection") -> House:
-    return cast("House", connection.app.state["house"])
+def get_services(connection: "AnyConnection") -> Services:
+    return cast("Services", connection.app.state["services"])

@@ -5,17 +5,17 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, Router, get
 
-from signalhub.domain.events import OrderView, order_view
+from signalhub.domain.events import OrderView, to_order_view
 from signalhub.domain.order import Order
 from signalhub.services.principal import READ_ORDERS
-from signalhub.services.views import MOST, Filters
-from signalhub.web.callers import caller
-from signalhub.web.house import house
-from signalhub.web.openapi import FINDS, READS
+from signalhub.services.views import MAX_PAGE_SIZE, Filters
+from signalhub.web.callers import authenticate
+from signalhub.web.house import get_services
+from signalhub.web.openapi import LOOKUP_PROBLEMS, READ_PROBLEMS
 
 AnyRequest = Request[Any, Any, Any]
 
-_MOST_LISTED: Final = 10_000
+_MAX_LEGACY_ORDERS: Final = 10_000
 """These clients know no pages: they get their orders in one list, the newest so many."""
 
 
@@ -34,8 +34,8 @@ class LegacyOrder(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: str
 
 
-def legacy(order: Order) -> LegacyOrder:
-    shown: OrderView = order_view(order)
+def to_legacy_order(order: Order) -> LegacyOrder:
+    shown: OrderView = to_order_view(order)
     return LegacyOrder(
         id=shown.id,
         action=shown.side,
@@ -50,23 +50,25 @@ def legacy(order: Order) -> LegacyOrder:
     )
 
 
-@get("/orders", responses=READS, tags=["older clients"], summary="Orders (older shape)")
+@get("/orders", responses=READ_PROBLEMS, tags=["older clients"], summary="Orders (older shape)")
 async def list_orders(request: AnyRequest) -> list[LegacyOrder]:
-    who = (await caller(request)).need(READ_ORDERS)
+    who = (await authenticate(request)).require_scope(READ_ORDERS)
     found: list[Order] = []
     cursor = None
-    while len(found) < _MOST_LISTED:
-        page, cursor = await house(request).views.orders(who.account_id, Filters(limit=MOST, cursor=cursor))
+    while len(found) < _MAX_LEGACY_ORDERS:
+        page, cursor = await get_services(request).queries.list_orders(
+            who.account_id, Filters(limit=MAX_PAGE_SIZE, cursor=cursor)
+        )
         found += page
         if cursor is None:
             break
-    return [legacy(order) for order in found]
+    return [to_legacy_order(order) for order in found]
 
 
-@get("/orders/{order_id:str}", responses=FINDS, tags=["older clients"], summary="One order (older shape)")
+@get("/orders/{order_id:str}", responses=LOOKUP_PROBLEMS, tags=["older clients"], summary="One order (older shape)")
 async def one_order(request: AnyRequest, order_id: str) -> LegacyOrder:
-    who = (await caller(request)).need(READ_ORDERS)
-    return legacy(await house(request).views.order(who.account_id, order_id))
+    who = (await authenticate(request)).require_scope(READ_ORDERS)
+    return to_legacy_order(await get_services(request).queries.get_order(who.account_id, order_id))
 
 
 ROUTES: Final = Router("/", route_handlers=[list_orders, one_order])

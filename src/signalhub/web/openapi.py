@@ -11,10 +11,10 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, Parameter, RequestBody, Schema
 from litestar.types import DataContainerType
 
-from signalhub.services.submission import Answer
-from signalhub.web.problems import MEDIA_TYPE, ProblemDocument
+from signalhub.services.submission import Accepted
+from signalhub.web.problems import PROBLEM_MEDIA_TYPE, ProblemDocument
 
-_WHY: Final = {
+_STATUS_DESCRIPTIONS: Final = {
     400: "The request is malformed.",
     401: "No credential, or one that opens nothing (any more).",
     403: "The credential lacks the right.",
@@ -30,34 +30,39 @@ PUBLIC: Final[list[dict[str, list[str]]]] = [{}]
 """`security` of an operation that needs no credential."""
 
 
-def answers(status: int, shape: DataContainerType, description: str = "Done.") -> dict[int, ResponseSpec]:
+def response_specs(status: int, body_type: DataContainerType, description: str = "Done.") -> dict[int, ResponseSpec]:
     """The success of a handler whose return type does not say it."""
-    return {status: ResponseSpec(shape, generate_examples=False, description=description)}
+    return {status: ResponseSpec(body_type, generate_examples=False, description=description)}
 
 
-def refusals(*statuses: int) -> dict[int, ResponseSpec]:
+def problem_specs(*statuses: int) -> dict[int, ResponseSpec]:
     """These as problem documents, and 400, which any request can get."""
     return {
-        status: ResponseSpec(ProblemDocument, generate_examples=False, description=_WHY[status], media_type=MEDIA_TYPE)
+        status: ResponseSpec(
+            ProblemDocument,
+            generate_examples=False,
+            description=_STATUS_DESCRIPTIONS[status],
+            media_type=PROBLEM_MEDIA_TYPE,
+        )
         for status in sorted({400, *statuses})
     }
 
 
-READS: Final = refusals(401, 403, 503)
-FINDS: Final = refusals(401, 403, 404, 503)
-LISTS: Final = refusals(401, 403, 422, 503)
-CHANGES: Final = refusals(401, 403, 404, 409, 422, 503)
-_TAKES_TEXT: Final = refusals(401, 403, 409, 413, 422, 429, 503)
+READ_PROBLEMS: Final = problem_specs(401, 403, 503)
+LOOKUP_PROBLEMS: Final = problem_specs(401, 403, 404, 503)
+LIST_PROBLEMS: Final = problem_specs(401, 403, 422, 503)
+CHANGE_PROBLEMS: Final = problem_specs(401, 403, 404, 409, 422, 503)
+_SIGNAL_PROBLEMS: Final = problem_specs(401, 403, 409, 413, 422, 429, 503)
 
 
-def takes_signal(status: int) -> dict[int, ResponseSpec]:
+def signal_response_specs(status: int) -> dict[int, ResponseSpec]:
     """What a door for signals answers."""
-    return answers(status, Answer, "Signal and order are stored.") | _TAKES_TEXT
+    return response_specs(status, Accepted, "Signal and order are stored.") | _SIGNAL_PROBLEMS
 
 
 # A dataclass again, or the constructor it inherits would not call __post_init__.
 @dataclass
-class RawText(Operation):
+class RawTextOperation(Operation):
     """The body is raw text of any type; `data: str` would make Litestar decode it by Content-Type."""
 
     def __post_init__(self) -> None:
@@ -71,33 +76,35 @@ class RawText(Operation):
 
 
 @dataclass
-class Sent(RawText):
+class SignalOperation(RawTextOperation):
     """And its headers."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.parameters = [
             *(self.parameters or []),
-            _optional("header", "Idempotency-Key", "A resend under the same key makes no second order."),
-            _optional("header", "X-SignalHub-Simulate", "What the mock broker shall do: `reject=insufficient_margin`."),
+            _optional_parameter("header", "Idempotency-Key", "A resend under the same key makes no second order."),
+            _optional_parameter(
+                "header", "X-SignalHub-Simulate", "What the mock broker shall do: `reject=insufficient_margin`."
+            ),
         ]
 
 
 @dataclass
-class Followed(Operation):
+class StreamOperation(Operation):
     """How a stream is opened and resumed beside its declared query."""
 
     def __post_init__(self) -> None:
         self.parameters = [
             *(self.parameters or []),
-            _optional("query", "ticket", "From `POST /api/v1/tickets`, in place of a key: opens one stream."),
-            _optional("header", "Last-Event-ID", "Go on behind this event. Counts for more than `after`."),
+            _optional_parameter("query", "ticket", "From `POST /api/v1/tickets`, in place of a key: opens one stream."),
+            _optional_parameter("header", "Last-Event-ID", "Go on behind this event. Counts for more than `after`."),
         ]
 
 
-def _optional(where: Literal["query", "header"], name: str, description: str) -> Parameter:
+def _optional_parameter(location: Literal["query", "header"], name: str, description: str) -> Parameter:
     text = Schema(type=OpenAPIType.STRING)
-    return Parameter(name=name, param_in=where, description=description, schema=text, required=False)
+    return Parameter(name=name, param_in=location, description=description, schema=text, required=False)
 
 
 class EventDocument(msgspec.Struct, frozen=True):

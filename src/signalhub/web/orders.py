@@ -6,31 +6,31 @@ from typing import Any, Final
 import msgspec
 from litestar import Controller, Request, Response, Router, get, post
 
-from db.log import Line
+from db.log import StoredEvent
 from signalhub.domain.errors import SignalHubError
-from signalhub.domain.events import OrderView, order_view
+from signalhub.domain.events import OrderView, to_order_view
 from signalhub.domain.order import Status
 from signalhub.services.analytics import Analytics
-from signalhub.services.analytics import analytics as sums
+from signalhub.services.analytics import compute_analytics as sums
 from signalhub.services.principal import READ_ORDERS, WRITE_ORDERS
-from signalhub.services.views import MOST, Filters, SignalLine, an_id
+from signalhub.services.views import MAX_PAGE_SIZE, Filters, StoredSignal, parse_id
 from signalhub.streams import cursor, filters
-from signalhub.web.callers import caller
-from signalhub.web.house import house
+from signalhub.web.callers import authenticate
+from signalhub.web.house import get_services
 from signalhub.web.openapi import (
-    CHANGES,
-    FINDS,
-    LISTS,
-    READS,
+    CHANGE_PROBLEMS,
+    LIST_PROBLEMS,
+    LOOKUP_PROBLEMS,
+    READ_PROBLEMS,
     EventPageDocument,
     OrderEventsDocument,
-    answers,
+    response_specs,
 )
-from signalhub.web.problems import JSON
+from signalhub.web.problems import JSON_MEDIA_TYPE
 
 AnyRequest = Request[Any, Any, Any]
 
-_RESETS: Final = {
+_RESET_MESSAGES: Final = {
     "malformed": "after is a seq or an <epoch>-<seq>; the log ends at %d.",
     "epoch": "after is of another epoch: load the orders anew, and go on after %d.",
     "future": "after is beyond the end of the log: load the orders anew, and go on after %d.",
@@ -45,7 +45,7 @@ class OrderPage(msgspec.Struct, frozen=True):
 class Receipt(msgspec.Struct, frozen=True):
     """`stages` is, by event type, the milliseconds since the signal was received."""
 
-    signal: SignalLine
+    signal: StoredSignal
     events: list[msgspec.Raw]
     stages: dict[str, float]
 
@@ -54,7 +54,7 @@ class OrderController(Controller):
     path = "/api/v1/orders"
     tags = ("orders",)
 
-    @get(responses=LISTS, summary="A page of orders, newest first")
+    @get(responses=LIST_PROBLEMS, summary="A page of orders, newest first")
     async def list_orders(  # noqa: PLR0913 - as many as there are filters
         self,
         request: AnyRequest,
@@ -65,86 +65,90 @@ class OrderController(Controller):
         limit: int = 50,
         cursor: str | None = None,
     ) -> OrderPage:
-        who = (await caller(request)).need(READ_ORDERS)
+        who = (await authenticate(request)).require_scope(READ_ORDERS)
         if since is not None and since.tzinfo is None:
             raise SignalHubError("invalid_request", "since needs a time zone, such as a final Z.")
         wanted = Filters(status=status, symbol=symbol, since=since, limit=limit, cursor=cursor)
-        items, following = await house(request).views.orders(who.account_id, wanted)
-        return OrderPage([order_view(order) for order in items], following)
+        items, following = await get_services(request).queries.list_orders(who.account_id, wanted)
+        return OrderPage([to_order_view(order) for order in items], following)
 
-    @get("/{order_id:str}", responses=FINDS, summary="One order")
+    @get("/{order_id:str}", responses=LOOKUP_PROBLEMS, summary="One order")
     async def one(self, request: AnyRequest, order_id: str) -> OrderView:
-        who = (await caller(request)).need(READ_ORDERS)
-        return order_view(await house(request).views.order(who.account_id, order_id))
+        who = (await authenticate(request)).require_scope(READ_ORDERS)
+        return to_order_view(await get_services(request).queries.get_order(who.account_id, order_id))
 
     @get(
         "/{order_id:str}/events",
-        responses=answers(200, OrderEventsDocument) | FINDS,
+        responses=response_specs(200, OrderEventsDocument) | LOOKUP_PROBLEMS,
         summary="Everything that happened to an order",
     )
     async def events(self, request: AnyRequest, order_id: str) -> Response[bytes]:
-        who = (await caller(request)).need(READ_ORDERS)
-        lines = await house(request).views.order_events(who.account_id, order_id)
-        return Response(b'{"items":[%b]}' % joined(lines), media_type=JSON)
+        who = (await authenticate(request)).require_scope(READ_ORDERS)
+        lines = await get_services(request).queries.list_order_events(who.account_id, order_id)
+        return Response(b'{"items":[%b]}' % join_event_bodies(lines), media_type=JSON_MEDIA_TYPE)
 
-    @post("/{order_id:str}/cancel", status_code=200, responses=CHANGES, summary="Cancel a pending order")
+    @post("/{order_id:str}/cancel", status_code=200, responses=CHANGE_PROBLEMS, summary="Cancel a pending order")
     async def cancel(self, request: AnyRequest, order_id: str) -> OrderView:
-        who = (await caller(request)).need(WRITE_ORDERS)
-        return order_view(await house(request).commands.cancel(who.account_id, an_id(order_id)))
+        who = (await authenticate(request)).require_scope(WRITE_ORDERS)
+        return to_order_view(await get_services(request).order_commands.cancel(who.account_id, parse_id(order_id)))
 
-    @post("/{order_id:str}/close", status_code=200, responses=CHANGES, summary="Close an executed order at market")
+    @post(
+        "/{order_id:str}/close", status_code=200, responses=CHANGE_PROBLEMS, summary="Close an executed order at market"
+    )
     async def close(self, request: AnyRequest, order_id: str) -> OrderView:
-        who = (await caller(request)).need(WRITE_ORDERS)
-        return order_view(await house(request).commands.close(who.account_id, an_id(order_id)))
+        who = (await authenticate(request)).require_scope(WRITE_ORDERS)
+        return to_order_view(await get_services(request).order_commands.close(who.account_id, parse_id(order_id)))
 
 
 @get(
     "/api/v1/events",
-    responses=answers(200, EventPageDocument) | LISTS,
+    responses=response_specs(200, EventPageDocument) | LIST_PROBLEMS,
     tags=["events"],
     summary="A page of the log, oldest first",
 )
 async def list_events(
     request: AnyRequest, *, after: str = "0", limit: int = 100, types: str | None = None
 ) -> Response[bytes]:
-    who = (await caller(request)).need(READ_ORDERS)
-    if after.startswith("-") or not 1 <= limit <= MOST:
-        raise SignalHubError("invalid_request", f"after must not be negative, limit from 1 to {MOST}.")
-    epoch, seq = house(request).relay.epoch, cursor.place(after) or 0
-    page = await house(request).views.events(who.account_id, seq, limit, filters.selected(types) if types else None)
-    begin = cursor.start(after or "0", epoch=epoch, head=page.head)
-    if begin.reset is not None:
-        raise SignalHubError("bad_cursor", _RESETS[begin.reset] % page.head)
-    gap = b',"gap":{"first":%d,"last":%d}' % (seq + 1, page.pruned) if page.pruned > seq else b""
-    body = b'{"items":[%b],"epoch":"%b","head":%d%b}' % (joined(page.lines), epoch.encode(), page.head, gap)
-    return Response(body, media_type=JSON)
+    who = (await authenticate(request)).require_scope(READ_ORDERS)
+    if after.startswith("-") or not 1 <= limit <= MAX_PAGE_SIZE:
+        raise SignalHubError("invalid_request", f"after must not be negative, limit from 1 to {MAX_PAGE_SIZE}.")
+    epoch, seq = get_services(request).relay.epoch, cursor.parse_cursor_seq(after) or 0
+    page = await get_services(request).queries.page_events(
+        who.account_id, seq, limit, filters.select_types(types) if types else None
+    )
+    begin = cursor.resolve_cursor(after or "0", epoch=epoch, head=page.head)
+    if begin.reset_reason is not None:
+        raise SignalHubError("bad_cursor", _RESET_MESSAGES[begin.reset_reason] % page.head)
+    gap = b',"gap":{"first":%d,"last":%d}' % (seq + 1, page.last_pruned_seq) if page.last_pruned_seq > seq else b""
+    body = b'{"items":[%b],"epoch":"%b","head":%d%b}' % (join_event_bodies(page.events), epoch.encode(), page.head, gap)
+    return Response(body, media_type=JSON_MEDIA_TYPE)
 
 
-@get("/api/v1/receipts/{signal_id:str}", responses=FINDS, tags=["signals"], summary="A signal's whole story")
+@get("/api/v1/receipts/{signal_id:str}", responses=LOOKUP_PROBLEMS, tags=["signals"], summary="A signal's whole story")
 async def receipt(request: AnyRequest, signal_id: str) -> Receipt:
-    who = (await caller(request)).need(READ_ORDERS)
-    line, lines = await house(request).views.receipt(who.account_id, signal_id)
-    return Receipt(line, [msgspec.Raw(one.body) for one in lines], _stages(line, lines))
+    who = (await authenticate(request)).require_scope(READ_ORDERS)
+    line, lines = await get_services(request).queries.get_signal_with_events(who.account_id, signal_id)
+    return Receipt(line, [msgspec.Raw(one.body) for one in lines], _measure_stages(line, lines))
 
 
-@get(["/analytics", "/api/v1/analytics"], responses=READS, tags=["orders"], summary="Counts and results")
+@get(["/analytics", "/api/v1/analytics"], responses=READ_PROBLEMS, tags=["orders"], summary="Counts and results")
 async def analytics(request: AnyRequest) -> Analytics:
-    who = (await caller(request)).need(READ_ORDERS)
-    return await sums(house(request).engine, who.account_id)
+    who = (await authenticate(request)).require_scope(READ_ORDERS)
+    return await sums(get_services(request).engine, who.account_id)
 
 
-def joined(lines: list[Line]) -> bytes:
+def join_event_bodies(events: list[StoredEvent]) -> bytes:
     """The events as they are, between commas: decoding them only to encode them again could change a byte."""
-    return b",".join(line.body for line in lines)
+    return b",".join(line.body for line in events)
 
 
-class _When(msgspec.Struct):
+class _EventTime(msgspec.Struct):
     at: datetime
 
 
-def _stages(signal: SignalLine, lines: list[Line]) -> dict[str, float]:
+def _measure_stages(signal: StoredSignal, events: list[StoredEvent]) -> dict[str, float]:
     begin = datetime.fromisoformat(signal.received_at)
-    whens = ((line.type, msgspec.json.decode(line.body, type=_When).at) for line in lines)
+    whens = ((line.type, msgspec.json.decode(line.body, type=_EventTime).at) for line in events)
     return {type_: round((at - begin).total_seconds() * 1000, 3) for type_, at in whens}
 
 

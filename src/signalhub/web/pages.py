@@ -8,155 +8,169 @@ from litestar import Request, Response, Router, get, post
 from litestar.response import Redirect
 from sqlalchemy.exc import SQLAlchemyError
 
-from signalhub.domain.errors import GRAMMAR, SERVICE, Problem, SignalHubError
-from signalhub.domain.events import OrderView, order_view
+from signalhub.domain.errors import GRAMMAR_REFUSALS, SERVICE_REFUSALS, Problem, SignalHubError
+from signalhub.domain.events import OrderView, to_order_view
 from signalhub.services.principal import READ_ORDERS, WRITE_SIGNALS
-from signalhub.services.submission import Answer
-from signalhub.services.views import Filters, SignalLine
+from signalhub.services.submission import Accepted
+from signalhub.services.views import Filters, StoredSignal
 from signalhub.web import assets, entrance, signals
-from signalhub.web.callers import SESSION
-from signalhub.web.entrance import form_of, sign_in_page, signed_out_page
-from signalhub.web.faults import Fault, locate
-from signalhub.web.house import house
-from signalhub.web.problems import trace_id
-from signalhub.web.rendering import page
-from signalhub.web.session import SignedIn, signed_in
+from signalhub.web.callers import SESSION_COOKIE
+from signalhub.web.entrance import read_session_form, render_sign_in_page, render_signed_out_page
+from signalhub.web.faults import ProblemExcerpt, excerpt_problems
+from signalhub.web.house import get_services
+from signalhub.web.problems import get_trace_id
+from signalhub.web.rendering import render_page
+from signalhub.web.session import DashboardSession, load_dashboard_session
 
-SHOWN_ORDERS: Final = 50
-SHOWN_REFUSALS: Final = 10
+MAX_SHOWN_ORDERS: Final = 50
+MAX_SHOWN_REJECTIONS: Final = 10
 
 AnyRequest = Request[Any, Any, Any]
 
 # What the scripts copy and fill in.
-_BLANK: Final = {
+_BLANK_ITEMS: Final = {
     "order": dict.fromkeys(OrderView.__struct_fields__, "") | {"take_profits": (), "pnl": None},
-    "fault": Fault(code="", title="", hint="", line=0, column=0),
+    "fault": ProblemExcerpt(code="", title="", hint="", line=0, column=0),
     "refusal": {"id": "", "received_at": "", "raw": "", "faults": ()},
 }
 
 
-class Written(msgspec.Struct, frozen=True, kw_only=True):
+class ComposerState(msgspec.Struct, frozen=True, kw_only=True):
     """What is in the box and what was said to it. `key` makes a second click, or a resend, no second order."""
 
     text: str = ""
     key: str = ""
     said: str = ""
-    faults: list[Fault] = []
+    faults: list[ProblemExcerpt] = []
 
 
-class RefusalLine(msgspec.Struct, frozen=True):
+class RejectionView(msgspec.Struct, frozen=True):
     id: str
     received_at: str
     raw: str
-    faults: list[Fault]
+    faults: list[ProblemExcerpt]
 
 
 @get("/")
-async def live(request: AnyRequest, sent: str = "") -> Response[Any]:
+async def show_dashboard(request: AnyRequest, sent: str = "") -> Response[Any]:
     try:
-        who = await signed_in(request)
+        who = await load_dashboard_session(request)
     except SignalHubError as error:
         if error.refusal.status != 401:  # noqa: PLR2004 - an outage signs nobody out
             raise
-        return signed_out_page(error)
+        return render_signed_out_page(error)
     if who is not None:
-        return await _live_page(request, who, Written(said=await _said_of(request, who, sent)))
-    if request.headers.get("sec-fetch-site") == "cross-site" and SESSION not in request.cookies:
+        return await _render_dashboard(request, who, ComposerState(said=await _describe_sent_order(request, who, sent)))
+    if request.headers.get("sec-fetch-site") == "cross-site" and SESSION_COOKIE not in request.cookies:
         # A link on another site brought us here, so Strict cookies stayed behind; our own page's request has them.
-        return sign_in_page(headers={"Refresh": "0; url=/"})
-    return sign_in_page(is_out=True)
+        return render_sign_in_page(headers={"Refresh": "0; url=/"})
+    return render_sign_in_page(is_signed_out=True)
 
 
 @post("/send", status_code=303)
-async def send(request: AnyRequest) -> Response[Any]:
+async def submit_signal_form(request: AnyRequest) -> Response[Any]:
     """What the form does where no script sends it."""
-    who, form = await form_of(request)
-    who.principal.need(WRITE_SIGNALS)
+    who, form = await read_session_form(request)
+    who.principal.require_scope(WRITE_SIGNALS)
     text, key = form.get("text", ""), form.get("key", "")
     try:
-        answer = await signals.accept(request, who.principal, text.encode(), key=key or None)
+        answer = await signals.ingest_signal(request, who.principal, text.encode(), idempotency_key=key or None)
     except SignalHubError as error:
-        faults = locate(text, error.problems)
+        faults = excerpt_problems(text, error.problems)
         said = "" if faults else error.detail
-        written = Written(text=text, key=key, faults=faults, said=said)
-        return await _live_page(request, who, written, status=error.refusal.status)
-    return Redirect(f"/?sent={msgspec.json.decode(answer, type=Answer).order_id}", status_code=303)
+        written = ComposerState(text=text, key=key, faults=faults, said=said)
+        return await _render_dashboard(request, who, written, status=error.refusal.status)
+    return Redirect(f"/?sent={msgspec.json.decode(answer, type=Accepted).order_id}", status_code=303)
 
 
 @get("/docs/errors")
-async def errors() -> Response[str]:
-    return page("errors.html", groups={"What a text is refused for": GRAMMAR, "What a request is refused for": SERVICE})
-
-
-async def _live_page(request: AnyRequest, who: SignedIn, written: Written, status: int = 200) -> Response[str]:
-    may_read = READ_ORDERS in who.principal.scopes
-    # Before the orders: what happens in between is then on the stream as well, and told apart by its version.
-    cursor = await _cursor(request, who) if may_read else ""
-    return page(
-        "live.html",
-        status=status,
-        who=who,
-        cursor=cursor,
-        orders=await _orders(request, who) if may_read else [],
-        refusals=await _refusals(request, who) if may_read else [],
-        written=msgspec.structs.replace(written, key=written.key or os.urandom(16).hex()),
-        may_read=may_read,
-        may_send=WRITE_SIGNALS in who.principal.scopes,
-        blank=_BLANK,
-        most={"orders": SHOWN_ORDERS, "refusals": SHOWN_REFUSALS},
+async def show_errors() -> Response[str]:
+    return render_page(
+        "errors.html",
+        groups={"What a text is refused for": GRAMMAR_REFUSALS, "What a request is refused for": SERVICE_REFUSALS},
     )
 
 
-async def _cursor(request: AnyRequest, who: SignedIn) -> str:
-    found = house(request)
-    log = await found.views.events(who.principal.account_id, 0, 1, None)
+async def _render_dashboard(
+    request: AnyRequest, session: DashboardSession, composer: ComposerState, status: int = 200
+) -> Response[str]:
+    may_read = READ_ORDERS in session.principal.scopes
+    # Before the orders: what happens in between is then on the stream as well, and told apart by its version.
+    cursor = await _load_cursor(request, session) if may_read else ""
+    return render_page(
+        "live.html",
+        status=status,
+        who=session,
+        cursor=cursor,
+        orders=await _load_orders(request, session) if may_read else [],
+        refusals=await _load_rejections(request, session) if may_read else [],
+        written=msgspec.structs.replace(composer, key=composer.key or os.urandom(16).hex()),
+        may_read=may_read,
+        may_send=WRITE_SIGNALS in session.principal.scopes,
+        blank=_BLANK_ITEMS,
+        most={"orders": MAX_SHOWN_ORDERS, "refusals": MAX_SHOWN_REJECTIONS},
+    )
+
+
+async def _load_cursor(request: AnyRequest, session: DashboardSession) -> str:
+    found = get_services(request)
+    log = await found.queries.page_events(session.principal.account_id, 0, 1, None)
     return f"{found.relay.epoch}-{log.head}"
 
 
-async def _orders(request: AnyRequest, who: SignedIn) -> list[OrderView]:
-    found, _ = await house(request).views.orders(who.principal.account_id, Filters(limit=SHOWN_ORDERS))
-    return [order_view(order) for order in found]
+async def _load_orders(request: AnyRequest, session: DashboardSession) -> list[OrderView]:
+    found, _ = await get_services(request).queries.list_orders(
+        session.principal.account_id, Filters(limit=MAX_SHOWN_ORDERS)
+    )
+    return [to_order_view(order) for order in found]
 
 
-async def _refusals(request: AnyRequest, who: SignedIn) -> list[RefusalLine]:
-    wanted = Filters(status="rejected", limit=SHOWN_REFUSALS)
-    found, _ = await house(request).views.signals(who.principal.account_id, wanted)
-    return [_refusal(line) for line in found]
+async def _load_rejections(request: AnyRequest, session: DashboardSession) -> list[RejectionView]:
+    wanted = Filters(status="rejected", limit=MAX_SHOWN_REJECTIONS)
+    found, _ = await get_services(request).queries.list_signals(session.principal.account_id, wanted)
+    return [_to_rejection_view(line) for line in found]
 
 
-def _refusal(line: SignalLine) -> RefusalLine:
-    problems = msgspec.json.decode(line.errors or b"[]", type=list[Problem])
-    return RefusalLine(line.id, line.received_at, line.raw, locate(line.raw, problems))
+def _to_rejection_view(signal: StoredSignal) -> RejectionView:
+    problems = msgspec.json.decode(signal.errors or b"[]", type=list[Problem])
+    return RejectionView(signal.id, signal.received_at, signal.raw, excerpt_problems(signal.raw, problems))
 
 
-async def _said_of(request: AnyRequest, who: SignedIn, order_id: str) -> str:
+async def _describe_sent_order(request: AnyRequest, session: DashboardSession, order_id: str) -> str:
     """The words for an order that the form before this page has sent."""
     if not order_id:
         return ""
     try:
-        order = order_view(await house(request).views.order(who.principal.account_id, order_id))
+        order = to_order_view(await get_services(request).queries.get_order(session.principal.account_id, order_id))
     except SignalHubError:
         return ""
     return f"Accepted: {order.side} {order.symbol}, now {order.status}."
 
 
-def _refused(request: AnyRequest, error: SignalHubError) -> Response[str]:
-    return page(
+def _render_error(request: AnyRequest, error: SignalHubError) -> Response[str]:
+    return render_page(
         "sorry.html",
         status=error.refusal.status,
         title=error.refusal.title,
         detail=error.detail,
-        trace_id=trace_id(request),
+        trace_id=get_trace_id(request),
     )
 
 
-def _outage(request: AnyRequest, _error: Exception) -> Response[str]:
-    return _refused(request, SignalHubError("unavailable", "The database cannot be reached. Try again in a moment."))
+def _render_outage(request: AnyRequest, _error: Exception) -> Response[str]:
+    return _render_error(
+        request, SignalHubError("unavailable", "The database cannot be reached. Try again in a moment.")
+    )
 
 
 ROUTES: Final = Router(
     "/",
-    route_handlers=[live, *entrance.HANDLERS, send, errors, assets.asset],
-    exception_handlers={SignalHubError: _refused, SQLAlchemyError: _outage, OSError: _outage, TimeoutError: _outage},
+    route_handlers=[show_dashboard, *entrance.LOGIN_HANDLERS, submit_signal_form, show_errors, assets.get_asset],
+    exception_handlers={
+        SignalHubError: _render_error,
+        SQLAlchemyError: _render_outage,
+        OSError: _render_outage,
+        TimeoutError: _render_outage,
+    },
     include_in_schema=False,
 )

@@ -17,12 +17,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from signalhub.domain.errors import Problem, SignalHubError
 from signalhub.web import limits
-from signalhub.web.house import AnyConnection, house
-from signalhub.web.reading import header
+from signalhub.web.house import AnyConnection, get_services
+from signalhub.web.reading import get_header
 
-MEDIA_TYPE: Final = "application/problem+json"
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
-_BY_STATUS: Final = {
+_CODE_BY_STATUS: Final = {
     400: "bad_request",
     401: "unauthenticated",
     404: "not_found",
@@ -30,7 +30,7 @@ _BY_STATUS: Final = {
     413: "too_large",
 }
 
-_DATA_EXCEPTION: Final = "22"
+_DATA_EXCEPTION_CLASS: Final = "22"
 """The class of SQLSTATE codes that speak of a value."""
 
 _log = structlog.get_logger()
@@ -47,17 +47,17 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[Problem, ...] = ()
 
 
-def trace_id(connection: "AnyConnection") -> str:
+def get_trace_id(connection: "AnyConnection") -> str:
     """The request's trace id: the caller's, where it sent a W3C `traceparent`, else a new one."""
     scope: Any = connection.scope
     found: str | None = scope.get("signalhub.trace_id")
     if found is None:
-        found = scope["signalhub.trace_id"] = _given(connection) or os.urandom(16).hex()
+        found = scope["signalhub.trace_id"] = _parse_traceparent(connection) or os.urandom(16).hex()
     return found
 
 
-def _given(connection: "AnyConnection") -> str | None:
-    sent = header(connection, b"traceparent")
+def _parse_traceparent(connection: "AnyConnection") -> str | None:
+    sent = get_header(connection, b"traceparent")
     if sent is None:
         return None
     parts = sent.split("-")
@@ -65,86 +65,98 @@ def _given(connection: "AnyConnection") -> str | None:
     return parts[1] if is_trace and set(parts[1]) != {"0"} else None
 
 
-def document(connection: "AnyConnection", error: SignalHubError, status: int) -> ProblemDocument:
+def to_problem_document(connection: "AnyConnection", error: SignalHubError, status: int) -> ProblemDocument:
     return ProblemDocument(
-        type=f"{house(connection).settings.base_url}/docs/errors#{error.code}",
+        type=f"{get_services(connection).settings.base_url}/docs/errors#{error.code}",
         title=error.refusal.title,
         status=status,
         code=error.code,
         detail=error.detail,
         error=error.detail,
-        trace_id=trace_id(connection),
+        trace_id=get_trace_id(connection),
         errors=error.problems,
     )
 
 
-def respond(
+def to_problem_response(
     request: "Request[Any, Any, Any]", error: SignalHubError, *, status: int | None = None
 ) -> Response[ProblemDocument]:
     """`status` overrides the table's, for the paths whose clients expect another."""
     final = status or error.refusal.status
-    headers = limits.headers(request)
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(error.retry_after)
+    headers = limits.get_headers(request)
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
     if final == 401:  # noqa: PLR2004 - RFC 9110 wants the header with it
         headers["WWW-Authenticate"] = 'Bearer realm="signalhub"'
-    _log.info("request.refused", path=request.scope.get("path_template"), code=error.code, trace_id=trace_id(request))
-    return Response(document(request, error, final), status_code=final, media_type=MEDIA_TYPE, headers=headers)
+    _log.info(
+        "request.rejected", path=request.scope.get("path_template"), code=error.code, trace_id=get_trace_id(request)
+    )
+    return Response(
+        to_problem_document(request, error, final), status_code=final, media_type=PROBLEM_MEDIA_TYPE, headers=headers
+    )
 
 
-def _ours(request: "Request[Any, Any, Any]", error: SignalHubError) -> Response[ProblemDocument]:
-    return respond(request, error)
+def _handle_signalhub_error(request: "Request[Any, Any, Any]", error: SignalHubError) -> Response[ProblemDocument]:
+    return to_problem_response(request, error)
 
 
-def _http(request: "Request[Any, Any, Any]", error: HTTPException) -> Response[ProblemDocument]:
-    code = _BY_STATUS.get(error.status_code, "bad_request" if error.status_code < 500 else "internal")  # noqa: PLR2004 - the class of status
+def _handle_http_exception(request: "Request[Any, Any, Any]", error: HTTPException) -> Response[ProblemDocument]:
+    code = _CODE_BY_STATUS.get(error.status_code, "bad_request" if error.status_code < 500 else "internal")  # noqa: PLR2004 - the class of status
     extra = getattr(error, "extra", None)
     if error.status_code == 400 and extra:  # noqa: PLR2004 - Litestar lists what did not fit
         code = "invalid_request"
-    response = respond(request, SignalHubError(code, _detail(error, extra)))
+    response = to_problem_response(request, SignalHubError(code, _http_exception_detail(error, extra)))
     if error.status_code == 405:  # noqa: PLR2004 - RFC 9110 wants the methods that are allowed with it
         response.headers["Allow"] = (error.headers or {}).get("allow", "")
     return response
 
 
-def _detail(error: HTTPException, extra: object) -> str:
+def _http_exception_detail(error: HTTPException, extra: object) -> str:
     if isinstance(extra, list) and extra and isinstance(extra[0], dict):
         first = extra[0]
         return f"{first.get('key', 'the request')}: {first.get('message', 'not understood')}."
     return "" if error.status_code in {404, 405, 413} else str(error.detail)
 
 
-def _unreadable(request: "Request[Any, Any, Any]", _error: Exception) -> Response[ProblemDocument]:
-    return respond(request, SignalHubError("bad_request", "The body is no JSON: not UTF-8, or nested without end."))
+def _handle_unreadable_body(request: "Request[Any, Any, Any]", _error: Exception) -> Response[ProblemDocument]:
+    return to_problem_response(
+        request, SignalHubError("bad_request", "The body is no JSON: not UTF-8, or nested without end.")
+    )
 
 
-def _database(request: "Request[Any, Any, Any]", error: DBAPIError) -> Response[ProblemDocument]:
+def _handle_database_error(request: "Request[Any, Any, Any]", error: DBAPIError) -> Response[ProblemDocument]:
     """A value that PostgreSQL cannot hold is the sender's fault; to come again would not help."""
-    if str(getattr(error.orig, "sqlstate", None)).startswith(_DATA_EXCEPTION):
-        return respond(request, SignalHubError("invalid_request", "A value cannot be stored: a NUL, or far too large."))
-    return _outage(request, error)
+    if str(getattr(error.orig, "sqlstate", None)).startswith(_DATA_EXCEPTION_CLASS):
+        return to_problem_response(
+            request, SignalHubError("invalid_request", "A value cannot be stored: a NUL, or far too large.")
+        )
+    return _handle_outage(request, error)
 
 
-def _outage(request: "Request[Any, Any, Any]", error: Exception) -> Response[ProblemDocument]:
-    _log.warning("database.unreachable", error=repr(error)[:200], trace_id=trace_id(request))
-    return respond(request, SignalHubError("unavailable", "The database cannot be reached.", retry_after=1))
+def _handle_outage(request: "Request[Any, Any, Any]", error: Exception) -> Response[ProblemDocument]:
+    _log.warning("request.database_unavailable", error=repr(error)[:200], trace_id=get_trace_id(request))
+    return to_problem_response(
+        request, SignalHubError("unavailable", "The database cannot be reached.", retry_after_s=1)
+    )
 
 
-def _unexpected(request: "Request[Any, Any, Any]", error: Exception) -> Response[ProblemDocument]:
-    _log.error("request.failed", exc_info=error, trace_id=trace_id(request))
-    return respond(request, SignalHubError("internal", "Something went wrong here; the trace id finds it in the log."))
+def _handle_unexpected_error(request: "Request[Any, Any, Any]", error: Exception) -> Response[ProblemDocument]:
+    _log.error("request.failed", exc_info=error, trace_id=get_trace_id(request))
+    return to_problem_response(
+        request, SignalHubError("internal", "Something went wrong here; the trace id finds it in the log.")
+    )
 
 
-HANDLERS: Final[ExceptionHandlersMap] = {
-    SignalHubError: _ours,
-    HTTPException: _http,
-    UnicodeDecodeError: _unreadable,
-    RecursionError: _unreadable,
-    DBAPIError: _database,
-    PoolTimeoutError: _outage,
-    asyncio.TimeoutError: _outage,
-    OSError: _outage,
-    Exception: _unexpected,
+EXCEPTION_HANDLERS: Final[ExceptionHandlersMap] = {
+    SignalHubError: _handle_signalhub_error,
+    HTTPException: _handle_http_exception,
+    UnicodeDecodeError: _handle_unreadable_body,
+    RecursionError: _handle_unreadable_body,
+    DBAPIError: _handle_database_error,
+    PoolTimeoutError: _handle_outage,
+    asyncio.TimeoutError: _handle_outage,
+    OSError: _handle_outage,
+    Exception: _handle_unexpected_error,
 }
 
-JSON: Final = MediaType.JSON
+JSON_MEDIA_TYPE: Final = MediaType.JSON

@@ -6,21 +6,23 @@ from typing import Any, Final, Literal
 
 from litestar import Request, Router, get
 
-from signalhub.brokers.quotes import MOST, QuoteView
+from signalhub.brokers.quotes import MAX_CANDLES, QuoteView
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.principal import READ_ORDERS
-from signalhub.web.callers import caller
-from signalhub.web.house import house
-from signalhub.web.openapi import FINDS
+from signalhub.web.callers import authenticate
+from signalhub.web.house import get_services
+from signalhub.web.openapi import LOOKUP_PROBLEMS
 
 Interval = Literal["1s", "15s", "1m", "5m", "15m", "1h", "4h", "1d"]
 
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_EARLIEST: Final = datetime(1971, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+_SECONDS_PER_UNIT: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_MIN_TIME: Final = datetime(1971, 1, 1, tzinfo=UTC)
+_MAX_TIME: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
 
-@get("/api/v1/quotes/{symbol:str}", responses=FINDS, tags=["quotes"], summary="A price, and how it came there")
+@get(
+    "/api/v1/quotes/{symbol:str}", responses=LOOKUP_PROBLEMS, tags=["quotes"], summary="A price, and how it came there"
+)
 async def quote(
     request: Request[Any, Any, Any],
     *,
@@ -29,16 +31,16 @@ async def quote(
     count: int = 60,
     at: datetime | None = None,
 ) -> QuoteView:
-    (await caller(request)).need(READ_ORDERS)
-    if not 0 <= count <= MOST:
-        raise SignalHubError("invalid_request", f"count must be from 0 to {MOST}.")
-    if at is not None and (at.tzinfo is None or not _EARLIEST < at < _LATEST):
+    (await authenticate(request)).require_scope(READ_ORDERS)
+    if not 0 <= count <= MAX_CANDLES:
+        raise SignalHubError("invalid_request", f"count must be from 0 to {MAX_CANDLES}.")
+    if at is not None and (at.tzinfo is None or not _MIN_TIME < at < _MAX_TIME):
         raise SignalHubError("invalid_request", "at needs a time zone, such as a final Z, and a year of this age.")
     when = datetime.now(UTC) if at is None else at.astimezone(UTC)
-    span = timedelta(seconds=int(interval[:-1]) * _SECONDS[interval[-1]])
+    span = timedelta(seconds=int(interval[:-1]) * _SECONDS_PER_UNIT[interval[-1]])
     try:
         # On a thread: hundreds of candles of a day each take a while, and the doors must stay open.
-        return await asyncio.to_thread(house(request).quotes.view, symbol, when, span, count)
+        return await asyncio.to_thread(get_services(request).quotes.get_quote, symbol, when, span, count)
     except LookupError:
         raise SignalHubError("not_found", "That is no symbol.") from None
 

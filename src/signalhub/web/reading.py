@@ -11,15 +11,15 @@ from litestar import Request
 from signalhub.domain.errors import SignalHubError
 from signalhub.web.house import AnyConnection
 
-BODY_LIMIT: Final = 256 * 1024
+MAX_BODY_BYTES: Final = 256 * 1024
 """Bytes read of a body before the connection is given up. Far above the 16 KiB a signal may have, so that a signal
 that is too large can still be kept with its refusal."""
 
-_PATIENCE: Final = 8 * 1024 * 1024
+_MAX_DISCARDED_BYTES: Final = 8 * 1024 * 1024
 """Bytes passed over before that: who is still sending when the connection is closed does not see the answer."""
 
 
-def header(connection: "AnyConnection", name: bytes) -> str | None:
+def get_header(connection: "AnyConnection", name: bytes) -> str | None:
     """The header `name` (in lower case); the last one, where it was sent twice."""
     scope: Any = connection.scope
     headers: dict[bytes, bytes] | None = scope.get("signalhub.headers")
@@ -29,7 +29,7 @@ def header(connection: "AnyConnection", name: bytes) -> str | None:
     return None if found is None else found.decode("latin-1")
 
 
-async def body(request: Request[Any, Any, Any]) -> bytes:
+async def read_body(request: Request[Any, Any, Any]) -> bytes:
     """The raw body, whole: half of a text could be a signal with another price. Raises `too_large` past BODY_LIMIT."""
     parts: list[bytes] = []
     size, more = 0, True
@@ -39,10 +39,10 @@ async def body(request: Request[Any, Any, Any]) -> bytes:
             raise SignalHubError("bad_request", "The connection ended before the body did.")
         part, more = message.get("body", b""), message.get("more_body", False)
         size += len(part)
-        if size <= BODY_LIMIT:
+        if size <= MAX_BODY_BYTES:
             parts.append(part)
-        elif size > _PATIENCE:
+        elif size > _MAX_DISCARDED_BYTES:
             break
-    if size > BODY_LIMIT:
+    if size > MAX_BODY_BYTES:
         raise SignalHubError("too_large", "A signal is at most 16 KiB.")
     return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -12,24 +12,31 @@ from msgspec.structs import replace
 
 from signalhub import grammar
 from signalhub.domain import simulation
-from signalhub.domain.errors import GRAMMAR, Problem, SignalHubError
-from signalhub.services.hooks import sealed_name
+from signalhub.domain.errors import GRAMMAR_REFUSALS, Problem, SignalHubError
+from signalhub.services.hooks import hook_secret_context
 from signalhub.services.principal import READ_ORDERS, WRITE_SIGNALS, HookPrincipal, Principal
 from signalhub.services.submission import Submission
 from signalhub.services.views import Filters
 from signalhub.web import limits, reading, signatures
-from signalhub.web.answer import JsonAnswer
-from signalhub.web.callers import caller
-from signalhub.web.house import House, house
-from signalhub.web.openapi import LISTS, PUBLIC, READS, RawText, Sent, takes_signal
-from signalhub.web.problems import respond, trace_id
-from signalhub.web.reading import header
+from signalhub.web.answer import RawJsonResponse
+from signalhub.web.callers import authenticate
+from signalhub.web.house import Services, get_services
+from signalhub.web.openapi import (
+    LIST_PROBLEMS,
+    PUBLIC,
+    READ_PROBLEMS,
+    RawTextOperation,
+    SignalOperation,
+    signal_response_specs,
+)
+from signalhub.web.problems import get_trace_id, to_problem_response
+from signalhub.web.reading import get_header
 
 _log = structlog.get_logger()
 
-_WORD_LENGTH: Final = 255
-_WORDS: Final = f"An idempotency key and a simulation are at most {_WORD_LENGTH} printable characters each."
-_UNFORCED: Final = Problem(code="bad_simulation", hint="Outcomes cannot be forced here: send it without.")
+_MAX_OPTION_CHARS: Final = 255
+_OPTION_HINT: Final = f"An idempotency key and a simulation are at most {_MAX_OPTION_CHARS} printable characters each."
+_SIMULATION_DISABLED: Final = Problem(code="bad_simulation", hint="Outcomes cannot be forced here: send it without.")
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -38,22 +45,24 @@ class SignalController(Controller):
     path = "/api/v1/signals"
     tags = ("signals",)
 
-    @post(status_code=202, operation_class=Sent, responses=takes_signal(202), summary="Send a signal")
+    @post(
+        status_code=202, operation_class=SignalOperation, responses=signal_response_specs(202), summary="Send a signal"
+    )
     async def send(self, request: AnyRequest) -> ASGIApp:
-        return await _receive(request, await _writer(request), 202)
+        return await _ingest_body(request, await _authenticate_sender(request), 202)
 
     @post(
         "/parse",
         status_code=200,
-        operation_class=RawText,
-        responses=READS,
+        operation_class=RawTextOperation,
+        responses=READ_PROBLEMS,
         summary="Explain a text without sending it",
     )
     async def parse(self, request: AnyRequest) -> grammar.Explanation:
-        await _writer(request)
-        return grammar.explain(await reading.body(request))
+        await _authenticate_sender(request)
+        return grammar.explain(await reading.read_body(request))
 
-    @get(responses=LISTS, summary="What was sent, accepted or not")
+    @get(responses=LIST_PROBLEMS, summary="What was sent, accepted or not")
     async def list_signals(
         self,
         request: AnyRequest,
@@ -62,8 +71,8 @@ class SignalController(Controller):
         limit: int = 50,
         cursor: str | None = None,
     ) -> dict[str, Any]:
-        who = (await caller(request)).need(READ_ORDERS)
-        items, following = await house(request).views.signals(
+        who = (await authenticate(request)).require_scope(READ_ORDERS)
+        items, following = await get_services(request).queries.list_signals(
             who.account_id, Filters(status=status, limit=limit, cursor=cursor)
         )
         return {"items": items, "next_cursor": following}
@@ -72,112 +81,125 @@ class SignalController(Controller):
 @post(
     "/hooks/{token:str}",
     status_code=202,
-    operation_class=Sent,
-    responses=takes_signal(202),
+    operation_class=SignalOperation,
+    responses=signal_response_specs(202),
     security=PUBLIC,
     tags=["signals"],
     summary="Send a signal to a hook URL",
 )
 async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_length=200)]) -> ASGIApp:
-    found = house(request)
-    hook = await found.keyring.hook(token)
-    raw, key = await reading.body(request), None
-    if hook.sealed_secret is not None:
-        secret = found.vault.open(sealed_name(hook.credential_id), hook.sealed_secret)
+    found = get_services(request)
+    hook = await found.authenticator.authenticate_hook(token)
+    raw, key = await reading.read_body(request), None
+    if hook.encrypted_secret is not None:
+        secret = found.encryption.decrypt(hook_secret_context(hook.credential_id), hook.encrypted_secret)
         signatures.verify(secret, request.headers, raw, time.time())
         # No other name counts: Idempotency-Key is not under the signature, and would let a captured request in again.
         key = request.headers["webhook-id"]
-    return _accepted(request, await accept(request, hook, raw, key=key, busy_status=503), 202)
+    return _to_response(
+        request, await ingest_signal(request, hook, raw, idempotency_key=key, rate_limited_status=503), 202
+    )
 
 
 @post(
     "/api/v1/broker/webhook/receive-signal",
     status_code=200,
-    operation_class=Sent,
-    responses=takes_signal(200),
+    operation_class=SignalOperation,
+    responses=signal_response_specs(200),
     tags=["older clients"],
     summary="Send a signal (older path)",
 )
 async def receive_broker(request: AnyRequest) -> ASGIApp:
     """Clients of this path expect 400 for a text that is no signal."""
     try:
-        return await _receive(request, await _writer(request), 200)
+        return await _ingest_body(request, await _authenticate_sender(request), 200)
     except SignalHubError as error:
-        status = 400 if error.code in GRAMMAR and error.refusal.status == 422 else None  # noqa: PLR2004 - the row's status
-        return respond(request, error, status=status).to_asgi_response(request.app, request)
+        status = 400 if error.code in GRAMMAR_REFUSALS and error.refusal.status == 422 else None  # noqa: PLR2004 - the row's status
+        return to_problem_response(request, error, status=status).to_asgi_response(request.app, request)
 
 
 @post(
     "/webhook/receive-signal",
     status_code=200,
-    operation_class=Sent,
-    responses=takes_signal(200),
+    operation_class=SignalOperation,
+    responses=signal_response_specs(200),
     tags=["older clients"],
     summary="Send a signal (older path)",
 )
 async def receive_webhook(request: AnyRequest) -> ASGIApp:
-    return await _receive(request, await _writer(request), 200)
+    return await _ingest_body(request, await _authenticate_sender(request), 200)
 
 
-async def _writer(request: AnyRequest) -> Principal:
-    return (await caller(request)).need(WRITE_SIGNALS)
+async def _authenticate_sender(request: AnyRequest) -> Principal:
+    return (await authenticate(request)).require_scope(WRITE_SIGNALS)
 
 
-async def _receive(request: AnyRequest, who: Principal, status: int) -> ASGIApp:
-    return _accepted(request, await accept(request, who, await reading.body(request)), status)
+async def _ingest_body(request: AnyRequest, principal: Principal, status: int) -> ASGIApp:
+    return _to_response(request, await ingest_signal(request, principal, await reading.read_body(request)), status)
 
 
-def _accepted(request: AnyRequest, answer: bytes, status: int) -> ASGIApp:
-    return JsonAnswer(answer, status, limits.encoded(request))
+def _to_response(request: AnyRequest, answer: bytes, status: int) -> ASGIApp:
+    return RawJsonResponse(answer, status, limits.get_raw_headers(request))
 
 
-async def accept(
-    request: AnyRequest, who: Principal, raw: bytes, *, key: str | None = None, busy_status: int = 429
+async def ingest_signal(
+    request: AnyRequest,
+    principal: Principal,
+    raw: bytes,
+    *,
+    idempotency_key: str | None = None,
+    rate_limited_status: int = 429,
 ) -> bytes:
     """The answer to a text, wherever in the request it came from; `key` is an idempotency key that is in no header."""
-    found = house(request)
-    _check_rate(request, found, who, busy_status)
-    return await found.intake.accept(_submission(request, who, raw, key))
+    found = get_services(request)
+    _check_rate_limit(request, found, principal, rate_limited_status)
+    return await found.ingest.accept(_build_submission(request, principal, raw, idempotency_key))
 
 
-def _check_rate(request: AnyRequest, found: House, who: Principal, busy_status: int) -> None:
-    verdict = found.limits.take(who.account_id)
-    found.limits.note(request, verdict)
+def _check_rate_limit(request: AnyRequest, services: Services, principal: Principal, rate_limited_status: int) -> None:
+    verdict = services.rate_limiter.acquire(principal.account_id)
+    services.rate_limiter.store_headers(request, verdict)
     if verdict.is_allowed:
         return
-    code = "too_many_requests" if busy_status == 429 else "unavailable"  # noqa: PLR2004 - TradingView resends on 5xx only
-    detail = f"More than {found.limits.per_minute} signals a minute; try again in {verdict.wait_s} s."
-    raise SignalHubError(code, detail, retry_after=verdict.wait_s)
+    code = "too_many_requests" if rate_limited_status == 429 else "unavailable"  # noqa: PLR2004 - TradingView resends on 5xx only
+    detail = f"More than {services.rate_limiter.per_minute} signals a minute; try again in {verdict.retry_after_s} s."
+    raise SignalHubError(code, detail, retry_after_s=verdict.retry_after_s)
 
 
-def _submission(request: AnyRequest, who: Principal, raw: bytes, key: str | None) -> Submission:
+def _build_submission(request: AnyRequest, principal: Principal, raw: bytes, idempotency_key: str | None) -> Submission:
     read = grammar.parse(raw)
     sent = Submission(
-        account_id=who.account_id,
-        credential_id=who.credential_id,
+        account_id=principal.account_id,
+        credential_id=principal.credential_id,
         raw=raw,
         fingerprint=sha256(raw).digest(),
         signal=None,
-        idempotency_key=key or header(request, b"idempotency-key") or header(request, b"webhook-id"),
-        simulate=header(request, b"x-signalhub-simulate"),
-        trace_id=trace_id(request),
+        idempotency_key=idempotency_key
+        or get_header(request, b"idempotency-key")
+        or get_header(request, b"webhook-id"),
+        simulate=get_header(request, b"x-signalhub-simulate"),
+        trace_id=get_trace_id(request),
     )
-    if isinstance(who, HookPrincipal):
-        sent = replace(sent, hook_id=who.credential_id, duplicate_window_s=who.duplicate_window_s)
-    if isinstance(read, grammar.Refused):
+    if isinstance(principal, HookPrincipal):
+        sent = replace(sent, hook_id=principal.credential_id, duplicate_window_s=principal.duplicate_window_s)
+    if isinstance(read, grammar.RefusedText):
         return replace(sent, problems=read.problems)
-    key, simulate = sent.idempotency_key or read.client_id, sent.simulate or read.simulate
-    if not (_is_a_word(key) and _is_a_word(simulate)):
-        return replace(sent, problems=(Problem(code="bad_request", hint=_WORDS),))
-    forced = simulation.parse(simulate) if house(request).settings.simulate == "on" or not simulate else _UNFORCED
+    idempotency_key, simulate = sent.idempotency_key or read.client_id, sent.simulate or read.simulate
+    if not (_is_valid_option(idempotency_key) and _is_valid_option(simulate)):
+        return replace(sent, problems=(Problem(code="bad_request", hint=_OPTION_HINT),))
+    forced = (
+        simulation.parse(simulate)
+        if get_services(request).settings.simulate == "on" or not simulate
+        else _SIMULATION_DISABLED
+    )
     if isinstance(forced, Problem):
         return replace(sent, problems=(forced,))
-    return replace(sent, signal=read.signal, idempotency_key=key, simulate=simulate)
+    return replace(sent, signal=read.signal, idempotency_key=idempotency_key, simulate=simulate)
 
 
-def _is_a_word(text: str | None) -> bool:
+def _is_valid_option(text: str | None) -> bool:
     """JSON can hold what the database cannot, such as a NUL; a 503 for it would bring the sender back for ever."""
-    return text is None or (len(text) <= _WORD_LENGTH and text.isprintable())
+    return text is None or (len(text) <= _MAX_OPTION_CHARS and text.isprintable())
 
 
 ROUTES: Final = Router("/", route_handlers=[SignalController, receive_hook, receive_broker, receive_webhook])

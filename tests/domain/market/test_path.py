@@ -9,9 +9,19 @@ from typing import Final
 
 import pytest
 
-from signalhub.domain.market.path import BLOCK, DEPTH, LEAF, REACH, SWING, YEAR, corner, height, key
+from signalhub.domain.market.path import (
+    BLOCK_US,
+    LEAF_BITS,
+    LEAF_DEPTH,
+    MAX_DISPLACEMENT,
+    MAX_EXCURSION,
+    YEAR_DEVIATION,
+    block_start_height,
+    derive_path_key,
+    height_at,
+)
 
-CURVE: Final = key("signalhub", "EURUSD")
+CURVE: Final = derive_path_key("signalhub", "EURUSD")
 NOW: Final = 1_767_268_800_000_000
 HOUR: Final = 3600 * 10**6
 DAY: Final = 24 * HOUR
@@ -32,7 +42,7 @@ GOLDEN: Final = {
 def test_the_curve_is_the_one_it_always_was(name: tuple[str, str, int], expected: int) -> None:
     """Made with Python 3.11, 3.12 and 3.13. If these change, every order under way changes its fate."""
     seed, symbol, at = name
-    assert height(key(seed, symbol), at) == expected
+    assert height_at(derive_path_key(seed, symbol), at) == expected
 
 
 def test_another_process_with_another_hash_seed_sees_the_same_curve() -> None:
@@ -41,45 +51,47 @@ def test_another_process_with_another_hash_seed_sees_the_same_curve() -> None:
     run = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", code], env={"PYTHONHASHSEED": "77"}, capture_output=True, text=True, check=True
     )
-    assert run.stdout.strip() == str([height(key("s", "X"), NOW + n * DAY) for n in range(9)])
+    assert run.stdout.strip() == str([height_at(derive_path_key("s", "X"), NOW + n * DAY) for n in range(9)])
 
 
 def test_a_name_cannot_be_made_of_another_s_parts() -> None:
-    assert len({key("a", "b/c"), key("a/b", "c"), key("", "a/b/c")}) == 3
+    assert len({derive_path_key("a", "b/c"), derive_path_key("a/b", "c"), derive_path_key("", "a/b/c")}) == 3
 
 
 def test_the_curve_has_no_breaks() -> None:
     """A microsecond never moves it further than the steepest leaf could, at the edges of blocks least of all."""
-    steepest = (2 * SWING[-1] + REACH[DEPTH - 1]) * DEPTH
+    steepest = (2 * MAX_DISPLACEMENT[-1] + MAX_EXCURSION[LEAF_DEPTH - 1]) * LEAF_DEPTH
     draw = random.Random(5)  # noqa: S311 - it draws cases
     places = [NOW + draw.randrange(10**15) for _ in range(300)]
-    places += [edge + step for edge in (0, BLOCK, 7 * BLOCK, NOW >> LEAF << LEAF) for step in (-2, -1, 0, 1)]
+    places += [
+        edge + step for edge in (0, BLOCK_US, 7 * BLOCK_US, NOW >> LEAF_BITS << LEAF_BITS) for step in (-2, -1, 0, 1)
+    ]
     for at in places:
-        assert abs(height(CURVE, at + 1) - height(CURVE, at)) < steepest
+        assert abs(height_at(CURVE, at + 1) - height_at(CURVE, at)) < steepest
 
 
 def test_blocks_share_their_corners() -> None:
     for block in (-1, 0, 1, 50, 51):
-        assert height(CURVE, block * BLOCK) == corner(CURVE, block) << LEAF
+        assert height_at(CURVE, block * BLOCK_US) == block_start_height(CURVE, block) << LEAF_BITS
 
 
 def test_no_segment_leads_further_than_its_reach() -> None:
     draw = random.Random(6)  # noqa: S311 - it draws cases
-    for depth in (0, 5, 12, 20, DEPTH - 1, DEPTH):
-        size = BLOCK >> depth
+    for depth in (0, 5, 12, 20, LEAF_DEPTH - 1, LEAF_DEPTH):
+        size = BLOCK_US >> depth
         begin = (NOW + draw.randrange(10**15)) // size * size
-        ends = height(CURVE, begin), height(CURVE, begin + size)
-        inside = [height(CURVE, begin + draw.randrange(size)) for _ in range(200)]
-        assert max(inside) <= max(ends) + (REACH[depth] << LEAF)
-        assert min(inside) >= min(ends) - (REACH[depth] << LEAF)
+        ends = height_at(CURVE, begin), height_at(CURVE, begin + size)
+        inside = [height_at(CURVE, begin + draw.randrange(size)) for _ in range(200)]
+        assert max(inside) <= max(ends) + (MAX_EXCURSION[depth] << LEAF_BITS)
+        assert min(inside) >= min(ends) - (MAX_EXCURSION[depth] << LEAF_BITS)
 
 
 @pytest.mark.parametrize("symbol", ["EURUSD", "BTCUSDT", "ANYTHING"])
 def test_a_year_has_the_stated_volatility_and_no_drift(symbol: str) -> None:
     """Of 8,766 hourly returns: the deviation within 3 %, the mean within 4 of its own deviations, no long memory."""
-    curve = key("signalhub", symbol)
-    hours = [height(curve, NOW + number * HOUR) for number in range(YEAR_US // HOUR + 1)]
-    returns = [(after - before) / YEAR for before, after in pairwise(hours)]
+    curve = derive_path_key("signalhub", symbol)
+    hours = [height_at(curve, NOW + number * HOUR) for number in range(YEAR_US // HOUR + 1)]
+    returns = [(after - before) / YEAR_DEVIATION for before, after in pairwise(hours)]
     count = len(returns)
     variance = pvariance(returns)
     assert (variance * count) ** 0.5 == pytest.approx(1, abs=0.03)
@@ -91,4 +103,4 @@ def test_a_year_has_the_stated_volatility_and_no_drift(symbol: str) -> None:
 
 def test_it_is_never_carried_away() -> None:
     """Were the corners summed up, a price would be ten times what it was, or a tenth, within a lifetime."""
-    assert max(abs(height(CURVE, year * YEAR_US)) for year in range(2000)) < 3 * YEAR
+    assert max(abs(height_at(CURVE, year * YEAR_US)) for year in range(2000)) < 3 * YEAR_DEVIATION

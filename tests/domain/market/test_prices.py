@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from signalhub.domain.market.candles import candles
-from signalhub.domain.market.clock import Clock
-from signalhub.domain.market.path import key
-from signalhub.domain.market.prices import Market, Quote, Ride, anchored, price
+from signalhub.domain.market.candles import build_candles
+from signalhub.domain.market.clock import MarketClock
+from signalhub.domain.market.path import derive_path_key
+from signalhub.domain.market.prices import Market, PricePath, Quote, anchor_price_path, market_quote
 
-EURUSD: Final = Market(key("signalhub", "EURUSD"), Decimal("0.08"), Decimal("0.0001"), Decimal("0.00001"))
+EURUSD: Final = Market(derive_path_key("signalhub", "EURUSD"), Decimal("0.08"), Decimal("0.0001"), Decimal("0.00001"))
 NOW: Final = 1_767_268_800_000_000
 SECOND: Final = 10**6
 HOUR: Final = 3600 * SECOND
@@ -25,7 +25,7 @@ decimals = st.decimals("0.00001", "99999", places=5)
 
 
 def _told(quote: Quote) -> tuple[str, str, str]:
-    return str(quote.bid), str(quote.middle), str(quote.ask)
+    return str(quote.bid), str(quote.mid), str(quote.ask)
 
 
 @pytest.mark.parametrize(
@@ -36,66 +36,66 @@ def _told(quote: Quote) -> tuple[str, str, str]:
     ],
 )
 def test_a_price_is_the_one_it_always_was(at: int, expected: tuple[str, str, str]) -> None:
-    assert _told(price(EURUSD, Decimal("1.1"), at)) == expected
+    assert _told(market_quote(EURUSD, Decimal("1.1"), at)) == expected
 
 
 def test_all_that_can_be_asked_is_answered_as_it_always_was() -> None:
     """The digest was made with Python 3.11, 3.12 and 3.13."""
     digest = sha256()
     for number in range(100):
-        market, at = replace(EURUSD, curve=key("signalhub", f"S{number % 7}")), NOW + number * 3_600_123_457
-        ride = anchored(market, Decimal("1.0860"), at)
-        found = ride.touch((Decimal("1.085"), Decimal("1.089")), at, at + 300 * HOUR)
-        quotes = price(market, Decimal("1.1"), at), *ride.extremes(at, at + HOUR)
+        market, at = replace(EURUSD, curve=derive_path_key("signalhub", f"S{number % 7}")), NOW + number * 3_600_123_457
+        ride = anchor_price_path(market, Decimal("1.0860"), at)
+        found = ride.find_first_touch((Decimal("1.085"), Decimal("1.089")), at, at + 300 * HOUR)
+        quotes = market_quote(market, Decimal("1.1"), at), *ride.find_extremes(at, at + HOUR)
         digest.update(repr((found, *map(_told, quotes))).encode())
     assert digest.hexdigest() == "e70b793c51f819924de4327237b63a7076e3954686ddba1092a3564450fce78a"
 
 
 @given(times)
 def test_a_price_has_the_digits_of_its_instrument_and_lies_between_bid_and_ask(at: int) -> None:
-    quote = price(EURUSD, Decimal("1.1"), at)
-    assert quote.bid < quote.middle < quote.ask
-    assert {one.as_tuple().exponent for one in (quote.bid, quote.middle, quote.ask)} == {-5}
-    assert Decimal("0.7") < quote.middle < Decimal("1.8")
+    quote = market_quote(EURUSD, Decimal("1.1"), at)
+    assert quote.bid < quote.mid < quote.ask
+    assert {one.as_tuple().exponent for one in (quote.bid, quote.mid, quote.ask)} == {-5}
+    assert Decimal("0.7") < quote.mid < Decimal("1.8")
 
 
 @given(decimals, times)
 def test_a_ride_begins_at_its_anchor(anchor: Decimal, at: int) -> None:
-    assert anchored(EURUSD, anchor, at).quote(at).middle == anchor
+    assert anchor_price_path(EURUSD, anchor, at).quote(at).mid == anchor
 
 
 @given(times)
 def test_a_ride_moves_as_the_symbol_does_at_any_price(at: int) -> None:
-    market = Market(EURUSD.curve, EURUSD.volatility, EURUSD.spread, Decimal("1e-12"))
-    low, high = (anchored(market, Decimal(anchor), at).quote(at + HOUR).middle for anchor in (1, 1000))
+    market = Market(EURUSD.path_key, EURUSD.volatility, EURUSD.spread, Decimal("1e-12"))
+    low, high = (anchor_price_path(market, Decimal(anchor), at).quote(at + HOUR).mid for anchor in (1, 1000))
     assert abs(low * 1000 - high) < Decimal("1e-8")
 
 
 @given(times, st.integers(1, 400), st.integers(1, 400))
 def test_a_touch_is_where_the_price_comes_to_the_level(at: int, below: int, above: int) -> None:
-    ride = anchored(EURUSD, Decimal(1), at)
+    ride = anchor_price_path(EURUSD, Decimal(1), at)
     low, high = 1 - below * EURUSD.tick, 1 + above * EURUSD.tick
-    found = ride.touch((low, high), at, at + 24 * HOUR)
+    found = ride.find_first_touch((low, high), at, at + 24 * HOUR)
     if found is not None:
-        assert ride.quote(found.at).middle == (high if found.is_upper else low)
+        assert ride.quote(found.time_us).mid == (high if found.is_upper else low)
 
 
 def test_the_context_of_whoever_asks_has_no_say() -> None:
-    expected = price(EURUSD, Decimal("1.1"), NOW)
+    expected = market_quote(EURUSD, Decimal("1.1"), NOW)
     with localcontext(getcontext()) as context:
         context.prec = 3
-        assert price(EURUSD, Decimal("1.1"), NOW) == expected
+        assert market_quote(EURUSD, Decimal("1.1"), NOW) == expected
 
 
 @pytest.mark.parametrize("interval", [SECOND, 60 * SECOND, HOUR, 24 * HOUR])
 def test_candles_join_and_hold_what_is_between(interval: int) -> None:
-    ride, begin = Ride(EURUSD, Decimal("1.1")), NOW // interval * interval
+    ride, begin = PricePath(EURUSD, Decimal("1.1")), NOW // interval * interval
     now = begin + interval // 2
-    row = candles(ride, interval, 12, now)
+    row = build_candles(ride, interval, 12, now)
     assert [one.start for one in row] == [begin + (n - 11) * interval for n in range(12)]
     assert all(one.close == other.open for one, other in pairwise(row))
     assert all(one.low <= min(one.open, one.close) <= max(one.open, one.close) <= one.high for one in row)
-    assert row[-1].close == ride.quote(now).middle
+    assert row[-1].close == ride.quote(now).mid
 
 
 @given(
@@ -103,8 +103,8 @@ def test_candles_join_and_hold_what_is_between(interval: int) -> None:
     st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - the zone is beside it
 )
 def test_the_clock_runs_as_fast_as_it_is_said_to_and_back(speed: Decimal, at: datetime) -> None:
-    clock = Clock(speed)
-    reading = clock.reading(at)
-    assert abs(clock.reading(at + timedelta(seconds=100)) - reading - speed * 100 * SECOND) <= 1
-    assert clock.reading(clock.instant(reading)) >= reading
-    assert clock.instant(reading) <= at
+    clock = MarketClock(speed)
+    reading = clock.to_market_us(at)
+    assert abs(clock.to_market_us(at + timedelta(seconds=100)) - reading - speed * 100 * SECOND) <= 1
+    assert clock.to_market_us(clock.to_timestamp(reading)) >= reading
+    assert clock.to_timestamp(reading) <= at

@@ -10,12 +10,12 @@ from types import FrameType
 from typing import Any, Final
 
 from signalhub.domain.market import touch
-from signalhub.domain.market.extremes import extremes, glance
-from signalhub.domain.market.path import YEAR, height, key
-from signalhub.domain.market.touch import BEYOND, Touch, first_touch
+from signalhub.domain.market.extremes import approximate_extremes, find_extremes
+from signalhub.domain.market.path import YEAR_DEVIATION, derive_path_key, height_at
+from signalhub.domain.market.touch import UNREACHABLE_HEIGHT, Touch, find_first_touch
 from tests.kit import brute
 
-CURVE: Final = key("signalhub", "EURUSD")
+CURVE: Final = derive_path_key("signalhub", "EURUSD")
 NOW: Final = 1_767_268_800_000_000
 SECOND: Final = 10**6
 DAY: Final = 86_400 * SECOND
@@ -24,25 +24,25 @@ YEAR_US: Final = 31_557_600 * SECOND
 
 def test_the_first_touch_is_the_one_that_looking_at_everything_finds() -> None:
     sides = set()
-    for case in brute.cases(400):
-        found = first_touch(*case)
-        assert (None if found is None else (found.at, found.is_upper)) == brute.first_touch(case), case
+    for case in brute.generate_cases(400):
+        found = find_first_touch(*case)
+        assert (None if found is None else (found.time_us, found.is_upper)) == brute.find_first_touch(case), case
         sides.add(None if found is None else found.is_upper)
     assert sides == {None, True, False}
 
 
 def test_the_extremes_are_those_that_looking_at_everything_finds() -> None:
-    for curve, _, _, start, end in brute.cases(120):
-        assert extremes(curve, start, end) == brute.extremes(curve, start, end)
+    for curve, _, _, start, end in brute.generate_cases(120):
+        assert find_extremes(curve, start, end) == brute.find_extremes(curve, start, end)
 
 
 def test_a_glance_sees_nearly_all() -> None:
     draw = random.Random(4)  # noqa: S311 - it draws cases
     for span in (0, 1, 1000, SECOND, 3600 * SECOND, DAY, 400 * DAY):
         start = NOW + draw.randrange(10**15)
-        seen, real = glance(CURVE, start, start + span), extremes(CURVE, start, start + span)
+        seen, real = approximate_extremes(CURVE, start, start + span), find_extremes(CURVE, start, start + span)
         assert real[0] <= seen[0] <= seen[1] <= real[1]
-        assert max(seen[0] - real[0], real[1] - seen[1]) <= YEAR * (span / YEAR_US) ** 0.5 / 3
+        assert max(seen[0] - real[0], real[1] - seen[1]) <= YEAR_DEVIATION * (span / YEAR_US) ** 0.5 / 3
 
 
 def test_a_touch_is_a_touch_and_nothing_touched_before() -> None:
@@ -50,28 +50,36 @@ def test_a_touch_is_a_touch_and_nothing_touched_before() -> None:
     draw = random.Random(8)  # noqa: S311 - it draws cases
     for number in range(60):
         start, span = NOW + draw.randrange(10**15), DAY * 10 ** draw.randrange(3)
-        begin, width = height(CURVE, start), int(YEAR * (span / YEAR_US) ** 0.5)
+        begin, width = height_at(CURVE, start), int(YEAR_DEVIATION * (span / YEAR_US) ** 0.5)
         low, high = begin - width, begin + width
-        found = first_touch(CURVE, low, high, start, start + span)
-        until = start + span if found is None else found.at
-        assert all(low < height(CURVE, draw.randrange(start, until)) < high for _ in range(50)), number
+        found = find_first_touch(CURVE, low, high, start, start + span)
+        until = start + span if found is None else found.time_us
+        assert all(low < height_at(CURVE, draw.randrange(start, until)) < high for _ in range(50)), number
         if found is not None:
-            assert low < height(CURVE, found.at - 1) < high
-            assert (height(CURVE, found.at) >= high) is found.is_upper
+            assert low < height_at(CURVE, found.time_us - 1) < high
+            assert (height_at(CURVE, found.time_us) >= high) is found.is_upper
 
 
 def test_both_ends_are_included() -> None:
-    begin = height(CURVE, NOW)
-    assert first_touch(CURVE, begin, BEYOND, NOW, NOW) == Touch(NOW, is_upper=False)
-    assert first_touch(CURVE, -BEYOND, begin, NOW, NOW) == Touch(NOW, is_upper=True)
-    found = first_touch(CURVE, begin - YEAR // 10_000, begin + YEAR // 10_000, NOW, NOW + DAY)
+    begin = height_at(CURVE, NOW)
+    assert find_first_touch(CURVE, begin, UNREACHABLE_HEIGHT, NOW, NOW) == Touch(NOW, is_upper=False)
+    assert find_first_touch(CURVE, -UNREACHABLE_HEIGHT, begin, NOW, NOW) == Touch(NOW, is_upper=True)
+    found = find_first_touch(CURVE, begin - YEAR_DEVIATION // 10_000, begin + YEAR_DEVIATION // 10_000, NOW, NOW + DAY)
     assert found is not None
-    assert first_touch(CURVE, begin - YEAR // 10_000, begin + YEAR // 10_000, NOW, found.at) == found
-    assert first_touch(CURVE, begin - YEAR // 10_000, begin + YEAR // 10_000, NOW, found.at - 1) is None
+    assert (
+        find_first_touch(CURVE, begin - YEAR_DEVIATION // 10_000, begin + YEAR_DEVIATION // 10_000, NOW, found.time_us)
+        == found
+    )
+    assert (
+        find_first_touch(
+            CURVE, begin - YEAR_DEVIATION // 10_000, begin + YEAR_DEVIATION // 10_000, NOW, found.time_us - 1
+        )
+        is None
+    )
 
 
 def test_a_century_without_a_touch_is_no_trouble() -> None:
-    assert first_touch(CURVE, -9 * YEAR, 9 * YEAR, NOW, NOW + 100 * YEAR_US) is None
+    assert find_first_touch(CURVE, -9 * YEAR_DEVIATION, 9 * YEAR_DEVIATION, NOW, NOW + 100 * YEAR_US) is None
 
 
 def test_a_day_costs_at_most_three_times_what_a_minute_costs() -> None:
@@ -81,10 +89,10 @@ def test_a_day_costs_at_most_three_times_what_a_minute_costs() -> None:
         draw = random.Random(9)  # noqa: S311 - it draws cases
         bands = []
         for number in range(100):
-            start, curve = NOW + draw.randrange(10**15), key("cost", f"{span}/{number}")
-            begin, width = height(curve, start), int(YEAR * (span / YEAR_US) ** 0.5)
+            start, curve = NOW + draw.randrange(10**15), derive_path_key("cost", f"{span}/{number}")
+            begin, width = height_at(curve, start), int(YEAR_DEVIATION * (span / YEAR_US) ** 0.5)
             bands.append((curve, begin - width, begin + width, start, start + span))
-        return _steps(lambda: [first_touch(*band) for band in bands])
+        return _steps(lambda: [find_first_touch(*band) for band in bands])
 
     assert 1000 < cost(DAY) <= 3 * cost(60 * SECOND)
 
@@ -95,7 +103,7 @@ def _steps(ask: Callable[[], object]) -> int:
     def look(frame: FrameType, event: str, _argument: object) -> Callable[..., Any] | None:
         nonlocal count
         count += event == "line"
-        return look if frame.f_code is touch._search.__code__ else None  # noqa: SLF001 - that is what is counted
+        return look if frame.f_code is touch._search_first_touch.__code__ else None  # noqa: SLF001 - that is what is counted
 
     before = sys.gettrace()
     sys.settrace(look)

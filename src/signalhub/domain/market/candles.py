@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
-from signalhub.domain.market.prices import Ride
+from signalhub.domain.market.prices import PricePath
 
 
 class Candle(msgspec.Struct, frozen=True):
@@ -17,19 +17,19 @@ class Candle(msgspec.Struct, frozen=True):
     close: Decimal
 
 
-def candles(ride: Ride, interval: int, count: int, now: int) -> list[Candle]:
+def build_candles(price_path: PricePath, interval_us: int, count: int, now_us: int) -> list[Candle]:
     """The last `count` candles, oldest first, from multiples of `interval`; the last is still growing at `now`."""
-    last = now // interval * interval
-    starts = range(last - (count - 1) * interval, last + 1, interval)
-    return [_candle(ride, start, min(start + interval, now)) for start in starts]
+    last = now_us // interval_us * interval_us
+    starts = range(last - (count - 1) * interval_us, last + 1, interval_us)
+    return [_build_candle(price_path, start, min(start + interval_us, now_us)) for start in starts]
 
 
-def _candle(ride: Ride, start: int, end: int) -> Candle:
-    lowest, highest = ride.extremes(start, end)
+def _build_candle(price_path: PricePath, start: int, end: int) -> Candle:
+    lowest, highest = price_path.find_extremes(start, end)
     return Candle(
         start=start,
-        open=ride.quote(start).middle,
-        high=highest.middle,
-        low=lowest.middle,
-        close=ride.quote(end).middle,
+        open=price_path.quote(start).mid,
+        high=highest.mid,
+        low=lowest.mid,
+        close=price_path.quote(end).mid,
     )

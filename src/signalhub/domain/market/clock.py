@@ -5,21 +5,21 @@ from decimal import Decimal
 
 import msgspec
 
-_BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
-_US = timedelta(microseconds=1)
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
-class Clock(msgspec.Struct, frozen=True):
+class MarketClock(msgspec.Struct, frozen=True):
     """`speed` counts market seconds in a second."""
 
     speed: Decimal = Decimal(1)
 
-    def reading(self, at: datetime) -> int:
+    def to_market_us(self, timestamp: datetime) -> int:
         """Market time at the instant `at`."""
         over, under = self.speed.as_integer_ratio()
-        return (at - _BEGIN) // _US * over // under
+        return (timestamp - _UNIX_EPOCH) // _MICROSECOND * over // under
 
-    def instant(self, reading: int) -> datetime:
+    def to_timestamp(self, market_us: int) -> datetime:
         """The first instant at which the market has come to `reading`, to the microsecond."""
         over, under = self.speed.as_integer_ratio()
-        return _BEGIN - -reading * under // over * _US
+        return _UNIX_EPOCH - -market_us * under // over * _MICROSECOND

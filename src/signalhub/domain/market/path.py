@@ -17,44 +17,46 @@ from math import isqrt
 from struct import Struct
 from typing import Final
 
-LEAF: Final = 17
+LEAF_BITS: Final = 17
 """A leaf lasts 2**LEAF microseconds; a height at a leaf's end is shifted by as much, so that a leaf divides exactly."""
 
-DEPTH: Final = 28
-BLOCK: Final = 1 << (LEAF + DEPTH)
+LEAF_DEPTH: Final = 28
+BLOCK_US: Final = 1 << (LEAF_BITS + LEAF_DEPTH)
 
-_FRACTION: Final = 20
+_FRACTION_BITS: Final = 20
 _YEAR_US: Final = 31_557_600 * 10**6
-YEAR: Final = isqrt(_YEAR_US << 2 * (_FRACTION + LEAF))
+YEAR_DEVIATION: Final = isqrt(_YEAR_US << 2 * (_FRACTION_BITS + LEAF_BITS))
 
-SWING: Final = tuple(isqrt(3 << (LEAF + DEPTH - depth + 2 * _FRACTION)) >> 1 for depth in range(DEPTH))
+MAX_DISPLACEMENT: Final = tuple(
+    isqrt(3 << (LEAF_BITS + LEAF_DEPTH - depth + 2 * _FRACTION_BITS)) >> 1 for depth in range(LEAF_DEPTH)
+)
 """How far, at most, the middle of a segment lies from half-way between its ends; by depth, the block itself being 0."""
 
 
-def _reach(depth: int) -> int:
+def _max_excursion(depth: int) -> int:
     """Of two swings in a row the second is nil where the first is full, and full where the first is half."""
-    if depth >= DEPTH:
+    if depth >= LEAF_DEPTH:
         return 0
-    pair = (*SWING[depth : depth + 2], 0)
-    return max(pair[0], pair[0] // 2 + pair[1] + 1) + 2 + _reach(depth + 2)
+    pair = (*MAX_DISPLACEMENT[depth : depth + 2], 0)
+    return max(pair[0], pair[0] // 2 + pair[1] + 1) + 2 + _max_excursion(depth + 2)
 
 
-REACH: Final = tuple(_reach(depth) for depth in range(DEPTH + 1))
+MAX_EXCURSION: Final = tuple(_max_excursion(depth) for depth in range(LEAF_DEPTH + 1))
 """How far, at most, a segment leads beyond its ends: the swings of all that is below it, and what rounding may add."""
 
-TWIGS: Final = 16
+NODES_PER_HASH: Final = 16
 """The places of a branch: its draws, of which the first is not used."""
 
-_CORNER: Final = 255
-_KNOWN: Final = 16
+_CORNER_ROW: Final = 255
+_CACHED_DEPTH: Final = 16
 """Down to this depth, segments of nine minutes, ends are remembered: few enough for all that is going on now."""
 
-_place = Struct("<qBI").pack
-_draws_of = Struct("<16i").unpack
+_pack_node_id = Struct("<qBI").pack
+_unpack_draws = Struct("<16i").unpack
 
 
 @lru_cache(maxsize=1024)
-def key(seed: str, symbol: str) -> bytes:
+def derive_path_key(seed: str, symbol: str) -> bytes:
     """Names a curve."""
     return blake2b(f"{len(seed)}/{seed}/{symbol}".encode(), digest_size=16).digest()
 
@@ -64,83 +66,83 @@ Segment = tuple[int, int, int, int]
 
 
 @lru_cache(maxsize=4096)  # one instant is many orders' beginning, and one order's at each question
-def height(curve: bytes, at: int) -> int:
+def height_at(path_key: bytes, time_us: int) -> int:
     """The height at `at`, microseconds of market time."""
-    block, offset = divmod(at, BLOCK)
-    index = offset >> (LEAF + DEPTH - _KNOWN)
-    left, right = _ends(curve, block, _KNOWN, index)
-    draws, twig = branch(curve, block, _KNOWN, index)
-    for depth in range(_KNOWN, DEPTH):
-        half = offset >> (LEAF + DEPTH - 1 - depth)
-        if twig >= TWIGS:
-            draws, twig = branch(curve, block, depth, half >> 1)
-        middle = ((left + right) >> 1) + (SWING[depth] * draws[twig] >> 31)
+    block, offset = divmod(time_us, BLOCK_US)
+    index = offset >> (LEAF_BITS + LEAF_DEPTH - _CACHED_DEPTH)
+    left, right = _segment_ends(path_key, block, _CACHED_DEPTH, index)
+    draws, twig = node_draws(path_key, block, _CACHED_DEPTH, index)
+    for depth in range(_CACHED_DEPTH, LEAF_DEPTH):
+        half = offset >> (LEAF_BITS + LEAF_DEPTH - 1 - depth)
+        if twig >= NODES_PER_HASH:
+            draws, twig = node_draws(path_key, block, depth, half >> 1)
+        middle = ((left + right) >> 1) + (MAX_DISPLACEMENT[depth] * draws[twig] >> 31)
         twig = 2 * twig + (half & 1)
         if half & 1:
             left = middle
         else:
             right = middle
-    return (left << LEAF) + (right - left) * (offset & ((1 << LEAF) - 1))
+    return (left << LEAF_BITS) + (right - left) * (offset & ((1 << LEAF_BITS) - 1))
 
 
-def spans(start: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
+def split_into_blocks(start: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
     """The blocks from `start` to `end`, and in each the first and the last offset that lies between."""
-    for block in range(start // BLOCK, end // BLOCK + 1):
-        begin = block * BLOCK
-        yield block, (max(start - begin, 0), min(end - begin, BLOCK))
+    for block in range(start // BLOCK_US, end // BLOCK_US + 1):
+        begin = block * BLOCK_US
+        yield block, (max(start - begin, 0), min(end - begin, BLOCK_US))
 
 
-def cover(curve: bytes, block: int, since: int, until: int) -> list[Segment]:
+def covering_segments(path_key: bytes, block: int, start_offset: int, end_offset: int) -> list[Segment]:
     """The one or two segments, about as long as the span itself, in which a span of a block lies; in order."""
-    depth = min(max(LEAF + DEPTH - (until - since).bit_length(), 0), _KNOWN)
-    size = LEAF + DEPTH - depth
-    indices = range(since >> size, (min(until, BLOCK - 1) >> size) + 1)
-    return [(depth, index, *_ends(curve, block, depth, index)) for index in indices]
+    depth = min(max(LEAF_BITS + LEAF_DEPTH - (end_offset - start_offset).bit_length(), 0), _CACHED_DEPTH)
+    size = LEAF_BITS + LEAF_DEPTH - depth
+    indices = range(start_offset >> size, (min(end_offset, BLOCK_US - 1) >> size) + 1)
+    return [(depth, index, *_segment_ends(path_key, block, depth, index)) for index in indices]
 
 
-def corner(curve: bytes, block: int) -> int:
+def block_start_height(path_key: bytes, block: int) -> int:
     """Where a block begins, in the coarse heights of segments."""
-    return SWING[0] * _draws(curve, block, _CORNER, 0)[0] >> 31
+    return MAX_DISPLACEMENT[0] * _hash_draws(path_key, block, _CORNER_ROW, 0)[0] >> 31
 
 
-def halve(curve: bytes, block: int, depth: int, index: int, ends: int) -> int:
+def midpoint(path_key: bytes, block: int, depth: int, index: int, sum_of_ends: int) -> int:
     """The middle of the segment `index` of those at `depth`, whose ends have the sum `ends`; coarse heights."""
-    draws, twig = branch(curve, block, depth, index)
-    return (ends >> 1) + (SWING[depth] * draws[twig] >> 31)
+    draws, twig = node_draws(path_key, block, depth, index)
+    return (sum_of_ends >> 1) + (MAX_DISPLACEMENT[depth] * draws[twig] >> 31)
 
 
-def halved(curve: bytes, block: int, depth: int, first: int, ends: list[int]) -> list[int]:
+def insert_midpoints(path_key: bytes, block: int, depth: int, first_index: int, ends: list[int]) -> list[int]:
     """The ends of segments in a row, of which the first has the index `first`, with the middles put between them."""
-    found, left, swing = ends[:1], ends[0], SWING[depth]
-    draws, twig = branch(curve, block, depth, first)
+    found, left, swing = ends[:1], ends[0], MAX_DISPLACEMENT[depth]
+    draws, twig = node_draws(path_key, block, depth, first_index)
     last = 2 << (depth & 3)
-    for index, right in enumerate(ends[1:], first):
+    for index, right in enumerate(ends[1:], first_index):
         if twig == last:
-            draws, twig = branch(curve, block, depth, index)
+            draws, twig = node_draws(path_key, block, depth, index)
         found += ((left + right) >> 1) + (swing * draws[twig] >> 31), right
         left, twig = right, twig + 1
     return found
 
 
-def branch(curve: bytes, block: int, depth: int, index: int) -> tuple[tuple[int, ...], int]:
+def node_draws(path_key: bytes, block: int, depth: int, index: int) -> tuple[tuple[int, ...], int]:
     """The draws among which a segment's own is, and its place there, as in a heap.
 
     Its halves are at twice that place and one more. From TWIGS on they are in branches of their own.
     """
     below = depth & 3
-    return _draws(curve, block, depth >> 2, index >> below), 1 << below | index & ((1 << below) - 1)
+    return _hash_draws(path_key, block, depth >> 2, index >> below), 1 << below | index & ((1 << below) - 1)
 
 
 @lru_cache(maxsize=8192)  # what happens now happens in the same few segments
-def _ends(curve: bytes, block: int, depth: int, index: int) -> tuple[int, int]:
+def _segment_ends(path_key: bytes, block: int, depth: int, index: int) -> tuple[int, int]:
     if depth == 0:
-        return corner(curve, block), corner(curve, block + 1)
-    left, right = _ends(curve, block, depth - 1, index >> 1)
-    middle = halve(curve, block, depth - 1, index >> 1, left + right)
+        return block_start_height(path_key, block), block_start_height(path_key, block + 1)
+    left, right = _segment_ends(path_key, block, depth - 1, index >> 1)
+    middle = midpoint(path_key, block, depth - 1, index >> 1, left + right)
     return (middle, right) if index & 1 else (left, middle)
 
 
 @lru_cache(maxsize=8192)
-def _draws(curve: bytes, block: int, row: int, index: int) -> tuple[int, ...]:
+def _hash_draws(path_key: bytes, block: int, row: int, index: int) -> tuple[int, ...]:
     """Sixteen draws of 32 bits: one hash serves a segment, its halves, their halves and theirs, as in a heap."""
-    return _draws_of(blake2b(_place(block, row, index), key=curve).digest())
+    return _unpack_draws(blake2b(_pack_node_id(block, row, index), key=path_key).digest())

@@ -10,19 +10,19 @@ from typing import Final
 
 import msgspec
 
-from signalhub.domain.market.extremes import extremes, glance
-from signalhub.domain.market.path import YEAR, height
-from signalhub.domain.market.touch import BEYOND, Touch, first_touch
+from signalhub.domain.market.extremes import approximate_extremes, find_extremes
+from signalhub.domain.market.path import YEAR_DEVIATION, height_at
+from signalhub.domain.market.touch import UNREACHABLE_HEIGHT, Touch, find_first_touch
 
-_EXACT: Final = Context(prec=28, rounding=ROUND_HALF_EVEN)
-_RATIO: Final = Context(prec=18, rounding=ROUND_HALF_EVEN)
+_EXACT_CONTEXT: Final = Context(prec=28, rounding=ROUND_HALF_EVEN)
+_RATIO_CONTEXT: Final = Context(prec=18, rounding=ROUND_HALF_EVEN)
 """Of ratios and their logarithms so many digits are finer than a microsecond of the market; more take longer."""
 
 
 class Market(msgspec.Struct, frozen=True):
     """One instrument's. `volatility` is a year's, `spread` is a part of the price, `tick` a one in its last digit."""
 
-    curve: bytes
+    path_key: bytes
     volatility: Decimal
     spread: Decimal
     tick: Decimal
@@ -34,67 +34,73 @@ class Quote(msgspec.Struct, frozen=True):
     Mostly one of them is asked for, so each is worked out when it is.
     """
 
-    exactly: Decimal
+    exact_mid: Decimal
     market: Market
 
     @property
     def bid(self) -> Decimal:
-        return _EXACT.subtract(self.exactly, self._half).quantize(self.market.tick, ROUND_FLOOR, _EXACT)
+        return _EXACT_CONTEXT.subtract(self.exact_mid, self._half_spread).quantize(
+            self.market.tick, ROUND_FLOOR, _EXACT_CONTEXT
+        )
 
     @property
-    def middle(self) -> Decimal:
-        return self.exactly.quantize(self.market.tick, ROUND_HALF_EVEN, _EXACT)
+    def mid(self) -> Decimal:
+        return self.exact_mid.quantize(self.market.tick, ROUND_HALF_EVEN, _EXACT_CONTEXT)
 
     @property
     def ask(self) -> Decimal:
-        return _EXACT.add(self.exactly, self._half).quantize(self.market.tick, ROUND_CEILING, _EXACT)
+        return _EXACT_CONTEXT.add(self.exact_mid, self._half_spread).quantize(
+            self.market.tick, ROUND_CEILING, _EXACT_CONTEXT
+        )
 
     @property
-    def _half(self) -> Decimal:
-        return _EXACT.multiply(self.exactly, _EXACT.divide(self.market.spread, 2))
+    def _half_spread(self) -> Decimal:
+        return _EXACT_CONTEXT.multiply(self.exact_mid, _EXACT_CONTEXT.divide(self.market.spread, 2))
 
 
-class Ride(msgspec.Struct, frozen=True):
+class PricePath(msgspec.Struct, frozen=True):
     """A market's path relative to an anchor: the middle price was `price` when the curve was at `height`."""
 
     market: Market
-    price: Decimal
-    height: int = 0
+    anchor_price: Decimal
+    anchor_height: int = 0
 
-    def quote(self, at: int) -> Quote:
-        return self._quote(height(self.market.curve, at))
+    def quote(self, time_us: int) -> Quote:
+        return self._quote_at_height(height_at(self.market.path_key, time_us))
 
-    def touch(self, band: tuple[Decimal | None, Decimal | None], start: int, end: int) -> Touch | None:
+    def find_first_touch(self, band: tuple[Decimal | None, Decimal | None], start: int, end: int) -> Touch | None:
         """The first time the middle price is at or beyond an edge of `band`; None as an edge leaves that side open."""
-        low = -BEYOND if band[0] is None else self._height(band[0], ROUND_FLOOR)
-        high = BEYOND if band[1] is None else self._height(band[1], ROUND_CEILING)
-        return first_touch(self.market.curve, low, high, start, end)
+        low = -UNREACHABLE_HEIGHT if band[0] is None else self._height_of_price(band[0], ROUND_FLOOR)
+        high = UNREACHABLE_HEIGHT if band[1] is None else self._height_of_price(band[1], ROUND_CEILING)
+        return find_first_touch(self.market.path_key, low, high, start, end)
 
-    def extremes(self, start: int, end: int) -> tuple[Quote, Quote]:
+    def find_extremes(self, start: int, end: int) -> tuple[Quote, Quote]:
         """The lowest and the highest, from `start` to `end`."""
-        low, high = extremes(self.market.curve, start, end)
-        return self._quote(low), self._quote(high)
+        low, high = find_extremes(self.market.path_key, start, end)
+        return self._quote_at_height(low), self._quote_at_height(high)
 
-    def glance(self, start: int, end: int) -> tuple[Quote, Quote]:
+    def approximate_extremes(self, start: int, end: int) -> tuple[Quote, Quote]:
         """The same, nearly, for a fraction of the work."""
-        low, high = glance(self.market.curve, start, end)
-        return self._quote(low), self._quote(high)
+        low, high = approximate_extremes(self.market.path_key, start, end)
+        return self._quote_at_height(low), self._quote_at_height(high)
 
-    def _quote(self, at_height: int) -> Quote:
-        rise = _EXACT.divide(_EXACT.multiply(self.market.volatility, at_height - self.height), YEAR)
-        return Quote(_EXACT.multiply(self.price, _RATIO.exp(rise)), self.market)
+    def _quote_at_height(self, path_height: int) -> Quote:
+        rise = _EXACT_CONTEXT.divide(
+            _EXACT_CONTEXT.multiply(self.market.volatility, path_height - self.anchor_height), YEAR_DEVIATION
+        )
+        return Quote(_EXACT_CONTEXT.multiply(self.anchor_price, _RATIO_CONTEXT.exp(rise)), self.market)
 
-    def _height(self, price: Decimal, rounding: str) -> int:
-        rise = _RATIO.ln(_EXACT.divide(price, self.price))
-        way = _EXACT.divide(_EXACT.multiply(rise, YEAR), self.market.volatility)
-        return self.height + int(way.to_integral_value(rounding))
+    def _height_of_price(self, price: Decimal, rounding: str) -> int:
+        rise = _RATIO_CONTEXT.ln(_EXACT_CONTEXT.divide(price, self.anchor_price))
+        way = _EXACT_CONTEXT.divide(_EXACT_CONTEXT.multiply(rise, YEAR_DEVIATION), self.market.volatility)
+        return self.anchor_height + int(way.to_integral_value(rounding))
 
 
-def anchored(market: Market, price: Decimal, at: int) -> Ride:
+def anchor_price_path(market: Market, price: Decimal, time_us: int) -> PricePath:
     """The ride on which the middle price at `at` is `price`."""
-    return Ride(market, price, height(market.curve, at))
+    return PricePath(market, price, height_at(market.path_key, time_us))
 
 
-def price(market: Market, base: Decimal, at: int) -> Quote:
+def market_quote(market: Market, base_price: Decimal, time_us: int) -> Quote:
     """The market's own price at `at`, when what it swings around is `base`."""
-    return Ride(market, base).quote(at)
+    return PricePath(market, base_price).quote(time_us)

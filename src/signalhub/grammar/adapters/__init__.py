@@ -2,15 +2,15 @@
 
 from typing import Final
 
-from signalhub.grammar.adapter import Adapter
+from signalhub.grammar.adapter import Format
 from signalhub.grammar.adapters import cornix, json, pineconnector, text, traderspost
 
-ADAPTERS: Final[tuple[Adapter, ...]] = (
+FORMATS: Final[tuple[Format, ...]] = (
     # JSON. TradersPost first: its nested prices would look to the general one like fields it cannot read.
-    traderspost.ADAPTER,
-    json.ADAPTER,
+    traderspost.TRADERSPOST,
+    json.JSON,
     # Text. The special forms first, because the native grammar claims everything.
-    pineconnector.ADAPTER,
-    cornix.ADAPTER,
-    text.ADAPTER,
+    pineconnector.PINECONNECTOR,
+    cornix.CORNIX,
+    text.TEXT,
 )

@@ -9,14 +9,14 @@ from typing import Final
 
 from signalhub.domain.signal import OrderType, Side
 from signalhub.grammar import symbols
-from signalhub.grammar.adapter import Adapter
+from signalhub.grammar.adapter import Format
 from signalhub.grammar.body import Body
-from signalhub.grammar.characters import CONTROL, cleaned
-from signalhub.grammar.draft import Draft, Found, Range
-from signalhub.grammar.numbers import Number, exact, readings
-from signalhub.grammar.tree import Node
+from signalhub.grammar.characters import CONTROL_CHARS, clean_text
+from signalhub.grammar.draft import EntryRange, ParsedFields, Spanned
+from signalhub.grammar.numbers import Number, interpret_number, parse_exact
+from signalhub.grammar.tree import JsonNode
 
-KEYS: Final[dict[str, str]] = {
+FIELD_BY_KEY: Final[dict[str, str]] = {
     key: field
     for field, keys in {
         "side": "action side signal direction",
@@ -33,176 +33,180 @@ KEYS: Final[dict[str, str]] = {
     for key in keys.split()
 }
 _ENTRY_KEYS: Final = ("entry", "entryprice", "limitprice", "price", "signalprice")
-_NUMBERED: Final = re.compile(r"(?:tp|takeprofit|target)[0-9]{1,2}(?:price)?", re.ASCII)
-_RELATIVE: Final = re.compile(
+_NUMBERED_TAKE_PROFIT_KEY: Final = re.compile(r"(?:tp|takeprofit|target)[0-9]{1,2}(?:price)?", re.ASCII)
+_RELATIVE_PRICE_KEY: Final = re.compile(
     r"(?:sl|tp|stoploss|takeprofit|entry)[0-9]*(?:pips|percent|pct|points|ticks|amount|offset|distance|rr)", re.ASCII
 )
 _SIDES: Final = {"buy": Side.BUY, "long": Side.BUY, "sell": Side.SELL, "short": Side.SELL}
-_TYPES: Final = {"limit": OrderType.LIMIT, "stop": OrderType.STOP, "market": OrderType.MARKET}
-_MANAGING: Final = frozenset({"close", "exit", "cancel", "flat", "closelong", "closeshort", "closeall", "modify"})
+_ORDER_TYPES: Final = {"limit": OrderType.LIMIT, "stop": OrderType.STOP, "market": OrderType.MARKET}
+_MANAGEMENT_ACTIONS: Final = frozenset(
+    {"close", "exit", "cancel", "flat", "closelong", "closeshort", "closeall", "modify"}
+)
 
 
-def _plain(key: str) -> str:
+def _normalize_key(key: str) -> str:
     return key.lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
-class Reader:
+class JsonReader:
     """Members of one object on their way into a draft. A dialect overrides what it says differently."""
 
-    def __init__(self, body: Body, tree: Node) -> None:
-        self.draft = Draft(body.text)
+    def __init__(self, body: Body, tree: JsonNode) -> None:
+        self.fields = ParsedFields(body.source)
         self.tree = tree
-        self.entries: dict[str, Node] = {}
+        self.entry_nodes: dict[str, JsonNode] = {}
 
-    def read(self) -> Draft:
+    def read(self) -> ParsedFields:
         for key, node in self.tree.members:
             if node.kind == "literal" and node.text == "null":
                 continue
-            self._member(key, _plain(key), node)
-        self._entry()
-        self._nothing_of_a_signal()
-        return self.draft
+            self._read_member(key, _normalize_key(key), node)
+        self._read_entry()
+        self._reject_non_signal()
+        return self.fields
 
-    def _member(self, key: str, name: str, node: Node) -> None:
-        field = "take_profit" if _NUMBERED.fullmatch(name) else KEYS.get(name)
+    def _read_member(self, key: str, normalized_key: str, node: JsonNode) -> None:
+        field = (
+            "take_profit" if _NUMBERED_TAKE_PROFIT_KEY.fullmatch(normalized_key) else FIELD_BY_KEY.get(normalized_key)
+        )
         if field == "entry":
-            self.entries[name] = node
+            self.entry_nodes[normalized_key] = node
         elif field is not None:
-            _FIELDS[field](self, node)
-        elif _RELATIVE.fullmatch(name):
-            self.relative(node)
+            _FIELD_READERS[field](self, node)
+        elif _RELATIVE_PRICE_KEY.fullmatch(normalized_key):
+            self.reject_relative_price(node)
         else:
             reason = f'"{key}" is no field of a signal.'
-            self.draft.ignored.append(Found(reason, node.key[0], node.end))
+            self.fields.ignored.append(Spanned(reason, node.key_span[0], node.end))
 
-    def _text(self, node: Node) -> str | None:
+    def _read_text(self, node: JsonNode) -> str | None:
         """The text of a field that must be one."""
-        if node.kind == "string" and not CONTROL.search(node.text):
-            return cleaned(node.text).strip()
+        if node.kind == "string" and not CONTROL_CHARS.search(node.text):
+            return clean_text(node.text).strip()
         code = "control_char" if node.kind == "string" else "unsupported_json"
-        self.draft.fault(code, "Write this as a plain text.", node.start, node.end)
+        self.fields.add_problem(code, "Write this as a plain text.", node.start, node.end)
         return None
 
-    def side(self, node: Node) -> None:
-        text = (self._text(node) or "").lower()
+    def read_side(self, node: JsonNode) -> None:
+        text = (self._read_text(node) or "").lower()
         if text in _SIDES:
-            self.draft.sides.append(Found(_SIDES[text], node.start, node.end))
-        elif text in _MANAGING:
+            self.fields.sides.append(Spanned(_SIDES[text], node.start, node.end))
+        elif text in _MANAGEMENT_ACTIONS:
             hint = "This changes an open trade. Orders are closed or cancelled on the order itself."
-            self.draft.dismiss("management", hint, node.start, node.end)
+            self.fields.reject("management", hint, node.start, node.end)
         elif text:
-            self.draft.ignored.append(Found("This is neither buy nor sell.", node.start, node.end))
+            self.fields.ignored.append(Spanned("This is neither buy nor sell.", node.start, node.end))
 
-    def symbol(self, node: Node) -> None:
-        text = self._text(node)
-        name = symbols.single(text, node.start + 1) if text else None
+    def read_symbol(self, node: JsonNode) -> None:
+        text = self._read_text(node)
+        name = symbols.parse_symbol(text, node.start + 1) if text else None
         if name is not None:
-            self.draft.names.append(name)
+            self.fields.symbols.append(name)
         elif text is not None:
             hint = "Write the symbol in letters and digits only, like EURUSD."
-            self.draft.fault("no_symbol", hint, node.start, node.end)
+            self.fields.add_problem("no_symbol", hint, node.start, node.end)
 
-    def order_type(self, node: Node) -> None:
-        text = (self._text(node) or "").lower()
-        if text in _TYPES:
-            self.draft.order_types.append(Found(_TYPES[text], node.start, node.end))
+    def read_order_type(self, node: JsonNode) -> None:
+        text = (self._read_text(node) or "").lower()
+        if text in _ORDER_TYPES:
+            self.fields.order_types.append(Spanned(_ORDER_TYPES[text], node.start, node.end))
         elif text in _SIDES:
-            self.side(node)
+            self.read_side(node)
         elif text:
-            self.draft.fault("unsupported_json", "Write limit, stop or market.", node.start, node.end)
+            self.fields.add_problem("unsupported_json", "Write limit, stop or market.", node.start, node.end)
 
-    def stop_loss(self, node: Node) -> None:
-        self.draft.stops += self.prices(node)
+    def read_stop_loss(self, node: JsonNode) -> None:
+        self.fields.stop_losses += self.read_prices(node)
 
-    def take_profit(self, node: Node) -> None:
-        self.draft.targets += self.prices(node)
+    def read_take_profit(self, node: JsonNode) -> None:
+        self.fields.take_profits += self.read_prices(node)
 
-    def _entry(self) -> None:
+    def _read_entry(self) -> None:
         """The first of the keys that is given; the others, such as the price at alert time, change nothing."""
-        given = [self.entries[key] for key in _ENTRY_KEYS if key in self.entries]
+        given = [self.entry_nodes[key] for key in _ENTRY_KEYS if key in self.entry_nodes]
         for node in given[1:]:
-            self.draft.ignored.append(Found("Another field gives the entry.", node.key[0], node.end))
+            self.fields.ignored.append(Spanned("Another field gives the entry.", node.key_span[0], node.end))
         if not given:
             return
-        numbers = self.prices(given[0])
+        numbers = self.read_prices(given[0])
         if len(numbers) > 2:  # noqa: PLR2004
-            self.draft.fault("bad_entry", "Write one entry price or two ends.", given[0].start, given[0].end)
+            self.fields.add_problem("bad_entry", "Write one entry price or two ends.", given[0].start, given[0].end)
         elif numbers:
-            self.draft.entries.append(Range(*numbers))
+            self.fields.entries.append(EntryRange(*numbers))
 
-    def prices(self, node: Node) -> list[Number]:
+    def read_prices(self, node: JsonNode) -> list[Number]:
         if node.kind == "array":
-            return [number for item in node.items for number in self.prices(item)]
+            return [number for item in node.items for number in self.read_prices(item)]
         if node.kind == "object":
-            return self.nested(node)
-        number = self._number(node)
+            return self.read_nested_prices(node)
+        number = self._read_number(node)
         return [] if number is None else [number]
 
-    def nested(self, node: Node) -> list[Number]:
+    def read_nested_prices(self, node: JsonNode) -> list[Number]:
         """A price inside an object: which key holds it is the dialect's business."""
-        self.draft.fault("unsupported_json", "Write the price itself, like 1.0850.", node.start, node.end)
+        self.fields.add_problem("unsupported_json", "Write the price itself, like 1.0850.", node.start, node.end)
         return []
 
-    def _number(self, node: Node) -> Number | None:
+    def _read_number(self, node: JsonNode) -> Number | None:
         start = node.start + (node.kind == "string")
-        text = cleaned(node.text).strip().removeprefix("$")
-        value = exact(text)
-        number = Number(text, start, start + len(node.text), value, readings(text) if value is None else ())
+        text = clean_text(node.text).strip().removeprefix("$")
+        value = parse_exact(text)
+        number = Number(text, start, start + len(node.text), value, interpret_number(text) if value is None else ())
         if node.text.rstrip().lower().endswith(("%", "pips", "pip")):
-            self.relative(node)
-        elif number.value or number.readings:
+            self.reject_relative_price(node)
+        elif number.value or number.interpretations:
             return number
         else:
             hint = "Write a price as digits with a point, like 1.0850: no sign, letters or exponent."
-            self.draft.fault("bad_price", hint, node.start, node.end)
+            self.fields.add_problem("bad_price", hint, node.start, node.end)
         return None
 
-    def relative(self, node: Node) -> None:
+    def reject_relative_price(self, node: JsonNode) -> None:
         hint = "Write the price itself, like 1.0850: pips and percent need a quote."
-        self.draft.fault("relative_price", hint, node.start, node.end)
+        self.fields.add_problem("relative_price", hint, node.start, node.end)
 
-    def quantity(self, node: Node) -> None:
-        value = exact(node.text.strip()) if node.kind in ("number", "string") else None
+    def read_quantity(self, node: JsonNode) -> None:
+        value = parse_exact(node.text.strip()) if node.kind in ("number", "string") else None
         if value:
-            self.draft.quantities.append(Number(node.text.strip(), node.start, node.end, value))
+            self.fields.quantities.append(Number(node.text.strip(), node.start, node.end, value))
         else:
-            self.draft.fault("bad_quantity", "Write the quantity as a number above 0.", node.start, node.end)
+            self.fields.add_problem("bad_quantity", "Write the quantity as a number above 0.", node.start, node.end)
 
-    def client_id(self, node: Node) -> None:
+    def read_client_id(self, node: JsonNode) -> None:
         if node.kind in ("string", "number") and node.text:
-            self.draft.client_ids.append(Found(node.text, node.start, node.end))
+            self.fields.client_ids.append(Spanned(node.text, node.start, node.end))
 
-    def simulate(self, node: Node) -> None:
-        text = self._text(node)
+    def read_simulation(self, node: JsonNode) -> None:
+        text = self._read_text(node)
         if text:
-            self.draft.simulations.append(Found(text, node.start, node.end))
+            self.fields.simulations.append(Spanned(text, node.start, node.end))
 
-    def _nothing_of_a_signal(self) -> None:
-        draft = self.draft
-        if not (draft.sides or draft.names or draft.levels or draft.problems or draft.order_types):
-            known = any(_plain(key) in KEYS for key, _ in self.tree.members)
+    def _reject_non_signal(self) -> None:
+        draft = self.fields
+        if not (draft.sides or draft.symbols or draft.levels or draft.problems or draft.order_types):
+            known = any(_normalize_key(key) in FIELD_BY_KEY for key, _ in self.tree.members)
             if not known:
-                draft.dismiss("missing_signal", 'Send {"signal": "BUY EURUSD SL 1.0850 TP 1.0890"} or its fields.')
+                draft.reject("missing_signal", 'Send {"signal": "BUY EURUSD SL 1.0850 TP 1.0890"} or its fields.')
 
 
-_FIELDS: Final[dict[str, Callable[[Reader, Node], None]]] = {
-    "side": Reader.side,
-    "symbol": Reader.symbol,
-    "order_type": Reader.order_type,
-    "stop_loss": Reader.stop_loss,
-    "take_profit": Reader.take_profit,
-    "quantity": Reader.quantity,
-    "client_id": Reader.client_id,
-    "simulate": Reader.simulate,
+_FIELD_READERS: Final[dict[str, Callable[[JsonReader, JsonNode], None]]] = {
+    "side": JsonReader.read_side,
+    "symbol": JsonReader.read_symbol,
+    "order_type": JsonReader.read_order_type,
+    "stop_loss": JsonReader.read_stop_loss,
+    "take_profit": JsonReader.read_take_profit,
+    "quantity": JsonReader.read_quantity,
+    "client_id": JsonReader.read_client_id,
+    "simulate": JsonReader.read_simulation,
 }
 
 
-def _claims(body: Body) -> bool:
-    return body.tree is not None
+def _is_json(body: Body) -> bool:
+    return body.json is not None
 
 
-def _read(body: Body) -> Draft:
-    return Reader(body, body.tree or Node("object", 0, 0)).read()
+def _parse_json(body: Body) -> ParsedFields:
+    return JsonReader(body, body.json or JsonNode("object", 0, 0)).read()
 
 
-ADAPTER = Adapter("json", _claims, _read)
+JSON = Format("json", _is_json, _parse_json)

@@ -9,10 +9,10 @@ from typing import Final
 
 from signalhub.domain.signal import OrderType, Side
 from signalhub.grammar import symbols
-from signalhub.grammar.adapter import Adapter
+from signalhub.grammar.adapter import Format
 from signalhub.grammar.body import Body
-from signalhub.grammar.draft import Draft, Found, Range
-from signalhub.grammar.numbers import Number, exact
+from signalhub.grammar.draft import EntryRange, ParsedFields, Spanned
+from signalhub.grammar.numbers import Number, parse_exact
 
 _SIDES: Final = {
     "buy": Side.BUY,
@@ -22,21 +22,21 @@ _SIDES: Final = {
     "short": Side.SELL,
     "bear": Side.SELL,
 }
-_TYPES: Final = {"limit": OrderType.LIMIT, "stop": OrderType.STOP}
-_ORDERS: Final = {
+_ORDER_TYPES: Final = {"limit": OrderType.LIMIT, "stop": OrderType.STOP}
+_COMMANDS: Final = {
     side + kind: (value, order_type)
     for side, value in _SIDES.items()
-    for kind, order_type in (("", None), *_TYPES.items())
+    for kind, order_type in (("", None), *_ORDER_TYPES.items())
 }
-_MANAGING: Final = ("close", "exit", "cancel", "newsltp", "eaoff", "eaon", "launch", "tpsl")
-_LEVELS: Final = frozenset({"entry_price", "sl_price", "tp_price"})
-_RELATIVE: Final = re.compile(r"(?:sl|tp|entry)(?:[0-9]|_pips|_pct|_points)?|price", re.ASCII)
-_QUANTITIES: Final = frozenset({"vol_lots", "lots", "quantity", "qty"})
+_MANAGEMENT_COMMANDS: Final = ("close", "exit", "cancel", "newsltp", "eaoff", "eaon", "launch", "tpsl")
+_PRICE_KEYS: Final = frozenset({"entry_price", "sl_price", "tp_price"})
+_RELATIVE_PRICE_KEY: Final = re.compile(r"(?:sl|tp|entry)(?:[0-9]|_pips|_pct|_points)?|price", re.ASCII)
+_QUANTITY_KEYS: Final = frozenset({"vol_lots", "lots", "quantity", "qty"})
 
 
-def _fields(body: Body) -> list[tuple[str, int]]:
+def _split_pieces(body: Body) -> list[tuple[str, int]]:
     """The comma-separated pieces of the first line that says anything, each with its place."""
-    clean = body.text.clean
+    clean = body.source.clean
     start = len(clean) - len(clean.lstrip(" \t\r\n"))
     found = []
     for field in re.split("[\r\n]", clean[start:], maxsplit=1)[0].split(","):
@@ -46,69 +46,69 @@ def _fields(body: Body) -> list[tuple[str, int]]:
     return found
 
 
-def _claims(body: Body) -> bool:
-    if body.tree is not None or "," not in body.text.clean:
+def _is_pineconnector(body: Body) -> bool:
+    if body.json is not None or "," not in body.source.clean:
         return False
-    fields = _fields(body)
-    if len(fields) == 1 or " " in fields[0][0] or any(exact(symbol) for symbol, _ in fields[2:3]):
+    pieces = _split_pieces(body)
+    if len(pieces) == 1 or " " in pieces[0][0] or any(parse_exact(symbol) for symbol, _ in pieces[2:3]):
         return False
-    command = fields[1][0].lower()
-    return command in _ORDERS or command.startswith(_MANAGING)
+    command = pieces[1][0].lower()
+    return command in _COMMANDS or command.startswith(_MANAGEMENT_COMMANDS)
 
 
-def _read(body: Body) -> Draft:
-    draft = Draft(body.text)
-    fields = _fields(body)
-    command, start = fields[1]
-    if command.lower() not in _ORDERS:
+def _parse_pineconnector(body: Body) -> ParsedFields:
+    draft = ParsedFields(body.source)
+    pieces = _split_pieces(body)
+    command, start = pieces[1]
+    if command.lower() not in _COMMANDS:
         hint = "This changes an open trade. Orders are closed or cancelled on the order itself."
-        draft.dismiss("management", hint, start, start + len(command))
+        draft.reject("management", hint, start, start + len(command))
         return draft
-    side, order_type = _ORDERS[command.lower()]
-    draft.sides.append(Found(side, start, start + len(command)))
+    side, order_type = _COMMANDS[command.lower()]
+    draft.sides.append(Spanned(side, start, start + len(command)))
     if order_type is not None:
-        draft.order_types.append(Found(order_type, start, start + len(command)))
-    draft.notes.append(Found(fields[0][0], fields[0][1], fields[0][1] + len(fields[0][0])))
-    _symbol(draft, fields)
-    for piece, place in (field for field in fields[3:] if field[0]):
-        _pair(draft, piece, place)
+        draft.order_types.append(Spanned(order_type, start, start + len(command)))
+    draft.notes.append(Spanned(pieces[0][0], pieces[0][1], pieces[0][1] + len(pieces[0][0])))
+    _read_symbol(draft, pieces)
+    for piece, place in (field for field in pieces[3:] if field[0]):
+        _read_pair(draft, piece, place)
     return draft
 
 
-def _symbol(draft: Draft, fields: list[tuple[str, int]]) -> None:
-    if len(fields) < 3 or not fields[2][0]:  # noqa: PLR2004
+def _read_symbol(draft: ParsedFields, pieces: list[tuple[str, int]]) -> None:
+    if len(pieces) < 3 or not pieces[2][0]:  # noqa: PLR2004
         return
-    written, start = fields[2]
-    name = symbols.single(written, start)
+    written, start = pieces[2]
+    name = symbols.parse_symbol(written, start)
     if name is None:
-        draft.fault("no_symbol", "Write the symbol as the third field.", start, start + len(written))
+        draft.add_problem("no_symbol", "Write the symbol as the third field.", start, start + len(written))
     else:
-        draft.names.append(name)
+        draft.symbols.append(name)
 
 
-def _pair(draft: Draft, piece: str, start: int) -> None:
+def _read_pair(fields: ParsedFields, piece: str, start: int) -> None:
     key, _, value = piece.partition("=")
     key, end = key.strip().lower(), start + len(piece)
     place = start + piece.find("=") + 1
-    number = Number(value, place, end, exact(value))
-    if key in _LEVELS or key in _QUANTITIES:
-        _level(draft, key, number)
-    elif _RELATIVE.fullmatch(key):
-        draft.fault("relative_price", f"Write {key[:2]}_price= with the price itself.", start, end)
+    number = Number(value, place, end, parse_exact(value))
+    if key in _PRICE_KEYS or key in _QUANTITY_KEYS:
+        _add_number(fields, key, number)
+    elif _RELATIVE_PRICE_KEY.fullmatch(key):
+        fields.add_problem("relative_price", f"Write {key[:2]}_price= with the price itself.", start, end)
     else:
-        draft.notes.append(Found(piece, start, end))
+        fields.notes.append(Spanned(piece, start, end))
 
 
-def _level(draft: Draft, key: str, number: Number) -> None:
+def _add_number(fields: ParsedFields, key: str, number: Number) -> None:
     if not number.value:
-        code = "bad_quantity" if key in _QUANTITIES else "bad_price"
-        draft.fault(code, f"Write {key}= with a number above 0.", number.start, number.end)
-    elif key in _QUANTITIES:
-        draft.quantities.append(number)
+        code = "bad_quantity" if key in _QUANTITY_KEYS else "bad_price"
+        fields.add_problem(code, f"Write {key}= with a number above 0.", number.start, number.end)
+    elif key in _QUANTITY_KEYS:
+        fields.quantities.append(number)
     elif key == "entry_price":
-        draft.entries.append(Range(number))
+        fields.entries.append(EntryRange(number))
     else:
-        (draft.stops if key == "sl_price" else draft.targets).append(number)
+        (fields.stop_losses if key == "sl_price" else fields.take_profits).append(number)
 
 
-ADAPTER = Adapter("pineconnector", _claims, _read)
+PINECONNECTOR = Format("pineconnector", _is_pineconnector, _parse_pineconnector)

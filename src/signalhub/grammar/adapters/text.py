@@ -1,38 +1,38 @@
 """Signals written by people: the native text grammar."""
 
 from signalhub.grammar import directives, intent, settle
-from signalhub.grammar.adapter import Adapter
+from signalhub.grammar.adapter import Format
 from signalhub.grammar.body import Body
-from signalhub.grammar.draft import Draft
-from signalhub.grammar.message import Message
+from signalhub.grammar.draft import ParsedFields
+from signalhub.grammar.message import ParserState
 from signalhub.grammar.rules import RULES, Rules
-from signalhub.grammar.rules.marks import MEANINGFUL
-from signalhub.grammar.vocabulary import Kind
+from signalhub.grammar.rules.marks import MARK_RULES
+from signalhub.grammar.vocabulary import TokenKind
 
 
-def read_by(body: Body, rules: Rules) -> Draft:
+def parse_with_rules(body: Body, rules: Rules) -> ParsedFields:
     """Read the text with a table of rules, which a dialect may have changed."""
-    draft = Draft(body.text)
-    directives.take(draft)
-    message = Message(draft)
-    if message.is_confetti:
-        draft.dismiss("unsupported", "Write the signal in words and prices: nearly every piece of this is a character.")
+    draft = ParsedFields(body.source)
+    directives.extract_directives(draft)
+    message = ParserState(draft)
+    if message.is_fragmented:
+        draft.reject("unsupported", "Write the signal in words and prices: nearly every piece of this is a character.")
         return draft
-    tokens, size = message.tokens, message.size
-    while message.at < size and not draft.is_lost:
-        token = tokens[message.at]
-        if token.kind == Kind.MARK and token.text not in MEANINGFUL:
-            message.at += 1  # a third of all tokens; a rule for them would only do this
+    tokens, size = message.tokens, message.token_count
+    while message.pos < size and not draft.has_too_many_errors:
+        token = tokens[message.pos]
+        if token.kind == TokenKind.MARK and token.text not in MARK_RULES:
+            message.pos += 1  # a third of all tokens; a rule for them would only do this
         else:
             rules[token.kind](message)
-    settle.settle(message)
+    settle.finalize(message)
     if draft.is_order:
-        intent.settle(message)
+        intent.reject_non_orders(message)
     return draft
 
 
-def _read(body: Body) -> Draft:
-    return read_by(body, RULES)
+def _parse_text(body: Body) -> ParsedFields:
+    return parse_with_rules(body, RULES)
 
 
-ADAPTER = Adapter("text", lambda _: True, _read)
+TEXT = Format("text", lambda _: True, _parse_text)

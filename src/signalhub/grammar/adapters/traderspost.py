@@ -6,42 +6,44 @@
 from typing import Final
 
 from signalhub.domain.signal import OrderType
-from signalhub.grammar.adapter import Adapter
-from signalhub.grammar.adapters.json import Reader
+from signalhub.grammar.adapter import Format
+from signalhub.grammar.adapters.json import JsonReader
 from signalhub.grammar.body import Body
-from signalhub.grammar.draft import Draft, Found
+from signalhub.grammar.draft import ParsedFields, Spanned
 from signalhub.grammar.numbers import Number
-from signalhub.grammar.tree import Node
+from signalhub.grammar.tree import JsonNode
 
-_ABSOLUTE: Final = frozenset({"limitPrice", "stopPrice", "price"})
-_QUOTES: Final = frozenset({"price", "signalprice"})
-_DISTANCES: Final = frozenset({"percent", "amount", "trailPercent", "trailPrice", "trailAmount", "rel"})
+_ABSOLUTE_PRICE_KEYS: Final = frozenset({"limitPrice", "stopPrice", "price"})
+_ALERT_PRICE_KEYS: Final = frozenset({"price", "signalprice"})
+_DISTANCE_KEYS: Final = frozenset({"percent", "amount", "trailPercent", "trailPrice", "trailAmount", "rel"})
 
 
-class _Reader(Reader):
-    def read(self) -> Draft:
+class _TradersPostReader(JsonReader):
+    def read(self) -> ParsedFields:
         draft = super().read()
-        if draft.entries and not draft.order_types and self.entries.keys() <= _QUOTES:
-            draft.order_types.append(Found(OrderType.MARKET, self.tree.start, self.tree.start))
+        if draft.entries and not draft.order_types and self.entry_nodes.keys() <= _ALERT_PRICE_KEYS:
+            draft.order_types.append(Spanned(OrderType.MARKET, self.tree.start, self.tree.start))
         return draft
 
-    def nested(self, node: Node) -> list[Number]:
-        found = [number for key, member in node.members if key in _ABSOLUTE for number in self.prices(member)]
+    def read_nested_prices(self, node: JsonNode) -> list[Number]:
+        found = [
+            number for key, member in node.members if key in _ABSOLUTE_PRICE_KEYS for number in self.read_prices(member)
+        ]
         for key, member in node.members:
-            if key in _DISTANCES:
-                self.relative(member)
+            if key in _DISTANCE_KEYS:
+                self.reject_relative_price(member)
         return found
 
 
-def _claims(body: Body) -> bool:
-    if body.tree is None:
+def _is_traderspost(body: Body) -> bool:
+    if body.json is None:
         return False
-    members = dict(body.tree.members)
+    members = dict(body.json.members)
     return any(key in members and members[key].kind == "object" for key in ("takeProfit", "stopLoss"))
 
 
-def _read(body: Body) -> Draft:
-    return _Reader(body, body.tree or Node("object", 0, 0)).read()
+def _parse_traderspost(body: Body) -> ParsedFields:
+    return _TradersPostReader(body, body.json or JsonNode("object", 0, 0)).read()
 
 
-ADAPTER = Adapter("traderspost", _claims, _read)
+TRADERSPOST = Format("traderspost", _is_traderspost, _parse_traderspost)

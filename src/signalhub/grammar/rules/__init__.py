@@ -7,50 +7,50 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from signalhub.grammar.message import Message
+from signalhub.grammar.message import ParserState
 from signalhub.grammar.rules import asides, figures, header, labels, marks
-from signalhub.grammar.vocabulary import Kind
+from signalhub.grammar.vocabulary import TokenKind
 
-Rule = Callable[[Message], None]
+Rule = Callable[[ParserState], None]
 Rules = Mapping[str, Rule]
 
 RULES: Final[Rules] = MappingProxyType(
     {
         # The header: who, what, how, and at which price.
-        Kind.SIDE: header.side,
-        Kind.ORDER: header.order,
-        Kind.TYPE: header.order_type,
-        Kind.STOP: header.stop,
-        Kind.AT: header.at_word,
-        Kind.ASSET: header.asset,
-        Kind.MONEY: header.money,
-        Kind.WORD: header.word,
+        TokenKind.SIDE: header.read_side,
+        TokenKind.SIDE_AND_TYPE: header.read_side_with_order_type,
+        TokenKind.ORDER_TYPE: header.read_order_type,
+        TokenKind.STOP_WORD: header.read_stop,
+        TokenKind.PRICE_PREFIX: header.expect_entry,
+        TokenKind.SYMBOL_LABEL: header.read_symbol_label,
+        TokenKind.CURRENCY: header.read_currency,
+        TokenKind.WORD: header.read_word,
         # Labels and the prices behind them.
-        Kind.SL: labels.stop_loss,
-        Kind.TP: labels.target,
-        Kind.ENTRY: labels.entry,
+        TokenKind.SL: labels.read_stop_loss,
+        TokenKind.TP: labels.read_take_profits,
+        TokenKind.ENTRY: labels.read_entry_label,
         # Numbers without a label.
-        Kind.NUMBER: figures.number,
-        Kind.UNIT: figures.unit,
-        Kind.MARK: marks.mark,
+        TokenKind.NUMBER: figures.read_number,
+        TokenKind.UNIT: figures.read_unit,
+        TokenKind.MARK: marks.read_mark,
         # What changes nothing, or the quantity only.
-        Kind.QUANTITY: asides.quantity,
-        Kind.NOTE: asides.note,
-        Kind.FILLER: asides.skip,
-        Kind.TO: asides.skip,
-        Kind.NEWLINE: asides.newline,
+        TokenKind.QUANTITY: asides.read_quantity_label,
+        TokenKind.NOTE: asides.skip_note,
+        TokenKind.FILLER: asides.skip_token,
+        TokenKind.RANGE_WORD: asides.skip_token,
+        TokenKind.NEWLINE: asides.read_newline,
         # Words that mean something only beside a number or a label.
-        Kind.VOID: header.word,
-        Kind.CLOCK: figures.timeframe,
-        Kind.CALENDAR: header.word,
-        Kind.OPTION: header.word,
+        TokenKind.FAILED_VALUE: header.read_word,
+        TokenKind.TIME_UNIT: figures.read_timeframe,
+        TokenKind.MONTH: header.read_word,
+        TokenKind.OPTION: header.read_word,
         # Words that may tell that this is no order; `intent` decides when all is read.
-        Kind.OPEN: asides.remark,
-        Kind.MANAGE: asides.remark,
-        Kind.DONE: asides.remark,
-        Kind.WHEN: asides.remark,
-        Kind.NOT: asides.remark,
-        Kind.NO: asides.remark,
-        Kind.IF: asides.remark,
+        TokenKind.RUNNER: asides.record_remark,
+        TokenKind.MANAGEMENT: asides.record_remark,
+        TokenKind.TRADE_OUTCOME: asides.record_remark,
+        TokenKind.TIME_CONDITION: asides.record_remark,
+        TokenKind.NEGATION: asides.record_remark,
+        TokenKind.WITHOUT: asides.record_remark,
+        TokenKind.CONDITION: asides.record_remark,
     }
 )

@@ -3,73 +3,77 @@
 from typing import Final
 
 from signalhub.grammar import levels
-from signalhub.grammar.message import Message
-from signalhub.grammar.numbers import Number, exact
-from signalhub.grammar.vocabulary import Kind
+from signalhub.grammar.message import ParserState
+from signalhub.grammar.numbers import Number, parse_exact
+from signalhub.grammar.vocabulary import TokenKind
 
-QUOTES: Final = frozenset({"CMP", "CURRENT", "MARKET", "LAST"})  # the price now, which no entry is
-_LABELS: Final = frozenset({Kind.NEWLINE, Kind.SL, Kind.TP, Kind.ENTRY, Kind.STOP})
-
-
-def skip(m: Message) -> None:
-    m.at += 1
+CURRENT_PRICE_WORDS: Final = frozenset({"CMP", "CURRENT", "MARKET", "LAST"})  # the price now, which no entry is
+_NOTE_ENDING_KINDS: Final = frozenset(
+    {TokenKind.NEWLINE, TokenKind.SL, TokenKind.TP, TokenKind.ENTRY, TokenKind.STOP_WORD}
+)
 
 
-def newline(m: Message) -> None:
+def skip_token(state: ParserState) -> None:
+    state.pos += 1
+
+
+def read_newline(state: ParserState) -> None:
     """A blank line ends a list of targets that has begun."""
-    if m.listing and m.draft.targets and m.tokens[m.at].text.count("\n") > 1:
-        m.listing = False
-    m.at += 1
+    if state.in_target_list and state.fields.take_profits and state.tokens[state.pos].text.count("\n") > 1:
+        state.in_target_list = False
+    state.pos += 1
 
 
-def remark(m: Message) -> None:
+def record_remark(state: ParserState) -> None:
     """Remember a word that may tell of an open trade, a negation or a condition."""
-    m.remarks.append(m.at)
-    m.expecting = False
-    m.at += 1
+    state.remark_indexes.append(state.pos)
+    state.expects_entry = False
+    state.pos += 1
 
 
-def note(m: Message) -> None:
+def skip_note(state: ParserState) -> None:
     """Leave the rest of the line aside, up to the next label, side or entry."""
-    first, is_quote = m.at, m.tokens[m.at].text in QUOTES
-    m.at += 1
-    while not _ends_note(m):
-        token = m.tokens[m.at]
-        if token.kind == Kind.NUMBER and m.has_header and not (m.has_levels or is_quote):
-            m.noted.append(Number(token.text, token.start, token.end, exact(token.text)))
-        m.at += 1
-    m.note(first, m.at)
+    first, is_quote = state.pos, state.tokens[state.pos].text in CURRENT_PRICE_WORDS
+    state.pos += 1
+    while not _is_end_of_note(state):
+        token = state.tokens[state.pos]
+        if token.kind == TokenKind.NUMBER and state.has_header and not (state.has_levels or is_quote):
+            state.header_note_numbers.append(Number(token.text, token.start, token.end, parse_exact(token.text)))
+        state.pos += 1
+    state.add_note(first, state.pos)
 
 
-def _ends_note(m: Message) -> bool:
-    token = m.tokens[m.at]
-    if token.kind in _LABELS or (token.kind == Kind.SIDE and not m.draft.sides):
+def _is_end_of_note(state: ParserState) -> bool:
+    token = state.tokens[state.pos]
+    if token.kind in _NOTE_ENDING_KINDS or (token.kind == TokenKind.SIDE and not state.fields.sides):
         return True
-    if m.has_levels or m.draft.entries or m.tokens[m.at + 1].kind != Kind.NUMBER:
+    if state.has_levels or state.fields.entries or state.tokens[state.pos + 1].kind != TokenKind.NUMBER:
         return False
-    return token.text == "@" or (token.kind == Kind.AT and m.has_header)
+    return token.text == "@" or (token.kind == TokenKind.PRICE_PREFIX and state.has_header)
 
 
-def quantity(m: Message) -> None:
-    number, crossed = levels.seek(m, m.at + 1)
-    label = m.tokens[m.at]
-    m.at += 1
+def read_quantity_label(state: ParserState) -> None:
+    number, crossed = levels.find_labelled_price(state, state.pos + 1)
+    label = state.tokens[state.pos]
+    state.pos += 1
     if number is not None and not crossed:
         label.used = True
-        m.at = number
-        take_quantity(m)
+        state.pos = number
+        add_quantity(state)
 
 
-def take_quantity(m: Message) -> None:
-    token, following = m.tokens[m.at], m.tokens[m.at + 1]
-    value = exact(token.text)
-    is_torn = m.is_glued(m.at + 1) and (following.text == "%" or following.kind == Kind.WORD)
-    if not value or is_torn or levels.is_negative(m, m.at):
-        m.draft.fault("bad_quantity", "Write the quantity as a number above 0, like LOT 0.05.", token.start, token.end)
+def add_quantity(state: ParserState) -> None:
+    token, following = state.tokens[state.pos], state.tokens[state.pos + 1]
+    value = parse_exact(token.text)
+    is_torn = state.is_adjacent(state.pos + 1) and (following.text == "%" or following.kind == TokenKind.WORD)
+    if not value or is_torn or levels.is_negative(state, state.pos):
+        state.fields.add_problem(
+            "bad_quantity", "Write the quantity as a number above 0, like LOT 0.05.", token.start, token.end
+        )
     else:
-        m.draft.quantities.append(Number(token.text, token.start, token.end, value))
+        state.fields.quantities.append(Number(token.text, token.start, token.end, value))
     token.used = True
-    m.at += 1
-    if following.kind == Kind.QUANTITY:
+    state.pos += 1
+    if following.kind == TokenKind.QUANTITY:
         following.used = True
-        m.at += 1
+        state.pos += 1

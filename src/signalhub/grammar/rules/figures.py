@@ -4,125 +4,149 @@ import re
 from typing import Final
 
 from signalhub.grammar import entries, levels, symbols
-from signalhub.grammar.measures import enumerator, line_index, measure
-from signalhub.grammar.message import Message
-from signalhub.grammar.numbers import Number, exact
-from signalhub.grammar.rules.asides import take_quantity
-from signalhub.grammar.rules.header import take_name, word
-from signalhub.grammar.vocabulary import Kind
+from signalhub.grammar.measures import match_enumerator, match_measurement, skip_line_number
+from signalhub.grammar.message import ParserState
+from signalhub.grammar.numbers import Number, parse_exact
+from signalhub.grammar.rules.asides import add_quantity
+from signalhub.grammar.rules.header import add_symbol, read_word
+from signalhub.grammar.vocabulary import TokenKind
 
-_LONGEST_COUNT: Final = 2
-_MOST_LEVERAGE: Final = 500
-_DATE: Final = re.compile(
+_MAX_COUNT_DIGITS: Final = 2
+_MAX_LEVERAGE: Final = 500
+_DOTTED_DATE: Final = re.compile(
     r"(?:19|20)[0-9]{2}\.[0-9]{1,2}\.[0-9]{1,2}|[0-9]{1,2}\.[0-9]{1,2}\.(?:19|20)?[0-9]{2}", re.ASCII
 )
-_WRITTEN_DATE: Final = re.compile(
+_SEPARATED_DATE: Final = re.compile(
     r"[0-3]?[0-9]([/-])[0-3]?[0-9]\1(?:19|20)[0-9]{2}|(?:19|20)[0-9]{2}([/-])[01]?[0-9]\2[0-3]?[0-9]", re.ASCII
 )
-_DATE_JOINTS: Final = frozenset("/-")
-_SIXTIETHS: Final = re.compile(r"[0-5][0-9]", re.ASCII)
-_NAMED: Final = frozenset({Kind.WORD, Kind.CLOCK, Kind.UNIT})
+_DATE_SEPARATORS: Final = frozenset("/-")
+_MINUTES_OR_SECONDS: Final = re.compile(r"[0-5][0-9]", re.ASCII)
+_KINDS_BEFORE_INDEX: Final = frozenset({TokenKind.WORD, TokenKind.TIME_UNIT, TokenKind.UNIT})
 
 
-def number(m: Message) -> None:
-    if symbols.may_begin_with(m, m.at) and (name := symbols.known(m, m.at)):
-        take_name(m, *name)
+def read_number(state: ParserState) -> None:
+    if symbols.can_start_known_symbol(state, state.pos) and (name := symbols.match_known(state, state.pos)):
+        add_symbol(state, *name)
         return
-    behind = _explained(m)
+    behind = _match_explained_number(state)
     if behind is not None:
-        if m.tokens[m.at + 1].text == "X" and (value := exact(m.tokens[m.at].text)) and value > _MOST_LEVERAGE:
-            m.noted.append(Number(m.tokens[m.at].text, m.tokens[m.at].start, m.tokens[m.at].end, value))
-        m.note(m.at, behind)
-        m.at = behind
-    elif levels.lots(m, m.at):
-        take_quantity(m)
-    elif m.tokens[m.at + 1].kind == Kind.OPTION:
-        _refuse_option(m)
-    elif m.listing:
-        _next_target(m)
-    elif m.expecting:
-        entries.read(m, m.at)
+        if (
+            state.tokens[state.pos + 1].text == "X"
+            and (value := parse_exact(state.tokens[state.pos].text))
+            and value > _MAX_LEVERAGE
+        ):
+            state.header_note_numbers.append(
+                Number(state.tokens[state.pos].text, state.tokens[state.pos].start, state.tokens[state.pos].end, value)
+            )
+        state.add_note(state.pos, behind)
+        state.pos = behind
+    elif levels.is_lot_count(state, state.pos):
+        add_quantity(state)
+    elif state.tokens[state.pos + 1].kind == TokenKind.OPTION:
+        _reject_option(state)
+    elif state.in_target_list:
+        _read_next_take_profit(state)
+    elif state.expects_entry:
+        entries.read_entry(state, state.pos)
     else:
-        token = m.tokens[m.at]
-        m.strays.append(Number(token.text, token.start, token.end, exact(token.text)))
-        m.at += 1
+        token = state.tokens[state.pos]
+        state.unexplained_numbers.append(Number(token.text, token.start, token.end, parse_exact(token.text)))
+        state.pos += 1
 
 
-def _next_target(m: Message) -> None:
+def _read_next_take_profit(state: ParserState) -> None:
     """One more line of a list whose label stands above it."""
-    at, _ = levels.seek(m, line_index(m, m.at, len(m.draft.targets) + 1))
-    numbers, m.at = levels.prices(m, m.at if at is None else at)
-    m.draft.targets.extend(numbers)
+    at, _ = levels.find_labelled_price(state, skip_line_number(state, state.pos, len(state.fields.take_profits) + 1))
+    numbers, state.pos = levels.read_price_list(state, state.pos if at is None else at)
+    state.fields.take_profits.extend(numbers)
 
 
-def _refuse_option(m: Message) -> None:
-    start, end = m.tokens[m.at].start, m.tokens[m.at + 1].end
-    m.draft.dismiss("unsupported", "Options are not traded here: a strike looks like an entry.", start, end)
-    m.at += 2
+def _reject_option(state: ParserState) -> None:
+    start, end = state.tokens[state.pos].start, state.tokens[state.pos + 1].end
+    state.fields.reject("unsupported", "Options are not traded here: a strike looks like an entry.", start, end)
+    state.pos += 2
 
 
-def _explained(m: Message) -> int | None:
+def _match_explained_number(state: ParserState) -> int | None:
     """The index behind a number whose meaning is plain and which is no price."""
-    return measure(m, m.at) or enumerator(m, m.at) or _clock(m) or _part_of_word(m)
+    return (
+        match_measurement(state, state.pos)
+        or match_enumerator(state, state.pos)
+        or _match_time_or_date(state)
+        or _match_number_in_word(state)
+    )
 
 
-def _clock(m: Message) -> int | None:
+def _match_time_or_date(state: ParserState) -> int | None:
     """`02:25`, and a date such as `2020.02.24` where no price is due."""
-    text = m.tokens[m.at].text
+    text = state.tokens[state.pos].text
     if "." in text:
-        return m.at + 1 if not m.expecting and _DATE.fullmatch(text) else None
-    if (behind := _date(m)) is not None:
+        return state.pos + 1 if not state.expects_entry and _DOTTED_DATE.fullmatch(text) else None
+    if (behind := _match_separated_date(state)) is not None:
         return behind
-    at = m.at
-    while m.tokens[at + 1].text == ":" and m.is_glued(at + 2) and _SIXTIETHS.fullmatch(m.tokens[at + 2].text):
+    at = state.pos
+    while (
+        state.tokens[at + 1].text == ":"
+        and state.is_adjacent(at + 2)
+        and _MINUTES_OR_SECONDS.fullmatch(state.tokens[at + 2].text)
+    ):
         at += 2
-    return at + 1 if at > m.at and len(text) <= _LONGEST_COUNT else None
+    return at + 1 if at > state.pos and len(text) <= _MAX_COUNT_DIGITS else None
 
 
-def _date(m: Message) -> int | None:
+def _match_separated_date(state: ParserState) -> int | None:
     """`13/05/2025` and `2025-05-13`, in one piece."""
-    if m.tokens[m.at + 1].text not in _DATE_JOINTS or m.expecting:
+    if state.tokens[state.pos + 1].text not in _DATE_SEPARATORS or state.expects_entry:
         return None
-    pieces = m.tokens[m.at : m.at + 5]
+    pieces = state.tokens[state.pos : state.pos + 5]
     written = "".join([piece.text for piece in pieces])
     is_whole = pieces[4].end - pieces[0].start == len(written)
-    return m.at + 5 if is_whole and _WRITTEN_DATE.fullmatch(written) else None
+    return state.pos + 5 if is_whole and _SEPARATED_DATE.fullmatch(written) else None
 
 
-def timeframe(m: Message) -> None:
+def read_timeframe(state: ParserState) -> None:
     """The chart the signal was seen on, `H1` or `M15`: the entry may still follow."""
-    figure = m.tokens[m.at + 1]
-    is_figure = figure.kind == Kind.NUMBER and m.is_glued(m.at + 1) and len(figure.text) <= _LONGEST_COUNT
-    if is_figure and len(m.tokens[m.at].text) == 1 and m.asset_at != m.at and not _goes_on(m, m.at + 2):
-        m.note(m.at, m.at + 2)
-        m.at += 2
+    figure = state.tokens[state.pos + 1]
+    is_figure = (
+        figure.kind == TokenKind.NUMBER and state.is_adjacent(state.pos + 1) and len(figure.text) <= _MAX_COUNT_DIGITS
+    )
+    if (
+        is_figure
+        and len(state.tokens[state.pos].text) == 1
+        and state.labelled_symbol_index != state.pos
+        and not _is_continued(state, state.pos + 2)
+    ):
+        state.add_note(state.pos, state.pos + 2)
+        state.pos += 2
     else:
-        word(m)
+        read_word(state)
 
 
-def _goes_on(m: Message, at: int) -> bool:
-    return m.is_glued(at) and m.tokens[at].kind != Kind.NEWLINE
+def _is_continued(state: ParserState, index: int) -> bool:
+    return state.is_adjacent(index) and state.tokens[index].kind != TokenKind.NEWLINE
 
 
-def _part_of_word(m: Message) -> int | None:
+def _match_number_in_word(state: ParserState) -> int | None:
     """The figure in `H1`, `#12` or `Signal 6`, and a word that begins with one."""
-    token, before, following = m.tokens[m.at], m.tokens[m.at - 1], m.tokens[m.at + 1]
+    token, before, following = state.tokens[state.pos], state.tokens[state.pos - 1], state.tokens[state.pos + 1]
     if not token.text.isdigit():
         return None
-    if m.is_glued(m.at) and (before.text == "#" or before.kind in _NAMED):
-        return m.at + 1
-    if before.kind == Kind.FILLER and len(token.text) <= _LONGEST_COUNT and not m.draft.sides:
-        return m.at + 1
-    is_word = following.kind == Kind.WORD and following.text != "K" and m.is_glued(m.at + 1)
-    return m.at + 2 if is_word and not m.expecting else None
+    if state.is_adjacent(state.pos) and (before.text == "#" or before.kind in _KINDS_BEFORE_INDEX):
+        return state.pos + 1
+    if before.kind == TokenKind.FILLER and len(token.text) <= _MAX_COUNT_DIGITS and not state.fields.sides:
+        return state.pos + 1
+    is_word = following.kind == TokenKind.WORD and following.text != "K" and state.is_adjacent(state.pos + 1)
+    return state.pos + 2 if is_word and not state.expects_entry else None
 
 
-def unit(m: Message) -> None:
+def read_unit(state: ParserState) -> None:
     """`x20` is leverage, `X2Y2` a name, and a unit without a number a word."""
-    at = m.at + 1
-    is_leverage = m.tokens[m.at].text == "X" and m.tokens[at].kind == Kind.NUMBER and m.is_glued(at)
-    if is_leverage and not (m.is_glued(at + 1) and m.tokens[at + 1].text.isalnum()):
-        m.note(m.at, at + 1)
-        m.at = at + 1
+    at = state.pos + 1
+    is_leverage = (
+        state.tokens[state.pos].text == "X" and state.tokens[at].kind == TokenKind.NUMBER and state.is_adjacent(at)
+    )
+    if is_leverage and not (state.is_adjacent(at + 1) and state.tokens[at + 1].text.isalnum()):
+        state.add_note(state.pos, at + 1)
+        state.pos = at + 1
     else:
-        word(m)
+        read_word(state)

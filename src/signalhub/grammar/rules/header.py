@@ -4,14 +4,16 @@ from typing import Final
 
 from signalhub.domain.signal import OrderType, Side
 from signalhub.grammar import symbols
-from signalhub.grammar.draft import Found, Name
-from signalhub.grammar.message import Message
-from signalhub.grammar.rules.labels import stop_loss
-from signalhub.grammar.vocabulary import Kind
+from signalhub.grammar.draft import Spanned, SymbolMatch
+from signalhub.grammar.message import ParserState
+from signalhub.grammar.rules.labels import read_stop_loss
+from signalhub.grammar.vocabulary import TokenKind
 
-_SIDES: Final = {"BUY": Side.BUY, "LONG": Side.BUY, "SELL": Side.SELL, "SHORT": Side.SELL}
-_BEFORE_SYMBOL: Final = frozenset({Kind.SIDE, Kind.ORDER, Kind.TYPE, Kind.STOP})
-_TYPES: Final = {
+_SIDE_BY_WORD: Final = {"BUY": Side.BUY, "LONG": Side.BUY, "SELL": Side.SELL, "SHORT": Side.SELL}
+_KINDS_BEFORE_SYMBOL: Final = frozenset(
+    {TokenKind.SIDE, TokenKind.SIDE_AND_TYPE, TokenKind.ORDER_TYPE, TokenKind.STOP_WORD}
+)
+_ORDER_TYPE_BY_WORD: Final = {
     "LIMIT": OrderType.LIMIT,
     "MARKET": OrderType.MARKET,
     "NOW": OrderType.MARKET,
@@ -21,111 +23,111 @@ _TYPES: Final = {
 }
 
 
-def side(m: Message) -> None:
-    token = m.tokens[m.at]
-    value = _SIDES.get(token.text) or _SIDES["BUY" if token.text.startswith("BUY") else "SELL"]
-    if m.is_complete and m.draft.sides:
-        m.restarts.append(m.at)
+def read_side(state: ParserState) -> None:
+    token = state.tokens[state.pos]
+    value = _SIDE_BY_WORD.get(token.text) or _SIDE_BY_WORD["BUY" if token.text.startswith("BUY") else "SELL"]
+    if state.is_complete and state.fields.sides:
+        state.restart_indexes.append(state.pos)
     else:
-        m.draft.sides.append(Found(value, token.start, token.end))
-        m.sides_at.append(m.at)
-        m.expecting = True
-        m.listing = False
-    m.begins(token)
+        state.fields.sides.append(Spanned(value, token.start, token.end))
+        state.side_indexes.append(state.pos)
+        state.expects_entry = True
+        state.in_target_list = False
+    state.mark_signal_start(token)
     token.used = True
-    m.at += 1
+    state.pos += 1
 
 
-def order(m: Message) -> None:
+def read_side_with_order_type(state: ParserState) -> None:
     """`BUYLIMIT`: both in one word."""
-    token = m.tokens[m.at]
-    _take_type(m, OrderType.STOP if token.text.endswith("STOP") else OrderType.LIMIT)
-    side(m)
+    token = state.tokens[state.pos]
+    _add_order_type(state, OrderType.STOP if token.text.endswith("STOP") else OrderType.LIMIT)
+    read_side(state)
 
 
-def _take_type(m: Message, value: OrderType) -> None:
-    token = m.tokens[m.at]
+def _add_order_type(state: ParserState, value: OrderType) -> None:
+    token = state.tokens[state.pos]
     token.used = True
-    m.draft.order_types.append(Found(value, token.start, token.end))
+    state.fields.order_types.append(Spanned(value, token.start, token.end))
 
 
-def order_type(m: Message) -> None:
+def read_order_type(state: ParserState) -> None:
     """`market` is a common word, so it counts only where a price or a symbol is due."""
-    name = m.tokens[m.at].text
-    counts = not m.has_levels and (m.expecting or (name != "MARKET" and m.has_header))
-    neighbours = m.tokens[m.at + 1].kind, m.tokens[m.at - 1].text
-    if counts or neighbours[0] in (Kind.ENTRY, Kind.SIDE) or neighbours[1] == ":":
-        _take_type(m, _TYPES[name])
-        m.expecting = m.has_header and not m.has_levels
-    m.at += 1
+    name = state.tokens[state.pos].text
+    counts = not state.has_levels and (state.expects_entry or (name != "MARKET" and state.has_header))
+    neighbours = state.tokens[state.pos + 1].kind, state.tokens[state.pos - 1].text
+    if counts or neighbours[0] in (TokenKind.ENTRY, TokenKind.SIDE) or neighbours[1] == ":":
+        _add_order_type(state, _ORDER_TYPE_BY_WORD[name])
+        state.expects_entry = state.has_header and not state.has_levels
+    state.pos += 1
 
 
-def stop(m: Message) -> None:
+def read_stop(state: ParserState) -> None:
     """The order type right behind the side or, in the header, behind the symbol; everywhere else the stop loss."""
-    before = m.tokens[m.at - 1]
-    if before.text in ("-", "_") and m.is_glued(m.at):
-        before = m.tokens[m.at - 2]
-    is_behind_name = bool(m.draft.names and m.draft.sides) and m.draft.names[-1].end == before.end
-    is_type = before.kind == Kind.SIDE or (is_behind_name and not m.draft.entries and not m.has_levels)
-    if m.at == 0 or not is_type:
-        stop_loss(m)
+    before = state.tokens[state.pos - 1]
+    if before.text in ("-", "_") and state.is_adjacent(state.pos):
+        before = state.tokens[state.pos - 2]
+    is_behind_name = bool(state.fields.symbols and state.fields.sides) and state.fields.symbols[-1].end == before.end
+    is_type = before.kind == TokenKind.SIDE or (is_behind_name and not state.fields.entries and not state.has_levels)
+    if state.pos == 0 or not is_type:
+        read_stop_loss(state)
         return
-    _take_type(m, OrderType.STOP)
-    m.expecting = True
-    m.at += 1
+    _add_order_type(state, OrderType.STOP)
+    state.expects_entry = True
+    state.pos += 1
 
 
-def at_word(m: Message) -> None:
+def expect_entry(state: ParserState) -> None:
     """`below`, `from`: a price is coming, if the header has begun. One that does not come is missed later."""
-    if m.expecting:
-        token = m.tokens[m.at]
-        m.promised = m.promised or Found(token.text, token.start, token.end)
-    m.expecting = m.expecting or (m.has_header and not m.has_levels)
-    m.at += 1
+    if state.expects_entry:
+        token = state.tokens[state.pos]
+        state.announced_entry = state.announced_entry or Spanned(token.text, token.start, token.end)
+    state.expects_entry = state.expects_entry or (state.has_header and not state.has_levels)
+    state.pos += 1
 
 
-def asset(m: Message) -> None:
+def read_symbol_label(state: ParserState) -> None:
     """`Symbol:` makes the next word a symbol, known or not."""
-    at = m.at + 1
-    while m.tokens[at].kind == Kind.MARK:
+    at = state.pos + 1
+    while state.tokens[at].kind == TokenKind.MARK:
         at += 1
-    m.asset_at = at
-    m.at += 1
+    state.labelled_symbol_index = at
+    state.pos += 1
 
 
-def word(m: Message) -> None:
-    read = symbols.known(m, m.at)
+def read_word(state: ParserState) -> None:
+    read = symbols.match_known(state, state.pos)
     if read is not None:
-        take_name(m, *read)
-    elif m.asset_at == m.at and (read := symbols.unknown(m, m.at)):
-        m.assets.append(read[0])
-        m.begins(m.tokens[m.at])
-        m.use(m.at, read[1])
-        m.at = read[1]
+        add_symbol(state, *read)
+    elif state.labelled_symbol_index == state.pos and (read := symbols.match_ticker(state, state.pos)):
+        state.labelled_symbols.append(read[0])
+        state.mark_signal_start(state.tokens[state.pos])
+        state.mark_used(state.pos, read[1])
+        state.pos = read[1]
     else:
         # Beside the side an unknown word is most likely the symbol, and the entry may still follow.
-        m.expecting = m.expecting and m.tokens[m.at - 1].kind in _BEFORE_SYMBOL
-        m.at = symbols.glued(m, m.at)[1]
+        state.expects_entry = state.expects_entry and state.tokens[state.pos - 1].kind in _KINDS_BEFORE_SYMBOL
+        state.pos = symbols.join_word(state, state.pos)[1]
 
 
-def money(m: Message) -> None:
+def read_currency(state: ParserState) -> None:
     """`USD` stands beside a price, or begins a pair."""
-    read = symbols.known(m, m.at)
+    read = symbols.match_known(state, state.pos)
     if read is None:
-        m.at += 1
+        state.pos += 1
     else:
-        take_name(m, *read)
+        add_symbol(state, *read)
 
 
-def take_name(m: Message, name: Name, behind: int) -> None:
-    token = m.tokens[m.at]
-    if m.is_complete and m.draft.names:
-        if name.name != m.draft.names[0].name:
-            m.restarts.append(m.at)
+def add_symbol(state: ParserState, symbol: SymbolMatch, end_index: int) -> None:
+    token = state.tokens[state.pos]
+    if state.is_complete and state.fields.symbols:
+        if symbol.name != state.fields.symbols[0].name:
+            state.restart_indexes.append(state.pos)
     else:
-        m.draft.names.append(name)
-        m.expecting = not m.has_levels and not m.draft.entries
-        m.listing = False
-        m.begins(token)
-    m.use(m.at, behind)
-    m.at = behind
+        state.fields.symbols.append(symbol)
+        state.expects_entry = not state.has_levels and not state.fields.entries
+        state.in_target_list = False
+        state.mark_signal_start(token)
+    state.mark_used(state.pos, end_index)
+    state.pos = end_index

@@ -4,106 +4,126 @@ from typing import Final
 
 from signalhub.domain.signal import OrderType
 from signalhub.grammar import entries, levels
-from signalhub.grammar.draft import MOST_TARGETS, Found
-from signalhub.grammar.measures import behind_index, is_ratio, line_index, measure
-from signalhub.grammar.message import Message
+from signalhub.grammar.draft import MAX_TAKE_PROFITS, Spanned
+from signalhub.grammar.measures import is_ratio, match_measurement, skip_label_index, skip_line_number
+from signalhub.grammar.message import ParserState
 from signalhub.grammar.numbers import Number
-from signalhub.grammar.rules.asides import QUOTES
+from signalhub.grammar.rules.asides import CURRENT_PRICE_WORDS
 from signalhub.grammar.scan import Token
-from signalhub.grammar.vocabulary import Kind
+from signalhub.grammar.vocabulary import TokenKind
 
-_VALUE_ENDS: Final = frozenset(
-    {Kind.NEWLINE, Kind.SL, Kind.TP, Kind.ENTRY, Kind.STOP, Kind.SIDE, Kind.DONE, Kind.MANAGE}
+_VALUE_ENDING_KINDS: Final = frozenset(
+    {
+        TokenKind.NEWLINE,
+        TokenKind.SL,
+        TokenKind.TP,
+        TokenKind.ENTRY,
+        TokenKind.STOP_WORD,
+        TokenKind.SIDE,
+        TokenKind.TRADE_OUTCOME,
+        TokenKind.MANAGEMENT,
+    }
 )
 
 
-def stop_loss(m: Message) -> None:
-    _read(m, m.draft.stops, "stop_loss")
+def read_stop_loss(state: ParserState) -> None:
+    _read_labelled_prices(state, state.fields.stop_losses, "stop_loss")
 
 
-def target(m: Message) -> None:
-    m.listing = _read(m, m.draft.targets, "take_profit")
+def read_take_profits(state: ParserState) -> None:
+    state.in_target_list = _read_labelled_prices(state, state.fields.take_profits, "take_profit")
 
 
-def _read(m: Message, found: list[Number], field: str) -> bool:
+def _read_labelled_prices(state: ParserState, collected: list[Number], field: str) -> bool:
     """Read the prices behind a label; say whether they are, or may be, on the lines below it."""
-    label = m.tokens[m.at]
-    m.begins(label)
+    label = state.tokens[state.pos]
+    state.mark_signal_start(label)
     label.used = True
-    m.expecting = m.listing = False
-    m.at = behind_index(m, m.at + 1, len(found) + 1)
-    number, crossed = levels.seek(m, m.at)
+    state.expects_entry = state.in_target_list = False
+    state.pos = skip_label_index(state, state.pos + 1, len(collected) + 1)
+    number, crossed = levels.find_labelled_price(state, state.pos)
     if number is None:
-        _without_value(m, label, field)
+        _read_empty_label(state, label, field)
         return True
     if crossed:
-        number = levels.seek(m, line_index(m, number, len(found) + 1))[0] or number
-    numbers, m.at = levels.prices(m, number)
-    found.extend(numbers)
-    m.draft.is_lost = m.draft.is_lost or len(found) > MOST_TARGETS
+        number = levels.find_labelled_price(state, skip_line_number(state, number, len(collected) + 1))[0] or number
+    numbers, state.pos = levels.read_price_list(state, number)
+    collected.extend(numbers)
+    state.fields.has_too_many_errors = state.fields.has_too_many_errors or len(collected) > MAX_TAKE_PROFITS
     return crossed
 
 
-def _without_value(m: Message, label: Token, field: str) -> None:
+def _read_empty_label(state: ParserState, label: Token, field: str) -> None:
     """A label in a sentence is a mention, but one with a number on its line is a price we could not read."""
-    while m.tokens[m.at].kind == Kind.MARK and m.tokens[m.at].text != "\u2212":
-        m.at += 1
-    following = m.tokens[m.at]
-    if following.kind == Kind.OPEN:
-        m.note(m.at, m.at + 1)
-        m.at += 1
-    elif (unread := _unread_price(m)) is not None:
-        start, end = m.tokens[unread].start, m.run_from(m.tokens[unread].start)
-        m.reach = max(m.reach, end)
-        m.draft.fault("bad_price", "Write the price right behind its label, like SL 1.0850.", start, end)
-        m.at = unread + 1
-    m.draft.empty.setdefault(field, Found(label.text, label.start, label.end))
+    while state.tokens[state.pos].kind == TokenKind.MARK and state.tokens[state.pos].text != "\u2212":
+        state.pos += 1
+    following = state.tokens[state.pos]
+    if following.kind == TokenKind.RUNNER:
+        state.add_note(state.pos, state.pos + 1)
+        state.pos += 1
+    elif (unread := _find_unreadable_price(state)) is not None:
+        start, end = state.tokens[unread].start, state.find_run_end(state.tokens[unread].start)
+        state.signal_end = max(state.signal_end, end)
+        state.fields.add_problem("bad_price", "Write the price right behind its label, like SL 1.0850.", start, end)
+        state.pos = unread + 1
+    state.fields.empty_labels.setdefault(field, Spanned(label.text, label.start, label.end))
 
 
-def _unread_price(m: Message) -> int | None:
+def _find_unreadable_price(state: ParserState) -> int | None:
     """What stands where the price should: a failed calculation, foreign digits, or a number behind other words."""
-    token = m.tokens[m.at]
-    if token.kind == Kind.VOID or token.text == "\u2212" or (token.kind == Kind.WORD and token.text[0].isdigit()):
-        return m.at
-    at = m.at
-    while m.tokens[at].kind not in _VALUE_ENDS:
-        if m.tokens[at].kind == Kind.NUMBER:
-            return at if measure(m, at) is None else None
+    token = state.tokens[state.pos]
+    if (
+        token.kind == TokenKind.FAILED_VALUE
+        or token.text == "\u2212"
+        or (token.kind == TokenKind.WORD and token.text[0].isdigit())
+    ):
+        return state.pos
+    at = state.pos
+    while state.tokens[at].kind not in _VALUE_ENDING_KINDS:
+        if state.tokens[at].kind == TokenKind.NUMBER:
+            return at if match_measurement(state, at) is None else None
         at += 1
     return None
 
 
-def entry(m: Message) -> None:
-    label = m.tokens[m.at]
-    m.begins(label)
+def read_entry_label(state: ParserState) -> None:
+    label = state.tokens[state.pos]
+    state.mark_signal_start(label)
     label.used = True
-    m.listing = False
-    first = m.at
-    m.at = _behind_count(m, m.at + 1)
-    number, _ = levels.seek(m, m.at)
+    state.in_target_list = False
+    first = state.pos
+    state.pos = _skip_entry_count(state, state.pos + 1)
+    number, _ = levels.find_labelled_price(state, state.pos)
     if number is None:
-        _without_entry(m, first)
+        _read_empty_entry_label(state, first)
     else:
-        entries.read(m, number)
+        entries.read_entry(state, number)
 
 
-def _behind_count(m: Message, at: int) -> int:
+def _skip_entry_count(state: ParserState, index: int) -> int:
     """Over the 1 of `Entry 1: 2345`. Without the colon it may be the low end of a zone."""
-    is_count = len(m.tokens[at].text) == 1 and m.tokens[at + 1].text == ":" and not is_ratio(m, at)
-    m.tokens[at].used = m.tokens[at].used or is_count
-    return at + 1 if is_count and m.tokens[at].kind == Kind.NUMBER else at
+    is_count = len(state.tokens[index].text) == 1 and state.tokens[index + 1].text == ":" and not is_ratio(state, index)
+    state.tokens[index].used = state.tokens[index].used or is_count
+    return index + 1 if is_count and state.tokens[index].kind == TokenKind.NUMBER else index
 
 
-def _without_entry(m: Message, first: int) -> None:
+def _read_empty_entry_label(state: ParserState, label_index: int) -> None:
     """`Entry: NOW` and `Entry: market price` name the order type; `Entry:` alone must not become a market order."""
-    while m.tokens[m.at].kind == Kind.MARK:
-        m.at += 1
-    m.expecting = True
-    if m.tokens[m.at].kind == Kind.NOTE and m.tokens[m.at].text in QUOTES and m.tokens[m.at + 1].kind == Kind.NEWLINE:
-        quote = m.tokens[m.at]
-        m.draft.order_types.append(Found(OrderType.MARKET, quote.start, quote.end))
-        m.use(m.at, m.at + 1)
-        m.at += 1
-    elif m.tokens[m.at].kind != Kind.TYPE and m.tokens[first - 1].kind != Kind.TYPE:
-        label = m.tokens[first]
-        m.draft.empty.setdefault("entry", Found(label.text, label.start, label.end))
+    while state.tokens[state.pos].kind == TokenKind.MARK:
+        state.pos += 1
+    state.expects_entry = True
+    if (
+        state.tokens[state.pos].kind == TokenKind.NOTE
+        and state.tokens[state.pos].text in CURRENT_PRICE_WORDS
+        and state.tokens[state.pos + 1].kind == TokenKind.NEWLINE
+    ):
+        quote = state.tokens[state.pos]
+        state.fields.order_types.append(Spanned(OrderType.MARKET, quote.start, quote.end))
+        state.mark_used(state.pos, state.pos + 1)
+        state.pos += 1
+    elif (
+        state.tokens[state.pos].kind != TokenKind.ORDER_TYPE
+        and state.tokens[label_index - 1].kind != TokenKind.ORDER_TYPE
+    ):
+        label = state.tokens[label_index]
+        state.fields.empty_labels.setdefault("entry", Spanned(label.text, label.start, label.end))

@@ -4,77 +4,81 @@ from collections.abc import Callable
 from typing import Final
 
 from signalhub.grammar import entries, levels, symbols
-from signalhub.grammar.message import Message
-from signalhub.grammar.rules.header import take_name
-from signalhub.grammar.vocabulary import MEANINGS, Kind
+from signalhub.grammar.message import ParserState
+from signalhub.grammar.rules.header import add_symbol
+from signalhub.grammar.vocabulary import PHRASE_TRIE, TokenKind
 
-_NO_HANDLE: Final = frozenset({Kind.MARK, Kind.NEWLINE, Kind.NUMBER})
+_KINDS_NOT_IN_HANDLE: Final = frozenset({TokenKind.MARK, TokenKind.NEWLINE, TokenKind.NUMBER})
 
 
-def mark(m: Message) -> None:
-    rule = MEANINGFUL.get(m.tokens[m.at].text)
+def read_mark(state: ParserState) -> None:
+    rule = MARK_RULES.get(state.tokens[state.pos].text)
     if rule is None:
-        m.at += 1
+        state.pos += 1
     else:
-        rule(m)
+        rule(state)
 
 
-def _slash(m: Message) -> None:
-    read = symbols.slashed(m, m.at)
+def _read_slashed_pair(state: ParserState) -> None:
+    read = symbols.match_slashed_pair(state, state.pos)
     if read is None:
-        m.at += 1
+        state.pos += 1
     else:
-        take_name(m, *read)
+        add_symbol(state, *read)
 
 
-def _tag(m: Message) -> None:
+def _read_tag(state: ParserState) -> None:
     """`#BTC` or `$AAPL`: a symbol if nothing else is one."""
-    at = m.at + 1
-    is_word = m.tokens[at].kind == Kind.WORD or _is_cashtag(m)
-    if is_word and m.is_glued(at) and symbols.known(m, at) is None:
-        read = symbols.unknown(m, at)
+    at = state.pos + 1
+    is_word = state.tokens[at].kind == TokenKind.WORD or _is_cashtag(state)
+    if is_word and state.is_adjacent(at) and symbols.match_known(state, at) is None:
+        read = symbols.match_ticker(state, at)
         if read is not None:
-            m.tags.append(read[0])
-            m.expecting = m.expecting or bool(m.draft.sides and not m.has_levels)
-            m.use(at, read[1])
-            m.at = read[1]
+            state.tagged_symbols.append(read[0])
+            state.expects_entry = state.expects_entry or bool(state.fields.sides and not state.has_levels)
+            state.mark_used(at, read[1])
+            state.pos = read[1]
             return
-    m.at = at
+    state.pos = at
 
 
-def _is_cashtag(m: Message) -> bool:
+def _is_cashtag(state: ParserState) -> bool:
     """`$COIN`, `$A`: behind a dollar, capitals name a symbol, whatever the word means elsewhere."""
-    token = m.tokens[m.at + 1]
-    written = m.text.raw[token.start : token.end]
-    is_dollar = m.tokens[m.at].text == "$" and not m.is_glued(m.at)
-    return is_dollar and written == token.text and written.isalpha() and token.text in MEANINGS
+    token = state.tokens[state.pos + 1]
+    written = state.source.raw[token.start : token.end]
+    is_dollar = state.tokens[state.pos].text == "$" and not state.is_adjacent(state.pos)
+    return is_dollar and written == token.text and written.isalpha() and token.text in PHRASE_TRIE
 
 
-def _at_sign(m: Message) -> None:
+def _read_at_sign(state: ParserState) -> None:
     """An entry, if a number follows; a handle, if a word hangs on it; else an entry someone forgot to fill in."""
-    if m.tokens[m.at + 1].text == "@":
-        m.at += 1  # the last of several speaks for all
+    if state.tokens[state.pos + 1].text == "@":
+        state.pos += 1  # the last of several speaks for all
         return
-    number, crossed = levels.seek(m, m.at + 1)
+    number, crossed = levels.find_labelled_price(state, state.pos + 1)
     if number is not None and not crossed:
-        entries.read(m, number)
+        entries.read_entry(state, number)
         return
-    following = m.tokens[m.at + 1]
-    is_handle = following.kind not in _NO_HANDLE and m.is_glued(m.at + 1)
-    is_told = m.tokens[m.at].start < m.reach  # another one of the same run of characters
-    if m.expecting and not is_told and (is_handle or following.kind in (Kind.MARK, Kind.NEWLINE, Kind.VOID)):
-        start, end = m.tokens[m.at].start, m.run_from(m.tokens[m.at].start)
-        code = "bad_price" if following.kind == Kind.VOID else "bad_entry"
-        m.draft.fault(code, "Write the entry price behind the @, like @1.0860.", start, end)
-        m.reach = max(m.reach, end)
-    m.at += 1
-    while is_handle and m.is_glued(m.at) and m.tokens[m.at].kind != Kind.NEWLINE:
-        m.at += 1
+    following = state.tokens[state.pos + 1]
+    is_handle = following.kind not in _KINDS_NOT_IN_HANDLE and state.is_adjacent(state.pos + 1)
+    is_told = state.tokens[state.pos].start < state.signal_end  # another one of the same run of characters
+    if (
+        state.expects_entry
+        and not is_told
+        and (is_handle or following.kind in (TokenKind.MARK, TokenKind.NEWLINE, TokenKind.FAILED_VALUE))
+    ):
+        start, end = state.tokens[state.pos].start, state.find_run_end(state.tokens[state.pos].start)
+        code = "bad_price" if following.kind == TokenKind.FAILED_VALUE else "bad_entry"
+        state.fields.add_problem(code, "Write the entry price behind the @, like @1.0860.", start, end)
+        state.signal_end = max(state.signal_end, end)
+    state.pos += 1
+    while is_handle and state.is_adjacent(state.pos) and state.tokens[state.pos].kind != TokenKind.NEWLINE:
+        state.pos += 1
 
 
-MEANINGFUL: Final[dict[str, Callable[[Message], None]]] = {
-    "@": _at_sign,
-    "/": _slash,
-    "#": _tag,
-    "$": _tag,
+MARK_RULES: Final[dict[str, Callable[[ParserState], None]]] = {
+    "@": _read_at_sign,
+    "/": _read_slashed_pair,
+    "#": _read_tag,
+    "$": _read_tag,
 }
