@@ -9,7 +9,7 @@ from signalhub.jobs import ADVANCE_ACTOR, QUEUE_NAME, SWEEP_ACTOR
 
 
 class ActorHandlers(Protocol):
-    """What the actors ask for; `actors.work.Worker` is it."""
+    """What the actors ask for; `actors.worker.Worker` is it."""
 
     async def advance(self, order_ids: list[str]) -> None: ...
     async def sweep(self) -> None: ...

@@ -9,7 +9,7 @@ from datetime import timedelta
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from signalhub.domain.ids import uuid7
+from signalhub.domain.identifiers import uuid7
 
 _MAX_ACCOUNTS_PER_BATCH = 50
 _MAX_ROWS_PER_ACCOUNT = 200

@@ -25,7 +25,10 @@ class DuplicateCheck(msgspec.Struct, frozen=True):
 
     @property
     def lock_name(self) -> str:
-        return f"{self.account_id}/{self.idempotency_key if self.idempotency_key is not None else f'{self.hook_id}/{self.fingerprint.hex()}'}"
+        name = self.idempotency_key
+        if name is None:
+            name = f"{self.hook_id}/{self.fingerprint.hex()}"
+        return f"{self.account_id}/{name}"
 
 
 class PreviousSignal(msgspec.Struct, frozen=True):

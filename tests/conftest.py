@@ -1,4 +1,4 @@
-"""The ladder: servers → settings → a running hub → a fresh account. Everything but the account lives for the run.
+"""The ladder: servers → settings → a running app → a fresh account. Everything but the account lives for the run.
 
 A test that needs an installation to itself asks `servers.settings()` for one and starts what it needs with
 `tests.kit.processes`.
@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.kit.hub import RunningApp, run_app
+from tests.kit.account_client import AccountClient
 from tests.kit.processes import run_worker
+from tests.kit.running_app import RunningApp, run_app
 from tests.kit.servers import Servers
-from tests.kit.trader import AccountClient
 
 
 @pytest.fixture(scope="session")
@@ -28,14 +28,14 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-async def hub(servers: Servers, logs: Path) -> AsyncIterator[RunningApp]:
-    """Profile `demo` and no worker: an order moves when the test calls `hub.step`."""
+async def app(servers: Servers, logs: Path) -> AsyncIterator[RunningApp]:
+    """Profile `demo` and no worker: an order moves when the test calls `app.step`."""
     async with run_app(await servers.create_settings(heartbeat_s=0.5), logs) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-async def live(servers: Servers, logs: Path) -> AsyncIterator[RunningApp]:
+async def running_service(servers: Servers, logs: Path) -> AsyncIterator[RunningApp]:
     """Profile `instant` and a real worker: an order is closed as soon as it can be."""
     settings = await servers.create_settings(broker_profile="instant")
     async with (
@@ -46,21 +46,21 @@ async def live(servers: Servers, logs: Path) -> AsyncIterator[RunningApp]:
 
 
 @pytest.fixture
-def http(hub: RunningApp) -> httpx.AsyncClient:
-    return hub.http
+def http(app: RunningApp) -> httpx.AsyncClient:
+    return app.http
 
 
 @pytest.fixture
-async def trader(hub: RunningApp) -> AccountClient:
-    return await hub.create_account()
+async def account(app: RunningApp) -> AccountClient:
+    return await app.create_account()
 
 
 @pytest.fixture
-async def stranger(hub: RunningApp) -> AccountClient:
-    """Another account, which must never see anything of `trader`'s."""
-    return await hub.create_account()
+async def other_account(app: RunningApp) -> AccountClient:
+    """Another account, which must never see anything of `account`'s."""
+    return await app.create_account()
 
 
 @pytest.fixture
-async def live_trader(live: RunningApp) -> AccountClient:
-    return await live.create_account()
+async def running_service_account(running_service: RunningApp) -> AccountClient:
+    return await running_service.create_account()

@@ -25,7 +25,7 @@ def _format_location(path: Path, node: ast.AST | None = None) -> str:
     return f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
 
 
-def test_a_long_body_says_why_it_is_long() -> None:
+def test_long_function_has_a_comment() -> None:
     """More than 30 lines are one idea too many, or a comment in it says why they are one."""
     faults = []
     for path, node in _iterate_nodes():
@@ -40,11 +40,11 @@ def _count_body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
-def test_a_file_is_one_idea() -> None:
+def test_module_length_is_limited() -> None:
     assert [path.name for path in SOURCES if len(path.read_text().splitlines()) > MAX_MODULE_LINES] == []
 
 
-def test_a_module_says_what_it_is_for() -> None:
+def test_every_module_has_a_docstring() -> None:
     said = {path: ast.get_docstring(ast.parse(path.read_text())) for path in SOURCES if path.read_text()}
     assert [_format_location(path) for path, text in said.items() if not text] == []
 

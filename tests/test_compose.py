@@ -27,7 +27,7 @@ def list_file_settings(service: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", OWN_SERVICES)
-def test_a_service_is_told_only_what_is_a_setting(name: str, tmp_path: Path) -> None:
+def test_service_environment_contains_only_known_settings(name: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x", encoding="ascii")
     environment = SERVICES[name]["environment"] | dict.fromkeys(
         list_file_settings(SERVICES[name]), str(tmp_path / "secret")
@@ -47,31 +47,31 @@ def test_a_service_has_a_health_check_or_runs_once(service: dict[str, Any]) -> N
 
 
 @each_service
-def test_a_service_gets_the_secrets_that_it_reads_and_no_others(service: dict[str, Any]) -> None:
+def test_service_mounts_exactly_the_secrets_it_reads(service: dict[str, Any]) -> None:
     read = re.findall(r"/run/secrets/(\w+)", str(service))
     assert set(service["secrets"]) == set(read)
     assert set(read) <= set(COMPOSE["secrets"])
 
 
 @each_service
-def test_a_service_may_do_nothing_it_does_not_need(service: dict[str, Any]) -> None:
+def test_service_is_read_only_and_unprivileged(service: dict[str, Any]) -> None:
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-def test_only_the_web_is_published_and_only_on_the_loopback() -> None:
+def test_only_web_port_is_published_on_loopback() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert list(published) == ["web"]
     assert all(port.startswith("127.0.0.1:") for port in published["web"])
 
 
 @pytest.mark.parametrize("name", ["web", "worker"])
-def test_a_service_has_longer_to_stop_than_it_takes(name: str) -> None:
+def test_stop_grace_period_exceeds_shutdown_time(name: str) -> None:
     assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > 10
 
 
-def test_the_secrets_are_made_once_for_their_owner_and_each_is_what_its_reader_expects(tmp_path: Path) -> None:
+def test_secrets_are_created_once_with_private_permissions(tmp_path: Path) -> None:
     (tmp_path / ".just").mkdir()
     script = tmp_path / ".just" / "compose_secrets.py"
     script.write_bytes((ROOT / ".just" / script.name).read_bytes())
@@ -86,7 +86,7 @@ def test_the_secrets_are_made_once_for_their_owner_and_each_is_what_its_reader_e
     assert run.stdout == ""  # nothing was made the second time
 
 
-def test_every_line_of_the_example_can_be_taken_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_env_example_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     lines = re.findall(r"^#?(SIGNALHUB_\w+)=(.*)$", text, re.MULTILINE)

@@ -49,7 +49,7 @@ def test_every_metric_of_the_streams_is_documented_with_its_kind() -> None:
 @pytest.mark.parametrize(
     "name", sorted(set(_find_in_page("life-of-a-signal.md", r"`((?:signalhub|actors|db)\.[\w.]+)`")))
 )
-def test_every_step_of_a_signals_life_names_something_that_exists(name: str) -> None:
+def test_life_of_a_signal_names_existing_objects(name: str) -> None:
     parts = name.split(".")
     for cut in range(len(parts), 0, -1):
         try:
@@ -67,6 +67,6 @@ def test_every_step_of_a_signals_life_names_something_that_exists(name: str) -> 
     sorted(path.relative_to(_DOCS.parent) for path in _DOCS.parent.glob("**/*.md") if ".venv" not in path.parts),
     ids=str,
 )
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_links_resolve(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", (_DOCS.parent / page).read_text(encoding="utf-8")):
         assert (_DOCS.parent / page).parent.joinpath(target).exists(), target

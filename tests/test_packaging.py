@@ -31,23 +31,23 @@ def _list_packaged_files(*folders: str) -> set[str]:
     return {str(path.relative_to(ROOT)).removeprefix("src/") for path in found if "__pycache__" not in path.parts}
 
 
-def test_everything_that_runs_is_in_the_wheel(names: set[str]) -> None:
+def test_wheel_contains_all_sources(names: set[str]) -> None:
     assert not _list_packaged_files("src/signalhub", "actors", "db") - names
 
 
 @pytest.mark.parametrize(
     "suffix", ["migrations/script.py.mako", "py.typed", "instruments.toml", "templates/base.html", "static/page.css"]
 )
-def test_what_is_no_python_is_in_it_too(names: set[str], suffix: str) -> None:
+def test_wheel_contains_data_files(names: set[str], suffix: str) -> None:
     assert [name for name in names if name.endswith(suffix)]
 
 
-def test_nothing_but_the_three_packages_is_in_it(names: set[str]) -> None:
+def test_wheel_contains_only_three_packages(names: set[str]) -> None:
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"signalhub", "actors", "db"}
 
 
-def test_the_names_belong_to_this_distribution_alone(wheel: Path, tmp_path: Path) -> None:
+def test_package_names_belong_to_one_distribution(wheel: Path, tmp_path: Path) -> None:
     """`actors` and `db` are general names: another distribution that brings one would hide ours, or we it."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
@@ -60,7 +60,7 @@ def test_the_names_belong_to_this_distribution_alone(wheel: Path, tmp_path: Path
     assert run.stdout.strip() == "[['signalhub'], ['signalhub'], ['signalhub']]"
 
 
-def test_the_wheel_alone_is_enough_to_start(wheel: Path, tmp_path: Path) -> None:
+def test_wheel_imports_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
     script = "import db.migrate, actors, signalhub.settings; print(db.__file__); print(db.migrate.head_revision())"
@@ -80,7 +80,7 @@ def test_the_package_itself_imports_nothing() -> None:
         assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
-def test_importing_opens_nothing_and_reads_no_environment() -> None:
+def test_import_opens_no_socket_and_reads_no_environment() -> None:
     script = (
         "import os, socket\n"
         "def stop(*_, **__): raise SystemExit('opened a socket')\n"

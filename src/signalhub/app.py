@@ -12,41 +12,27 @@ from litestar.datastructures import State
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import create_engine
-from signalhub import log, memory, parent
+from signalhub import log, process
 from signalhub import settings as settings_
-from signalhub.brokers import chosen
-from signalhub.brokers.quotes import QuoteProvider
+from signalhub.brokers import factory
+from signalhub.brokers.mock.quotes import QuoteProvider
 from signalhub.services.accounts import Accounts
-from signalhub.services.commands import OrderCommands
-from signalhub.services.drafts import OrderDefaults
-from signalhub.services.hooks import Hooks
-from signalhub.services.intake import Ingest
-from signalhub.services.keyring import Authenticator
-from signalhub.services.keys import ApiKeys
+from signalhub.services.auth import Authenticator
+from signalhub.services.credentials import ApiKeys, Hooks
+from signalhub.services.encryption import Encryption
+from signalhub.services.ingest import Ingest
+from signalhub.services.order_commands import OrderCommands
+from signalhub.services.queries import Queries
+from signalhub.services.records import OrderDefaults
 from signalhub.services.tickets import Tickets
-from signalhub.services.vault import Encryption
-from signalhub.services.views import Queries
 from signalhub.settings import Settings
-from signalhub.streams import wire
-from signalhub.streams.announcer import Publisher
-from signalhub.streams.audience import ConnectionRegistry
+from signalhub.streams import redis_stream
+from signalhub.streams.connections import ConnectionRegistry
+from signalhub.streams.publisher import Publisher
 from signalhub.streams.relay import Relay
-from signalhub.web import (
-    accounts,
-    directly,
-    feeds,
-    health,
-    legacy,
-    orders,
-    pages,
-    problems,
-    quotes,
-    schema,
-    signals,
-    sockets,
-)
-from signalhub.web.house import Services
-from signalhub.web.limits import RateLimiter
+from signalhub.web import accounts, asgi, dashboard, health, openapi, orders, problems, quotes, signals, sse, websocket
+from signalhub.web.dependencies import Services
+from signalhub.web.rate_limit import RateLimiter
 
 _STREAM_CHECK_INTERVAL_S = 1.0
 _USAGE_RECORD_INTERVAL_S = 10.0
@@ -63,23 +49,22 @@ def create_app(settings: Settings) -> Litestar:
             signals.ROUTES,
             orders.ROUTES,
             quotes.ROUTES,
-            legacy.ROUTES,
             accounts.ROUTES,
-            feeds.follow,
-            sockets.ROUTES,
+            sse.follow,
+            websocket.ROUTES,
             health.ROUTES,
-            pages.ROUTES,
+            dashboard.ROUTES,
         ],
         state=State({"services": house}),
         lifespan=[lambda _: _manage_lifespan(house)],
         exception_handlers=problems.EXCEPTION_HANDLERS,
         request_max_body_size=_MAX_REQUEST_BODY_BYTES,
-        openapi_config=schema.create_openapi_config(),
+        openapi_config=openapi.create_openapi_config(),
         logging_config=None,
         pdb_on_exception=False,
         debug=False,
     )
-    app.asgi_handler = directly.expose_raw_send(app.asgi_handler)
+    app.asgi_handler = asgi.expose_raw_send(app.asgi_handler)
     return app
 
 
@@ -88,21 +73,21 @@ def serve() -> Litestar:
     settings = settings_.from_env(os.environ)
     log.configure(settings.log_level, settings.log_format)
     app = create_app(settings)
-    house: Services = app.state.house
-    app.on_startup += [lambda: _drain_on_sigterm(house), memory.freeze_gc]
+    services: Services = app.state.services
+    app.on_startup += [lambda: _drain_on_sigterm(services), process.freeze_gc]
     return app
 
 
 def build_services(settings: Settings) -> Services:
     engine = create_engine(settings.database_url)
-    broker = chosen.create_broker(settings)
+    broker = factory.create_broker(settings)
     announcer = Publisher(settings.redis_url)
     vault = Encryption(settings.encryption_keys)
     say = announcer.publish_soon
     return Services(
         settings=settings,
         engine=engine,
-        redis=wire.connect(settings.redis_url, timeout_s=1.0),
+        redis=redis_stream.connect(settings.redis_url, timeout_s=1.0),
         encryption=vault,
         publisher=announcer,
         ingest=Ingest(
@@ -174,4 +159,4 @@ def _drain_on_sigterm(services: Services) -> None:
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
     loop.add_signal_handler(signal.SIGTERM, lambda: tasks.add(loop.create_task(drain())))
-    tasks.add(loop.create_task(parent.exit_with_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))))
+    tasks.add(loop.create_task(process.exit_with_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))))

@@ -18,10 +18,10 @@ from typing import Final
 import uvloop
 
 from signalhub.settings import Settings
-from tests.bench.fanout_accounts import measure_cost_us
-from tests.bench.fanout_audience import SubscriberPool
-from tests.bench.fanout_sides import FanoutServer, run_channels_plugin, run_nchan, run_signalhub
-from tests.bench.fanout_window import WindowResult, find_highest_rate, measure_window, wait_for_deliveries
+from tests.bench.fanout_account_scaling import measure_cost_us
+from tests.bench.fanout_measurement import WindowResult, find_highest_rate, measure_window, wait_for_deliveries
+from tests.bench.fanout_servers import FanoutServer, run_channels_plugin, run_nchan, run_signalhub
+from tests.bench.fanout_subscribers import SubscriberPool
 from tests.bench.table import Table
 from tests.kit.stack import Stack
 

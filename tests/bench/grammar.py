@@ -17,7 +17,7 @@ import msgspec
 
 from signalhub.domain.signal import Signal
 from signalhub.grammar import ParsedSignal, parse
-from signalhub.grammar.reading import parse_slow_path
+from signalhub.grammar.parser import parse_slow_path
 
 BASE_FORM: Final = b"BUY EURUSD @1.0860\nSL 1.0850\nTP 1.0890"
 CASES_PATH: Final = Path(__file__).parents[1] / "grammar" / "accepted.jsonl"

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from signalhub.settings import Settings
-from tests.bench import load
+from tests.bench import http_load
 from tests.bench.table import Table
 from tests.kit.processes import find_free_port
 from tests.kit.stack import Stack
@@ -29,15 +29,17 @@ def main(rounds: int = 5, seconds: float = 4.0, connections: int = 64) -> bool:
     """Print the table; the answer says whether both targets are met."""
     with ExitStack() as stack:
         doors = stack.enter_context(_run_apps())
-        results: dict[str, list[load.LoadResult]] = {name: [] for name in doors}
+        results: dict[str, list[http_load.LoadResult]] = {name: [] for name in doors}
         for _ in range(rounds + 1):  # the first round warms up and is not counted
             for name, (url, headers) in doors.items():
-                found = load.run(url, body=SIGNAL_TEXT, headers=headers, connections=connections, duration_s=seconds)
+                found = http_load.run(
+                    url, body=SIGNAL_TEXT, headers=headers, connections=connections, duration_s=seconds
+                )
                 results[name].append(found)
     return _report({name: found[1:] for name, found in results.items()})
 
 
-def _report(results: dict[str, list[load.LoadResult]]) -> bool:
+def _report(results: dict[str, list[http_load.LoadResult]]) -> bool:
     rates = {name: median(one.requests_per_second for one in found) for name, found in results.items()}
     table = Table("door", "per second", "p50 ms", "p99 ms", "failed")
     for name, found in results.items():
@@ -77,11 +79,11 @@ def _register_account(stack: Stack) -> tuple[str, str]:
 
 @contextmanager
 def _run_app(name: str, environment: dict[str, str]) -> Iterator[str]:
-    """One of `tests.bench.apps` in a granian process of its own, served exactly as the service is."""
+    """One of `tests.bench.ingest_baselines` in a granian process of its own, served exactly as the service is."""
     port = find_free_port()
     command = [
         *(sys.executable, "-m", "granian", "--interface", "asgi", "--loop", "uvloop", "--factory", "--no-log"),
-        *("--port", str(port), "--backpressure", "20000", "--backlog", "4096", f"tests.bench.apps:{name}"),
+        *("--port", str(port), "--backpressure", "20000", "--backlog", "4096", f"tests.bench.ingest_baselines:{name}"),
     ]
     process = subprocess.Popen(command, env=os.environ | environment)  # noqa: S603 - our own
     try:

@@ -23,10 +23,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db import orders
 from db.engine import create_engine
 from signalhub.settings import Settings
-from tests.bench import crowd, plain_steps
+from tests.bench import bulk_orders, dramatiq_baseline
 from tests.bench.table import Table
-from tests.kit.service import SupervisedCommand
 from tests.kit.stack import Stack
+from tests.kit.supervised_command import SupervisedCommand
 
 MIN_THROUGHPUT_RATIO: Final = 10.0
 MAX_BURST_S: Final = 10.0
@@ -97,40 +97,40 @@ class _LifecycleBenchmark:
         return times >= MIN_THROUGHPUT_RATIO
 
     async def _measure_signalhub(self, engine: AsyncEngine, lives: int) -> float:
-        await crowd.truncate_orders(engine)
+        await bulk_orders.truncate_orders(engine)
         with _run_command(self._stack.worker):
             await _warm_up(engine)
-            await crowd.insert_orders(engine, lives, due_in_s=0.0)
-            return lives / await crowd.wait_until_closed(engine, lives)
+            await bulk_orders.insert_orders(engine, lives, due_in_s=0.0)
+            return lives / await bulk_orders.wait_until_closed(engine, lives)
 
     async def _measure_baseline(self, engine: AsyncEngine, lives: int) -> float:
-        await crowd.truncate_orders(engine)
+        await bulk_orders.truncate_orders(engine)
         with _run_baseline_workers(self._stack):
-            broker = plain_steps.create_broker(self._stack.settings.redis_url, [])
+            broker = dramatiq_baseline.create_broker(self._stack.settings.redis_url, [])
             for count in (20, lives):  # the first few wake everything up
-                await crowd.truncate_orders(engine)
-                await crowd.insert_orders(engine, count, due_in_s=0.0)
+                await bulk_orders.truncate_orders(engine)
+                await bulk_orders.insert_orders(engine, count, due_in_s=0.0)
                 async with engine.connect() as connection:
                     ids = [row.id for row in await connection.execute(text("SELECT id::text FROM orders"))]
                 began = time.perf_counter()
-                await asyncio.to_thread(plain_steps.enqueue_fills, broker, ids)
-                await crowd.wait_until_closed(engine, count)
+                await asyncio.to_thread(dramatiq_baseline.enqueue_fills, broker, ids)
+                await bulk_orders.wait_until_closed(engine, count)
             return lives / (time.perf_counter() - began)
 
     async def measure_waiting_orders(self, waiting: int, burst: int, quiet_s: float) -> bool:
         engine = create_engine(self._stack.settings.database_url, statement_timeout_s=None)
-        await crowd.truncate_orders(engine)
+        await bulk_orders.truncate_orders(engine)
         with _run_command(self._stack.worker):
             await _warm_up(engine)
             idle = await _measure_usage(self._stack.worker, quiet_s)
-            await crowd.insert_orders(
+            await bulk_orders.insert_orders(
                 engine, waiting, due_in_s=_FAR_FUTURE_S, spread_s=_FAR_FUTURE_S, held_s=_MAX_HOLDING_S
             )
-            await crowd.vacuum_and_checkpoint(engine)
+            await bulk_orders.vacuum_and_checkpoint(engine)
             loaded = await _measure_usage(self._stack.worker, quiet_s)
-            await crowd.insert_orders(engine, burst, due_in_s=1.0, spread_s=1.0, held_s=_MAX_HOLDING_S)
+            await bulk_orders.insert_orders(engine, burst, due_in_s=1.0, spread_s=1.0, held_s=_MAX_HOLDING_S)
             await asyncio.sleep(1.0)
-            took_s = await crowd.wait_until_closed(engine, burst)
+            took_s = await bulk_orders.wait_until_closed(engine, burst)
         late, disorder = await _measure_closes(engine)
         await engine.dispose()
         table = Table("open orders, none due", "worker CPU, of a core", "memory MiB")
@@ -151,9 +151,9 @@ async def measure_claims(database_url: str, few: int, many: int) -> bool:
     table = Table("open orders", "claim of 200 ms", "look when none is due ms")
     taken = {}
     for count in (few, many):
-        await crowd.truncate_orders(engine)
-        await crowd.insert_orders(engine, count, due_in_s=_FAR_FUTURE_S, spread_s=_FAR_FUTURE_S)
-        await crowd.vacuum_and_checkpoint(engine)
+        await bulk_orders.truncate_orders(engine)
+        await bulk_orders.insert_orders(engine, count, due_in_s=_FAR_FUTURE_S, spread_s=_FAR_FUTURE_S)
+        await bulk_orders.vacuum_and_checkpoint(engine)
         taken[count] = await _measure_claim_ms(engine), await _measure_due_check_ms(engine)
         table.add(f"{count:,}", *(f"{ms:.2f}" for ms in taken[count]))
     await engine.dispose()
@@ -175,7 +175,7 @@ def _run_command(service: SupervisedCommand) -> Iterator[None]:
 @contextmanager
 def _run_baseline_workers(stack: Stack) -> Iterator[None]:
     environment = {"BENCH_DATABASE_URL": stack.settings.database_url, "BENCH_REDIS_URL": stack.settings.redis_url}
-    command = [sys.executable, "-m", "dramatiq", "-p", "2", "-t", "8", "tests.bench.plain_steps:boot"]
+    command = [sys.executable, "-m", "dramatiq", "-p", "2", "-t", "8", "tests.bench.dramatiq_baseline:boot"]
     with (stack.directory / "plain.log").open("ab") as log:
         process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)  # noqa: S603 - our own
     try:
@@ -187,9 +187,9 @@ def _run_baseline_workers(stack: Stack) -> Iterator[None]:
 
 async def _warm_up(engine: AsyncEngine) -> None:
     """Until the workers work: their start is not what is measured."""
-    await crowd.insert_orders(engine, 400, due_in_s=0.0)
-    await crowd.wait_until_closed(engine, 400)
-    await crowd.truncate_orders(engine)
+    await bulk_orders.insert_orders(engine, 400, due_in_s=0.0)
+    await bulk_orders.wait_until_closed(engine, 400)
+    await bulk_orders.truncate_orders(engine)
     await asyncio.sleep(1.0)
 
 

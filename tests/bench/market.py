@@ -6,11 +6,10 @@ from collections.abc import Callable
 from time import process_time
 from typing import Final
 
-from signalhub.domain.market.extremes import find_extremes
-from signalhub.domain.market.path import YEAR_DEVIATION, derive_path_key, height_at
-from signalhub.domain.market.touch import find_first_touch
+from signalhub.brokers.mock.brownian_path import YEAR_DEVIATION, derive_path_key, height_at
+from signalhub.brokers.mock.path_search import find_extremes, find_first_touch
 from tests.bench.table import Table
-from tests.kit import brute
+from tests.kit import brute_force_path
 
 _SPANS_S: Final = {"a minute": 60, "an hour": 3600, "a day": 86_400, "30 days": 2_592_000}
 _YEAR_S: Final = 31_557_600
@@ -19,7 +18,11 @@ _MAX_DAY_TO_MINUTE_RATIO: Final = 3.0
 
 
 def main(cases: int = 10_000, rounds: int = 1000) -> bool:
-    unlike = [case for case in brute.generate_cases(cases) if _search_first_touch(case) != brute.find_first_touch(case)]
+    unlike = [
+        case
+        for case in brute_force_path.generate_cases(cases)
+        if _search_first_touch(case) != brute_force_path.find_first_touch(case)
+    ]
     sys.stdout.write(f"first_touch and brute force: {cases} cases, {len(unlike)} of them unlike\n\n")
     table = Table("span", "first touch", "extremes", "price at a time")
     touches = {}
@@ -34,7 +37,7 @@ def main(cases: int = 10_000, rounds: int = 1000) -> bool:
     return not unlike and ratio <= _MAX_DAY_TO_MINUTE_RATIO
 
 
-def _search_first_touch(case: brute.TouchCase) -> tuple[int, bool] | None:
+def _search_first_touch(case: brute_force_path.TouchCase) -> tuple[int, bool] | None:
     found = find_first_touch(*case)
     return None if found is None else (found.time_us, found.is_upper)
 

@@ -5,7 +5,7 @@ import pytest
 from tests.bench import market
 
 
-def test_the_market_is_measured_and_compared(capsys: pytest.CaptureFixture[str]) -> None:
+def test_market_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
     market.main(cases=50, rounds=20)
     printed = capsys.readouterr().out
     assert "50 cases, 0 of them unlike" in printed

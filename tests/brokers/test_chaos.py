@@ -8,16 +8,22 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
-from signalhub.brokers import chosen
-from signalhub.brokers.chaos import FAILURE_REASONS, REJECTION_REASONS, ChaosBroker
-from signalhub.brokers.conformance import CHECKS, Check
-from signalhub.brokers.disturbances import CALM_PROFILE, CHAOS_PROFILES, ChaosProfile, get_chaos_profile
-from signalhub.brokers.lives import SimulatedStep, final_order, orders, simulate_order
-from signalhub.brokers.mock import MockBroker
-from signalhub.brokers.models import Latency
+from signalhub.brokers import factory
+from signalhub.brokers.chaos import (
+    CALM_PROFILE,
+    CHAOS_PROFILES,
+    FAILURE_REASONS,
+    REJECTION_REASONS,
+    ChaosBroker,
+    ChaosProfile,
+    get_chaos_profile,
+)
+from signalhub.brokers.conformance import CHECKS, Check, SimulatedStep, final_order, orders, simulate_order
+from signalhub.brokers.execution_costs import Latency
+from signalhub.brokers.mock.broker import MockBroker
 from signalhub.domain.order import Order, Status
 from signalhub.settings import Settings
-from tests.kit.orders import make_id, make_order
+from tests.kit.order_factory import make_id, make_order
 
 
 async def _at_once(_seconds: float) -> None:
@@ -43,11 +49,11 @@ def _ends(lives: Sequence[Sequence[SimulatedStep]], placed: Sequence[Order]) -> 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", CHAOS_PROFILES)
-async def test_a_broker_amid_chaos_still_conforms(name: str, check: Check) -> None:
+async def test_chaos_broker_conforms(name: str, check: Check) -> None:
     await check(lambda: _chaos(get_chaos_profile(name)), orders("demo"))
 
 
-async def test_as_many_orders_are_refused_as_the_profile_says_with_reasons_of_real_life() -> None:
+async def test_rejection_share_and_reasons_match_profile() -> None:
     placed = _many()
     lives = await _lives(ChaosProfile(reject=Decimal("0.10")), placed)
     assert 25 <= _ends(lives, placed)[Status.REJECTED] <= 55
@@ -55,7 +61,7 @@ async def test_as_many_orders_are_refused_as_the_profile_says_with_reasons_of_re
     assert reasons == set(REJECTION_REASONS)
 
 
-async def test_as_many_attempts_fail_as_the_profile_says_and_all_orders_end() -> None:
+async def test_failure_share_matches_profile_and_orders_end() -> None:
     placed = _many()
     lives = await _lives(ChaosProfile(fail=Decimal("0.30")), placed)
     failures = [moment.failure for story in lives for moment in story]
@@ -64,7 +70,7 @@ async def test_as_many_attempts_fail_as_the_profile_says_and_all_orders_end() ->
     assert _ends(lives, placed) == {Status.CLOSED: len(placed)}
 
 
-async def test_doubled_and_late_fills_change_nothing() -> None:
+async def test_duplicate_and_old_reports_change_nothing() -> None:
     placed = _many(50)
     doubled, usual = await _lives(ChaosProfile(double=Decimal(1)), placed), await _lives(CALM_PROFILE, placed)
     assert [len(story[0].prices) for story in doubled] == [2] * 50
@@ -72,32 +78,32 @@ async def test_doubled_and_late_fills_change_nothing() -> None:
     assert [story[-1].order_after for story in doubled] == [story[-1].order_after for story in usual]
 
 
-async def test_slow_orders_are_late_by_what_the_profile_says() -> None:
+async def test_latency_matches_profile() -> None:
     placed = _many(100)
     lives = await _lives(ChaosProfile(latency=Latency(timedelta(seconds=1), timedelta(seconds=2))), placed)
     waits = [story[0].due - order.created_at for story, order in zip(lives, placed, strict=True)]
     assert timedelta(seconds=1) <= min(waits) < max(waits) <= timedelta(seconds=2)
 
 
-async def test_a_hang_is_a_time_out_that_is_tried_again() -> None:
+async def test_hang_is_reported_as_timeout_and_retried() -> None:
     lives = await _lives(ChaosProfile(hang=Decimal("0.5")), _many(20))
     assert {moment.failure.reason for story in lives for moment in story if moment.failure} == {"broker_timeout"}
 
 
-async def test_a_second_worker_sees_the_same_chaos_and_another_seed_another() -> None:
+async def test_chaos_is_deterministic_per_seed() -> None:
     placed, hostile = _many(50), get_chaos_profile("hostile")
     assert await _lives(hostile, placed) == await _lives(hostile, placed)
     other = ChaosBroker(MockBroker({}), hostile, "other", sleep=_at_once)
     assert await _lives(hostile, placed) != [await simulate_order(other, order) for order in placed]
 
 
-async def test_an_order_whose_outcome_is_forced_is_left_in_peace() -> None:
+async def test_forced_outcome_bypasses_chaos() -> None:
     order = make_order(profile="instant", simulate="outcome=take_profit")
     (story,) = await _lives(ChaosProfile(reject=Decimal(1), fail=Decimal(1)), [order])
     assert (len(story), story[-1].order_after.status) == (2, Status.CLOSED)
 
 
-def test_own_profiles_are_a_line_of_text() -> None:
+def test_custom_chaos_profiles_are_parsed() -> None:
     own = "rainy: fail=20% latency=50ms..300ms; strike: reject=100% late=0.5% late_by=1m"
     assert get_chaos_profile("rainy", own) == ChaosProfile(
         fail=Decimal("0.2"), latency=Latency(timedelta(milliseconds=50), timedelta(milliseconds=300))
@@ -107,16 +113,16 @@ def test_own_profiles_are_a_line_of_text() -> None:
 
 
 @pytest.mark.parametrize("text", ["fail=20%", "a: fail=20", "a: fail=101%", "a: explode=1%", "a: latency=2s..1s", "A:"])
-def test_what_is_not_understood_is_said(text: str) -> None:
+def test_invalid_chaos_profile_is_rejected_with_hint(text: str) -> None:
     with pytest.raises(ValueError, match="Write name: directives"):
         get_chaos_profile("calm", text)
 
 
-def test_a_profile_that_there_is_not_is_named_beside_those_that_there_are() -> None:
+def test_unknown_chaos_profile_error_lists_profiles() -> None:
     with pytest.raises(LookupError, match=r"no chaos profile 'stormy'; there are: calm, flaky, slow, hostile, rainy\."):
         get_chaos_profile("stormy", "rainy: fail=1%")
 
 
-def test_calm_puts_nothing_around_the_broker() -> None:
-    assert isinstance(chosen.create_broker(Settings()), MockBroker)
-    assert isinstance(chosen.create_broker(replace(Settings(), chaos="hostile")), ChaosBroker)
+def test_calm_profile_does_not_wrap_the_broker() -> None:
+    assert isinstance(factory.create_broker(Settings()), MockBroker)
+    assert isinstance(factory.create_broker(replace(Settings(), chaos="hostile")), ChaosBroker)

@@ -8,10 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from signalhub.brokers import conformance
-from signalhub.brokers.conformance import CHECKS, Breach, Check
-from signalhub.brokers.lives import StepFailure, run_step
-from signalhub.brokers.mock import MockBroker
-from signalhub.brokers.profiles import build_profiles
+from signalhub.brokers.conformance import CHECKS, Breach, Check, StepFailure, run_step
+from signalhub.brokers.mock.broker import MockBroker
+from signalhub.brokers.mock.profiles import build_profiles
 from signalhub.domain.order import OPEN, Executed, Move, Order, Status
 
 SIMULATIONS = ("reject=no_money", "fail=3", "fill_after=2s close_after=3s", "outcome=take_profit", "outcome=stop_loss")
@@ -23,12 +22,12 @@ def _mock() -> MockBroker:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("profile", build_profiles({}))
-async def test_the_mock_broker_conforms_in_every_profile(profile: str, check: Check) -> None:
+async def test_mock_broker_conforms_in_every_profile(profile: str, check: Check) -> None:
     await check(_mock, conformance.orders(profile))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-async def test_the_mock_broker_conforms_whatever_is_forced(check: Check) -> None:
+async def test_mock_broker_conforms_with_forced_outcomes(check: Check) -> None:
     samples = conformance.orders("demo")
     await check(_mock, [replace(one, simulate=text) for one, text in zip(samples, SIMULATIONS, strict=False)])
 
@@ -78,7 +77,7 @@ class Faulty(MockBroker):
         "gives things away", "has a float", "is fickle",
     ],
 )  # fmt: skip
-async def test_a_broker_that_breaks_a_promise_is_found_out(fault: str) -> None:
+async def test_conformance_detects_faulty_brokers(fault: str) -> None:
     faulty = Faulty(fault)
 
     async def run_all() -> None:
@@ -89,6 +88,6 @@ async def test_a_broker_that_breaks_a_promise_is_found_out(fault: str) -> None:
         await run_all()
 
 
-async def test_a_refusal_is_an_answer() -> None:
+async def test_broker_rejection_is_a_valid_report() -> None:
     order = replace(conformance.orders("instant")[0], simulate="reject=no_money")
     assert await run_step(_mock(), order, order.created_at) == StepFailure("no_money", permanent=True)

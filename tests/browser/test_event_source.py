@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from db.engine import create_engine
 from tests.browser.chromium import Page
+from tests.kit.account_client import AccountClient
 from tests.kit.stack import Stack
-from tests.kit.trader import AccountClient
 
 OPEN = """(query => {
     window.source?.close();
@@ -24,14 +24,14 @@ OPEN = """(query => {
 
 
 @pytest.fixture
-async def trader(stack: Stack, page: Page) -> AsyncIterator[AccountClient]:
+async def account(stack: Stack, page: Page) -> AsyncIterator[AccountClient]:
     async with httpx.AsyncClient(base_url=stack.base_url, timeout=15) as http:
         await page.open(f"{stack.base_url}/docs/errors")
         yield await AccountClient.register(http)
 
 
-async def open_source(page: Page, trader: AccountClient, **query: str) -> None:
-    ticket = (await trader.post("/api/v1/tickets"))["ticket"]
+async def open_source(page: Page, account: AccountClient, **query: str) -> None:
+    ticket = (await account.post("/api/v1/tickets"))["ticket"]
     await page.js(f"{OPEN}({str(httpx.QueryParams({'ticket': ticket, **query}))!r})")
 
 
@@ -41,20 +41,20 @@ async def heard(page: Page, count: int) -> list[Any]:
     return [[type_, id_, msgspec.json.decode(data)] for type_, id_, data in await page.js("heard")]
 
 
-async def test_it_comes_back_by_itself_with_a_spent_ticket_and_misses_nothing(
-    stack: Stack, page: Page, trader: AccountClient
+async def test_event_source_reconnects_with_spent_ticket_without_losing_events(
+    stack: Stack, page: Page, account: AccountClient
 ) -> None:
-    await open_source(page, trader, after="0")
-    await trader.send_signal()
+    await open_source(page, account, after="0")
+    await account.send_signal()
     await heard(page, 4)
     stack.web.kill_main()
     stack.web.kill_process_group()
     await stack.wait_until_ready()
-    await trader.send_signal()
+    await account.send_signal()
     found = await heard(page, 2 + 5)
     readies = [one for one in found if one[0] == "stream.ready"]
     events = [one[2] for one in found if one[0] != "stream.ready"]
-    log = await trader.list_events()
+    log = await account.list_events()
     assert len(readies) == 2
     assert readies[1][2]["seq"] == found[found.index(readies[1]) - 1][2]["seq"]
     assert events == log[: len(events)]
@@ -62,17 +62,17 @@ async def test_it_comes_back_by_itself_with_a_spent_ticket_and_misses_nothing(
     assert all(id_ == f"{readies[0][2]['epoch']}-{said['seq']}" for _, id_, said in found)
 
 
-async def test_it_is_told_of_a_reset_and_of_a_gap(stack: Stack, page: Page, trader: AccountClient) -> None:
-    await open_source(page, trader, after="another-7")
+async def test_event_source_receives_reset_and_gap(stack: Stack, page: Page, account: AccountClient) -> None:
+    await open_source(page, account, after="another-7")
     (_, id_, ready), (type_, _, reset) = await heard(page, 2)
     assert (type_, reset["reason"], reset["seq"]) == ("stream.reset", "epoch", 1)
     assert id_ == f"{ready['epoch']}-1"
-    await trader.send_signal()
+    await account.send_signal()
     engine = create_engine(stack.settings.database_url)
     async with engine.begin() as connection:
-        await connection.execute(text("DELETE FROM events WHERE account_id = :id AND seq <= 2"), {"id": trader.id})
+        await connection.execute(text("DELETE FROM events WHERE account_id = :id AND seq <= 2"), {"id": account.id})
     await engine.dispose()
-    await open_source(page, trader, after="0")
+    await open_source(page, account, after="0")
     _, (type_, id_, gap), (pending, *_) = (await heard(page, 3))[:3]
     assert (type_, gap["first"], gap["last"], id_) == ("stream.gap", 1, 2, f"{ready['epoch']}-2")
     assert pending == "order.pending"

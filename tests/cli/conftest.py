@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from signalhub.cli import main
 from signalhub.settings import to_env
-from tests.kit.hub import RunningApp
+from tests.kit.running_app import RunningApp
 
 COMMAND = [sys.executable, "-m", "signalhub"]
 
@@ -55,9 +55,9 @@ def _run_main(arguments: tuple[str, ...]) -> int:
 
 
 @pytest.fixture
-def run_on_service(signalhub: RunCommand, hub: RunningApp) -> RunCommand:
-    """The same, with the settings of the running hub."""
-    known = {name.removeprefix("SIGNALHUB_").lower(): text for name, text in to_env(hub.settings).items()}
+def run_on_service(signalhub: RunCommand, app: RunningApp) -> RunCommand:
+    """The same, with the settings of the running app."""
+    known = {name.removeprefix("SIGNALHUB_").lower(): text for name, text in to_env(app.settings).items()}
 
     def run(*words: str, stdin: str = "", **settings: str) -> CommandResult:
         return signalhub(*words, stdin=stdin, **(known | settings))

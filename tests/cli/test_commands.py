@@ -9,77 +9,79 @@ from pathlib import Path
 
 import pytest
 
-from signalhub.cli.home import LocalCredentials, LocalState, RunningService, complete_settings
-from signalhub.services.vault import Encryption
+from signalhub.cli.local_state import LocalCredentials, LocalState, RunningService, complete_settings
+from signalhub.services.encryption import Encryption
 from signalhub.settings import Secret, Settings
 from tests.cli.conftest import RunCommand
-from tests.kit.hub import RunningApp
-from tests.kit.texts import BUY, STOP_ON_WRONG_SIDE
-from tests.kit.trader import AccountClient
+from tests.kit.account_client import AccountClient
+from tests.kit.running_app import RunningApp
+from tests.kit.signal_texts import BUY, STOP_ON_WRONG_SIDE
 
 URLS = {"database_url": "postgresql+asyncpg://nowhere/x", "redis_url": "redis://nowhere", "encryption_keys": "x"}
 
 
-def test_a_signal_is_sent_and_listed(on_hub: RunCommand, trader: AccountClient) -> None:
-    sent = on_hub("send", "--json", "--id", "a", *BUY.split(), api_key=trader.api_key)
-    listed = on_hub("orders", "--json", api_key=trader.api_key)
+def test_a_signal_is_sent_and_listed(signalhub_on_app: RunCommand, account: AccountClient) -> None:
+    sent = signalhub_on_app("send", "--json", "--id", "a", *BUY.split(), api_key=account.api_key)
+    listed = signalhub_on_app("orders", "--json", api_key=account.api_key)
     assert (sent.returncode, listed.returncode) == (0, 0)
     assert json.loads(listed.stdout)["id"] == json.loads(sent.stdout)["order_id"]
 
 
-def test_a_refused_signal_is_shown_with_a_caret(on_hub: RunCommand, trader: AccountClient) -> None:
-    done = on_hub("send", "-", stdin=STOP_ON_WRONG_SIDE, api_key=trader.api_key)
+def test_a_refused_signal_is_shown_with_a_caret(signalhub_on_app: RunCommand, account: AccountClient) -> None:
+    done = signalhub_on_app("send", "-", stdin=STOP_ON_WRONG_SIDE, api_key=account.api_key)
     assert done.returncode == 1
     assert "   2 | SL 1.0890\n          ^^^^^^\n" in done.stdout
     assert "Traceback" not in done.stderr
 
 
-async def test_tail_prints_the_bytes_of_the_log(on_hub: RunCommand, hub: RunningApp, trader: AccountClient) -> None:
-    await trader.send_signal()
-    stored = await hub.execute_sql(
-        "SELECT body FROM events WHERE account_id = CAST(:id AS uuid) ORDER BY seq", id=trader.id
+async def test_tail_prints_the_bytes_of_the_log(
+    signalhub_on_app: RunCommand, app: RunningApp, account: AccountClient
+) -> None:
+    await account.send_signal()
+    stored = await app.execute_sql(
+        "SELECT body FROM events WHERE account_id = CAST(:id AS uuid) ORDER BY seq", id=account.id
     )
     words = ("tail", "--after", "0", "-n", "3", "--json")
-    done = await asyncio.to_thread(on_hub, *words, api_key=trader.api_key)
+    done = await asyncio.to_thread(signalhub_on_app, *words, api_key=account.api_key)
     assert done.stdout.splitlines() == [row[0] for row in stored]
 
 
-def test_a_key_lives_from_the_command_that_makes_it_to_the_one_that_revokes_it(on_hub: RunCommand) -> None:
+def test_api_key_is_created_rotated_and_revoked(signalhub_on_app: RunCommand) -> None:
     name = f"keeper{time.time_ns()}"
-    first = json.loads(on_hub("account", "create", name, "--json").stdout)["api_key"]
-    made = json.loads(on_hub("key", "create", "--account", name, "--scope", "orders:read", "--json").stdout)
-    rotated = json.loads(on_hub("keys", "rotate", made["id"], "--account", name, "--json").stdout)
-    assert on_hub("orders", api_key=rotated["api_key"]).returncode == 0
-    assert on_hub("key", "revoke", rotated["id"], "--account", name).returncode == 0
-    listed = json.loads(on_hub("key", "list", "--account", name, "--json").stdout)
+    first = json.loads(signalhub_on_app("account", "create", name, "--json").stdout)["api_key"]
+    made = json.loads(signalhub_on_app("key", "create", "--account", name, "--scope", "orders:read", "--json").stdout)
+    rotated = json.loads(signalhub_on_app("keys", "rotate", made["id"], "--account", name, "--json").stdout)
+    assert signalhub_on_app("orders", api_key=rotated["api_key"]).returncode == 0
+    assert signalhub_on_app("key", "revoke", rotated["id"], "--account", name).returncode == 0
+    listed = json.loads(signalhub_on_app("key", "list", "--account", name, "--json").stdout)
     assert [one["revoked_at"] is not None for one in listed] == [False, False, True]
     assert not any(key in json.dumps(listed) for key in (first, made["api_key"]))
 
 
-async def test_secrets_are_sealed_anew_under_the_first_key(
-    on_hub: RunCommand, hub: RunningApp, trader: AccountClient
+async def test_rotate_encryption_reencrypts_secrets_with_first_key(
+    signalhub_on_app: RunCommand, app: RunningApp, account: AccountClient
 ) -> None:
-    hook = await trader.post("/api/v1/hooks", {"is_signed": True})
-    old, fresh = str(hub.settings.encryption_keys), on_hub("key", "encryption").stdout.strip()
+    hook = await account.post("/api/v1/hooks", {"is_signed": True})
+    old, fresh = str(app.settings.encryption_keys), signalhub_on_app("key", "encryption").stdout.strip()
 
     async def rotate(keys: str) -> tuple[int, bytes]:
-        done = await asyncio.to_thread(on_hub, "keys", "rotate-encryption", encryption_keys=keys)
-        stored = await hub.execute_sql("SELECT secret FROM hooks WHERE id = :id", id=hook["id"])
+        done = await asyncio.to_thread(signalhub_on_app, "keys", "rotate-encryption", encryption_keys=keys)
+        stored = await app.execute_sql("SELECT secret FROM hooks WHERE id = :id", id=hook["id"])
         return done.returncode, bytes(stored[0][0])  # type: ignore[call-overload]  # a column
 
     status, sealed = await rotate(f"{fresh},{old}")
     assert status == 0
     assert Encryption(fresh).decrypt(f"hook {hook['id']}", sealed) == hook["secret"]
     assert await rotate(old) == (1, sealed)
-    # The hub goes on with its own key.
+    # The app goes on with its own key.
     assert (await rotate(f"{old},{fresh}"))[0] == 0
 
 
-def test_the_doctor_says_what_is_well_and_what_is_not(on_hub: RunCommand) -> None:
-    done = on_hub("doctor", "--json")
+def test_doctor_reports_each_check(signalhub_on_app: RunCommand) -> None:
+    done = signalhub_on_app("doctor", "--json")
     told = {finding["name"]: finding["ok"] for finding in map(json.loads, done.stdout.splitlines())}
     names = ("settings", "files", "encryption", "database", "migrations", "clock", "redis", "web")
-    # This hub has no worker process.
+    # This app has no worker process.
     assert told == {**dict.fromkeys(names, True), "workers": False}
     assert done.returncode == 1
 
@@ -102,7 +104,7 @@ def test_the_doctor_says_what_is_well_and_what_is_not(on_hub: RunCommand) -> Non
         (["key", "create", "--expires-in", "soon"], {}, 2, "is no duration"),
     ],
 )
-def test_what_can_be_expected_to_fail_fails_in_a_sentence(
+def test_expected_failures_print_one_sentence(
     signalhub: RunCommand, words: list[str], settings: dict[str, str], status: int, says: str
 ) -> None:
     done = signalhub(*words, **settings)
@@ -111,8 +113,8 @@ def test_what_can_be_expected_to_fail_fails_in_a_sentence(
     assert "Traceback" not in done.stderr
 
 
-def test_a_wrong_key_is_told_from_a_mistyped_one(on_hub: RunCommand, trader: AccountClient) -> None:
-    mistyped = on_hub("orders", api_key=trader.api_key[:-1])
+def test_mistyped_key_is_reported_at_sign_in(signalhub_on_app: RunCommand, account: AccountClient) -> None:
+    mistyped = signalhub_on_app("orders", api_key=account.api_key[:-1])
     assert (mistyped.returncode, "[mistyped_key]" in mistyped.stderr) == (1, True)
 
 
@@ -122,7 +124,7 @@ def test_help_lists_every_command(signalhub: RunCommand) -> None:
     assert all(f"\n  {name} " in done.stdout for name in ("up", "send", "tail", "parse", "doctor", "key", "epoch"))
 
 
-def test_what_up_keeps_is_for_its_owner_and_found_by_others(tmp_path: Path) -> None:
+def test_local_state_is_private_and_completes_settings(tmp_path: Path) -> None:
     home = LocalState(tmp_path)
     home.save_running_service(RunningService(os.getpid(), "http://127.0.0.1:1", "postgresql+asyncpg://x", "unix://y"))
     home.save_credentials(LocalCredentials("shk_z", None, is_told=True))
@@ -136,11 +138,11 @@ def test_what_up_keeps_is_for_its_owner_and_found_by_others(tmp_path: Path) -> N
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
 
 
-def test_the_kept_key_goes_to_no_other_service(tmp_path: Path) -> None:
+def test_local_key_is_not_sent_to_another_url(tmp_path: Path) -> None:
     LocalState(tmp_path).save_credentials(LocalCredentials("shk_z", None, is_told=True))
     assert complete_settings(Settings(data_dir=tmp_path, url="http://elsewhere")).api_key == Secret()
 
 
-def test_a_killed_up_is_not_taken_for_a_running_one(tmp_path: Path) -> None:
+def test_run_file_of_dead_process_is_ignored(tmp_path: Path) -> None:
     LocalState(tmp_path).save_running_service(RunningService(2**22 + 1, "http://127.0.0.1:1", "d", "r"))
     assert complete_settings(Settings(data_dir=tmp_path)).database_url == ""

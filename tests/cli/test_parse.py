@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from signalhub.cli.parse import parse
 from tests.cli.conftest import RunCommand
-from tests.kit.texts import BUY, STOP_ON_WRONG_SIDE
+from tests.kit.signal_texts import BUY, STOP_ON_WRONG_SIDE
 
 VIEW = {
     "side": "BUY",
@@ -22,20 +22,20 @@ VIEW = {
 }
 
 
-def test_a_signal_is_said_back_with_the_place_of_each_part() -> None:
+def test_signal_parts_are_printed_with_positions() -> None:
     result = CliRunner().invoke(parse, ["-"], input=BUY)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == "BUY EURUSD @ 1.0860, SL 1.0850, TP 1.0890"
     assert "stop_loss    1.0850           2:4 1.0850" in result.stdout
 
 
-def test_a_fault_has_a_caret_under_it() -> None:
+def test_problem_has_a_caret_under_it() -> None:
     result = CliRunner().invoke(parse, [], input=STOP_ON_WRONG_SIDE)
     assert result.exit_code == 1
     assert "   2 | SL 1.0890\n          ^^^^^^\n      A BUY needs" in result.stdout
 
 
-def test_the_caret_stands_right_after_wide_characters_and_in_a_wrapper() -> None:
+def test_caret_accounts_for_wide_characters_and_json_wrapper() -> None:
     result = CliRunner().invoke(parse, [], input=json.dumps({"signal": "🚀 BUY EURUSD @ 1.0860 SL 1.0890 TP 1.0900"}))
     line, caret = result.stdout.split("   1 | ")[1].splitlines()[:2]
     # One character of two columns stands before.
@@ -61,7 +61,7 @@ def test_each_line_of_jsonl_gets_its_verdict(process: RunCommand) -> None:
     assert [one["errors"][0]["code"] for one in malformed] == ["malformed_json"] * 2
 
 
-def test_bytes_that_are_no_text_are_a_verdict_too() -> None:
+def test_invalid_utf8_is_a_problem() -> None:
     result = CliRunner().invoke(parse, ["--json"], input=b"BUY \xff")
     assert (result.exit_code, json.loads(result.stdout)["problems"][0]["code"]) == (1, "not_utf8")
 

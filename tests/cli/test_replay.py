@@ -8,7 +8,7 @@ import structlog
 from click.testing import CliRunner
 
 from signalhub.cli.replay import replay
-from tests.kit.texts import BUY, SELL
+from tests.kit.signal_texts import BUY, SELL
 
 
 @pytest.fixture(autouse=True)
@@ -21,14 +21,14 @@ def restore_logging() -> Iterator[None]:
 PLAIN_TEXT_RECORDING = f"{BUY}\n\n{SELL}\n\nhello\n"
 
 
-def test_a_run_is_told_in_figures() -> None:
+def test_single_run_prints_figures() -> None:
     result = CliRunner().invoke(replay, ["-", "--profile", "instant"], input=PLAIN_TEXT_RECORDING)
     assert result.exit_code == 0
     figures = dict(line.rsplit(maxsplit=1) for line in result.stdout.splitlines())
     assert (figures["signals"], figures["refused"], figures["closed"]) == ("3", "1", "2")
 
 
-def test_two_runs_stand_side_by_side_with_their_difference() -> None:
+def test_two_runs_are_compared_by_column() -> None:
     result = CliRunner().invoke(
         replay, ["-", "--seed", "1", "--against", "seed=2 profile=instant"], input=PLAIN_TEXT_RECORDING
     )
@@ -37,7 +37,7 @@ def test_two_runs_stand_side_by_side_with_their_difference() -> None:
     assert lines["digest"][-1] == "differs"
 
 
-def test_scripts_get_a_line_of_json_a_run() -> None:
+def test_json_option_prints_one_line_per_run() -> None:
     result = CliRunner().invoke(
         replay, ["-", "--json", "--speed", "10", "--against", "chaos=hostile"], input=PLAIN_TEXT_RECORDING
     )
@@ -50,5 +50,5 @@ def test_scripts_get_a_line_of_json_a_run() -> None:
     ("arguments", "status"),
     [(["--against", "colour=red"], 2), (["--chaos", "stormy"], 1), (["--profile", "slow"], 2), (["--speed", "0"], 2)],
 )
-def test_what_cannot_be_is_refused(arguments: list[str], status: int) -> None:
+def test_invalid_options_are_rejected(arguments: list[str], status: int) -> None:
     assert CliRunner().invoke(replay, ["-", *arguments], input=PLAIN_TEXT_RECORDING).exit_code == status

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.conftest import COMMAND, RunCommand, build_environment
 from tests.kit.processes import find_free_port
-from tests.kit.texts import BUY
+from tests.kit.signal_texts import BUY
 
 pytestmark = pytest.mark.fault
 
@@ -24,14 +24,18 @@ def service_settings(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def start_signalhub_up(home: dict[str, str], tmp_path: Path) -> Iterator[StartUp]:
+def start_signalhub_up(up_settings: dict[str, str], tmp_path: Path) -> Iterator[StartUp]:
     """Start it and wait for its welcome, which is JSON here."""
     started: list[subprocess.Popen[str]] = []
 
     def start() -> tuple[subprocess.Popen[str], Any]:
         with (tmp_path / "up.log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - our own
-                [*COMMAND, "up", "--json"], env=build_environment(home), stdout=subprocess.PIPE, stderr=log, text=True
+                [*COMMAND, "up", "--json"],
+                env=build_environment(up_settings),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
             )
         started.append(process)
         assert process.stdout is not None
@@ -46,30 +50,30 @@ def start_signalhub_up(home: dict[str, str], tmp_path: Path) -> Iterator[StartUp
         process.communicate(timeout=20)
 
 
-def test_everything_runs_and_is_found_again(
-    up: StartUp, home: dict[str, str], signalhub: RunCommand, process: RunCommand
+def test_up_serves_and_restarts_with_existing_data(
+    up: StartUp, up_settings: dict[str, str], signalhub: RunCommand, process: RunCommand
 ) -> None:
     running, welcome = up()
     assert welcome["api_key"] in welcome["curl"]
     assert "/hooks/shh_" in welcome["hook_url"]
-    sent = json.loads(signalhub("send", "--json", BUY, **home).stdout)
-    lines = signalhub("tail", "--after", "0", "-n", "6", "--json", **home).stdout.splitlines()
+    sent = json.loads(signalhub("send", "--json", BUY, **up_settings).stdout)
+    lines = signalhub("tail", "--after", "0", "-n", "6", "--json", **up_settings).stdout.splitlines()
     assert [json.loads(line)["type"] for line in lines][-2:] == ["order.executed", "order.closed"]
-    assert signalhub("doctor", **home).returncode == 0
-    taken = process("up", **(home | {"data_dir": home["data_dir"] + "2"}))
+    assert signalhub("doctor", **up_settings).returncode == 0
+    taken = process("up", **(up_settings | {"data_dir": up_settings["data_dir"] + "2"}))
     assert (taken.returncode, "SIGNALHUB_PORT" in taken.stderr) == (1, True)
 
     running.send_signal(signal.SIGINT)
     assert running.wait(10) == 0
-    assert signalhub("key", "list", **home).returncode == 2
+    assert signalhub("key", "list", **up_settings).returncode == 2
 
     _, again = up()
     assert (again["api_key"], again["hook_url"], again["account"]) == (None, None, "you")
     assert again["dashboard"] != welcome["dashboard"]
-    assert json.loads(signalhub("orders", "--json", **home).stdout)["id"] == sent["order_id"]
+    assert json.loads(signalhub("orders", "--json", **up_settings).stdout)["id"] == sent["order_id"]
 
 
-def test_a_lost_encryption_key_is_not_replaced_in_silence(home: dict[str, str], process: RunCommand) -> None:
-    (Path(home["data_dir"]) / "postgres").mkdir(parents=True)
-    done = process("up", **home)
+def test_missing_encryption_key_is_an_error(up_settings: dict[str, str], process: RunCommand) -> None:
+    (Path(up_settings["data_dir"]) / "postgres").mkdir(parents=True)
+    done = process("up", **up_settings)
     assert (done.returncode, "encryption.key is missing" in done.stderr) == (1, True)

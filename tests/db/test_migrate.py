@@ -61,7 +61,7 @@ def _downgrade(connection: Connection) -> None:
     command.downgrade(config, "base")
 
 
-async def test_the_epoch_is_one_for_all_who_ask(servers: Servers) -> None:
+async def test_concurrent_callers_get_the_same_epoch(servers: Servers) -> None:
     engine = create_engine((await servers.create_settings()).database_url)
 
     async def ask(*, renew: bool = False) -> str:
@@ -78,7 +78,7 @@ async def test_the_epoch_is_one_for_all_who_ask(servers: Servers) -> None:
 
 
 @pytest.mark.parametrize("column", ["system_identifier", "timeline"])
-async def test_a_database_that_finds_itself_elsewhere_has_a_new_epoch(servers: Servers, column: str) -> None:
+async def test_changed_cluster_identity_renews_epoch(servers: Servers, column: str) -> None:
     """As after a dump restored into another cluster, or a standby that was promoted."""
     engine = create_engine((await servers.create_settings()).database_url)
     async with engine.begin() as connection:

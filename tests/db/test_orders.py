@@ -14,11 +14,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import bulk, orders
-from signalhub.domain.ids import uuid7
+from signalhub.domain.identifiers import uuid7
 from signalhub.domain.order import Executed, Order, apply
-from tests.kit.hub import RunningApp
-from tests.kit.orders import EURUSD_LIMIT_BUY, make_order
-from tests.kit.waiting import wait_until
+from tests.kit.order_factory import EURUSD_LIMIT_BUY, make_order
+from tests.kit.polling import wait_until
+from tests.kit.running_app import RunningApp
 
 
 def _fresh(**changes: object) -> Order:
@@ -27,10 +27,10 @@ def _fresh(**changes: object) -> Order:
     return make_order(id=ids[0], signal_id=ids[1], created_at=now, updated_at=now, **changes)
 
 
-async def _insert(hub: RunningApp, *placed: Order, due_in_s: float | None = -1) -> list[str]:
-    async with hub.services.engine.begin() as connection:
+async def _insert(app: RunningApp, *placed: Order, due_in_s: float | None = -1) -> list[str]:
+    async with app.services.engine.begin() as connection:
         await bulk.execute(connection, [orders.insert([(one, None) for one in placed], placed[0].created_at)])
-    await hub.execute_sql(
+    await app.execute_sql(
         "UPDATE orders SET due_at = now() + make_interval(secs => :s) WHERE id = ANY(CAST(:ids AS uuid[]))",
         s=due_in_s,
         ids=[order.id for order in placed],
@@ -38,8 +38,8 @@ async def _insert(hub: RunningApp, *placed: Order, due_in_s: float | None = -1) 
     return [order.id for order in placed]
 
 
-async def _claim(hub: RunningApp, ids: list[str], lease_s: float = 5, most: int = 100) -> list[str]:
-    async with hub.services.engine.begin() as connection:
+async def _claim(app: RunningApp, ids: list[str], lease_s: float = 5, most: int = 100) -> list[str]:
+    async with app.services.engine.begin() as connection:
         claimed = await orders.claim(connection, lease_s, max_orders=most, order_ids=ids)
     return [] if claimed is None else [order.id for order in claimed.orders]
 
@@ -51,47 +51,47 @@ async def _save(
     return {row.id for row in await connection.execute(text(part.sql), part.parameters)}
 
 
-async def test_what_is_due_is_claimed_and_what_is_not_is_left(hub: RunningApp) -> None:
+async def test_what_is_due_is_claimed_and_what_is_not_is_left(app: RunningApp) -> None:
     due, later, never = _fresh(), _fresh(), _fresh()
-    ids = [*await _insert(hub, due), *await _insert(hub, later, due_in_s=60), *await _insert(hub, never, due_in_s=None)]
-    assert await _claim(hub, ids) == [due.id]
+    ids = [*await _insert(app, due), *await _insert(app, later, due_in_s=60), *await _insert(app, never, due_in_s=None)]
+    assert await _claim(app, ids) == [due.id]
 
 
-async def test_a_live_lease_is_respected_and_an_expired_one_is_not(hub: RunningApp) -> None:
-    ids = await _insert(hub, _fresh())
-    assert await _claim(hub, ids, lease_s=0.3) == ids
-    assert await _claim(hub, ids) == []
-    assert await wait_until(lambda: _claim(hub, ids), timeout_s=2) == ids
-    assert await _claim(hub, ids) == []
+async def test_a_live_lease_is_respected_and_an_expired_one_is_not(app: RunningApp) -> None:
+    ids = await _insert(app, _fresh())
+    assert await _claim(app, ids, lease_s=0.3) == ids
+    assert await _claim(app, ids) == []
+    assert await wait_until(lambda: _claim(app, ids), timeout_s=2) == ids
+    assert await _claim(app, ids) == []
 
 
-async def test_claimers_at_once_share_without_overlap(hub: RunningApp) -> None:
-    ids = await _insert(hub, *(_fresh() for _ in range(60)))
-    shares = await asyncio.gather(*(_claim(hub, ids, most=10) for _ in range(8)))
+async def test_concurrent_claims_do_not_overlap(app: RunningApp) -> None:
+    ids = await _insert(app, *(_fresh() for _ in range(60)))
+    shares = await asyncio.gather(*(_claim(app, ids, most=10) for _ in range(8)))
     claimed = [one for share in shares for one in share]
     assert len(claimed) == len(set(claimed))
-    assert set(claimed) | set(await _claim(hub, ids)) == set(ids)
+    assert set(claimed) | set(await _claim(app, ids)) == set(ids)
 
 
-async def test_of_two_who_save_the_same_version_one_wins(hub: RunningApp) -> None:
+async def test_concurrent_saves_of_one_version_write_once(app: RunningApp) -> None:
     order = _fresh()
-    await _insert(hub, order)
+    await _insert(app, order)
 
     async def save(price: str) -> set[str]:
         moved = apply(order, Executed(Decimal(price), "b"), datetime.now(UTC))
-        async with hub.services.engine.begin() as connection:
+        async with app.services.engine.begin() as connection:
             return await _save(connection, {order.id: (moved, None)}, {order.id: order.version})
 
     results = await asyncio.gather(*(save(f"1.{number}") for number in range(6)))
     assert sorted(results, key=len) == [set()] * 5 + [{order.id}]
 
 
-async def test_a_save_of_many_writes_those_that_nobody_has_moved(hub: RunningApp) -> None:
+async def test_a_save_of_many_writes_those_that_nobody_has_moved(app: RunningApp) -> None:
     placed = [_fresh() for _ in range(4)]
-    ids = await _insert(hub, *placed)
-    await hub.execute_sql("UPDATE orders SET version = 2 WHERE id = CAST(:id AS uuid)", id=ids[1])
+    ids = await _insert(app, *placed)
+    await app.execute_sql("UPDATE orders SET version = 2 WHERE id = CAST(:id AS uuid)", id=ids[1])
     moved = {one.id: (apply(one, Executed(Decimal("1.5"), "b"), one.created_at), None) for one in placed}
-    async with hub.services.engine.begin() as connection:
+    async with app.services.engine.begin() as connection:
         won = await _save(connection, moved, {one.id: 1 for one in placed})
     assert won == {ids[0], ids[2], ids[3]}
 
@@ -104,13 +104,11 @@ TEXTS = st.text("aé漢'\"\\{},\n\t ", max_size=20)
 
 @given(entry=st.none() | PRICES, targets=st.lists(PRICES, min_size=1, max_size=9), words=TEXTS)
 @settings(max_examples=25, deadline=None, phases=[Phase.generate])  # to shrink would take as long as all other tests
-async def test_an_order_comes_back_as_it_went(
-    hub: RunningApp, entry: Decimal | None, targets: list[Decimal], words: str
-) -> None:
+async def test_order_round_trips(app: RunningApp, entry: Decimal | None, targets: list[Decimal], words: str) -> None:
     terms = replace(EURUSD_LIMIT_BUY, entry=entry, take_profits=tuple(targets), symbol="X" + words.strip())
     order = _fresh(terms=terms, simulate=words)
-    ids = await _insert(hub, order)
-    async with hub.services.engine.begin() as connection:
+    ids = await _insert(app, order)
+    async with app.services.engine.begin() as connection:
         claimed = await orders.claim(connection, 1, max_orders=1, order_ids=ids)
     assert claimed is not None
     assert claimed.orders == (order,)
@@ -118,7 +116,7 @@ async def test_an_order_comes_back_as_it_went(
 
 
 @pytest.mark.parametrize("column", ["quantity", "stop_loss"])
-async def test_the_database_refuses_what_could_not_be_traded(hub: RunningApp, column: str) -> None:
+async def test_the_database_refuses_what_could_not_be_traded(app: RunningApp, column: str) -> None:
     order = _fresh(terms=replace(EURUSD_LIMIT_BUY, **{column: Decimal(0)}))
     with pytest.raises(Exception, match="positive"):
-        await _insert(hub, order)
+        await _insert(app, order)

@@ -20,7 +20,7 @@ from signalhub.domain.events import (
     order_event,
     to_order_view,
 )
-from tests.kit.orders import EURUSD_LIMIT_BUY, NOON, make_id, make_order
+from tests.kit.order_factory import EURUSD_LIMIT_BUY, NOON, make_id, make_order
 
 
 def _log(count: int) -> list[Event]:
@@ -42,14 +42,14 @@ def _holds(events: list[Event]) -> bool:
     return True
 
 
-def test_numbers_have_no_gap_and_the_chain_holds() -> None:
+def test_event_numbers_have_no_gap_and_hash_chain_is_intact() -> None:
     events = _log(5)
     assert [event.seq for event in events] == [1, 2, 3, 4, 5]
     assert _holds(events)
 
 
 @pytest.mark.parametrize("place", range(5))
-def test_no_event_can_be_changed_left_out_or_swapped_unseen(place: int) -> None:
+def test_hash_chain_detects_changed_removed_and_swapped_events(place: int) -> None:
     events = _log(6)
     changed = [*events]
     changed[place] = replace(events[place], body=events[place].body.replace(b"n", b"m"))
@@ -58,7 +58,7 @@ def test_no_event_can_be_changed_left_out_or_swapped_unseen(place: int) -> None:
     assert not _holds([*events[:place], events[place + 1], events[place], *events[place + 2 :]])
 
 
-def test_an_event_is_one_line_with_its_fields_in_order() -> None:
+def test_event_body_is_one_line_with_fields_in_order() -> None:
     _, event = append_event(Head(41), order_event("order.pending", make_order()), NOON)
     assert event.body.startswith(b'{"seq":42,"type":"order.pending","at":"2026-01-01T12:00:00.000000Z","order_id":"')
     assert b"\n" not in event.body
@@ -66,7 +66,7 @@ def test_an_event_is_one_line_with_its_fields_in_order() -> None:
 
 
 @given(st.text())
-def test_no_text_can_break_a_line(text: str) -> None:
+def test_event_body_escapes_control_characters(text: str) -> None:
     fact = NewEvent(type="signal.rejected", account_id=make_id(2), data={"raw": text}, trace_id="t")
     _, event = append_event(Head(), fact, NOON)
     assert b"\n" not in event.body
@@ -76,7 +76,7 @@ def test_no_text_can_break_a_line(text: str) -> None:
 
 
 @pytest.mark.parametrize("price", ["1.0860", "0.00000001", "100", "1E+2", "1E-8"])
-def test_an_order_shows_every_digit_and_no_exponent(price: str) -> None:
+def test_order_view_keeps_all_digits_without_exponent(price: str) -> None:
     shown = to_order_view(make_order(terms=replace(EURUSD_LIMIT_BUY, entry=Decimal(price)))).entry
     assert shown is not None
     assert "E" not in shown
@@ -87,7 +87,7 @@ INSTANTS = st.datetimes(timezones=st.just(UTC))
 
 
 @given(INSTANTS, INSTANTS)
-def test_the_order_of_instants_is_the_order_of_their_texts(one: datetime, other: datetime) -> None:
+def test_formatted_timestamps_sort_like_their_instants(one: datetime, other: datetime) -> None:
     assert (format_timestamp(one) < format_timestamp(other)) == (one < other)
     assert datetime.fromisoformat(format_timestamp(one)) == one
     assert datetime.fromisoformat(format_timestamp(one)).utcoffset() == timedelta(0)

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from signalhub.brokers.reports import apply_report
-from signalhub.domain import results
+from signalhub.domain import pnl
 from signalhub.domain.order import (
     OPEN,
     TRANSITIONS,
@@ -31,7 +31,7 @@ from signalhub.domain.order import (
     apply,
 )
 from signalhub.domain.signal import Side
-from tests.kit.orders import EURUSD_LIMIT_BUY, NOON, make_order, seconds_after_noon
+from tests.kit.order_factory import EURUSD_LIMIT_BUY, NOON, make_order, seconds_after_noon
 
 prices = st.decimals("0.0001", "99999", places=4)
 quantities = st.decimals("-1", "4", places=1)
@@ -143,7 +143,7 @@ Life.TestCase.settings = settings(max_examples=40, stateful_step_count=12, deadl
 TestLife = Life.TestCase
 
 
-def test_the_table_is_the_one_that_traders_know() -> None:
+def test_transition_table_is_unchanged() -> None:
     pending, executed = "pending", "executed"
     assert {(str(one), str(other)) for one, other in TRANSITIONS} == {
         (pending, pending), (pending, executed), (pending, "rejected"), (pending, "cancelled"), (pending, "expired"),
@@ -156,7 +156,7 @@ def test_the_table_is_the_one_that_traders_know() -> None:
     "move", [Retried("x", NOON), Executed(Decimal(1), "b"), Closed(Decimal(1), CloseReason.TIME), Rejected("x"),
              Cancelled(), Expired(), PartiallyClosed(Decimal(1), Decimal("0.1"), 1)]
 )  # fmt: skip
-def test_an_end_is_an_end(end: Status, move: Move) -> None:
+def test_ended_order_rejects_every_move(end: Status, move: Move) -> None:
     with pytest.raises(IllegalTransition) as caught:
         apply(make_order(status=end), move, NOON)
     assert str(end) in str(caught.value)
@@ -168,18 +168,18 @@ def _closed(price: str, **terms: Any) -> Order:  # noqa: ANN401 - fields of a si
     return apply(filled, Closed(Decimal(price), CloseReason.TIME), seconds_after_noon(15))
 
 
-def test_a_buy_earns_what_the_price_rises() -> None:
+def test_buy_order_profits_from_rising_price() -> None:
     order = _closed("1.0890")
     assert (order.pnl, order.r_multiple) == (Decimal("0.0030"), Decimal("3.0000"))
     assert (order.filled_at, order.closed_at) == (seconds_after_noon(5), seconds_after_noon(15))
 
 
-def test_a_sell_earns_what_the_price_falls() -> None:
+def test_sell_order_profits_from_falling_price() -> None:
     order = _closed("1.0870", side=Side.SELL, stop_loss=Decimal("1.0880"), quantity=Decimal("0.5"))
     assert (order.pnl, order.r_multiple) == (Decimal("-0.00050"), Decimal("-0.5000"))
 
 
-def test_the_parts_of_a_position_add_up_to_its_result() -> None:
+def test_partial_closes_add_up_to_pnl() -> None:
     order = apply(
         make_order(terms=replace(EURUSD_LIMIT_BUY, quantity=Decimal(3))),
         Executed(Decimal("1.0860"), "b"),
@@ -201,7 +201,7 @@ def test_the_parts_of_a_position_add_up_to_its_result() -> None:
     assert (order.mae, order.mfe) == (figures.mae, figures.mfe)
 
 
-def test_nothing_has_happened_later_than_it_is_told() -> None:
+def test_fill_time_is_clamped_to_report_time() -> None:
     order = apply(make_order(), Executed(Decimal("1.0860"), "b", seconds_after_noon(60)), seconds_after_noon(5))
     assert order.filled_at == seconds_after_noon(5)
     assert apply(
@@ -210,25 +210,25 @@ def test_nothing_has_happened_later_than_it_is_told() -> None:
 
 
 @given(st.decimals("0.00000001", "100000", places=8), st.integers(1, 40))
-def test_equal_parts_add_up_exactly(quantity: Decimal, count: int) -> None:
-    parts = results.split_quantity(quantity, count)
+def test_split_quantity_adds_up_exactly(quantity: Decimal, count: int) -> None:
+    parts = pnl.split_quantity(quantity, count)
     assert sum(parts) == quantity
     assert len(set(parts[:-1])) <= 1
     assert all(0 < part <= parts[-1] for part in parts)
 
 
-def test_parts_are_written_as_people_would() -> None:
-    assert [str(part) for part in results.split_quantity(Decimal(1), 3)] == ["0.3333", "0.3333", "0.3334"]
-    assert [str(part) for part in results.split_quantity(Decimal("0.01"), 2)] == ["0.005", "0.005"]
-    assert [str(part) for part in results.split_quantity(Decimal(300), 3)] == ["100", "100", "100"]
+def test_split_quantity_has_no_trailing_zeros() -> None:
+    assert [str(part) for part in pnl.split_quantity(Decimal(1), 3)] == ["0.3333", "0.3333", "0.3334"]
+    assert [str(part) for part in pnl.split_quantity(Decimal("0.01"), 2)] == ["0.005", "0.005"]
+    assert [str(part) for part in pnl.split_quantity(Decimal(300), 3)] == ["100", "100", "100"]
 
 
-def test_without_risk_there_is_no_ratio() -> None:
+def test_r_multiple_is_none_without_risk() -> None:
     assert _closed("1.0890", stop_loss=Decimal("1.0860")).r_multiple is None
 
 
 @given(prices, prices, prices)
-def test_the_result_is_exact_decimal_arithmetic(fill: Decimal, close: Decimal, quantity: Decimal) -> None:
+def test_pnl_is_exact_decimal_arithmetic(fill: Decimal, close: Decimal, quantity: Decimal) -> None:
     order = make_order(terms=replace(EURUSD_LIMIT_BUY, quantity=quantity))
     filled = apply(order, Executed(fill, "b"), NOON.astimezone(UTC))
     assert apply(filled, Closed(close, CloseReason.TIME), datetime.now(UTC)).pnl == (close - fill) * quantity

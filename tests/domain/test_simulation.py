@@ -25,7 +25,7 @@ from signalhub.domain.simulation import Simulation
         ("fail=1 outcome=take_profit", Simulation(fail=1, outcome=CloseReason.TAKE_PROFIT)),
     ],
 )
-def test_directives_are_read_and_can_be_combined(text: str | None, expected: Simulation) -> None:
+def test_simulation_directives_can_be_combined(text: str | None, expected: Simulation) -> None:
     assert simulation.parse(text) == expected
 
 
@@ -43,7 +43,7 @@ def test_directives_are_read_and_can_be_combined(text: str | None, expected: Sim
         "reject=A!",
     ],
 )
-def test_what_is_not_understood_is_named_with_a_hint(text: str) -> None:
+def test_unknown_directive_is_reported_with_hint(text: str) -> None:
     problem = simulation.parse(text)
     assert isinstance(problem, Problem)
     assert problem.code == "bad_simulation"

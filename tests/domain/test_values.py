@@ -10,24 +10,25 @@ from hypothesis import strategies as st
 
 from signalhub.domain.errors import REFUSALS, SignalHubError
 from signalhub.domain.events import EVENT_TYPES
-from signalhub.domain.ids import parse_uuid7_time, uuid7
+from signalhub.domain.identifiers import parse_uuid7_time, uuid7
 from signalhub.domain.retry import RetryPolicy
-from signalhub.streams import cursor, filters
-from tests.kit.orders import NOON
+from signalhub.streams import event_filter
+from signalhub.streams.subscription import format_cursor, resolve_cursor
+from tests.kit.order_factory import NOON
 
 MS = st.integers(0, 2**48 - 1)
 NOISE = st.binary(min_size=10, max_size=10)
 
 
 @given(MS, NOISE)
-def test_an_id_is_a_uuid_of_version_seven(at_ms: int, noise: bytes) -> None:
+def test_uuid7_has_version_seven_and_timestamp(at_ms: int, noise: bytes) -> None:
     made = UUID(uuid7(at_ms, noise))
     assert (made.version, made.variant) == (7, "specified in RFC 4122")
     assert made.int >> 80 == at_ms
 
 
 @given(MS, MS, NOISE, NOISE)
-def test_ids_sort_by_age(one: int, other: int, first: bytes, second: bytes) -> None:
+def test_uuid7_ids_sort_by_time(one: int, other: int, first: bytes, second: bytes) -> None:
     if one != other:
         assert (uuid7(one, first) < uuid7(other, second)) == (one < other)
 
@@ -37,14 +38,14 @@ def test_an_id_tells_its_age() -> None:
 
 
 @given(st.integers(1, 10_000), st.text(max_size=40))
-def test_a_wait_doubles_up_to_its_cap_and_half_of_it_is_jitter(attempts: int, order_id: str) -> None:
+def test_retry_delay_doubles_up_to_maximum_with_half_jitter(attempts: int, order_id: str) -> None:
     policy = RetryPolicy(6, 0.5, 30)
     wait = (policy.schedule_next_attempt(order_id, attempts, NOON) - NOON).total_seconds()
     full = min(30.0, 0.5 * 2 ** min(attempts - 1, 30))
     assert full / 2 - 1e-6 <= wait <= full + 1e-6
 
 
-def test_two_workers_decide_the_same_wait_and_two_orders_another() -> None:
+def test_retry_jitter_is_deterministic_per_order() -> None:
     policy = RetryPolicy(6, 0.5, 30)
     waits = {policy.schedule_next_attempt(f"order {number}", 3, NOON) - NOON for number in range(50)}
     assert policy.schedule_next_attempt("a", 3, NOON) == policy.schedule_next_attempt("a", 3, NOON)
@@ -53,16 +54,16 @@ def test_two_workers_decide_the_same_wait_and_two_orders_another() -> None:
 
 
 @pytest.mark.parametrize(("attempts", "is_spent"), [(1, False), (5, False), (6, True), (7, True)])
-def test_attempts_are_counted_in_all(attempts: int, is_spent: bool) -> None:  # noqa: FBT001 - the expected answer
+def test_retry_policy_counts_all_attempts(attempts: int, is_spent: bool) -> None:  # noqa: FBT001 - the expected answer
     assert RetryPolicy(6, 0.5, 30).is_exhausted(attempts) is is_spent
 
 
-def test_a_code_that_is_not_in_the_table_cannot_be_raised() -> None:
+def test_unknown_error_code_cannot_be_raised() -> None:
     with pytest.raises(KeyError):
         SignalHubError("made_up")
 
 
-def test_every_refusal_has_a_client_s_or_a_server_s_status_and_a_title() -> None:
+def test_every_refusal_has_error_status_and_title() -> None:
     for code, refusal in REFUSALS.items():
         assert code.isidentifier()
         assert 400 <= refusal.status <= 503
@@ -70,23 +71,23 @@ def test_every_refusal_has_a_client_s_or_a_server_s_status_and_a_title() -> None
 
 
 @given(st.text(), st.integers(0, 2**53))
-def test_any_cursor_is_followed_or_reset_and_never_leads_past_the_head(text: str, head: int) -> None:
-    begin = cursor.resolve_cursor(text, epoch="e1", head=head)
+def test_cursor_never_starts_past_the_head(text: str, head: int) -> None:
+    begin = resolve_cursor(text, epoch="e1", head=head)
     assert 0 <= begin.seq <= head
     if begin.reset_reason is not None:
         assert begin.seq == head
 
 
 @given(st.integers(0, 1000), st.integers(0, 1000))
-def test_a_rendered_cursor_is_understood(seq: int, head: int) -> None:
-    begin = cursor.resolve_cursor(cursor.format_cursor("e1", seq), epoch="e1", head=head)
+def test_rendered_cursor_parses_back(seq: int, head: int) -> None:
+    begin = resolve_cursor(format_cursor("e1", seq), epoch="e1", head=head)
     assert (begin.seq, begin.reset_reason) == ((seq, None) if seq <= head else (head, "future"))
-    assert cursor.resolve_cursor(cursor.format_cursor("e2", seq), epoch="e1", head=head).reset_reason == "epoch"
+    assert resolve_cursor(format_cursor("e2", seq), epoch="e1", head=head).reset_reason == "epoch"
 
 
-def test_a_cursor_s_text_needs_no_leave_from_a_browser() -> None:
+def test_cursor_text_is_safe_for_cors_last_event_id() -> None:
     """Longer than 128 bytes or with odd characters, a Last-Event-ID is sent across origins only after asking."""
-    text = cursor.format_cursor("159df5a8", 10**18)
+    text = format_cursor("159df5a8", 10**18)
     assert len(text) < 128
     assert all(letter.isalnum() or letter == "-" for letter in text)
 
@@ -94,13 +95,14 @@ def test_a_cursor_s_text_needs_no_leave_from_a_browser() -> None:
 @pytest.mark.parametrize(
     ("text", "names"),
     [("order.*", {one for one in EVENT_TYPES if one.startswith("order.")}), ("signal.rejected", {"signal.rejected"}),
-     ("*", set(EVENT_TYPES)), (" order.closed , key.* ", {"order.closed", "key.created", "key.rotated", "key.revoked"})],
+     ("*", set(EVENT_TYPES)),
+     (" order.closed , key.* ", {"order.closed", "key.created", "key.rotated", "key.revoked"})],
 )  # fmt: skip
-def test_a_filter_names_types_by_pattern(text: str, names: set[str]) -> None:
-    assert filters.select_types(text) == names
+def test_event_filter_selects_types_by_pattern(text: str, names: set[str]) -> None:
+    assert event_filter.select_types(text) == names
 
 
 @given(st.text(min_size=1))
-def test_any_filter_is_understood_or_refused(text: str) -> None:
+def test_event_filter_is_parsed_or_refused(text: str) -> None:
     with suppress(SignalHubError):
-        assert filters.parse(text)(EVENT_TYPES[0]) in {True, False}
+        assert event_filter.parse(text)(EVENT_TYPES[0]) in {True, False}

@@ -25,12 +25,12 @@ def cluster_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def seed_data_dir(made_cluster: Path) -> Callable[[Path], Path]:
+def seed_data_dir(cluster_template: Path) -> Callable[[Path], Path]:
     """Make a data directory that has a cluster already."""
 
     def seed(where: Path) -> Path:
         where.mkdir(mode=0o700)
-        subprocess.run(["/bin/cp", "-a", made_cluster, where], check=True)  # noqa: S603  # our own
+        subprocess.run(["/bin/cp", "-a", cluster_template, where], check=True)  # noqa: S603  # our own
         return where
 
     return seed

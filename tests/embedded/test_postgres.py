@@ -89,15 +89,17 @@ def unrelated_process(postgres: Postgres) -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def test_stale_pid_files_with_a_reused_pid_are_harmless(postgres: Postgres, stranger: subprocess.Popen[bytes]) -> None:
+def test_stale_pid_files_with_a_reused_pid_are_harmless(
+    postgres: Postgres, unrelated_process: subprocess.Popen[bytes]
+) -> None:
     stale = postgres.paths.server_dir / "postmaster.pid", postgres.paths.socket_dir / ".s.PGSQL.5432.lock"
     contents = [file.read_text().splitlines() for file in stale]
     postgres.kill()
     for file, lines in zip(stale, contents, strict=True):
-        file.write_text("\n".join([str(stranger.pid), *lines[1:], ""]))
+        file.write_text("\n".join([str(unrelated_process.pid), *lines[1:], ""]))
     postgres.start()
     assert postgres.is_alive()
-    assert stranger.poll() is None
+    assert unrelated_process.poll() is None
 
 
 def test_a_cluster_of_another_version_is_refused_in_one_sentence(postgres: Postgres) -> None:
@@ -113,7 +115,7 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         Postgres(tmp_path / "file" / "data").start()
 
 
-def test_a_failing_start_gives_the_servers_last_words(postgres: Postgres) -> None:
+def test_failed_start_reports_last_log_lines(postgres: Postgres) -> None:
     postgres.stop()
     broken = Postgres(postgres.paths.data_dir, settings={"shared_buffers": "plenty"})
     with pytest.raises(

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # it ships none
 import pytest
 
-from signalhub.embedded.orphans import find_supervisor_processes
-from signalhub.embedded.place import compute_mark
+from signalhub.embedded.paths import compute_mark
 from signalhub.embedded.postgres import Postgres
+from signalhub.embedded.processes import find_supervisor_processes
 from signalhub.embedded.valkey import Valkey
 
 pytestmark = pytest.mark.fault
@@ -132,7 +132,7 @@ def test_a_signal_during_the_start_leaves_nothing_running(data_dir: Path, seeded
     assert not Postgres(data_dir).is_ready()
 
 
-def test_a_second_signal_does_not_wait_for_a_deaf_child(up: StartSupervisor, tmp_path: Path) -> None:
+def test_second_signal_kills_child_that_ignores_sigterm(up: StartSupervisor, tmp_path: Path) -> None:
     process = up(IGNORES_SIGTERM)
     child, _ = _wait_for_pids(tmp_path, 1)[0]
     process.send_signal(signal.SIGINT)
@@ -143,7 +143,7 @@ def test_a_second_signal_does_not_wait_for_a_deaf_child(up: StartSupervisor, tmp
     assert not _is_living(child)
 
 
-def test_after_kill_9_of_everything_the_next_start_clears_away_the_rest(up: StartSupervisor, tmp_path: Path) -> None:
+def test_next_start_kills_orphans_of_killed_supervisor(up: StartSupervisor, tmp_path: Path) -> None:
     first = up(WITH_GRANDCHILD, servers=True)
     child, grandchild = _wait_for_pids(tmp_path, 1)[0]
     for pid in (first.pid, child, *(one.pid for one in psutil.Process(first.pid).children())):
@@ -165,7 +165,7 @@ def test_a_second_supervisor_of_the_same_directory_is_refused(
     assert _is_living(_wait_for_pids(tmp_path, 1)[0][0])
 
 
-def test_as_pid_1_it_collects_the_dead_of_others(up: StartSupervisor, tmp_path: Path) -> None:
+def test_pid_1_reaps_orphans(up: StartSupervisor, tmp_path: Path) -> None:
     namespace = (shutil.which("unshare") or "/bin/false", "--pid", "--fork", "--mount-proc")
     if subprocess.run([*namespace, "/bin/true"], check=False, capture_output=True).returncode != 0:  # noqa: S603  # our own
         pytest.skip("needs the right to make a PID namespace")

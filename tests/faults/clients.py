@@ -14,7 +14,8 @@ import msgspec
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from tests.kit import texts
+from tests.kit import signal_texts
+from tests.kit.account_client import AccountClient
 from tests.kit.observations import (
     AnswerObserved,
     ConnectionLost,
@@ -23,8 +24,7 @@ from tests.kit.observations import (
     ObservationLog,
     unix_time_s,
 )
-from tests.kit.sse import SseStream
-from tests.kit.trader import AccountClient
+from tests.kit.sse_stream import SseStream
 
 _RETRY_INTERVAL_S = 0.1
 _MAX_ATTEMPTS = 300
@@ -37,25 +37,27 @@ class RetryingSender:
     def __init__(self, http: httpx.AsyncClient, observations: ObservationLog) -> None:
         self._http, self._observations = http, observations
 
-    async def send(self, trader: AccountClient, number: int) -> None:
+    async def send(self, account: AccountClient, number: int) -> None:
         key = f"signal-{number}"
         for _ in range(_MAX_ATTEMPTS):
-            status = await self._send_once(trader, key, texts.make_buy_text(number % 10_000))
+            status = await self._send_once(account, key, signal_texts.make_buy_text(number % 10_000))
             if status is not None and status < 500 and status != httpx.codes.CONFLICT:
                 return
             await asyncio.sleep(_RETRY_INTERVAL_S)
         raise AssertionError(f"{key} was never taken")
 
-    async def _send_once(self, trader: AccountClient, idempotency_key: str, text: str) -> int | None:
+    async def _send_once(self, account: AccountClient, idempotency_key: str, text: str) -> int | None:
         began = perf_counter()
-        headers = {**trader.headers, "Idempotency-Key": idempotency_key}
+        headers = {**account.headers, "Idempotency-Key": idempotency_key}
         try:
             answer = await self._http.post("/api/v1/signals", content=text, headers=headers)
         except httpx.TransportError as error:
-            self._observations.record(ConnectionLost(idempotency_key, trader.id, repr(error), perf_counter() - began))
+            self._observations.record(ConnectionLost(idempotency_key, account.id, repr(error), perf_counter() - began))
             return None
         took_s = perf_counter() - began
-        self._observations.record(AnswerObserved(idempotency_key, trader.id, answer.status_code, answer.json(), took_s))
+        self._observations.record(
+            AnswerObserved(idempotency_key, account.id, answer.status_code, answer.json(), took_s)
+        )
         return answer.status_code
 
     async def send_all(
@@ -66,7 +68,7 @@ class RetryingSender:
         signals_per_second: float,
         max_in_flight: int = 16,
     ) -> None:
-        """`numbers`, spread over `traders`, at `rate` a second; those whose turn it is wait while `at_once` are out."""
+        """`numbers`, spread over `accounts`, at `rate` a second; at most `max_in_flight` at once."""
         room = asyncio.Semaphore(max_in_flight)
 
         async def one(number: int) -> None:
@@ -83,8 +85,10 @@ class RetryingSender:
 class RecordingSubscriber(ABC):
     """One subscriber over all its sessions. `seq` is the last event it was given."""
 
-    def __init__(self, http: httpx.AsyncClient, trader: AccountClient, observations: ObservationLog, name: str) -> None:
-        self.http, self.account, self.name = http, trader, name
+    def __init__(
+        self, http: httpx.AsyncClient, account: AccountClient, observations: ObservationLog, name: str
+    ) -> None:
+        self.http, self.account, self.name = http, account, name
         self._observations = observations
         self.seq, self.sessions = 0, 0
         self._task: asyncio.Task[None] | None = None

@@ -16,12 +16,12 @@ import httpx
 import msgspec
 
 from tests.faults.clients import RetryingSender
-from tests.kit import ledger
+from tests.kit import database_snapshot
+from tests.kit.account_client import AccountClient
+from tests.kit.load_subscribers import TRANSPORTS, Subscriber, SubscriberBehavior
 from tests.kit.observations import ObservationLog
+from tests.kit.polling import wait_until
 from tests.kit.stack import Stack
-from tests.kit.subscribers import TRANSPORTS, Subscriber, SubscriberBehavior
-from tests.kit.trader import AccountClient
-from tests.kit.waiting import wait_until
 
 EVENTS_PER_SIGNAL = 4
 _ACCOUNT_COUNT = 2
@@ -66,8 +66,8 @@ async def run_subscribers(
     observations = ObservationLog(stack.directory / "flood.jsonl")
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
     async with httpx.AsyncClient(base_url=stack.base_url, limits=limits, timeout=20) as http:
-        traders = [await AccountClient.register(http) for _ in range(account_count)]
-        crowd = SubscriberGroup(stack, traders, RetryingSender(http, observations), subscriber_count, behavior)
+        accounts = [await AccountClient.register(http) for _ in range(account_count)]
+        crowd = SubscriberGroup(stack, accounts, RetryingSender(http, observations), subscriber_count, behavior)
         try:
             await crowd.start_all()
             yield crowd
@@ -89,8 +89,8 @@ class SubscriberGroup:
         self._sent_count = 0
         address = "127.0.0.1", stack.settings.port
         self.subscribers = [
-            Subscriber(address, trader.id, trader.api_key, behavior)
-            for trader in (accounts[number % len(accounts)] for number in range(subscriber_count))
+            Subscriber(address, account.id, account.api_key, behavior)
+            for account in (accounts[number % len(accounts)] for number in range(subscriber_count))
         ]
 
     async def start_all(self, timeout_s: float = 60.0) -> None:
@@ -114,8 +114,8 @@ class SubscriberGroup:
         """Wait until every order has ended and everybody has been told, or for as long as that may take."""
         give_up = monotonic() + timeout_s
         while monotonic() < give_up:
-            book = await ledger.read(self.stack.settings)
-            heads = {trader.id: book.heads[trader.id].seq for trader in self.accounts}
+            book = await database_snapshot.read(self.stack.settings)
+            heads = {account.id: book.heads[account.id].seq for account in self.accounts}
             is_quiet = all(order.status in {"closed", "rejected"} for order in book.orders.values())
             if is_quiet and all(one.seq >= heads[one.account_id] for one in self.subscribers):
                 break
@@ -124,7 +124,7 @@ class SubscriberGroup:
 
     def add_subscribers(
         self,
-        trader: AccountClient,
+        account: AccountClient,
         count: int,
         behavior: SubscriberBehavior,
         subscriber_class: type[Subscriber] = Subscriber,
@@ -132,16 +132,16 @@ class SubscriberGroup:
     ) -> None:
         """Subscribers of one account who come later."""
         address = "127.0.0.1", self.stack.settings.port
-        fresh = [subscriber_class(address, trader.id, trader.api_key, behavior, **options) for _ in range(count)]
+        fresh = [subscriber_class(address, account.id, account.api_key, behavior, **options) for _ in range(count)]
         self.subscribers += fresh
         for one in fresh:
             one.start()
 
     async def build_report(self) -> DeliveryReport:
         """The verdict. Digests are of the event's exact text."""
-        book = await ledger.read(self.stack.settings)
+        book = await database_snapshot.read(self.stack.settings)
         logs = {
-            trader.id: [hash(line.body.encode()) for line in book.event_logs[trader.id]] for trader in self.accounts
+            account.id: [hash(line.body.encode()) for line in book.event_logs[account.id]] for account in self.accounts
         }
         found = Counter[str]()
         for one in self.subscribers:

@@ -17,9 +17,9 @@ import structlog
 from msgspec.structs import replace
 
 from signalhub.settings import Settings
-from tests.faults import campaign, crowds, strikes
-from tests.faults.campaign import ChaosRunPlan, percentile
-from tests.kit.checker import InvariantReport
+from tests.faults import chaos_runs, kill_restart, load
+from tests.faults.chaos_runs import ChaosRunPlan, percentile
+from tests.kit.invariants import InvariantReport
 from tests.kit.stack import Stack
 
 _SETTINGS = Settings(demo_fill_s=1.0, demo_close_s=2.0, heartbeat_s=1.0)
@@ -46,9 +46,9 @@ _HEADINGS = (
 def main() -> int:
     asked = _parse_arguments()
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # the table is what is to be read here
-    if asked.name in crowds.LOAD_RUNS_BY_NAME:
-        return crowds.LOAD_RUNS_BY_NAME[asked.name](asked)
-    names = [asked.name] if asked.name else list(strikes.FAULTS_BY_NAME)
+    if asked.name in load.LOAD_RUNS_BY_NAME:
+        return load.LOAD_RUNS_BY_NAME[asked.name](asked)
+    names = [asked.name] if asked.name else list(kill_restart.FAULTS_BY_NAME)
     _print_row(_HEADINGS)
     verdicts = [_run_named(name, asked) for name in names]
     return 1 if any(verdict.violations for verdict in verdicts) else 0
@@ -56,7 +56,7 @@ def main() -> int:
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Kill parts of a running SignalHub and check that nothing is lost.")
-    names = [*strikes.FAULTS_BY_NAME, *crowds.LOAD_RUNS_BY_NAME]
+    names = [*kill_restart.FAULTS_BY_NAME, *load.LOAD_RUNS_BY_NAME]
     parser.add_argument("name", nargs="?", choices=names, help="what to kill; without it, each part in turn")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long signals are sent (default: 60)")
     parser.add_argument("--rate", type=float, default=80.0, help="signals a second; stream: events (default: 80)")
@@ -84,7 +84,7 @@ def _run_named(name: str, arguments: argparse.Namespace) -> InvariantReport:
         home.mkdir(parents=True, exist_ok=True)
         stack = Stack(home, settings)
         try:
-            verdict = asyncio.run(campaign.run(stack.start(), plan, strikes.FAULTS_BY_NAME[name]))
+            verdict = asyncio.run(chaos_runs.run(stack.start(), plan, kill_restart.FAULTS_BY_NAME[name]))
         finally:
             stack.stop()
     _print_report(name, plan, verdict)

@@ -6,9 +6,9 @@ from time import perf_counter
 import httpx
 import pytest
 
-from tests.faults import strikes
-from tests.faults.campaign import ChaosRunPlan, FaultInjector, run, run_clients
-from tests.kit import texts
+from tests.faults import kill_restart
+from tests.faults.chaos_runs import ChaosRunPlan, FaultInjector, run, run_clients
+from tests.kit import signal_texts
 from tests.kit.stack import FrozenProcess, Stack
 
 pytestmark = pytest.mark.fault
@@ -17,30 +17,30 @@ MAX_REFUSAL_S = 2.4
 """Two seconds are promised and three are what TradingView waits; what is between is for a busy machine."""
 
 
-async def test_signals_are_taken_while_redis_is_away_and_run_when_it_is_back(stack: Stack) -> None:
+async def test_signals_are_accepted_without_redis_and_run_after_it_returns(stack: Stack) -> None:
     verdict = await run(
         stack,
         ChaosRunPlan(signal_count=300, signals_per_second=100, fault_count=1, pause_before_fault_s=0.5),
-        strikes.stop_redis_briefly,
+        kill_restart.stop_redis_briefly,
     )
     assert verdict.violations == ()
     assert (verdict.order_count, verdict.unavailable_count, verdict.lost_connection_count) == (300, 0, 0)
 
 
-async def test_a_redis_that_comes_back_empty_under_load_loses_nothing(stack: Stack) -> None:
+async def test_redis_restart_with_empty_data_loses_nothing(stack: Stack) -> None:
     verdict = await run(
         stack,
         ChaosRunPlan(signal_count=250, signals_per_second=120, fault_count=2, pause_before_fault_s=0.7),
-        strikes.restart_redis_empty,
+        kill_restart.restart_redis_empty,
     )
     assert verdict.violations == ()
     assert (verdict.order_count, verdict.unavailable_count, verdict.lost_connection_count) == (250, 0, 0)
 
 
 @pytest.mark.parametrize(
-    "strike", [strikes.kill_postgres, strikes.stop_postgres_immediately], ids=lambda strike: strike.__name__
+    "strike", [kill_restart.kill_postgres, kill_restart.stop_postgres_immediately], ids=lambda strike: strike.__name__
 )
-async def test_a_postgresql_that_restarts_under_load_loses_no_promise(stack: Stack, strike: FaultInjector) -> None:
+async def test_postgresql_restart_under_load_loses_no_acknowledged_signal(stack: Stack, strike: FaultInjector) -> None:
     """Every request that fails is told so in time: 503, and within two seconds."""
     verdict = await run(
         stack, ChaosRunPlan(signal_count=250, signals_per_second=120, fault_count=2, pause_before_fault_s=0.6), strike
@@ -50,7 +50,7 @@ async def test_a_postgresql_that_restarts_under_load_loses_no_promise(stack: Sta
     assert verdict.slowest_refusal_s < MAX_REFUSAL_S
 
 
-async def test_a_database_that_hangs_is_answered_with_503_in_time(stack: Stack) -> None:
+async def test_hung_database_is_answered_with_503_in_time(stack: Stack) -> None:
     """TradingView hangs up after three seconds and never sends again, so a slow answer loses the signal."""
     async with run_clients(stack) as hands:
         for follower in hands.subscribers:
@@ -71,7 +71,7 @@ async def test_a_database_that_hangs_is_answered_with_503_in_time(stack: Stack) 
     assert verdict.violations == ()
 
 
-async def test_after_everything_was_killed_what_was_pending_is_finished(stack: Stack) -> None:
+async def test_pending_orders_finish_after_everything_was_killed(stack: Stack) -> None:
     async with run_clients(stack, account_count=2) as hands:
         for follower in hands.subscribers:
             follower.start()
@@ -85,5 +85,5 @@ async def test_after_everything_was_killed_what_was_pending_is_finished(stack: S
 
 async def _post_signal(http: httpx.AsyncClient, headers: dict[str, str]) -> tuple[int, float]:
     began = perf_counter()
-    answer = await http.post("/api/v1/signals", content=texts.BUY, headers=headers)
+    answer = await http.post("/api/v1/signals", content=signal_texts.BUY, headers=headers)
     return answer.status_code, perf_counter() - began

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.faults import strikes
-from tests.faults.campaign import FaultInjector, run_clients
+from tests.faults import kill_restart
+from tests.faults.chaos_runs import FaultInjector, run_clients
 from tests.kit.stack import Stack
 
 pytestmark = pytest.mark.fault
@@ -19,14 +19,14 @@ async def inject_nothing(_: Stack) -> None:
     "strike",
     [
         inject_nothing,
-        strikes.kill_web_process,
-        strikes.kill_worker_process,
-        strikes.restart_redis_empty,
-        strikes.kill_postgres,
+        kill_restart.kill_web_process,
+        kill_restart.kill_worker_process,
+        kill_restart.restart_redis_empty,
+        kill_restart.kill_postgres,
     ],
     ids=lambda strike: strike.__name__,
 )
-async def test_a_client_cut_after_the_fill_gets_the_close_exactly_once(stack: Stack, strike: FaultInjector) -> None:
+async def test_subscriber_cut_after_fill_receives_close_exactly_once(stack: Stack, strike: FaultInjector) -> None:
     async with run_clients(stack) as hands:
         for follower in hands.subscribers:
             follower.start()

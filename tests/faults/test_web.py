@@ -4,26 +4,26 @@ import asyncio
 
 import pytest
 
-from tests.faults import strikes
-from tests.faults.campaign import ChaosRunPlan, run, run_clients
-from tests.kit.service import is_process_running
+from tests.faults import kill_restart
+from tests.faults.chaos_runs import ChaosRunPlan, run, run_clients
+from tests.kit.polling import wait_until
 from tests.kit.stack import Stack
-from tests.kit.waiting import wait_until
+from tests.kit.supervised_command import is_process_running
 
 pytestmark = pytest.mark.fault
 
 
-async def test_no_acknowledged_signal_is_lost_when_web_processes_are_killed(stack: Stack) -> None:
+async def test_killed_web_processes_lose_no_acknowledged_signal(stack: Stack) -> None:
     verdict = await run(
         stack,
         ChaosRunPlan(signal_count=400, signals_per_second=120, fault_count=2, pause_before_fault_s=1.3),
-        strikes.kill_web_process,
+        kill_restart.kill_web_process,
     )
     assert verdict.violations == ()
     assert verdict.acknowledged_count == verdict.order_count == 400
 
 
-async def test_a_polite_end_is_quick_though_streams_are_open_and_loses_nothing(stack: Stack) -> None:
+async def test_web_shutdown_with_open_streams_is_quick_and_loses_nothing(stack: Stack) -> None:
     async with run_clients(stack) as hands:
         for follower in hands.subscribers:
             follower.start()
@@ -40,7 +40,7 @@ async def test_a_polite_end_is_quick_though_streams_are_open_and_loses_nothing(s
     assert took_s < 5
 
 
-async def test_a_worker_that_is_asked_to_end_is_out_in_time_and_its_orders_go_on(stack: Stack) -> None:
+async def test_worker_shutdown_is_quick_and_its_orders_continue(stack: Stack) -> None:
     async with run_clients(stack) as hands:
         for follower in hands.subscribers:
             follower.start()
@@ -53,7 +53,7 @@ async def test_a_worker_that_is_asked_to_end_is_out_in_time_and_its_orders_go_on
 
 
 @pytest.mark.parametrize("name", ["web", "worker"])
-async def test_processes_whose_parent_was_killed_leave(stack: Stack, name: str) -> None:
+async def test_processes_exit_when_their_parent_is_killed(stack: Stack, name: str) -> None:
     """Else two generations would serve at once, and the older could not be ended."""
     await stack.wait_until_ready()
     service = stack.web if name == "web" else stack.worker

@@ -7,28 +7,28 @@ import pytest
 
 from signalhub.jobs import NAMESPACE, QUEUE_NAME, build_message, connect_redis
 from signalhub.settings import Settings
-from tests.faults import strikes
-from tests.faults.campaign import ChaosRunPlan, run, run_clients
+from tests.faults import kill_restart
+from tests.faults.chaos_runs import ChaosRunPlan, run, run_clients
 from tests.faults.conftest import FAST_SETTINGS
+from tests.kit.polling import wait_until
 from tests.kit.stack import FrozenProcess, Stack
-from tests.kit.waiting import wait_until
 
 pytestmark = pytest.mark.fault
 
 
-async def test_a_thousand_orders_end_once_each_though_the_worker_is_killed_five_times(stack: Stack) -> None:
+async def test_orders_end_once_when_the_worker_is_killed_repeatedly(stack: Stack) -> None:
     verdict = await run(
         stack,
         ChaosRunPlan(
             signal_count=1000, signals_per_second=125, account_count=4, fault_count=5, pause_before_fault_s=1.6
         ),
-        strikes.kill_worker_process,
+        kill_restart.kill_worker_process,
     )
     assert verdict.violations == ()
     assert (verdict.acknowledged_count, verdict.order_count) == (1000, 1000)
 
 
-async def test_a_killed_workers_orders_go_on_within_ten_seconds(stack: Stack) -> None:
+async def test_orders_of_a_killed_worker_continue_within_ten_seconds(stack: Stack) -> None:
     """With the lease as it is shipped, and a worker that is killed with its hands full.
 
     What counts is that no order waits for more than the lease after a worker is back; how long a process takes to
@@ -38,7 +38,7 @@ async def test_a_killed_workers_orders_go_on_within_ten_seconds(stack: Stack) ->
 
     async def kill(stack: Stack) -> None:
         began, old = monotonic(), await stack.read_worker_heartbeat()
-        await strikes.kill_worker_process(stack)
+        await kill_restart.kill_worker_process(stack)
 
         async def is_back() -> bool:
             return await stack.read_worker_heartbeat() not in {None, old}
@@ -54,18 +54,18 @@ async def test_a_killed_workers_orders_go_on_within_ten_seconds(stack: Stack) ->
     assert verdict.lateness_s[-1] < max(10.0, back_after_s[0] + lease_s + 2.0)
 
 
-async def test_workers_that_are_killed_amid_hostility_end_every_order_once(stack: Stack) -> None:
+async def test_orders_end_once_when_workers_are_killed_with_a_hostile_broker(stack: Stack) -> None:
     with stack.run_worker_with(chaos="hostile", retry_base_s=0.1, retry_cap_s=0.5):
         verdict = await run(
             stack,
             ChaosRunPlan(signal_count=80, signals_per_second=60, pause_before_fault_s=0.6),
-            strikes.kill_worker_process,
+            kill_restart.kill_worker_process,
         )
     assert verdict.violations == ()
     assert (verdict.acknowledged_count, verdict.order_count) == (80, 80)
 
 
-async def test_a_worker_that_was_frozen_for_longer_than_its_lease_moves_nothing_twice(stack: Stack) -> None:
+async def test_worker_frozen_beyond_its_lease_moves_no_order_twice(stack: Stack) -> None:
     """Its orders are another worker's by then; what it still holds in its hands must not be written."""
     async with run_clients(stack, account_count=2) as hands:
         for follower in hands.subscribers:
@@ -79,7 +79,7 @@ async def test_a_worker_that_was_frozen_for_longer_than_its_lease_moves_nothing_
     assert verdict.violations == ()
 
 
-async def test_messages_that_nobody_can_read_hold_up_nobody(stack: Stack) -> None:
+async def test_undecodable_messages_do_not_block_others(stack: Stack) -> None:
     client = connect_redis(stack.settings.redis_url)
     for poison in (
         build_message("orders.unheard_of", ["1"]).encode(),
@@ -92,7 +92,7 @@ async def test_messages_that_nobody_can_read_hold_up_nobody(stack: Stack) -> Non
     client.xadd("signalhub:events", {"what": b"\xff"})
     client.close()
     verdict = await run(
-        stack, ChaosRunPlan(signal_count=60, signals_per_second=60, fault_count=0), strikes.kill_worker_process
+        stack, ChaosRunPlan(signal_count=60, signals_per_second=60, fault_count=0), kill_restart.kill_worker_process
     )
     assert verdict.violations == ()
     assert verdict.lateness_s[-1] < 5

@@ -181,7 +181,7 @@ def _find_invented_price(text: str, result: ParsedSignal) -> str | None:
 
 
 def mutate(data: bytes, max_bytes: int, seed: int) -> bytes:
-    """Wounds that a trader, a copier or a channel would inflict; now and then any that bytes can have."""
+    """Wounds that a account, a copier or a channel would inflict; now and then any that bytes can have."""
     dice = random.Random(seed)  # noqa: S311 - dice, not secrets
     if dice.random() < 0.2:
         return bytes(atheris.Mutate(data, max_bytes))

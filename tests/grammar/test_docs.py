@@ -5,7 +5,7 @@ from pathlib import Path
 
 from signalhub.domain.errors import GRAMMAR_REFUSALS
 from signalhub.grammar import ParsedSignal, parse
-from signalhub.grammar.adapters.json import FIELD_BY_KEY
+from signalhub.grammar.formats.json import FIELD_BY_KEY
 
 GRAMMAR_PAGE = (Path(__file__).parents[2] / "docs" / "grammar.md").read_text(encoding="utf-8")
 

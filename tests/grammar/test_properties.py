@@ -15,11 +15,11 @@ from signalhub.grammar import (
     Part,
     RefusedText,
     explain,
-    fast,
+    fast_path,
     parse,
     to_canonical_text,
 )
-from signalhub.grammar.reading import parse_slow_path
+from signalhub.grammar.parser import parse_slow_path
 from tests.grammar.strategies import base_form_texts, fragment_texts, signals
 
 
@@ -81,11 +81,11 @@ def test_accepted_text_survives_canonical_text(text: str) -> None:
 @settings(max_examples=500)
 def test_fast_path_agrees_with_slow_path(text: str) -> None:
     """The short cut may give up on a text, but what it accepts the general way accepts, to the last position."""
-    quick = fast.parse_base_form(text)
+    quick = fast_path.parse_base_form(text)
     if quick is not None:
         assert parse_slow_path(text.encode()) == quick
 
 
 def test_fast_path_accepts_base_form() -> None:
-    assert fast.parse_base_form("BUY EURUSD @1.0860\nSL 1.0850\nTP 1.0890") is not None
-    assert fast.parse_base_form("sell gold\r\n\r\ntp 2300\r\nsl 2350\r\n") is not None
+    assert fast_path.parse_base_form("BUY EURUSD @1.0860\nSL 1.0850\nTP 1.0890") is not None
+    assert fast_path.parse_base_form("sell gold\r\n\r\ntp 2300\r\nsl 2350\r\n") is not None

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx
 
-from signalhub.embedded.child import spawn
+from signalhub.embedded.processes import spawn
 from signalhub.settings import Settings, to_env
-from tests.kit.waiting import wait_until
+from tests.kit.polling import wait_until
 
 _STOP_TIMEOUT_S = 15
 

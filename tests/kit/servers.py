@@ -42,7 +42,7 @@ class Servers:
         """Settings of an installation of its own: a fresh database, a fresh Redis, a free port, a new Fernet key."""
         number = next(self._numbers)
         fresh = Settings(
-            database_url=Secret(await self.create_database(f"hub{number}")),
+            database_url=Secret(await self.create_database(f"app{number}")),
             redis_url=Secret(f"{self.valkey.url}?db={number % _REDIS_DATABASE_COUNT}"),
             encryption_keys=Secret(Fernet.generate_key().decode()),
             port=find_free_port(),

@@ -27,10 +27,10 @@ from signalhub.embedded.postgres import Postgres
 from signalhub.embedded.valkey import Valkey
 from signalhub.jobs import WORKER_HEARTBEAT_KEY
 from signalhub.settings import Secret, Settings, to_env
-from signalhub.streams import wire
+from signalhub.streams import redis_stream
+from tests.kit.polling import wait_until
 from tests.kit.processes import find_free_port
-from tests.kit.service import SupervisedCommand
-from tests.kit.waiting import wait_until
+from tests.kit.supervised_command import SupervisedCommand
 
 _COMMAND = [sys.executable, "-m", "signalhub"]
 _SUPERVISION_INTERVAL_S = 0.02
@@ -97,7 +97,7 @@ class Stack:
 
     async def read_worker_heartbeat(self) -> bytes | str | None:
         """The process that last said that it works."""
-        client = wire.connect(self.settings.redis_url, timeout_s=10.0)  # what is busy may be this machine
+        client = redis_stream.connect(self.settings.redis_url, timeout_s=10.0)  # what is busy may be this machine
         seen = await client.get(WORKER_HEARTBEAT_KEY)
         await client.aclose()
         return seen

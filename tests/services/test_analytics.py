@@ -2,44 +2,44 @@
 
 from typing import Any
 
-from signalhub.brokers.mock import MockBroker
+from signalhub.brokers.mock.broker import MockBroker
 from signalhub.domain.retry import RetryPolicy
 from signalhub.services.lifecycle import Lifecycle
-from tests.kit.hub import RunningApp
-from tests.kit.trader import AccountClient
-from tests.kit.waiting import wait_until
+from tests.kit.account_client import AccountClient
+from tests.kit.polling import wait_until
+from tests.kit.running_app import RunningApp
 
 EURUSD = "BUY EURUSD @ 1.0860\nSL 1.0850\nTP 1.0890"
 GBPUSD = "SELL GBPUSD @ 1.2700\nSL 1.2750\nTP 1.2600"
 
 
-async def _closed(hub: RunningApp, trader: AccountClient, text: str, outcome: str) -> None:
-    sent = await trader.send_signal(f"{text}\n#sim outcome={outcome} fill_after=0s close_after=0s")
-    lifecycle = Lifecycle(hub.services.engine, MockBroker({}), RetryPolicy(5, 0.01, 0.02), lease_s=0.5)
+async def _closed(app: RunningApp, account: AccountClient, text: str, outcome: str) -> None:
+    sent = await account.send_signal(f"{text}\n#sim outcome={outcome} fill_after=0s close_after=0s")
+    lifecycle = Lifecycle(app.services.engine, MockBroker({}), RetryPolicy(5, 0.01, 0.02), lease_s=0.5)
 
     async def is_closed() -> bool:
         await lifecycle.advance([sent["order_id"]])
-        return bool((await trader.get_order(sent["order_id"]))["status"] == "closed")
+        return bool((await account.get_order(sent["order_id"]))["status"] == "closed")
 
     await wait_until(is_closed, timeout_s=5)
 
 
-async def _performance(trader: AccountClient) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = (await trader.get("/api/v1/analytics"))["performance"]
+async def _performance(account: AccountClient) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = (await account.get("/api/v1/analytics"))["performance"]
     return found
 
 
-async def test_an_account_without_orders_has_no_performance(trader: AccountClient) -> None:
-    assert await _performance(trader) == {"symbol": [], "credential": [], "day": []}
+async def test_an_account_without_orders_has_no_performance(account: AccountClient) -> None:
+    assert await _performance(account) == {"symbol": [], "credential": [], "day": []}
 
 
 async def test_each_symbol_source_and_day_is_told_in_r(
-    hub: RunningApp, trader: AccountClient, stranger: AccountClient
+    app: RunningApp, account: AccountClient, other_account: AccountClient
 ) -> None:
     for outcome in ("take_profit", "stop_loss", "stop_loss", "take_profit"):
-        await _closed(hub, trader, EURUSD, outcome)
-    await _closed(hub, trader, GBPUSD, "take_profit")
-    found = await _performance(trader)
+        await _closed(app, account, EURUSD, outcome)
+    await _closed(app, account, GBPUSD, "take_profit")
+    found = await _performance(account)
     eurusd, gbpusd = found["symbol"]
     assert eurusd == {
         "name": "EURUSD", "closed": 4, "wins": 2, "win_rate": "0.5000",
@@ -47,8 +47,8 @@ async def test_each_symbol_source_and_day_is_told_in_r(
     }  # fmt: skip
     assert (gbpusd["expectancy"], gbpusd["profit_factor"], gbpusd["drawdown"]) == ("2.0000", None, "0.0000")
     (source,), (day,) = found["credential"], found["day"]
-    assert trader.api_key.split("_")[1] in source["name"]
-    assert day["name"] == (await trader.get("/api/v1/orders"))["items"][0]["closed_at"][:10]
+    assert account.api_key.split("_")[1] in source["name"]
+    assert day["name"] == (await account.get("/api/v1/orders"))["items"][0]["closed_at"][:10]
     assert source | {"name": ""} == day | {"name": ""}
     assert (day["closed"], day["expectancy"], day["profit_factor"]) == (5, "1.2000", "4.0000")
-    assert (await _performance(stranger))["symbol"] == []
+    assert (await _performance(other_account))["symbol"] == []

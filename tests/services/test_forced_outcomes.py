@@ -4,33 +4,33 @@ from typing import Any
 
 import pytest
 
-from signalhub.brokers.mock import MockBroker
+from signalhub.brokers.mock.broker import MockBroker
 from signalhub.domain.retry import RetryPolicy
 from signalhub.services.lifecycle import Lifecycle
-from tests.kit.hub import RunningApp
+from tests.kit.account_client import AccountClient
+from tests.kit.in_process_client import open_in_process_client
+from tests.kit.polling import wait_until
+from tests.kit.running_app import RunningApp
 from tests.kit.servers import Servers
-from tests.kit.serving import open_in_process_client
-from tests.kit.trader import AccountClient
-from tests.kit.waiting import wait_until
 
 TEXT = "BUY EURUSD @ 1.0860\nSL 1.0850\nTP 1.0890"
 
 
-async def _end(hub: RunningApp, trader: AccountClient, order_id: str) -> Any:  # noqa: ANN401 - JSON
+async def _end(app: RunningApp, account: AccountClient, order_id: str) -> Any:  # noqa: ANN401 - JSON
     """Take the order as far as it goes."""
     broker = MockBroker({"demo_fill_s": "0", "demo_close_s": "0"})
-    lifecycle = Lifecycle(hub.services.engine, broker, RetryPolicy(5, 0.01, 0.02), lease_s=0.5)
+    lifecycle = Lifecycle(app.services.engine, broker, RetryPolicy(5, 0.01, 0.02), lease_s=0.5)
 
     async def ended() -> Any:  # noqa: ANN401 - JSON
         await lifecycle.advance([order_id])
-        order = await trader.get_order(order_id)
+        order = await account.get_order(order_id)
         return order if order["status"] not in {"pending", "executed"} else None
 
     return await wait_until(ended, timeout_s=5)
 
 
-async def _types(trader: AccountClient, order_id: str) -> list[str]:
-    return [event["type"] for event in (await trader.get(f"/api/v1/orders/{order_id}/events"))["items"]]
+async def _types(account: AccountClient, order_id: str) -> list[str]:
+    return [event["type"] for event in (await account.get(f"/api/v1/orders/{order_id}/events"))["items"]]
 
 
 @pytest.mark.parametrize(
@@ -43,26 +43,26 @@ async def _types(trader: AccountClient, order_id: str) -> list[str]:
     ],
 )
 async def test_a_forced_outcome_comes_true(
-    hub: RunningApp, trader: AccountClient, directive: str, status: str, seen: tuple[str, str]
+    app: RunningApp, account: AccountClient, directive: str, status: str, seen: tuple[str, str]
 ) -> None:
-    sent = await trader.send_signal(f"{TEXT}\n#sim {directive} fill_after=0s close_after=0s")
-    order = await _end(hub, trader, sent["order_id"])
+    sent = await account.send_signal(f"{TEXT}\n#sim {directive} fill_after=0s close_after=0s")
+    order = await _end(app, account, sent["order_id"])
     field, value = seen
     assert (order["status"], order[field]) == (status, value)
 
 
 async def test_an_order_that_fails_three_times_is_retried_on_the_stored_schedule_and_then_works(
-    hub: RunningApp, trader: AccountClient
+    app: RunningApp, account: AccountClient
 ) -> None:
-    sent = await trader.send_signal(TEXT, x_signalhub_simulate="fail=3 fill_after=0s close_after=0s")
-    order = await _end(hub, trader, sent["order_id"])
+    sent = await account.send_signal(TEXT, x_signalhub_simulate="fail=3 fill_after=0s close_after=0s")
+    order = await _end(app, account, sent["order_id"])
     assert (order["status"], order["attempts"]) == ("closed", 4)
     retries = ["order.retrying"] * 3
-    assert await _types(trader, sent["order_id"]) == ["order.pending", *retries, "order.executed", "order.closed"]
+    assert await _types(account, sent["order_id"]) == ["order.pending", *retries, "order.executed", "order.closed"]
 
 
-async def test_a_directive_that_is_not_understood_refuses_the_signal_with_a_hint(trader: AccountClient) -> None:
-    response = await trader.request(
+async def test_a_directive_that_is_not_understood_refuses_the_signal_with_a_hint(account: AccountClient) -> None:
+    response = await account.request(
         "POST", "/api/v1/signals", content=TEXT, headers={"X-SignalHub-Simulate": "outcome=riches"}
     )
     assert response.status_code == 422
@@ -73,9 +73,9 @@ async def test_a_directive_that_is_not_understood_refuses_the_signal_with_a_hint
 
 async def test_where_simulation_is_off_a_signal_that_asks_for_it_is_refused(servers: Servers) -> None:
     async with open_in_process_client(await servers.create_settings(simulate="off")) as http:
-        trader = await AccountClient.register(http)
+        account = await AccountClient.register(http)
         for text, headers in ((f"{TEXT}\n#sim fail=1", {}), (TEXT, {"X-SignalHub-Simulate": "fail=1"})):
-            response = await trader.request("POST", "/api/v1/signals", content=text, headers=headers)
+            response = await account.request("POST", "/api/v1/signals", content=text, headers=headers)
             assert (response.status_code, response.json()["code"]) == (422, "bad_simulation")
             assert "cannot be forced" in response.json()["errors"][0]["hint"]
-        assert (await trader.send_signal(TEXT))["status"] == "pending"
+        assert (await account.send_signal(TEXT))["status"] == "pending"

@@ -52,7 +52,7 @@ async def test_those_who_arrive_during_a_commit_share_the_next() -> None:
     assert store.batches == [[1], [2, 3, 4, 5, 6, 7, 8]]
 
 
-async def test_a_batch_has_its_most() -> None:
+async def test_batch_respects_max_batch() -> None:
     store = Store()
     await _answers(GroupCommit(store.commit, max_batch=3), range(1, 9))
     assert [len(batch) for batch in store.batches] == [3, 3, 2]
@@ -78,7 +78,7 @@ async def test_an_outage_is_told_to_all_at_once() -> None:
     store.trouble = None
 
 
-async def test_the_door_opens_again_after_an_outage() -> None:
+async def test_commits_resume_after_outage() -> None:
     store = Store()
     store.trouble = ConnectionRefusedError()
     door = GroupCommit(store.commit)
@@ -118,7 +118,7 @@ async def test_a_commit_that_will_not_be_stopped_holds_up_nobody_else() -> None:
     may_leave.set()
 
 
-async def test_the_door_outlives_a_driver_that_cancels_itself() -> None:
+async def test_driver_cancelling_itself_does_not_stop_commits() -> None:
     async def commit(batch: Sequence[int]) -> list[int | SignalHubError]:
         if 1 in batch:
             raise asyncio.CancelledError
@@ -130,7 +130,7 @@ async def test_the_door_outlives_a_driver_that_cancels_itself() -> None:
         assert await door.submit(2) == 2
 
 
-async def test_a_long_line_refuses_at_once() -> None:
+async def test_full_queue_rejects_immediately() -> None:
     store = Store()
     door = GroupCommit(store.commit, max_pending=5)
     answers = _codes(await _answers(door, range(20)))

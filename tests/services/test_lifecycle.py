@@ -15,16 +15,16 @@ from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import Event
 from signalhub.domain.order import Closed, CloseReason, Executed, Order
 from signalhub.domain.retry import RetryPolicy
-from signalhub.services.commands import OrderCommands
-from signalhub.services.drafts import OrderDefaults
-from signalhub.services.intake import Ingest
+from signalhub.services.ingest import Ingest
 from signalhub.services.lifecycle import Lifecycle
-from tests.kit import texts
-from tests.kit.brokers import ScriptedBroker, ScriptedOutcome
-from tests.kit.hub import RunningApp
-from tests.kit.submissions import make_submission
-from tests.kit.trader import AccountClient
-from tests.kit.waiting import wait_until
+from signalhub.services.order_commands import OrderCommands
+from signalhub.services.records import OrderDefaults
+from tests.kit import signal_texts
+from tests.kit.account_client import AccountClient
+from tests.kit.polling import wait_until
+from tests.kit.running_app import RunningApp
+from tests.kit.scripted_broker import ScriptedBroker, ScriptedOutcome
+from tests.kit.submission_factory import make_submission
 
 PASSING = BrokerError("venue_busy", permanent=False)
 FINAL = BrokerError("insufficient_margin", permanent=True)
@@ -34,15 +34,15 @@ FILL = Executed(Decimal("1.0860"), "b-1")
 class Bench:
     """An intake and a worker's lifecycle around a scripted broker."""
 
-    def __init__(self, hub: RunningApp, trader: AccountClient, script: tuple[ScriptedOutcome, ...]) -> None:
-        self.trader, self.broker = trader, ScriptedBroker(*script)
-        engine = hub.services.engine
+    def __init__(self, app: RunningApp, account: AccountClient, script: tuple[ScriptedOutcome, ...]) -> None:
+        self.account, self.broker = account, ScriptedBroker(*script)
+        engine = app.services.engine
         self._intake = Ingest(engine, self.broker, lambda *_: None, order_defaults=OrderDefaults("instant"))
         self.commands = OrderCommands(engine, self.broker, lambda *_: None)
         self.lifecycle = Lifecycle(engine, self.broker, RetryPolicy(3, 0.02, 0.04), lease_s=0.5)
 
-    async def accept(self, text: str = texts.BUY) -> str:
-        answer = await self._intake.accept(make_submission(self.trader.id, text))
+    async def accept(self, text: str = signal_texts.BUY) -> str:
+        answer = await self._intake.accept(make_submission(self.account.id, text))
         return str(msgspec.json.decode(answer)["order_id"])
 
     async def advance(self, *order_ids: str) -> list[Event]:
@@ -57,79 +57,81 @@ class Bench:
         """Accept a signal and take its order as far as it goes: the events it made, and the order."""
         order_id = await self.accept()
         for _ in range(20):
-            order = await self.trader.get_order(order_id)
+            order = await self.account.get_order(order_id)
             if order["status"] not in {"pending", "executed"}:
                 break
             await self.advance(order_id)
-        events = await self.trader.get(f"/api/v1/orders/{order_id}/events")
+        events = await self.account.get(f"/api/v1/orders/{order_id}/events")
         return [event["type"] for event in events["items"]], order
 
 
-async def _order(trader: AccountClient) -> Any:  # noqa: ANN401 - JSON
-    return (await trader.get("/api/v1/orders"))["items"][0]
+async def _order(account: AccountClient) -> Any:  # noqa: ANN401 - JSON
+    return (await account.get("/api/v1/orders"))["items"][0]
 
 
-async def test_an_order_that_need_not_wait_goes_all_the_way_in_one_step(hub: RunningApp, trader: AccountClient) -> None:
-    bench = Bench(hub, trader, ())
+async def test_an_order_that_need_not_wait_goes_all_the_way_in_one_step(
+    app: RunningApp, account: AccountClient
+) -> None:
+    bench = Bench(app, account, ())
     order_id = await bench.accept()
     events = await bench.advance(order_id)
     assert [event.type for event in events] == ["order.executed", "order.closed"]
-    order = await trader.get_order(order_id)
+    order = await account.get_order(order_id)
     assert (order["status"], order["version"], order["close_reason"]) == ("closed", 3, "take_profit")
     assert (order["pnl"], order["r_multiple"]) == ("0.0030", "3.0000")
 
 
-async def test_nothing_happens_before_its_time(hub: RunningApp, trader: AccountClient) -> None:
-    sent = await trader.send_signal()
-    await hub.worker.advance([sent["order_id"]])
-    assert (await trader.get_order(sent["order_id"]))["status"] == "pending"
-    await hub.advance_order(sent["order_id"])
-    assert (await trader.get_order(sent["order_id"]))["status"] == "executed"
-    await hub.worker.advance([sent["order_id"]])
-    assert (await trader.get_order(sent["order_id"]))["status"] == "executed"
-    await hub.advance_order(sent["order_id"])
-    assert (await trader.get_order(sent["order_id"]))["status"] == "closed"
+async def test_nothing_happens_before_its_time(app: RunningApp, account: AccountClient) -> None:
+    sent = await account.send_signal()
+    await app.worker.advance([sent["order_id"]])
+    assert (await account.get_order(sent["order_id"]))["status"] == "pending"
+    await app.advance_order(sent["order_id"])
+    assert (await account.get_order(sent["order_id"]))["status"] == "executed"
+    await app.worker.advance([sent["order_id"]])
+    assert (await account.get_order(sent["order_id"]))["status"] == "executed"
+    await app.advance_order(sent["order_id"])
+    assert (await account.get_order(sent["order_id"]))["status"] == "closed"
 
 
-async def test_who_is_rung_for_an_order_has_a_head_start_on_the_clock(hub: RunningApp, trader: AccountClient) -> None:
-    bench = Bench(hub, trader, ())
+async def test_sweep_skips_order_within_scheduler_grace(app: RunningApp, account: AccountClient) -> None:
+    bench = Bench(app, account, ())
     order_id = await bench.accept()
     await bench.lifecycle.sweep()  # orders of other tests may be due meanwhile
     assert order_id not in bench.broker.stepped_order_ids
     assert await bench.lifecycle.advance([order_id])
 
 
-async def test_the_clock_sees_to_an_order_that_nobody_was_rung_for(hub: RunningApp, trader: AccountClient) -> None:
-    bench = Bench(hub, trader, (FILL,))
+async def test_sweep_advances_order_without_notification(app: RunningApp, account: AccountClient) -> None:
+    bench = Bench(app, account, (FILL,))
     await bench.accept()
     assert await wait_until(bench.lifecycle.sweep, timeout_s=2)
 
 
 async def test_orders_of_a_deleted_account_hold_up_nobody(
-    hub: RunningApp, trader: AccountClient, stranger: AccountClient
+    app: RunningApp, account: AccountClient, other_account: AccountClient
 ) -> None:
-    bench, gone = Bench(hub, trader, ()), Bench(hub, stranger, ())
+    bench, gone = Bench(app, account, ()), Bench(app, other_account, ())
     left, kept = await gone.accept(), await bench.accept()
-    further = await gone.accept(texts.SELL)
-    await hub.delete_account(stranger)
+    further = await gone.accept(signal_texts.SELL)
+    await app.delete_account(other_account)
     assert await gone.lifecycle.advance([left]) == []
     assert [event.order_id for event in await bench.advance(further, kept)] == [kept, kept]
 
 
-async def test_stepping_twice_changes_nothing(hub: RunningApp, trader: AccountClient) -> None:
-    bench = Bench(hub, trader, ())
+async def test_stepping_twice_changes_nothing(app: RunningApp, account: AccountClient) -> None:
+    bench = Bench(app, account, ())
     order_id = await bench.accept()
     both = await asyncio.gather(*(bench.lifecycle.advance([order_id]) for _ in range(6)))
     assert sum(len(events or ()) for events in both) == 2
     assert await bench.lifecycle.advance([order_id]) is None
-    assert len(await trader.list_events(after=1)) == 4
+    assert len(await account.list_events(after=1)) == 4
 
 
-async def test_a_passing_failure_is_tried_again_on_the_stored_schedule(hub: RunningApp, trader: AccountClient) -> None:
-    bench = Bench(hub, trader, (PASSING, PASSING, FILL))
+async def test_a_passing_failure_is_tried_again_on_the_stored_schedule(app: RunningApp, account: AccountClient) -> None:
+    bench = Bench(app, account, (PASSING, PASSING, FILL))
     order_id = await bench.accept()
     (first,) = await bench.advance(order_id)
-    order = await trader.get_order(order_id)
+    order = await account.get_order(order_id)
     assert (first.type, order["status"], order["reason"], order["attempts"]) == (
         "order.retrying", "pending", "venue_busy", 1
     )  # fmt: skip
@@ -138,19 +140,19 @@ async def test_a_passing_failure_is_tried_again_on_the_stored_schedule(hub: Runn
     (second,) = await bench.advance(order_id)
     assert second.type == "order.retrying"
     await bench.advance(order_id)
-    order = await trader.get_order(order_id)
+    order = await account.get_order(order_id)
     assert (order["attempts"], order["reason"], order["next_attempt_at"]) == (3, None, None)
     assert order["fill_price"] == "1.0860"
 
 
-async def test_retries_that_are_spent_end_the_order(hub: RunningApp, trader: AccountClient) -> None:
-    types, order = await Bench(hub, trader, (PASSING,) * 9).run()
+async def test_retries_that_are_spent_end_the_order(app: RunningApp, account: AccountClient) -> None:
+    types, order = await Bench(app, account, (PASSING,) * 9).run()
     assert types == ["order.pending", "order.retrying", "order.retrying", "order.rejected"]
     assert (order["status"], order["reason"], order["next_attempt_at"]) == ("rejected", "venue_busy", None)
 
 
-async def test_a_final_refusal_ends_the_order_at_once(hub: RunningApp, trader: AccountClient) -> None:
-    types, order = await Bench(hub, trader, (FINAL,)).run()
+async def test_a_final_refusal_ends_the_order_at_once(app: RunningApp, account: AccountClient) -> None:
+    types, order = await Bench(app, account, (FINAL,)).run()
     assert types == ["order.pending", "order.rejected"]
     assert order["reason"] == "insufficient_margin"
 
@@ -166,78 +168,78 @@ async def test_a_final_refusal_ends_the_order_at_once(hub: RunningApp, trader: A
     ids=["raises", "loses its line", "hangs", "answers what cannot be"],
 )
 async def test_a_broker_that_stumbles_is_asked_again(
-    hub: RunningApp, trader: AccountClient, fault: ScriptedOutcome, reason: str
+    app: RunningApp, account: AccountClient, fault: ScriptedOutcome, reason: str
 ) -> None:
-    bench = Bench(hub, trader, (fault, FILL))
+    bench = Bench(app, account, (fault, FILL))
     order_id = await bench.accept()
     await bench.lifecycle.advance([order_id])
 
     async def retrying() -> Any:  # noqa: ANN401 - JSON
-        order = await trader.get_order(order_id)
+        order = await account.get_order(order_id)
         return order if order["attempts"] else None
 
     order = await wait_until(retrying, timeout_s=3)
     assert (order["status"], order["reason"]) == ("pending", reason)
     await bench.advance(order_id)
-    assert (await trader.get_order(order_id))["fill_price"] == "1.0860"
+    assert (await account.get_order(order_id))["fill_price"] == "1.0860"
 
 
-async def test_a_position_is_never_given_up(hub: RunningApp, trader: AccountClient) -> None:
-    bench = Bench(hub, trader, (FILL, *(FINAL,) * 6))
+async def test_executed_order_retries_after_permanent_broker_error(app: RunningApp, account: AccountClient) -> None:
+    bench = Bench(app, account, (FILL, *(FINAL,) * 6))
     types, order = await bench.run()
     assert types == ["order.pending", "order.executed", *["order.retrying"] * 6, "order.closed"]
     assert order["status"] == "closed"
 
 
-async def test_one_order_that_stumbles_does_not_hold_up_its_batch(hub: RunningApp, trader: AccountClient) -> None:
-    bench = Bench(hub, trader, (ValueError("bug"),))
-    order_ids = [await bench.accept(texts.make_buy_text(number)) for number in range(3)]
+async def test_one_order_that_stumbles_does_not_hold_up_its_batch(app: RunningApp, account: AccountClient) -> None:
+    bench = Bench(app, account, (ValueError("bug"),))
+    order_ids = [await bench.accept(signal_texts.make_buy_text(number)) for number in range(3)]
     await bench.advance(*order_ids)
-    assert sorted([(await trader.get_order(one))["status"] for one in order_ids]) == ["closed", "closed", "pending"]
+    assert sorted([(await account.get_order(one))["status"] for one in order_ids]) == ["closed", "closed", "pending"]
 
 
-async def test_an_order_that_hangs_holds_up_nobody(hub: RunningApp, trader: AccountClient) -> None:
-    bench = Bench(hub, trader, (0.3,))
-    order_ids = [await bench.accept(texts.make_buy_text(number)) for number in range(3)]
+async def test_an_order_that_hangs_holds_up_nobody(app: RunningApp, account: AccountClient) -> None:
+    bench = Bench(app, account, (0.3,))
+    order_ids = [await bench.accept(signal_texts.make_buy_text(number)) for number in range(3)]
     events = await bench.lifecycle.advance(order_ids)
     assert [event.type for event in events or ()] == ["order.executed", "order.closed"] * 2
-    assert sorted([(await trader.get_order(one))["status"] for one in order_ids]) == ["closed", "closed", "pending"]
+    assert sorted([(await account.get_order(one))["status"] for one in order_ids]) == ["closed", "closed", "pending"]
 
 
-async def test_a_broker_that_repeats_itself_is_shrugged_off(hub: RunningApp, trader: AccountClient) -> None:
+async def test_duplicate_broker_report_is_ignored(app: RunningApp, account: AccountClient) -> None:
     other = Executed(Decimal("9.9"), "b-2")
-    bench = Bench(hub, trader, ((FILL, other), (other, Closed(Decimal("1.0890"), CloseReason.TAKE_PROFIT))))
+    bench = Bench(app, account, ((FILL, other), (other, Closed(Decimal("1.0890"), CloseReason.TAKE_PROFIT))))
     types, order = await bench.run()
     assert types == ["order.pending", "order.executed", "order.closed"]
     assert (order["fill_price"], order["broker_order_id"], order["version"]) == ("1.0860", "b-1", 3)
 
 
-async def test_an_order_whose_worker_died_goes_on_after_the_lease(hub: RunningApp, trader: AccountClient) -> None:
-    bench = Bench(hub, trader, ())
+async def test_an_order_whose_worker_died_goes_on_after_the_lease(app: RunningApp, account: AccountClient) -> None:
+    bench = Bench(app, account, ())
     order_id = await bench.accept()
-    async with hub.services.engine.begin() as connection:
+    async with app.services.engine.begin() as connection:
         assert await orders.claim(connection, 0.3, max_orders=1, order_ids=[order_id]) is not None
     assert await bench.lifecycle.advance([order_id]) is None
     assert [event.type for event in await bench.advance(order_id)] == ["order.executed", "order.closed"]
 
 
-async def test_a_cancelled_order_stays_cancelled(hub: RunningApp, trader: AccountClient) -> None:
-    bench = Bench(hub, trader, ())
+async def test_a_cancelled_order_stays_cancelled(app: RunningApp, account: AccountClient) -> None:
+    bench = Bench(app, account, ())
     order_id = await bench.accept()
-    cancelled = await bench.commands.cancel(trader.id, order_id)
+    cancelled = await bench.commands.cancel(account.id, order_id)
     assert (cancelled.status, cancelled.reason) == ("cancelled", "requested")
     assert await bench.lifecycle.advance([order_id]) is None
     assert bench.broker.stepped_order_ids == []
 
 
-async def test_of_a_cancel_and_a_fill_at_once_one_wins(hub: RunningApp, trader: AccountClient) -> None:
+async def test_of_a_cancel_and_a_fill_at_once_one_wins(app: RunningApp, account: AccountClient) -> None:
     for number in range(12):
-        bench = Bench(hub, trader, ())
-        order_id = await bench.accept(texts.make_buy_text(number))
-        race = [bench.commands.cancel(trader.id, order_id), bench.lifecycle.advance([order_id])]
+        bench = Bench(app, account, ())
+        order_id = await bench.accept(signal_texts.make_buy_text(number))
+        race = [bench.commands.cancel(account.id, order_id), bench.lifecycle.advance([order_id])]
         outcomes = await asyncio.gather(*(race if number % 2 else reversed(race)), return_exceptions=True)
-        order = await trader.get_order(order_id)
-        types = [event["type"] for event in (await trader.get(f"/api/v1/orders/{order_id}/events"))["items"]]
+        order = await account.get_order(order_id)
+        types = [event["type"] for event in (await account.get(f"/api/v1/orders/{order_id}/events"))["items"]]
         if order["status"] == "cancelled":
             assert types == ["order.pending", "order.cancelled"]
         else:
@@ -246,33 +248,33 @@ async def test_of_a_cancel_and_a_fill_at_once_one_wins(hub: RunningApp, trader: 
             assert [error.code for error in refused] == ["illegal_transition"]
 
 
-async def test_of_a_close_by_hand_and_the_brokers_own_at_once_one_wins(hub: RunningApp, trader: AccountClient) -> None:
+async def test_of_a_close_by_hand_and_the_brokers_own_at_once_one_wins(app: RunningApp, account: AccountClient) -> None:
     for number in range(12):
-        bench = Bench(hub, trader, (FILL, None))
-        order_id = await bench.accept(texts.make_buy_text(number))
+        bench = Bench(app, account, (FILL, None))
+        order_id = await bench.accept(signal_texts.make_buy_text(number))
         await bench.advance(order_id)
-        await hub.execute_sql("UPDATE orders SET due_at = now() WHERE id = CAST(:id AS uuid)", id=order_id)
-        race = [bench.commands.close(trader.id, order_id), bench.lifecycle.advance([order_id])]
+        await app.execute_sql("UPDATE orders SET due_at = now() WHERE id = CAST(:id AS uuid)", id=order_id)
+        race = [bench.commands.close(account.id, order_id), bench.lifecycle.advance([order_id])]
         outcomes = await asyncio.gather(*(race if number % 2 else reversed(race)), return_exceptions=True)
-        order = await trader.get_order(order_id)
-        types = [event["type"] for event in (await trader.get(f"/api/v1/orders/{order_id}/events"))["items"]]
+        order = await account.get_order(order_id)
+        types = [event["type"] for event in (await account.get(f"/api/v1/orders/{order_id}/events"))["items"]]
         assert types == ["order.pending", "order.executed", "order.closed"]
         refused = [one.code for one in outcomes if isinstance(one, SignalHubError)]
         assert (order["close_reason"], refused) in [("manual", []), ("take_profit", ["illegal_transition"])]
 
 
-async def test_of_many_closes_at_once_one_closes(hub: RunningApp, trader: AccountClient) -> None:
-    sent = await trader.send_signal()
-    await hub.advance_order(sent["order_id"])
+async def test_of_many_closes_at_once_one_closes(app: RunningApp, account: AccountClient) -> None:
+    sent = await account.send_signal()
+    await app.advance_order(sent["order_id"])
     path = f"/api/v1/orders/{sent['order_id']}/close"
-    answers = await asyncio.gather(*(trader.request("POST", path) for _ in range(8)))
+    answers = await asyncio.gather(*(account.request("POST", path) for _ in range(8)))
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 7
-    order = await _order(trader)
+    order = await _order(account)
     assert (order["status"], order["close_reason"], order["version"]) == ("closed", "manual", 3)
 
 
-async def test_a_move_decided_on_an_old_version_is_written_nowhere(hub: RunningApp, trader: AccountClient) -> None:
-    """While the broker thinks, the trader cancels: what the broker then says is void."""
+async def test_a_move_decided_on_an_old_version_is_written_nowhere(app: RunningApp, account: AccountClient) -> None:
+    """While the broker thinks, the account cancels: what the broker then says is void."""
     thinking, go_on = asyncio.Event(), asyncio.Event()
 
     class Slow(ScriptedBroker):
@@ -281,14 +283,14 @@ async def test_a_move_decided_on_an_old_version_is_written_nowhere(hub: RunningA
             await go_on.wait()
             return await super().step(order, now)
 
-    bench = Bench(hub, trader, ())
+    bench = Bench(app, account, ())
     order_id = await bench.accept()
     told: asyncio.Queue[Sequence[Event]] = asyncio.Queue()
-    slow = Lifecycle(hub.services.engine, Slow(), RetryPolicy(3, 0.02, 0.04), lease_s=5, publish=told.put)
+    slow = Lifecycle(app.services.engine, Slow(), RetryPolicy(3, 0.02, 0.04), lease_s=5, publish=told.put)
     assert await slow.advance([order_id]) == []
     await thinking.wait()
-    await bench.commands.cancel(trader.id, order_id)
+    await bench.commands.cancel(account.id, order_id)
     go_on.set()
     assert await told.get() == []
-    assert (await trader.get_order(order_id))["status"] == "cancelled"
-    assert [event["type"] for event in await trader.list_events(after=2)] == ["order.pending", "order.cancelled"]
+    assert (await account.get_order(order_id))["status"] == "cancelled"
+    assert [event["type"] for event in await account.list_events(after=2)] == ["order.pending", "order.cancelled"]

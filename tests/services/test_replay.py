@@ -8,14 +8,14 @@ import pytest
 from msgspec.structs import replace
 
 from signalhub.services import replay as replaying
-from signalhub.services.recordings import DEFAULT_START_AT, RecordedSignal, read_recording
-from signalhub.services.replay import ReplayResult, replay
+from signalhub.services.replay import DEFAULT_START_AT, RecordedSignal, ReplayResult, read_recording, replay
 from signalhub.settings import Settings
-from tests.kit import texts
+from tests.kit import signal_texts
 
 INSTANT = Settings(broker_profile="instant")
 RECORDED = [
-    RecordedSignal(texts.make_buy_text(number), DEFAULT_START_AT + timedelta(minutes=number)) for number in range(60)
+    RecordedSignal(signal_texts.make_buy_text(number), DEFAULT_START_AT + timedelta(minutes=number))
+    for number in range(60)
 ]
 
 
@@ -51,7 +51,7 @@ def test_amid_chaos_orders_are_retried_and_rejected_as_they_would_be(hostile: Re
 
 def test_what_is_no_signal_is_counted_and_what_is_forced_comes_true() -> None:
     forced = [
-        RecordedSignal(f"{texts.BUY}\n#sim outcome={outcome}", DEFAULT_START_AT)
+        RecordedSignal(f"{signal_texts.BUY}\n#sim outcome={outcome}", DEFAULT_START_AT)
         for outcome in ("take_profit", "stop_loss", "take_profit")
     ]
     outcome = replay([*forced, RecordedSignal("hello", DEFAULT_START_AT)], INSTANT)
@@ -74,7 +74,7 @@ def test_lines_of_json_are_read_in_order_of_time() -> None:
 
 
 def test_plain_texts_are_parted_by_an_empty_line_and_come_a_minute_apart() -> None:
-    found = read_recording(f"{texts.BUY}\n\n{texts.SELL}\r\n\r\nhello\n".encode())
+    found = read_recording(f"{signal_texts.BUY}\n\n{signal_texts.SELL}\r\n\r\nhello\n".encode())
     assert [one.text.split()[0] for one in found] == ["BUY", "SELL", "hello"]
     assert [one.received_at - DEFAULT_START_AT for one in found] == [timedelta(minutes=number) for number in range(3)]
 

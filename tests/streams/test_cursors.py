@@ -9,12 +9,12 @@ import httpx
 import pytest
 
 from signalhub.domain.events import Event
-from signalhub.streams import cursor, filters, notices
+from signalhub.streams import control_events, event_filter
 from signalhub.streams.channel import Frame
 from signalhub.streams.relay import Relay
-from signalhub.streams.subscription import Subscription, subscribe
-from tests.kit.hub import RunningApp
-from tests.kit.trader import AccountClient, receive_json
+from signalhub.streams.subscription import Subscription, parse_cursor_seq, resolve_cursor, subscribe
+from tests.kit.account_client import AccountClient, receive_json
+from tests.kit.running_app import RunningApp
 
 _ODD = "\0\n\r\t -.:/\\'\"%&+é٣\U0001f600abcXYZ0123456789"
 HEAD, PRUNED = 40, 12
@@ -37,41 +37,39 @@ def tries(epoch: str, count: int) -> list[str]:
 
 
 @pytest.fixture
-async def relay(hub: RunningApp) -> AsyncIterator[Relay]:
+async def relay(app: RunningApp) -> AsyncIterator[Relay]:
     """One in this process, so that ten thousand cursors need no connections."""
-    running = Relay(hub.services.engine, hub.settings.redis_url)
+    running = Relay(app.services.engine, app.settings.redis_url)
     await running.start()
     yield running
     await running.stop()
 
 
 @pytest.fixture
-async def log(hub: RunningApp, trader: AccountClient, stranger: AccountClient) -> list[Event]:
-    """The trader's log without its beginning; the stranger's is longer."""
-    events = await hub.append_events(trader, HEAD - 1)
-    await hub.append_events(stranger, 2 * HEAD)
-    await hub.execute_sql("DELETE FROM events WHERE account_id = :id AND seq <= :upto", id=trader.id, upto=PRUNED)
+async def log(app: RunningApp, account: AccountClient, other_account: AccountClient) -> list[Event]:
+    """The account's log without its beginning; the other_account's is longer."""
+    events = await app.append_events(account, HEAD - 1)
+    await app.append_events(other_account, 2 * HEAD)
+    await app.execute_sql("DELETE FROM events WHERE account_id = :id AND seq <= :upto", id=account.id, upto=PRUNED)
     return events[PRUNED - 1 :]
 
 
-async def test_ten_thousand_cursors_get_the_log_or_a_word_about_it(
-    relay: Relay, trader: AccountClient, log: list[Event]
-) -> None:
+async def test_random_cursors_resume_or_reset(relay: Relay, account: AccountClient, log: list[Event]) -> None:
     bodies = {event.seq: event.body for event in log}
-    async with relay.open_channel(trader.id):
+    async with relay.open_channel(account.id):
         made = tries(relay.epoch, 10_000)
         for begin in range(0, len(made), 200):
-            await asyncio.gather(*(_try(relay, trader.id, text, bodies) for text in made[begin : begin + 200]))
+            await asyncio.gather(*(_try(relay, account.id, text, bodies) for text in made[begin : begin + 200]))
 
 
 async def _try(relay: Relay, account_id: str, text: str, bodies: dict[int, bytes]) -> None:
-    async with subscribe(relay, account_id, text, event_filter=filters.match_all, lifetime_s=9) as subscription:
+    async with subscribe(relay, account_id, text, event_filter=event_filter.match_all, lifetime_s=9) as subscription:
         await _judge(text, subscription, bodies)
 
 
 async def _judge(text: str, subscription: Subscription, bodies: dict[int, bytes]) -> None:
-    opening = notices.build_opening(subscription)
-    asked = cursor.parse_cursor_seq(text)
+    opening = control_events.build_opening(subscription)
+    asked = parse_cursor_seq(text)
     is_ours = text.rpartition("-")[0] in {"", subscription.epoch} and asked is not None and asked <= HEAD
     assert is_ours == (len(opening) == 1), text
     if not is_ours:
@@ -89,14 +87,12 @@ async def _judge(text: str, subscription: Subscription, bodies: dict[int, bytes]
                 seq = PRUNED
 
 
-async def test_over_every_transport_the_same_cursors_get_the_same_answer(
-    trader: AccountClient, log: list[Event]
-) -> None:
-    epoch = (await trader.get("/api/v1/events"))["epoch"]
+async def test_cursors_resolve_alike_on_every_transport(account: AccountClient, log: list[Event]) -> None:
+    epoch = (await account.get("/api/v1/events"))["epoch"]
     for text in tries(epoch, 40):
-        start = cursor.resolve_cursor(text, epoch=epoch, head=HEAD)
+        start = resolve_cursor(text, epoch=epoch, head=HEAD)
         seqs = [event.seq for event in log if event.seq > start.seq]
-        page = await trader.request("GET", f"/api/v1/events?limit=500&after={quote(text)}")
+        page = await account.request("GET", f"/api/v1/events?limit=500&after={quote(text)}")
         if text.startswith("-") or start.reset_reason is not None:
             assert page.status_code in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}, text
             assert page.json()["code"] in {"bad_cursor", "invalid_request"}
@@ -107,9 +103,9 @@ async def test_over_every_transport_the_same_cursors_get_the_same_answer(
             "stream.ready",
             *(["stream.reset"] if start.reset_reason else ["stream.gap"] * (start.seq < PRUNED)),
         ]
-        async with trader.open_sse(after=text) as stream:
+        async with account.open_sse(after=text) as stream:
             assert [frame.event for frame in await stream.next_events(len(expected))] == expected
             assert [frame.json["seq"] for frame in await stream.next_events(len(seqs))] == seqs
-        async with trader.open_websocket(after=text) as socket:
+        async with account.open_websocket(after=text) as socket:
             assert [(await receive_json(socket))["type"] for _ in expected] == expected
             assert [(await receive_json(socket))["seq"] for _ in seqs] == seqs

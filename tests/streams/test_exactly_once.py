@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from signalhub.domain.events import Event
-from tests.kit import texts
-from tests.kit.hub import RunningApp
-from tests.kit.trader import AccountClient, receive_json
-from tests.kit.waiting import wait_until
+from tests.kit import signal_texts
+from tests.kit.account_client import AccountClient, receive_json
+from tests.kit.polling import wait_until
+from tests.kit.running_app import RunningApp
 
 
 class Follower:
     """A client that is cut at random, changes transport as it likes, and remembers only where it was."""
 
-    def __init__(self, trader: AccountClient, seed: int) -> None:
-        self.trader, self.seen = trader, list[Any]()
+    def __init__(self, account: AccountClient, seed: int) -> None:
+        self.account, self.seen = account, list[Any]()
         self._random = random.Random(seed)  # noqa: S311 - a test's dice
         self._place = "0"
 
@@ -29,7 +29,7 @@ class Follower:
             await session(self._random.randint(1, 12), until_seq)
 
     async def _by_sse(self, most: int, until_seq: int) -> None:
-        async with self.trader.open_sse(last_event_id=self._place) as stream:
+        async with self.account.open_sse(last_event_id=self._place) as stream:
             self._place = (await stream.expect_ready()).id or ""
             while most and not (self.seen and self.seen[-1]["seq"] == until_seq):
                 frame = await stream.next_event()
@@ -37,35 +37,35 @@ class Follower:
                 self._place, most = frame.id or "", most - 1
 
     async def _by_socket(self, most: int, until_seq: int) -> None:
-        async with self.trader.open_websocket(after=self._place) as socket:
+        async with self.account.open_websocket(after=self._place) as socket:
             ready = await receive_json(socket)
             while most and not (self.seen and self.seen[-1]["seq"] == until_seq):
                 self.seen.append(await receive_json(socket))
                 self._place, most = f"{ready['epoch']}-{self.seen[-1]['seq']}", most - 1
 
 
-async def test_a_client_that_is_cut_and_changes_transport_sees_each_event_once(trader: AccountClient) -> None:
-    followers = [Follower(trader, seed) for seed in range(4)]
+async def test_reconnecting_client_receives_each_event_once(account: AccountClient) -> None:
+    followers = [Follower(account, seed) for seed in range(4)]
     following = [asyncio.create_task(follower.follow(61)) for follower in followers]
     for number in range(30):
-        await trader.send_signal(texts.make_buy_text(number))
+        await account.send_signal(signal_texts.make_buy_text(number))
     async with asyncio.timeout(20):
         await asyncio.gather(*following)
-    log = await trader.list_events()
+    log = await account.list_events()
     assert [event["seq"] for event in log] == list(range(1, 62))
     for follower in followers:
         assert follower.seen == log
 
 
-async def test_accounts_never_see_each_other(hub: RunningApp) -> None:
+async def test_accounts_receive_only_their_own_events(app: RunningApp) -> None:
     """Twelve accounts trade at once; each hears its own log, whole and nothing else."""
-    traders = [await hub.create_account() for _ in range(12)]
+    accounts = [await app.create_account() for _ in range(12)]
     dice = random.Random(7)  # noqa: S311 - a test's dice
-    sends = [trader for trader in traders for _ in range(dice.randint(4, 14))]
+    sends = [account for account in accounts for _ in range(dice.randint(4, 14))]
     dice.shuffle(sends)
 
-    async def hear(trader: AccountClient, until_seq: int) -> list[Any]:
-        async with trader.open_sse(after=0) as stream, trader.open_websocket(after=0) as socket:
+    async def hear(account: AccountClient, until_seq: int) -> list[Any]:
+        async with account.open_sse(after=0) as stream, account.open_websocket(after=0) as socket:
             await stream.expect_ready()
             await receive_json(socket)
             by_sse = [frame.json for frame in await stream.next_events(until_seq)]
@@ -73,13 +73,15 @@ async def test_accounts_never_see_each_other(hub: RunningApp) -> None:
             assert by_sse == by_socket
             return by_sse
 
-    heard = [asyncio.create_task(hear(trader, 1 + 2 * sends.count(trader))) for trader in traders]
-    answers = await asyncio.gather(*(trader.send_signal(texts.make_buy_text(n)) for n, trader in enumerate(sends)))
-    own = {trader.id: {one["order_id"] for one, who in zip(answers, sends, strict=True) if who is trader}
-           for trader in traders}  # fmt: skip
-    for trader, events in zip(traders, await asyncio.gather(*heard), strict=True):
+    heard = [asyncio.create_task(hear(account, 1 + 2 * sends.count(account))) for account in accounts]
+    answers = await asyncio.gather(
+        *(account.send_signal(signal_texts.make_buy_text(n)) for n, account in enumerate(sends))
+    )
+    own = {account.id: {one["order_id"] for one, who in zip(answers, sends, strict=True) if who is account}
+           for account in accounts}  # fmt: skip
+    for account, events in zip(accounts, await asyncio.gather(*heard), strict=True):
         assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-        assert {event["order_id"] for event in events if event["order_id"]} == own[trader.id]
+        assert {event["order_id"] for event in events if event["order_id"]} == own[account.id]
 
 
 def _dropped(events: list[Event]) -> list[Event]:
@@ -104,54 +106,56 @@ def _nothing(events: list[Event]) -> list[Event]:
 
 @pytest.mark.parametrize("news", [_dropped, _doubled, _reordered, _first_only, _nothing])
 async def test_what_redis_drops_doubles_or_reorders_is_put_right(
-    hub: RunningApp, trader: AccountClient, news: Any
-) -> None:  # noqa: ANN401 - one of the above
-    async with trader.open_sse() as stream, trader.open_websocket() as socket:
+    app: RunningApp,
+    account: AccountClient,
+    news: Any,  # noqa: ANN401 - a function over stream entries
+) -> None:
+    async with account.open_sse() as stream, account.open_websocket() as socket:
         await stream.expect_ready()
         await receive_json(socket)
-        events = await hub.append_events(trader, 20)
-        await hub.publish_events(news(events))
+        events = await app.append_events(account, 20)
+        await app.publish_events(news(events))
         assert [frame.data for frame in await stream.next_events(20)] == [event.body for event in events]
         assert [(await receive_json(socket))["seq"] for _ in range(20)] == [event.seq for event in events]
-        await trader.send_signal()
+        await account.send_signal()
         assert [frame.json["seq"] for frame in await stream.next_events(2)] == [22, 23]
 
 
-async def test_garbage_in_the_redis_stream_is_passed_over(hub: RunningApp, trader: AccountClient) -> None:
-    redis = hub.services.redis
-    async with trader.open_sse() as stream:
+async def test_undecodable_stream_entries_are_skipped(app: RunningApp, account: AccountClient) -> None:
+    redis = app.services.redis
+    async with account.open_sse() as stream:
         await stream.expect_ready()
         await redis.xadd("signalhub:events", {"what": "ever"})
-        await redis.xadd("signalhub:events", {"a": trader.id, "s": "not a number", "t": "x", "b": "{}"})
+        await redis.xadd("signalhub:events", {"a": account.id, "s": "not a number", "t": "x", "b": "{}"})
         await redis.xadd("signalhub:events", {"a": b"\xff\xfe", "s": "1"})
-        sent = await trader.send_signal()
+        sent = await account.send_signal()
         assert [frame.json["seq"] for frame in await stream.next_events(2)] == [sent["seq"] - 1, sent["seq"]]
         # Fast again means: by the reader, not by the comparison of heads every two seconds.
         async with asyncio.timeout(1.0):
             for _ in range(5):
-                await trader.send_signal()
+                await account.send_signal()
                 await stream.next_events(2)
 
 
-async def test_a_flushed_redis_is_forgotten_news_and_nothing_else(hub: RunningApp, trader: AccountClient) -> None:
-    async with trader.open_sse(after=0) as stream:
+async def test_flushed_redis_loses_no_events(app: RunningApp, account: AccountClient) -> None:
+    async with account.open_sse(after=0) as stream:
         await stream.expect_ready()
         for round_ in range(3):
-            await trader.send_signal(texts.make_buy_text(round_))
-            await hub.services.redis.flushdb()
-            await trader.send_signal(texts.make_buy_text(round_))
+            await account.send_signal(signal_texts.make_buy_text(round_))
+            await app.services.redis.flushdb()
+            await account.send_signal(signal_texts.make_buy_text(round_))
         found = await stream.next_events(13)
     assert [frame.json["seq"] for frame in found] == list(range(1, 14))
 
 
-async def test_a_reader_that_does_not_read_misses_nothing(hub: RunningApp, trader: AccountClient) -> None:
+async def test_slow_reader_receives_every_event(app: RunningApp, account: AccountClient) -> None:
     """4,000 events while it sleeps: more than any buffer on the way holds, and more than the ring."""
-    async with _unread_stream(trader) as reader:
+    async with _unread_stream(account) as reader:
         events = []
         for _ in range(4):
-            events += await hub.append_events(trader, 1000)
-        await hub.publish_events(events[-1:])
-        async with trader.open_sse(after=3990) as other:
+            events += await app.append_events(account, 1000)
+        await app.publish_events(events[-1:])
+        async with account.open_sse(after=3990) as other:
             await other.expect_ready()
             assert (await other.next_event()).json["seq"] == 3991
         found: list[int] = []
@@ -164,10 +168,10 @@ async def test_a_reader_that_does_not_read_misses_nothing(hub: RunningApp, trade
 
 
 @asynccontextmanager
-async def _unread_stream(trader: AccountClient) -> AsyncIterator[asyncio.StreamReader]:
-    url = trader.http.base_url
+async def _unread_stream(account: AccountClient) -> AsyncIterator[asyncio.StreamReader]:
+    url = account.http.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port, limit=4096)
-    writer.write(f"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\nX-API-Key: {trader.api_key}\r\n\r\n".encode())
+    writer.write(f"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\nX-API-Key: {account.api_key}\r\n\r\n".encode())
     await writer.drain()
     await asyncio.sleep(0.2)
     try:
@@ -176,18 +180,16 @@ async def _unread_stream(trader: AccountClient) -> AsyncIterator[asyncio.StreamR
         writer.close()
 
 
-async def test_a_stream_that_ends_by_its_lifetime_is_resumed_without_loss(
-    hub: RunningApp, trader: AccountClient
-) -> None:
-    ids = [(await trader.send_signal(texts.make_buy_text(n)))["seq"] for n in range(3)]
-    async with trader.open_sse(after=0) as stream:
+async def test_closed_stream_is_unregistered(app: RunningApp, account: AccountClient) -> None:
+    ids = [(await account.send_signal(signal_texts.make_buy_text(n)))["seq"] for n in range(3)]
+    async with account.open_sse(after=0) as stream:
         await stream.expect_ready()
         assert [frame.json["seq"] for frame in await stream.next_events(7)] == list(range(1, ids[-1] + 1))
-    assert await wait_until(lambda: _open_streams(hub), timeout_s=5)
+    assert await wait_until(lambda: _open_streams(app), timeout_s=5)
 
 
-async def _open_streams(hub: RunningApp) -> bool:
+async def _open_streams(app: RunningApp) -> bool:
     """Whether the streams of this test are gone from the process."""
-    text = (await hub.http.get("/metrics")).text
+    text = (await app.http.get("/metrics")).text
     counts = [line for line in text.splitlines() if line.startswith('signalhub_stream_subscribers{transport="sse"}')]
     return counts == ['signalhub_stream_subscribers{transport="sse"} 0.0']

@@ -7,59 +7,59 @@ import httpx_sse
 import pytest
 
 from signalhub.client.sse import Parser
-from tests.kit import texts
-from tests.kit.hub import RunningApp
-from tests.kit.sse import open_sse
-from tests.kit.trader import AccountClient, receive_json
+from tests.kit import signal_texts
+from tests.kit.account_client import AccountClient, receive_json
+from tests.kit.running_app import RunningApp
+from tests.kit.sse_stream import open_sse
 
 
 def _epoch(cursor: str | None) -> str:
     return (cursor or "").partition("-")[0]
 
 
-async def test_the_first_frame_says_where_the_stream_begins(trader: AccountClient) -> None:
-    await trader.send_signal()
-    async with trader.open_sse() as stream:
+async def test_first_frame_is_ready(account: AccountClient) -> None:
+    await account.send_signal()
+    async with account.open_sse() as stream:
         retry = await stream.next_frame()
         ready = await stream.expect_ready()
-        page = await trader.get("/api/v1/events")
+        page = await account.get("/api/v1/events")
     assert retry is not None
     assert retry.retry is not None
     assert ready.id == f"{page['epoch']}-3"
     assert ready.json == {"type": "stream.ready", "epoch": page["epoch"], "seq": 3, "head": 3}
 
 
-async def test_it_is_served_as_a_stream_that_nobody_may_keep(trader: AccountClient) -> None:
-    async with trader.open_sse() as stream:
+async def test_response_headers_forbid_caching_and_buffering(account: AccountClient) -> None:
+    async with account.open_sse() as stream:
         headers = stream.response.headers
         assert headers["content-type"].startswith("text/event-stream")
         assert headers["cache-control"] == "no-store"
         assert headers["x-accel-buffering"] == "no"
 
 
-async def test_a_stream_without_a_cursor_begins_now(trader: AccountClient) -> None:
-    await trader.send_signal()
-    async with trader.open_sse() as stream:
+async def test_stream_without_cursor_starts_at_head(account: AccountClient) -> None:
+    await account.send_signal()
+    async with account.open_sse() as stream:
         await stream.expect_ready()
-        sent = await trader.send_signal()
+        sent = await account.send_signal()
         found = await stream.next_events(2)
     assert [frame.event for frame in found] == ["signal.accepted", "order.pending"]
     assert [frame.json["seq"] for frame in found] == [sent["seq"] - 1, sent["seq"]]
     assert [frame.id for frame in found] == [f"{_epoch(found[0].id)}-{frame.json['seq']}" for frame in found]
 
 
-async def test_after_zero_is_everything(trader: AccountClient) -> None:
-    await trader.send_signal()
-    async with trader.open_sse(after=0) as stream:
+async def test_after_zero_streams_the_whole_log(account: AccountClient) -> None:
+    await account.send_signal()
+    async with account.open_sse(after=0) as stream:
         assert (await stream.expect_ready()).json["seq"] == 0
         assert [frame.json["seq"] for frame in await stream.next_events(3)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("form", ["header", "query", "bare query"])
-async def test_a_stream_is_resumed_after_what_was_seen_last(trader: AccountClient, form: str) -> None:
-    async with trader.open_sse() as stream:
+async def test_stream_resumes_after_last_event_id(account: AccountClient, form: str) -> None:
+    async with account.open_sse() as stream:
         await stream.expect_ready()
-        await trader.send_signal()
+        await account.send_signal()
         first = await stream.next_event()
     assert first.id is not None
     how = {
@@ -67,74 +67,72 @@ async def test_a_stream_is_resumed_after_what_was_seen_last(trader: AccountClien
         "query": {"after": first.id},
         "bare query": {"after": str(first.json["seq"])},
     }[form]
-    async with trader.open_sse(**how) as stream:
+    async with account.open_sse(**how) as stream:
         assert (await stream.expect_ready()).id == first.id
         again = await stream.next_event()
         assert (again.event, again.json["seq"]) == ("order.pending", first.json["seq"] + 1)
 
 
-async def test_the_header_of_a_reconnect_counts_for_more_than_the_first_address(trader: AccountClient) -> None:
-    await trader.send_signal()
-    async with trader.open_sse(last_event_id="2", after=0) as stream:
+async def test_last_event_id_header_overrides_after(account: AccountClient) -> None:
+    await account.send_signal()
+    async with account.open_sse(last_event_id="2", after=0) as stream:
         await stream.expect_ready()
         assert (await stream.next_event()).json["seq"] == 3
 
 
-async def test_a_client_that_has_seen_nothing_but_the_first_frame_can_resume(trader: AccountClient) -> None:
-    async with trader.open_sse() as stream:
+async def test_client_resumes_from_the_ready_frame(account: AccountClient) -> None:
+    async with account.open_sse() as stream:
         ready = await stream.expect_ready()
-    await trader.send_signal()
-    async with trader.open_sse(last_event_id=ready.id) as stream:
+    await account.send_signal()
+    async with account.open_sse(last_event_id=ready.id) as stream:
         await stream.expect_ready()
         assert [frame.json["seq"] for frame in await stream.next_events(2)] == [2, 3]
 
 
-async def test_the_same_bytes_come_out_of_the_page_the_stream_and_the_socket(
-    hub: RunningApp, trader: AccountClient
-) -> None:
-    async with trader.open_sse(after=0) as stream, trader.open_websocket(after=0) as socket:
+async def test_page_sse_and_websocket_return_identical_bytes(app: RunningApp, account: AccountClient) -> None:
+    async with account.open_sse(after=0) as stream, account.open_websocket(after=0) as socket:
         await stream.expect_ready()
         await socket.recv()
-        sent = await trader.send_signal()
-        await hub.advance_order(sent["order_id"])
+        sent = await account.send_signal()
+        await app.advance_order(sent["order_id"])
         streamed = [frame.data for frame in await stream.next_events(4)]
         socketed = [await socket.recv(decode=False) for _ in range(4)]
-    page = (await trader.request("GET", "/api/v1/events")).content
-    stored = [str(row[0]).encode() for row in await hub.execute_sql(
-        "SELECT body FROM events WHERE account_id = CAST(:id AS uuid) ORDER BY seq", id=trader.id
+    page = (await account.request("GET", "/api/v1/events")).content
+    stored = [str(row[0]).encode() for row in await app.execute_sql(
+        "SELECT body FROM events WHERE account_id = CAST(:id AS uuid) ORDER BY seq", id=account.id
     )]  # fmt: skip
     assert streamed == socketed == stored
     assert page.startswith(b'{"items":[' + b",".join(streamed) + b'],"epoch":')
 
 
-async def test_a_filter_shows_its_types_only(trader: AccountClient) -> None:
-    async with trader.open_sse(types="order.*,signal.rejected") as stream:
+async def test_filter_selects_event_types(account: AccountClient) -> None:
+    async with account.open_sse(types="order.*,signal.rejected") as stream:
         await stream.expect_ready()
-        await trader.send_signal()
-        await trader.request("POST", "/api/v1/signals", content=texts.MISSING_STOP)
+        await account.send_signal()
+        await account.request("POST", "/api/v1/signals", content=signal_texts.MISSING_STOP)
         assert [frame.event for frame in await stream.next_events(2)] == ["order.pending", "signal.rejected"]
 
 
-async def test_a_filter_never_breaks_resume(trader: AccountClient) -> None:
+async def test_filtered_stream_resumes_from_heartbeat_id(account: AccountClient) -> None:
     """What a stream does not show still moves it on: the heartbeat's id says so."""
-    async with trader.open_sse(types="order.executed") as stream:
+    async with account.open_sse(types="order.executed") as stream:
         ready = await stream.expect_ready()
-        await trader.send_signal()
+        await account.send_signal()
         frame = await stream.next_frame()
         while frame is not None and frame.id in {None, ready.id}:
             frame = await stream.next_frame()
     assert frame is not None
     assert frame.id == f"{_epoch(ready.id)}-3"
     assert frame.comment is not None
-    async with trader.open_sse(last_event_id=frame.id) as stream:
+    async with account.open_sse(last_event_id=frame.id) as stream:
         await stream.expect_ready()
-        await trader.send_signal()
+        await account.send_signal()
         assert (await stream.next_event()).json["seq"] == 4
 
 
 @pytest.mark.parametrize("types", ["order.", "nonsense", "*.nothing", "order.closed,typo", ",", " "])
-async def test_a_filter_that_can_match_nothing_is_a_mistake(trader: AccountClient, types: str) -> None:
-    response = await trader.request("GET", "/api/v1/stream", params={"types": types})
+async def test_unmatchable_filter_is_rejected(account: AccountClient, types: str) -> None:
+    response = await account.request("GET", "/api/v1/stream", params={"types": types})
     assert (response.status_code, response.json()["code"]) == (400, "bad_request")
 
 
@@ -146,60 +144,60 @@ RESETS = {
 
 
 @pytest.mark.parametrize(("reason", "cursor"), [(why, one) for why, cursors in RESETS.items() for one in cursors])
-async def test_a_cursor_that_cannot_be_followed_is_told_so(trader: AccountClient, reason: str, cursor: str) -> None:
-    async with trader.open_sse(after=cursor) as stream:
+async def test_invalid_cursor_is_reset(account: AccountClient, reason: str, cursor: str) -> None:
+    async with account.open_sse(after=cursor) as stream:
         ready = await stream.expect_ready()
         reset = await stream.next_event()
         assert reset.event == "stream.reset"
         assert reset.id == ready.id == f"{reset.json['epoch']}-1"
         assert (reset.json["reason"], reset.json["seq"], reset.json["head"]) == (reason, 1, 1)
         assert reset.json["snapshot"] == "/api/v1/orders"
-        await trader.send_signal()
+        await account.send_signal()
         assert (await stream.next_event()).json["seq"] == 2
 
 
 @pytest.mark.parametrize(("after", "first"), [(0, 1), (2, 3)])
-async def test_what_retention_has_pruned_is_named_once(
-    hub: RunningApp, trader: AccountClient, after: int, first: int
+async def test_pruned_events_are_reported_as_one_gap(
+    app: RunningApp, account: AccountClient, after: int, first: int
 ) -> None:
-    await hub.append_events(trader, 9)
-    await hub.execute_sql("DELETE FROM events WHERE account_id = CAST(:id AS uuid) AND seq <= 6", id=trader.id)
-    async with trader.open_sse(after=after) as stream:
+    await app.append_events(account, 9)
+    await app.execute_sql("DELETE FROM events WHERE account_id = CAST(:id AS uuid) AND seq <= 6", id=account.id)
+    async with account.open_sse(after=after) as stream:
         await stream.expect_ready()
         gap, *rest = await stream.next_events(5)
         assert gap.event == "stream.gap"
         assert (gap.json["first"], gap.json["last"]) == (first, 6)
         assert gap.id == f"{gap.json['epoch']}-6"
         assert [frame.json["seq"] for frame in rest] == [7, 8, 9, 10]
-        await trader.send_signal()
+        await account.send_signal()
         assert [frame.json["seq"] for frame in await stream.next_events(2)] == [11, 12]
 
 
-async def test_a_log_of_which_nothing_is_kept_is_one_gap(hub: RunningApp, trader: AccountClient) -> None:
-    await hub.append_events(trader, 9)
-    await hub.execute_sql("DELETE FROM events WHERE account_id = CAST(:id AS uuid)", id=trader.id)
-    async with trader.open_sse(after=4) as stream, trader.open_websocket(after=4) as socket:
+async def test_fully_pruned_log_is_one_gap(app: RunningApp, account: AccountClient) -> None:
+    await app.append_events(account, 9)
+    await app.execute_sql("DELETE FROM events WHERE account_id = CAST(:id AS uuid)", id=account.id)
+    async with account.open_sse(after=4) as stream, account.open_websocket(after=4) as socket:
         await stream.expect_ready()
         await receive_json(socket)
         gap = await stream.next_event()
         assert (gap.event, gap.json["first"], gap.json["last"]) == ("stream.gap", 5, 10)
         assert await receive_json(socket) == gap.json
-        await trader.send_signal()
+        await account.send_signal()
         assert [frame.json["seq"] for frame in await stream.next_events(2)] == [11, 12]
 
 
-async def test_silence_is_filled_with_heartbeats(trader: AccountClient) -> None:
-    async with trader.open_sse() as stream:
+async def test_idle_stream_sends_heartbeats(account: AccountClient) -> None:
+    async with account.open_sse() as stream:
         await stream.expect_ready()
         beats = [await stream.next_frame() for _ in range(2)]
     assert [beat.comment for beat in beats if beat is not None] == [b"heartbeat", b"heartbeat"]
     assert [beat.event for beat in beats if beat is not None] == [None, None]
 
 
-async def test_a_reader_that_goes_by_the_standard_reads_the_same(trader: AccountClient) -> None:
-    await trader.send_signal()
+async def test_httpx_sse_reads_the_stream(account: AccountClient) -> None:
+    await account.send_signal()
     async with httpx_sse.aconnect_sse(
-        trader.http, "GET", "/api/v1/stream", params={"after": 0}, headers=trader.headers
+        account.http, "GET", "/api/v1/stream", params={"after": 0}, headers=account.headers
     ) as source:
         found = []
         async for event in source.aiter_sse():
@@ -216,10 +214,10 @@ async def test_a_reader_that_goes_by_the_standard_reads_the_same(trader: Account
     ]
 
 
-async def _raw(trader: AccountClient, last: bytes, **params: str) -> bytes:
+async def _raw(account: AccountClient, last: bytes, **params: str) -> bytes:
     """The bytes of a stream, up to and with the first block that holds `last`."""
     data = b""
-    async with trader.http.stream("GET", "/api/v1/stream", params=params, headers=trader.headers) as response:
+    async with account.http.stream("GET", "/api/v1/stream", params=params, headers=account.headers) as response:
         async for piece in response.aiter_raw():
             data += piece
             if last in data:
@@ -227,14 +225,14 @@ async def _raw(trader: AccountClient, last: bytes, **params: str) -> bytes:
     raise AssertionError(data)
 
 
-async def test_two_parsers_read_every_form_of_stream_alike(hub: RunningApp, trader: AccountClient) -> None:
-    await hub.append_events(trader, 9, type_="key.created")
-    await hub.execute_sql("DELETE FROM events WHERE account_id = :id AND seq <= 4", id=trader.id)
+async def test_both_sse_parsers_agree(app: RunningApp, account: AccountClient) -> None:
+    await app.append_events(account, 9, type_="key.created")
+    await app.execute_sql("DELETE FROM events WHERE account_id = :id AND seq <= 4", id=account.id)
     raws = [
-        await _raw(trader, b'"seq":10,', after="4"),
-        await _raw(trader, b"stream.reset", after="nonsense"),
-        await _raw(trader, b'"seq":10,', after="0"),
-        await _raw(trader, b": heartbeat\nid: ", after="4", types="order.*"),
+        await _raw(account, b'"seq":10,', after="4"),
+        await _raw(account, b"stream.reset", after="nonsense"),
+        await _raw(account, b'"seq":10,', after="0"),
+        await _raw(account, b": heartbeat\nid: ", after="4", types="order.*"),
     ]
     for raw, count in zip(raws, (1 + 6, 2, 2 + 6, 1), strict=True):
         parser = Parser()
@@ -246,20 +244,18 @@ async def test_two_parsers_read_every_form_of_stream_alike(hub: RunningApp, trad
     assert parser.last_event_id.endswith("-10")
 
 
-async def test_a_stream_needs_a_credential_that_may_read(trader: AccountClient) -> None:
-    nobody = await trader.http.get("/api/v1/stream")
-    writer = await trader.post("/api/v1/keys", {"scopes": ["signals:write"]})
-    forbidden = await trader.with_key(writer["api_key"]).request("GET", "/api/v1/stream")
+async def test_stream_requires_read_scope(account: AccountClient) -> None:
+    nobody = await account.http.get("/api/v1/stream")
+    writer = await account.post("/api/v1/keys", {"scopes": ["signals:write"]})
+    forbidden = await account.with_key(writer["api_key"]).request("GET", "/api/v1/stream")
     assert (nobody.status_code, forbidden.status_code) == (401, 403)
 
 
-async def test_of_a_crowd_that_comes_at_once_so_many_are_let_in_as_there_are_seats(
-    hub: RunningApp, trader: AccountClient
-) -> None:
-    most = hub.settings.max_streams_per_account
+async def test_concurrent_opens_respect_per_account_stream_limit(app: RunningApp, account: AccountClient) -> None:
+    most = app.settings.max_streams_per_account
 
     async def knock() -> int:
-        async with trader.http.stream("GET", "/api/v1/stream", headers=trader.headers) as response:
+        async with account.http.stream("GET", "/api/v1/stream", headers=account.headers) as response:
             await asyncio.wait_for(let_in.wait(), 15) if response.is_success else answered.release()
             return response.status_code
 
@@ -272,15 +268,15 @@ async def test_of_a_crowd_that_comes_at_once_so_many_are_let_in_as_there_are_sea
     assert sorted(await asyncio.gather(*crowd)) == [200] * most + [429] * 20
 
 
-async def test_one_account_may_not_take_all_the_streams(hub: RunningApp) -> None:
-    trader = await hub.create_account()
-    most = hub.settings.max_streams_per_account
+async def test_open_streams_per_account_are_limited(app: RunningApp) -> None:
+    account = await app.create_account()
+    most = app.settings.max_streams_per_account
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         done = asyncio.Event()
         opened = asyncio.Semaphore(0)
 
         async def hold() -> None:
-            async with open_sse(trader.http, headers=trader.headers) as stream:
+            async with open_sse(account.http, headers=account.headers) as stream:
                 await stream.expect_ready()
                 opened.release()
                 await done.wait()
@@ -289,7 +285,7 @@ async def test_one_account_may_not_take_all_the_streams(hub: RunningApp) -> None
             group.create_task(hold())
         for _ in range(most):
             await opened.acquire()
-        response = await trader.request("GET", "/api/v1/stream")
+        response = await account.request("GET", "/api/v1/stream")
         done.set()
     assert (response.status_code, response.json()["code"]) == (429, "too_many_streams")
     assert response.headers["Retry-After"]

@@ -8,10 +8,10 @@ from cryptography.fernet import Fernet
 from msgspec.structs import replace
 
 from signalhub.app import build_services
-from signalhub.services.vault import Encryption, EncryptionError
+from signalhub.services.encryption import Encryption, EncryptionError
 from signalhub.settings import Secret
-from tests.kit.hub import RunningApp
-from tests.kit.trader import AccountClient
+from tests.kit.account_client import AccountClient
+from tests.kit.running_app import RunningApp
 
 BODY = {"username": "alice", "broker_name": "mock", "account_id": "7", "api_key": "the broker's secret"}
 COUNTS = (
@@ -20,9 +20,7 @@ COUNTS = (
 
 
 @pytest.mark.parametrize(("path", "name"), [("/accounts/", "alice"), ("/accounts", "bob")])
-async def test_registering_gives_an_account_its_broker_account_and_a_key(
-    http: httpx.AsyncClient, path: str, name: str
-) -> None:
+async def test_registration_creates_broker_account_and_key(http: httpx.AsyncClient, path: str, name: str) -> None:
     response = await http.post(path, json=BODY | {"username": name})
     made = response.json()
     assert response.status_code == 201
@@ -31,17 +29,17 @@ async def test_registering_gives_an_account_its_broker_account_and_a_key(
     assert list(made["broker_account"]) == ["id", "broker_name", "account_id", "is_active", "created_at"]
     assert (made["broker_account"]["account_id"], made["broker_account"]["is_active"]) == ("7", True)
     assert "the broker's secret" not in response.text
-    trader = AccountClient(http, made["user"]["id"], made["api_key"])
-    assert [event["type"] for event in await trader.list_events()] == ["account.created"]
+    account = AccountClient(http, made["user"]["id"], made["api_key"])
+    assert [event["type"] for event in await account.list_events()] == ["account.created"]
 
 
-async def test_a_name_is_taken_once_also_at_the_same_time(hub: RunningApp) -> None:
-    (before,) = await hub.execute_sql(COUNTS)
+async def test_concurrent_registrations_of_one_username_create_one_account(app: RunningApp) -> None:
+    (before,) = await app.execute_sql(COUNTS)
     answers = await asyncio.gather(
-        *(hub.http.post("/accounts/", json=BODY | {"username": "only one"}) for _ in range(8))
+        *(app.http.post("/accounts/", json=BODY | {"username": "only one"}) for _ in range(8))
     )
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
-    (after,) = await hub.execute_sql(COUNTS)
+    (after,) = await app.execute_sql(COUNTS)
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 1]  # type: ignore[operator]
 
 
@@ -52,65 +50,65 @@ async def test_a_name_is_taken_once_also_at_the_same_time(hub: RunningApp) -> No
         {"broker_name": None}, {"account_id": 7}, {"extra": "field"}, {"username": "a\nb"},
     ],
 )  # fmt: skip
-async def test_a_registration_that_makes_no_sense_leaves_nothing_behind(
-    hub: RunningApp, change: dict[str, object]
-) -> None:
-    (before,) = await hub.execute_sql(COUNTS)
-    response = await hub.http.post("/accounts/", json=BODY | change)
+async def test_invalid_registration_stores_nothing(app: RunningApp, change: dict[str, object]) -> None:
+    (before,) = await app.execute_sql(COUNTS)
+    response = await app.http.post("/accounts/", json=BODY | change)
     assert response.status_code in {400, 422}, response.text
     assert response.headers["content-type"] == "application/problem+json"
     assert "the broker's secret" not in response.text
-    assert await hub.execute_sql(COUNTS) == [before]
+    assert await app.execute_sql(COUNTS) == [before]
 
 
-async def test_the_broker_s_secret_is_sealed_in_its_row(hub: RunningApp, trader: AccountClient) -> None:
-    made = await trader.post("/api/v1/broker-accounts", {k: v for k, v in BODY.items() if k != "username"} | {
+async def test_broker_secret_is_encrypted_in_database(app: RunningApp, account: AccountClient) -> None:
+    made = await account.post("/api/v1/broker-accounts", {k: v for k, v in BODY.items() if k != "username"} | {
         "account_id": "8"
     })  # fmt: skip
-    ((secret, row),) = await hub.execute_sql(
+    ((secret, row),) = await app.execute_sql(
         "SELECT secret, broker_accounts::text FROM broker_accounts WHERE id = CAST(:id AS uuid)", id=made["id"]
     )
     assert isinstance(secret, bytes)
     assert b"broker's secret" not in secret
     assert "broker's secret" not in str(row)
-    assert hub.services.encryption.decrypt(f"broker account {made['id']}", secret) == "the broker's secret"
+    assert app.services.encryption.decrypt(f"broker account {made['id']}", secret) == "the broker's secret"
     with pytest.raises(EncryptionError):
-        hub.services.encryption.decrypt("broker account of somebody else", secret)
+        app.services.encryption.decrypt("broker account of somebody else", secret)
 
 
-async def test_broker_accounts_come_and_go_with_their_secrets(hub: RunningApp, trader: AccountClient) -> None:
+async def test_broker_account_is_linked_and_unlinked_with_its_secret(app: RunningApp, account: AccountClient) -> None:
     wish = {"broker_name": "mock", "account_id": "9", "api_key": "s"}
-    made = await trader.post("/api/v1/broker-accounts", wish)
-    assert (await trader.request("POST", "/api/v1/broker-accounts", json=wish)).status_code == 409
-    assert len((await trader.get("/api/v1/broker-accounts"))["items"]) == 2
-    assert (await trader.request("DELETE", f"/api/v1/broker-accounts/{made['id']}")).is_success
-    assert (await trader.request("DELETE", f"/api/v1/broker-accounts/{made['id']}")).status_code == 404
-    left = await hub.execute_sql("SELECT count(*) FROM broker_accounts WHERE id = CAST(:id AS uuid)", id=made["id"])
+    made = await account.post("/api/v1/broker-accounts", wish)
+    assert (await account.request("POST", "/api/v1/broker-accounts", json=wish)).status_code == 409
+    assert len((await account.get("/api/v1/broker-accounts"))["items"]) == 2
+    assert (await account.request("DELETE", f"/api/v1/broker-accounts/{made['id']}")).is_success
+    assert (await account.request("DELETE", f"/api/v1/broker-accounts/{made['id']}")).status_code == 404
+    left = await app.execute_sql("SELECT count(*) FROM broker_accounts WHERE id = CAST(:id AS uuid)", id=made["id"])
     assert left == [(0,)]
-    events = [event["type"] for event in await trader.list_events(after=1)]
+    events = [event["type"] for event in await account.list_events(after=1)]
     assert events == ["account.broker_added", "account.broker_removed"]
 
 
-async def test_another_account_s_broker_account_is_not_there(trader: AccountClient, stranger: AccountClient) -> None:
-    made = (await trader.get("/api/v1/broker-accounts"))["items"][0]
-    assert (await stranger.request("DELETE", f"/api/v1/broker-accounts/{made['id']}")).status_code == 404
-    assert (await trader.get("/api/v1/broker-accounts"))["items"] == [made]
+async def test_broker_account_of_another_account_is_not_found(
+    account: AccountClient, other_account: AccountClient
+) -> None:
+    made = (await account.get("/api/v1/broker-accounts"))["items"][0]
+    assert (await other_account.request("DELETE", f"/api/v1/broker-accounts/{made['id']}")).status_code == 404
+    assert (await account.get("/api/v1/broker-accounts"))["items"] == [made]
 
 
-async def test_encryption_keys_are_rotated_without_losing_a_secret(hub: RunningApp, trader: AccountClient) -> None:
-    old, new = str(hub.settings.encryption_keys), Fernet.generate_key().decode()
-    house = build_services(replace(hub.settings, encryption_keys=Secret(f"{new},{old}")))
-    made = (await trader.get("/api/v1/broker-accounts"))["items"][0]
+async def test_encryption_key_rotation_keeps_secrets_readable(app: RunningApp, account: AccountClient) -> None:
+    old, new = str(app.settings.encryption_keys), Fernet.generate_key().decode()
+    house = build_services(replace(app.settings, encryption_keys=Secret(f"{new},{old}")))
+    made = (await account.get("/api/v1/broker-accounts"))["items"][0]
     question = "SELECT secret FROM broker_accounts WHERE id = CAST(:id AS uuid)"
     try:
         assert await house.accounts.rotate_secrets() > 0
-        ((secret,),) = await hub.execute_sql(question, id=made["id"])
+        ((secret,),) = await app.execute_sql(question, id=made["id"])
         assert isinstance(secret, bytes)
         assert Encryption(new).decrypt(f"broker account {made['id']}", secret) == "s3cret"
         with pytest.raises(EncryptionError):
             Encryption(old).decrypt(f"broker account {made['id']}", secret)
     finally:
-        back = build_services(replace(hub.settings, encryption_keys=Secret(f"{old},{new}")))
+        back = build_services(replace(app.settings, encryption_keys=Secret(f"{old},{new}")))
         await back.accounts.rotate_secrets()
         for one in (house, back):
             await one.publisher.close()

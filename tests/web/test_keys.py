@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from signalhub.app import build_services
-from signalhub.domain import tokens
+from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
-from signalhub.services.principal import SCOPES
-from tests.kit import texts
-from tests.kit.hub import RunningApp
-from tests.kit.trader import AccountClient
-from tests.kit.waiting import wait_until
+from signalhub.services.auth import SCOPES
+from tests.kit import signal_texts
+from tests.kit.account_client import AccountClient
+from tests.kit.polling import wait_until
+from tests.kit.running_app import RunningApp
 
 NEEDS = {
     ("POST", "/api/v1/signals"): "signals:write",
@@ -44,88 +44,92 @@ NEEDS = {
 }
 
 
-async def _refusal(trader: AccountClient, key: str) -> tuple[int, str]:
-    response = await trader.with_key(key).request("GET", "/api/v1/orders")
+async def _refusal(account: AccountClient, key: str) -> tuple[int, str]:
+    response = await account.with_key(key).request("GET", "/api/v1/orders")
     assert key not in response.text
     return response.status_code, response.json().get("code", "")
 
 
 @pytest.mark.parametrize(("method", "path"), NEEDS)
-async def test_every_path_needs_a_key_and_its_scope(hub: RunningApp, method: str, path: str) -> None:
-    trader = await hub.create_account()
-    body: dict[str, Any] = {"content": texts.BUY} if "signal" in path else {"json": {}} if method == "POST" else {}
-    nobody = await trader.http.request(method, path, **body)
+async def test_every_path_requires_key_and_scope(app: RunningApp, method: str, path: str) -> None:
+    account = await app.create_account()
+    body: dict[str, Any] = (
+        {"content": signal_texts.BUY} if "signal" in path else {"json": {}} if method == "POST" else {}
+    )
+    nobody = await account.http.request(method, path, **body)
     assert (nobody.status_code, nobody.json()["code"]) == (401, "unauthenticated")
     assert nobody.headers["WWW-Authenticate"].startswith("Bearer")
     others = [scope for scope in SCOPES if scope != NEEDS[method, path]]
-    made = await trader.post("/api/v1/keys", {"scopes": others})
-    forbidden = await trader.with_key(made["api_key"]).request(method, path, **body)
+    made = await account.post("/api/v1/keys", {"scopes": others})
+    forbidden = await account.with_key(made["api_key"]).request(method, path, **body)
     assert (forbidden.status_code, forbidden.json()["code"]) == (403, "missing_scope")
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-async def test_a_scope_is_enough_for_what_it_is_for(hub: RunningApp, scope: str) -> None:
-    trader = await hub.create_account()
-    made = await trader.post("/api/v1/keys", {"scopes": [scope]})
+async def test_scope_grants_its_paths(app: RunningApp, scope: str) -> None:
+    account = await app.create_account()
+    made = await account.post("/api/v1/keys", {"scopes": [scope]})
     method, path = next(name for name, needed in NEEDS.items() if needed == scope)
-    response = await trader.with_key(made["api_key"]).request(
-        method, path, content=texts.BUY if "signal" in path else b""
+    response = await account.with_key(made["api_key"]).request(
+        method, path, content=signal_texts.BUY if "signal" in path else b""
     )
     assert response.status_code in {200, 202, 404}, response.text
 
 
-async def test_a_key_is_shown_once_and_stored_as_a_hash(hub: RunningApp, trader: AccountClient) -> None:
-    made = await trader.post("/api/v1/keys", {"label": "bot"})
-    listed = (await trader.get("/api/v1/keys"))["items"]
+async def test_key_is_shown_once_and_stored_as_hash(app: RunningApp, account: AccountClient) -> None:
+    made = await account.post("/api/v1/keys", {"label": "bot"})
+    listed = (await account.get("/api/v1/keys"))["items"]
     assert [(key["label"], key["api_key"]) for key in listed] == [("first", None), ("bot", None)]
-    rows = str(await hub.execute_sql("SELECT api_keys::text FROM api_keys WHERE id = :id", id=made["id"]))
+    rows = str(await app.execute_sql("SELECT api_keys::text FROM api_keys WHERE id = :id", id=made["id"]))
     secret = made["api_key"].split("_")[2]
     assert secret not in rows
     assert secret.encode().hex() not in rows
 
 
 @pytest.mark.parametrize("header", ["X-API-Key", "x-api-key", "Authorization"])
-async def test_a_key_comes_in_either_header(trader: AccountClient, header: str) -> None:
-    value = trader.api_key if header.lower() == "x-api-key" else f"Bearer {trader.api_key}"
-    assert (await trader.http.get("/api/v1/orders", headers={header: value})).status_code == 200
+async def test_key_is_accepted_in_both_headers(account: AccountClient, header: str) -> None:
+    value = account.api_key if header.lower() == "x-api-key" else f"Bearer {account.api_key}"
+    assert (await account.http.get("/api/v1/orders", headers={header: value})).status_code == 200
 
 
-async def test_a_mistyped_an_unknown_and_a_revoked_key_are_told_apart(trader: AccountClient) -> None:
-    made = await trader.post("/api/v1/keys", {})
-    await trader.request("DELETE", f"/api/v1/keys/{made['id']}")
-    swapped = trader.api_key[:30] + ("a" if trader.api_key[30] != "a" else "b") + trader.api_key[31:]
-    assert await _refusal(trader, swapped) == (401, "mistyped_key")
-    assert await _refusal(trader, trader.api_key[:-3]) == (401, "mistyped_key")
-    assert await _refusal(trader, tokens.mint_token("shk", b"\7" * 48).text) == (401, "unknown_key")
-    assert await _refusal(trader, made["api_key"]) == (401, "revoked_key")
+async def test_mistyped_unknown_and_revoked_keys_have_own_codes(account: AccountClient) -> None:
+    made = await account.post("/api/v1/keys", {})
+    await account.request("DELETE", f"/api/v1/keys/{made['id']}")
+    swapped = account.api_key[:30] + ("a" if account.api_key[30] != "a" else "b") + account.api_key[31:]
+    assert await _refusal(account, swapped) == (401, "mistyped_key")
+    assert await _refusal(account, account.api_key[:-3]) == (401, "mistyped_key")
+    assert await _refusal(account, identifiers.mint_token("shk", b"\7" * 48).text) == (401, "unknown_key")
+    assert await _refusal(account, made["api_key"]) == (401, "revoked_key")
 
 
-async def test_the_right_id_with_another_secret_is_nobody(trader: AccountClient) -> None:
-    key_id = trader.api_key.split("_")[1]
-    other = tokens.mint_token("shk", b"\7" * 48).text
+async def test_known_key_id_with_wrong_secret_is_unknown(account: AccountClient) -> None:
+    key_id = account.api_key.split("_")[1]
+    other = identifiers.mint_token("shk", b"\7" * 48).text
     forged = f"shk_{key_id}_{other.split('_')[2][:43]}"
-    assert (await _refusal(trader, forged + tokens._checksum(forged)))[1] == "unknown_key"  # noqa: SLF001 - a forger knows it
+    assert (await _refusal(account, forged + identifiers._checksum(forged)))[1] == "unknown_key"  # noqa: SLF001 - a forger knows it
 
 
-async def test_an_expired_key_is_told_so(trader: AccountClient) -> None:
+async def test_expired_key_is_rejected(account: AccountClient) -> None:
     past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
-    made = await trader.post("/api/v1/keys", {"expires_at": past})
-    assert await _refusal(trader, made["api_key"]) == (401, "expired_key")
+    made = await account.post("/api/v1/keys", {"expires_at": past})
+    assert await _refusal(account, made["api_key"]) == (401, "expired_key")
 
 
-async def test_a_revoked_key_stops_in_every_process_within_five_seconds(hub: RunningApp, trader: AccountClient) -> None:
+async def test_revoked_key_is_rejected_by_every_process_within_five_seconds(
+    app: RunningApp, account: AccountClient
+) -> None:
     """Revoked in one process while the other has just used it."""
-    made = await trader.post("/api/v1/keys", {})
-    await hub.services.authenticator.authenticate_key(made["api_key"])
-    assert (await trader.with_key(made["api_key"]).request("GET", "/api/v1/orders")).status_code == 200
-    await trader.request("DELETE", f"/api/v1/keys/{made['id']}")
+    made = await account.post("/api/v1/keys", {})
+    await app.services.authenticator.authenticate_key(made["api_key"])
+    assert (await account.with_key(made["api_key"]).request("GET", "/api/v1/orders")).status_code == 200
+    await account.request("DELETE", f"/api/v1/keys/{made['id']}")
 
     async def is_dead_there() -> bool:
-        return await _refusal(trader, made["api_key"]) == (401, "revoked_key")
+        return await _refusal(account, made["api_key"]) == (401, "revoked_key")
 
     async def is_dead_here() -> bool:
         try:
-            await hub.services.authenticator.authenticate_key(made["api_key"])
+            await app.services.authenticator.authenticate_key(made["api_key"])
         except SignalHubError as error:
             return error.code == "revoked_key"
         return False
@@ -134,28 +138,28 @@ async def test_a_revoked_key_stops_in_every_process_within_five_seconds(hub: Run
         await asyncio.gather(wait_until(is_dead_there, interval_s=0.1), wait_until(is_dead_here, interval_s=0.1))
 
 
-async def test_a_rotated_key_overlaps_with_the_new_one(trader: AccountClient) -> None:
-    made = await trader.post("/api/v1/keys", {"label": "bot", "scopes": ["orders:read"]})
-    fresh = await trader.post(f"/api/v1/keys/{made['id']}/rotate", {"overlap_s": 60})
+async def test_rotated_key_works_during_overlap(account: AccountClient) -> None:
+    made = await account.post("/api/v1/keys", {"label": "bot", "scopes": ["orders:read"]})
+    fresh = await account.post(f"/api/v1/keys/{made['id']}/rotate", {"overlap_s": 60})
     assert (fresh["label"], fresh["scopes"]) == ("bot", ["orders:read"])
     for key in (made["api_key"], fresh["api_key"]):
-        assert (await trader.with_key(key).request("GET", "/api/v1/orders")).status_code == 200
-    old = next(one for one in (await trader.get("/api/v1/keys"))["items"] if one["id"] == made["id"])
+        assert (await account.with_key(key).request("GET", "/api/v1/orders")).status_code == 200
+    old = next(one for one in (await account.get("/api/v1/keys"))["items"] if one["id"] == made["id"])
     assert datetime.fromisoformat(old["expires_at"]) <= datetime.now(UTC) + timedelta(seconds=61)
-    await trader.post(f"/api/v1/keys/{fresh['id']}/rotate", {"overlap_s": 0})
+    await account.post(f"/api/v1/keys/{fresh['id']}/rotate", {"overlap_s": 0})
 
     async def is_over() -> bool:
-        return await _refusal(trader, fresh["api_key"]) == (401, "expired_key")
+        return await _refusal(account, fresh["api_key"]) == (401, "expired_key")
 
     assert await wait_until(is_over, timeout_s=5, interval_s=0.1)
 
 
-async def test_a_key_s_life_is_in_the_log(trader: AccountClient) -> None:
-    made = await trader.post("/api/v1/keys", {"label": "bot"})
-    fresh = await trader.post(f"/api/v1/keys/{made['id']}/rotate")
-    await trader.request("DELETE", f"/api/v1/keys/{fresh['id']}")
-    await trader.request("DELETE", f"/api/v1/keys/{fresh['id']}")
-    events = await trader.list_events(after=1)
+async def test_key_changes_are_in_event_log(account: AccountClient) -> None:
+    made = await account.post("/api/v1/keys", {"label": "bot"})
+    fresh = await account.post(f"/api/v1/keys/{made['id']}/rotate")
+    await account.request("DELETE", f"/api/v1/keys/{fresh['id']}")
+    await account.request("DELETE", f"/api/v1/keys/{fresh['id']}")
+    events = await account.list_events(after=1)
     assert [event["type"] for event in events] == ["key.created", "key.rotated", "key.revoked"]
     assert made["api_key"].split("_")[2] not in str(events)
 
@@ -164,24 +168,24 @@ async def test_a_key_s_life_is_in_the_log(trader: AccountClient) -> None:
     "body",
     [{"scopes": ["everything"]}, {"expires_at": "2030-01-01T00:00:00"}, {"nonsense": 1}, {"label": 5}, [], "x", 7],
 )
-async def test_a_wish_for_a_key_that_makes_no_sense_is_refused(trader: AccountClient, body: object) -> None:
-    response = await trader.request("POST", "/api/v1/keys", json=body)
+async def test_invalid_key_request_is_rejected(account: AccountClient, body: object) -> None:
+    response = await account.request("POST", "/api/v1/keys", json=body)
     assert response.status_code in {400, 422}
     assert response.headers["content-type"] == "application/problem+json"
 
 
-async def test_another_account_s_key_is_not_there(trader: AccountClient, stranger: AccountClient) -> None:
-    made = await trader.post("/api/v1/keys", {})
+async def test_key_of_another_account_is_not_found(account: AccountClient, other_account: AccountClient) -> None:
+    made = await account.post("/api/v1/keys", {})
     for method, path in (("DELETE", ""), ("POST", "/rotate")):
-        assert (await stranger.request(method, f"/api/v1/keys/{made['id']}{path}")).status_code == 404
-    assert made["id"] not in str(await stranger.get("/api/v1/keys"))
+        assert (await other_account.request(method, f"/api/v1/keys/{made['id']}{path}")).status_code == 404
+    assert made["id"] not in str(await other_account.get("/api/v1/keys"))
 
 
-async def test_when_a_key_was_used_last_is_noted(hub: RunningApp, trader: AccountClient) -> None:
-    house = build_services(hub.settings)
-    await house.authenticator.authenticate_key(trader.api_key)
+async def test_key_last_use_is_recorded(app: RunningApp, account: AccountClient) -> None:
+    house = build_services(app.settings)
+    await house.authenticator.authenticate_key(account.api_key)
     await house.authenticator.record_uses()
-    (key,) = (await trader.get("/api/v1/keys"))["items"]
+    (key,) = (await account.get("/api/v1/keys"))["items"]
     assert datetime.now(UTC) - datetime.fromisoformat(key["last_used_at"]) < timedelta(seconds=30)
     await house.publisher.close()
     await house.engine.dispose()

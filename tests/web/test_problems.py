@@ -5,9 +5,9 @@ import asyncio
 import httpx
 import pytest
 
-from tests.kit import texts
-from tests.kit.hub import RunningApp
-from tests.kit.trader import AccountClient
+from tests.kit import signal_texts
+from tests.kit.account_client import AccountClient
+from tests.kit.running_app import RunningApp
 
 SHAPE = ["type", "title", "status", "code", "detail", "error", "trace_id", "errors"]
 
@@ -42,10 +42,10 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-async def test_whatever_is_wrong_is_a_problem_document(hub: RunningApp, case: str) -> None:
-    trader = await hub.create_account()
+async def test_invalid_request_returns_problem_document(app: RunningApp, case: str) -> None:
+    account = await app.create_account()
     method, path, options, status, code = WRONG[case]
-    response = await trader.request(method, path, **options)  # type: ignore[arg-type]
+    response = await account.request(method, path, **options)  # type: ignore[arg-type]
     problem = response.json()
     assert response.headers["content-type"] == "application/problem+json"
     assert list(problem) == SHAPE
@@ -53,55 +53,55 @@ async def test_whatever_is_wrong_is_a_problem_document(hub: RunningApp, case: st
     assert response.status_code == problem["status"] == (status or response.status_code)
     assert problem["code"] == (code or problem["code"])
     assert problem["detail"] == problem["error"] != ""
-    assert problem["type"] == f"{hub.settings.base_url}/docs/errors#{problem['code']}"
+    assert problem["type"] == f"{app.settings.base_url}/docs/errors#{problem['code']}"
     assert len(problem["trace_id"]) == 32
 
 
-async def test_a_problem_s_trace_id_is_the_sender_s(trader: AccountClient) -> None:
+async def test_problem_uses_trace_id_of_sender(account: AccountClient) -> None:
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
     headers = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
-    assert (await trader.request("GET", "/nowhere", headers=headers)).json()["trace_id"] == trace_id
+    assert (await account.request("GET", "/nowhere", headers=headers)).json()["trace_id"] == trace_id
     for odd in ("", "x", "00-zz-00-01", f"00-{'0' * 32}-00f067aa0ba902b7-01", "00-" + "g" * 32 + "-x-01"):
-        assert len((await trader.request("GET", "/nowhere", headers={"traceparent": odd})).json()["trace_id"]) == 32
+        assert len((await account.request("GET", "/nowhere", headers={"traceparent": odd})).json()["trace_id"]) == 32
 
 
-async def test_no_credential_is_in_an_answer_a_log_line_or_an_event(hub: RunningApp) -> None:
+async def test_credentials_never_appear_in_responses_logs_or_events(app: RunningApp) -> None:
     """Each way of being wrong with each kind of credential; then everything that was said is searched."""
-    trader = await hub.create_account()
-    hook = await trader.post("/api/v1/hooks", {"is_signed": True})
-    ticket = (await trader.post("/api/v1/tickets"))["ticket"]
-    secrets = [trader.api_key, trader.api_key[:-1] + "~", hook["token"], hook["secret"], ticket]
+    account = await app.create_account()
+    hook = await account.post("/api/v1/hooks", {"is_signed": True})
+    ticket = (await account.post("/api/v1/tickets"))["ticket"]
+    secrets = [account.api_key, account.api_key[:-1] + "~", hook["token"], hook["secret"], ticket]
     secrets += ["the-broker-secret", "wrong-registration-token"]
     said = []
     for secret in secrets:
         asked = [
-            trader.http.get("/api/v1/orders/x", headers={"X-API-Key": secret}),
-            trader.http.get("/nowhere", headers={"Authorization": f"Bearer {secret}"}),
-            trader.http.post(f"/hooks/{secret}", content=texts.BUY),
-            trader.http.get(f"/hooks/{secret}"),
-            trader.http.get("/api/v1/stream", params={"ticket": secret, "types": "nonsense"}),
-            trader.http.get("/nowhere", params={"ticket": secret}),
-            trader.http.post("/accounts/", json={"username": "x", "api_key": secret, "broker_name": 5}),
-            trader.request("POST", "/api/v1/keys", content='{"label": "' + secret),
+            account.http.get("/api/v1/orders/x", headers={"X-API-Key": secret}),
+            account.http.get("/nowhere", headers={"Authorization": f"Bearer {secret}"}),
+            account.http.post(f"/hooks/{secret}", content=signal_texts.BUY),
+            account.http.get(f"/hooks/{secret}"),
+            account.http.get("/api/v1/stream", params={"ticket": secret, "types": "nonsense"}),
+            account.http.get("/nowhere", params={"ticket": secret}),
+            account.http.post("/accounts/", json={"username": "x", "api_key": secret, "broker_name": 5}),
+            account.request("POST", "/api/v1/keys", content='{"label": "' + secret),
         ]
         said += [answer.text for answer in await asyncio.gather(*asked)]
-    said.append(str(await trader.list_events()))
-    said.append(hub.web.log_text)
+    said.append(str(await account.list_events()))
+    said.append(app.web.log_text)
     for secret in secrets:
         tail = secret.rpartition("_")[2]
         assert not [text for text in said if tail in text]
 
 
-async def test_every_door_says_what_it_takes(http: httpx.AsyncClient) -> None:
+async def test_method_not_allowed_lists_allowed_methods(http: httpx.AsyncClient) -> None:
     response = await http.delete("/api/v1/signals")
     assert response.status_code == 405
     assert {"GET", "POST"} <= {word.strip() for word in response.headers["Allow"].split(",")}
 
 
-async def test_a_body_that_says_it_is_too_large_is_not_waited_for(trader: AccountClient) -> None:
-    url = trader.http.base_url
+async def test_declared_oversized_body_is_rejected_at_once(account: AccountClient) -> None:
+    url = account.http.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port)
-    head = f"POST /api/v1/keys HTTP/1.1\r\nHost: x\r\nX-API-Key: {trader.api_key}\r\nContent-Length: 2000000\r\n\r\n"
+    head = f"POST /api/v1/keys HTTP/1.1\r\nHost: x\r\nX-API-Key: {account.api_key}\r\nContent-Length: 2000000\r\n\r\n"
     writer.write(head.encode())
     async with asyncio.timeout(5):
         answer = await reader.readuntil(b"\r\n\r\n")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.trader import AccountClient
+from tests.kit.account_client import AccountClient
 
 PLACE = "/api/v1/quotes/EURUSD"
 NOON = "2026-01-01T12:00:00Z"
@@ -17,8 +17,8 @@ def _prices(candle: dict[str, Any]) -> list[Decimal]:
     return [Decimal(candle[name]) for name in ("low", "open", "close", "high")]
 
 
-async def test_a_quote_has_bid_and_ask_and_an_hour_of_candles(trader: AccountClient) -> None:
-    quote = await trader.get(PLACE)
+async def test_quote_has_bid_ask_and_candles(account: AccountClient) -> None:
+    quote = await account.get(PLACE)
     assert (quote["symbol"], quote["kind"], quote["currency"]) == ("EURUSD", "forex", "USD")
     assert Decimal("0.7") < Decimal(quote["bid"]) < Decimal(quote["mid"]) < Decimal(quote["ask"]) < Decimal("1.8")
     assert len(quote["candles"]) == 60
@@ -30,12 +30,12 @@ async def test_a_quote_has_bid_and_ask_and_an_hour_of_candles(trader: AccountCli
         assert low <= min(begin, end) <= max(begin, end) <= high
 
 
-async def test_a_time_has_its_price_whoever_asks_and_whenever(trader: AccountClient, stranger: AccountClient) -> None:
-    quote = await trader.get(PLACE, at=NOON, count=2, interval="1h")
-    assert quote == await stranger.get(PLACE, at=NOON, count=2, interval="1h")
+async def test_quote_at_time_is_deterministic(account: AccountClient, other_account: AccountClient) -> None:
+    quote = await account.get(PLACE, at=NOON, count=2, interval="1h")
+    assert quote == await other_account.get(PLACE, at=NOON, count=2, interval="1h")
     assert quote["at"] == "2026-01-01T12:00:00.000000Z"
-    assert (await trader.get("/api/v1/quotes/eurusd", at=NOON, count=0))["mid"] == quote["mid"]
-    assert (await trader.get(PLACE, at="2026-01-01T12:30:00Z", count=0))["mid"] != quote["mid"]
+    assert (await account.get("/api/v1/quotes/eurusd", at=NOON, count=0))["mid"] == quote["mid"]
+    assert (await account.get(PLACE, at="2026-01-01T12:30:00Z", count=0))["mid"] != quote["mid"]
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ async def test_a_time_has_its_price_whoever_asks_and_whenever(trader: AccountCli
      ("US30", "US30", "index"), ("XTIUSD", "XTIUSD", "energy"), ("USDJPY", "USDJPY", "forex"),
      ("MYTHING", "MYTHING", "other"), ("NEWCOINUSDT", "NEWCOINUSDT", "crypto")],
 )  # fmt: skip
-async def test_every_symbol_has_a_market(trader: AccountClient, name: str, symbol: str, kind: str) -> None:
-    quote = await trader.get(f"/api/v1/quotes/{name}", count=3, interval="1d")
+async def test_every_symbol_has_quotes(account: AccountClient, name: str, symbol: str, kind: str) -> None:
+    quote = await account.get(f"/api/v1/quotes/{name}", count=3, interval="1d")
     assert (quote["symbol"], quote["kind"]) == (symbol, kind)
     assert 0 < Decimal(quote["bid"]) < Decimal(quote["ask"])
 
@@ -55,9 +55,9 @@ async def test_every_symbol_has_a_market(trader: AccountClient, name: str, symbo
     [(f"{PLACE}?count=301", 422), (f"{PLACE}?count=-1", 422), (f"{PLACE}?interval=2m", 422), (f"{PLACE}?at=noon", 422),
      (f"{PLACE}?at=2026-01-01T12:00:00", 422), (f"{PLACE}?at=0001-01-01T00:00:00Z", 422), ("/api/v1/quotes/!", 404)],
 )  # fmt: skip
-async def test_what_cannot_be_asked_is_refused(trader: AccountClient, path: str, status: int) -> None:
-    assert (await trader.request("GET", path)).status_code == status
+async def test_invalid_quote_request_is_rejected(account: AccountClient, path: str, status: int) -> None:
+    assert (await account.request("GET", path)).status_code == status
 
 
-async def test_a_quote_needs_a_key(trader: AccountClient) -> None:
-    assert (await trader.http.get(PLACE)).status_code == 401
+async def test_quote_requires_key(account: AccountClient) -> None:
+    assert (await account.http.get(PLACE)).status_code == 401

@@ -7,8 +7,7 @@ import click
 import msgspec
 
 from signalhub import grammar
-from signalhub.cli.carets import print_problems, read_text_argument
-from signalhub.cli.output import make_printable, print_json, print_line
+from signalhub.cli.output import make_printable, print_json, print_line, print_problems, read_text_argument
 from signalhub.domain.errors import Problem
 from signalhub.domain.signal import SignalView, to_signal_view
 

@@ -9,8 +9,7 @@ from msgspec.structs import replace
 
 from signalhub import log, settings
 from signalhub.cli.output import exit_with_error, print_json, print_table
-from signalhub.services.recordings import read_recording
-from signalhub.services.replay import ReplayResult
+from signalhub.services.replay import ReplayResult, read_recording
 from signalhub.services.replay import replay as run
 from signalhub.settings import Settings
 

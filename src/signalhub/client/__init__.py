@@ -13,6 +13,6 @@ Whoever leaves the loop early closes it with `contextlib.aclosing`, as with any 
 
 from signalhub.client.client import Accepted, Client
 from signalhub.client.errors import ClientError, Refused, Unreachable
-from signalhub.client.items import Event, Gap, Item, Reset
+from signalhub.client.events import Event, Gap, Item, Reset
 
 __all__ = ["Accepted", "Client", "ClientError", "Event", "Gap", "Item", "Refused", "Reset", "Unreachable"]

@@ -8,10 +8,9 @@ import httpx
 import msgspec
 
 from signalhub.client.errors import ClientError, Refused, Unreachable, parse_refusal
-from signalhub.client.following import Transport, follow
-from signalhub.client.items import Item
-from signalhub.client.position import CursorTracker
-from signalhub.client.target import ServiceConnection
+from signalhub.client.events import Item
+from signalhub.client.follow import CursorTracker, Transport, follow
+from signalhub.client.transport import ServiceConnection
 from signalhub.domain.events import OrderView
 from signalhub.domain.signal import SignalView
 

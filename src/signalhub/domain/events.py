@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from signalhub.domain import results
 from signalhub.domain.order import Order, PartialClose
+from signalhub.domain.pnl import rounded_mean_gain
 from signalhub.domain.signal import OrderType, Side, format_decimal, format_decimal_or_none
 
 # Every type there is. docs/events.md is tested against it.
@@ -216,7 +216,7 @@ def to_order_view(order: Order) -> OrderView:
         remaining_quantity=format_decimal(order.open_quantity),
         closes=tuple(map(_to_partial_close_view, order.closes)),
         pnl_currency=order.pnl_currency,
-        pnl_price=None if order.pnl is None else format_decimal(results.rounded_mean_gain(order.price_gains)),
+        pnl_price=None if order.pnl is None else format_decimal(rounded_mean_gain(order.price_gains)),
         pips=format_decimal_or_none(order.pips),
         mae=format_decimal_or_none(order.mae),
         mfe=format_decimal_or_none(order.mfe),

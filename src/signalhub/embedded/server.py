@@ -1,24 +1,107 @@
-"""What the two servers have in common: one directory, one lock, one child process, one private socket."""
+"""What a server says, in a file of bounded size, and its last words when it fails.
+
+One owner for a data directory, for as long as its process lives.
+
+The kernel drops the lock with the process, so there is no stale lock to clean up after `kill -9`.
+
+
+What the two servers have in common: one directory, one lock, one child process, one private socket.
+"""
 
 import contextlib
+import fcntl
+import os
+import shutil
 import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from signal import Signals
-from typing import ClassVar, Self
+from typing import IO, ClassVar, Self
 
 import psutil  # type: ignore[import-untyped]  # it ships none
 import structlog
 
-from signalhub.embedded import orphans
-from signalhub.embedded.account import ServerUser
-from signalhub.embedded.child import SERVER_ENVIRONMENT, spawn
-from signalhub.embedded.errors import EmbeddedError
-from signalhub.embedded.lock import DirectoryLock
-from signalhub.embedded.logfile import find_known_cause, open_log, read_last_lines, rotate_log_file
-from signalhub.embedded.place import ServerPaths
+from signalhub.embedded import processes
+from signalhub.embedded.errors import AlreadyRunning, EmbeddedError
+from signalhub.embedded.paths import ServerPaths, ServerUser
+from signalhub.embedded.processes import SERVER_ENVIRONMENT, spawn
+
+MAX_LOG_BYTES = 5_000_000
+_LOG_TAIL_BYTES = 4_000
+
+_KNOWN_CAUSES = {
+    "No space left on device": "the disk is full",
+    "Read-only file system": "the file system is read-only",
+    "Permission denied": "files there may not be read or written",
+    "Bad file format reading the append only file": "its append-only file is damaged",
+}
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """Open for appending, so that `tell()` is where this start begins."""
+    rotate_log_file(path)
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab")
+    file.seek(0, os.SEEK_END)
+    return file
+
+
+def rotate_log_file(path: Path) -> None:
+    """Move a long log to the `.1` beside it. The server may have it open: it goes on in the emptied file."""
+    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
+        shutil.copy2(path, f"{path}.1")
+        os.truncate(path, 0)
+
+
+def read_last_lines(path: Path, *, offset: int, max_lines: int = 6) -> str:
+    with path.open("rb") as file:
+        file.seek(max(offset, path.stat().st_size - _LOG_TAIL_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
+    return "\n".join(lines[-max_lines:])
+
+
+def find_known_cause(lines: str) -> str:
+    """Return the reason in plain words, if the server's *lines* give a known one."""
+    return next((plain for words, plain in _KNOWN_CAUSES.items() if words in lines), "")
+
+
+class DirectoryLock:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    @property
+    def is_held(self) -> bool:
+        return self._descriptor is not None
+
+    def acquire(self) -> None:
+        """Take the directory, which is made on first use, or raise `AlreadyRunning`."""
+        if self._descriptor is not None:
+            return
+        descriptor = self._open_file()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 32).decode() or "unknown"
+            os.close(descriptor)
+            raise AlreadyRunning(f"{self._path.parent} is in use by process {holder}: stop that one first.") from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _open_file(self) -> int:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise EmbeddedError(f"{self._path.parent} cannot be used: {error.strerror}.") from error
+
 
 logger = structlog.get_logger()
 
@@ -95,7 +178,7 @@ class Server(ABC):
         self._lock.acquire()
         with self._translate_os_errors():
             self.paths.create_run_dir(self.user)
-            if left := orphans.stop_all(self._find_processes, stop_signal=self.stop_signal):
+            if left := processes.stop_all(self._find_processes, stop_signal=self.stop_signal):
                 logger.warning("embedded.orphans_ended", server=self.name, processes=left)
             self.paths.clear_sockets()
             self.prepare()
@@ -125,7 +208,7 @@ class Server(ABC):
             self._process.kill()
             self._process.wait()
         if self._lock.is_held:  # else what bears our mark is somebody else's
-            orphans.kill_all(self._find_processes)
+            processes.kill_all(self._find_processes)
 
     def last_log_lines(self) -> str:
         """Why it died, as far as it said so."""
@@ -156,7 +239,7 @@ class Server(ABC):
             )
 
     def _find_processes(self) -> list[psutil.Process]:
-        return orphans.find_server_processes(self.program, self.paths.mark, self.user.uid)
+        return processes.find_server_processes(self.program, self.paths.mark, self.user.uid)
 
     def _wait_until_ready(self) -> None:
         give_up = time.monotonic() + START_TIMEOUT_S
@@ -170,7 +253,7 @@ class Server(ABC):
     def _build_error(self, problem: str) -> EmbeddedError:
         lines = read_last_lines(self.paths.log_file, offset=self._log_offset)
         return EmbeddedError(
-            f"{self.name} {problem} in {self.paths.data_dir}: {find_known_cause(lines) or 'its last words follow'}.\n{lines}"
+            f"{self.name} {problem} in {self.paths.data_dir}: {find_known_cause(lines) or 'its log ends with'}.\n{lines}"
         )
 
     @contextlib.contextmanager

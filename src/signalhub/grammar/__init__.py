@@ -5,7 +5,7 @@
 
 from signalhub.grammar.results import Explanation, Ignored, ParsedSignal, Part, RefusedText
 
-__all__ = ["Explanation", "Ignored", "Part", "RefusedText", "ParsedSignal", "explain", "parse", "to_canonical_text"]
+__all__ = ["Explanation", "Ignored", "ParsedSignal", "Part", "RefusedText", "explain", "parse", "to_canonical_text"]
 
-from signalhub.grammar.canonical import to_canonical_text
-from signalhub.grammar.reading import explain, parse
+from signalhub.grammar.explanation import to_canonical_text
+from signalhub.grammar.parser import explain, parse

@@ -9,10 +9,9 @@ from typing import Final
 import msgspec
 
 from signalhub.domain.errors import Problem
-from signalhub.grammar.characters import CONTROL_CHARS, HIDDEN_CHARS
-from signalhub.grammar.draft import Spanned
-from signalhub.grammar.text import SourceText
-from signalhub.grammar.tree import JsonNode, MalformedJsonError, parse_json
+from signalhub.grammar.json_tree import JsonNode, MalformedJsonError, parse_json
+from signalhub.grammar.parsed_fields import Spanned
+from signalhub.grammar.source_text import CONTROL_CHARS, HIDDEN_CHARS, SourceText
 
 MAX_BODY_BYTES: Final = 16 * 1024
 

@@ -5,8 +5,8 @@ A text that makes a complete signal is still refused if it says on the way that 
 
 from typing import Final
 
-from signalhub.grammar.message import ParserState
-from signalhub.grammar.scan import Token
+from signalhub.grammar.lexer import Token
+from signalhub.grammar.parser_state import ParserState
 from signalhub.grammar.vocabulary import TokenKind
 
 _TRADE_UPDATE_KINDS: Final = frozenset({TokenKind.MANAGEMENT, TokenKind.TRADE_OUTCOME})

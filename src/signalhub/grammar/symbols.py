@@ -7,10 +7,10 @@ side, behind `Symbol:`, or as the only tag.
 import re
 from typing import Final
 
-from signalhub.grammar.draft import ParsedFields, SymbolMatch
-from signalhub.grammar.instruments import COINS, CURRENCIES, INSTRUMENTS_BY_NAME, METALS, QUOTE_CURRENCIES
-from signalhub.grammar.message import ParserState
-from signalhub.grammar.text import SourceText
+from signalhub.domain.instruments import COINS, CURRENCIES, INSTRUMENTS_BY_NAME, METALS, QUOTE_CURRENCIES
+from signalhub.grammar.parsed_fields import ParsedFields, SymbolMatch
+from signalhub.grammar.parser_state import ParserState
+from signalhub.grammar.source_text import SourceText
 from signalhub.grammar.vocabulary import TokenKind
 
 MAX_SYMBOL_CHARS: Final = 12
@@ -123,8 +123,8 @@ def _skip_suffix(state: ParserState, index: int) -> int:
     ):
         return index
     is_suffix = suffix.text in _BROKER_SUFFIXES or (
-        mark.text == "." and suffix.kind == TokenKind.WORD and len(suffix.text) <= 6
-    )  # noqa: PLR2004
+        mark.text == "." and suffix.kind == TokenKind.WORD and len(suffix.text) <= 6  # noqa: PLR2004 - longer endings are words
+    )
     return index + 2 if is_suffix else index
 
 

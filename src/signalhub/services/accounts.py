@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from db.tables import AccountRow, BrokerAccountRow
 from signalhub.domain.errors import SignalHubError
-from signalhub.domain.ids import uuid7
-from signalhub.services import keys, owned
-from signalhub.services.intake import Publish
-from signalhub.services.vault import Encryption
+from signalhub.domain.identifiers import uuid7
+from signalhub.services import credentials
+from signalhub.services.encryption import Encryption
+from signalhub.services.ingest import Publish
 
 
 class NewBrokerAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,7 +66,7 @@ class Accounts:
         """A new account, its broker account and its first key. Raises `username_taken`."""
         account_id = _generate_id()
         account = AccountRow(id=account_id, username=registration.username)
-        token, key = keys.generate_api_key(account_id, keys.NewKey(label="first"))
+        token, key = credentials.generate_api_key(account_id, credentials.NewKey(label="first"))
         broker_account = self._build_broker_account(account_id, registration)
         async with self._sessions() as session:
             session.add(account)
@@ -76,7 +76,7 @@ class Accounts:
                 raise SignalHubError("username_taken", f"There is a user {registration.username!r} already.") from None
             session.add_all([key, broker_account])
             data = {"username": registration.username, "broker_name": registration.broker_name}
-            events = await owned.append_account_event(session, account_id, "account.created", data)
+            events = await credentials.append_account_event(session, account_id, "account.created", data)
             await session.commit()
         self._publish(events, ())
         return Registered(
@@ -95,7 +95,7 @@ class Accounts:
             except IntegrityError:
                 raise SignalHubError("broker_account_taken", "This broker account is linked already.") from None
             data = {"id": row.id, "broker_name": row.broker_name}
-            events = await owned.append_account_event(session, account_id, "account.broker_added", data)
+            events = await credentials.append_account_event(session, account_id, "account.broker_added", data)
             await session.commit()
         self._publish(events, ())
         return _to_broker_account_view(row)
@@ -115,7 +115,7 @@ class Accounts:
             if row is None:
                 raise SignalHubError("not_found", "There is no such broker account.")
             await session.delete(row)
-            events = await owned.append_account_event(
+            events = await credentials.append_account_event(
                 session, account_id, "account.broker_removed", {"id": broker_account_id}
             )
             await session.commit()

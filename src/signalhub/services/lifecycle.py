@@ -13,12 +13,12 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from db import journal, lanes, orders
+from db import event_log, orders
 from db.engine import autocommit
 from signalhub.brokers.base import Broker
+from signalhub.brokers.stepper import OrderStepper, StepResult
 from signalhub.domain.events import Event
 from signalhub.domain.retry import RetryPolicy
-from signalhub.services.steps import OrderStepper, StepResult
 
 MAX_CLAIMED_ORDERS: Final = 200
 _LATE_STEP_AFTER_S: Final = 0.1
@@ -71,7 +71,7 @@ class Lifecycle:
 
         None when nothing was due that others are not seeing to.
         """
-        async with self._engine.connect() as connection, lanes.acquire_shards(connection, self._lease_s) as mine:
+        async with self._engine.connect() as connection, orders.acquire_shards(connection, self._lease_s) as mine:
             claimed = (
                 await orders.claim(connection, self._lease_s, max_orders=MAX_CLAIMED_ORDERS, shards=mine)
                 if mine
@@ -110,7 +110,7 @@ class Lifecycle:
         """Orders of an account that was deleted move unheard: they must not hold up the others of their batch."""
         if not results:
             return []
-        saved = await journal.write_and_lock_heads(
+        saved = await event_log.write_and_lock_heads(
             connection,
             orders.save(
                 {one.order.id: (one.order, one.due_at) for one in results},
@@ -124,7 +124,7 @@ class Lifecycle:
 
 
 async def _append_moves(
-    connection: AsyncConnection, results: Sequence[StepResult], heads: journal.LockedHeads, saved_order_ids: set[str]
+    connection: AsyncConnection, results: Sequence[StepResult], heads: event_log.LockedHeads, saved_order_ids: set[str]
 ) -> list[Event]:
     told = [one for one in results if one.order.id in saved_order_ids and one.order.account_id in heads.by_account]
-    return await journal.append_events(connection, heads, [fact for one in told for fact in one.new_events])
+    return await event_log.append_events(connection, heads, [fact for one in told for fact in one.new_events])

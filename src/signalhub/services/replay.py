@@ -1,14 +1,21 @@
-"""Recorded signals through grammar, order table and broker on a virtual clock: no servers, no waiting, no chance.
+"""Recorded signals, read from a file: texts with their times.
+
+Three forms are told apart by their first character: lines of JSON with `text` and `at`, a page of
+`GET /api/v1/signals` (the account's own history), and plain texts with an empty line between two.
+
+
+Recorded signals through grammar, order table and broker on a virtual clock: no servers, no waiting, no chance.
 
 Orders do not know of each other, so each is led through its whole life alone; what they did is put in order of time
 afterwards. The same recording in the same scenario gives the same digest, wherever it runs.
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from multiprocessing import get_context
@@ -16,18 +23,77 @@ from typing import Final
 
 import msgspec
 
-from signalhub import grammar, memory
-from signalhub.brokers import chosen
+from signalhub import grammar, process
+from signalhub.brokers import factory
+from signalhub.brokers.stepper import OrderStepper
 from signalhub.domain.events import NewEvent
-from signalhub.domain.ids import uuid7
+from signalhub.domain.identifiers import uuid7
 from signalhub.domain.order import Order, Status
 from signalhub.domain.performance import Performance, compute_performance
 from signalhub.domain.retry import RetryPolicy
-from signalhub.services.drafts import NewSignalRecords, OrderDefaults, build_records
-from signalhub.services.recordings import RecordedSignal
-from signalhub.services.steps import OrderStepper
-from signalhub.services.submission import Submission
+from signalhub.services.records import NewSignalRecords, OrderDefaults, Submission, build_records
 from signalhub.settings import Settings
+
+DEFAULT_START_AT: Final = datetime(2026, 1, 5, tzinfo=UTC)
+"""The time of the first text, where none is said: a Monday."""
+
+DEFAULT_INTERVAL: Final = timedelta(minutes=1)
+
+
+class RecordedSignal(msgspec.Struct, frozen=True):
+    text: str
+    received_at: datetime
+
+
+class _RecordedLine(msgspec.Struct):
+    text: str
+    at: datetime | None = None
+
+
+class _HistorySignal(msgspec.Struct):
+    raw: str
+    received_at: datetime
+
+
+class _HistoryPage(msgspec.Struct):
+    items: list[_HistorySignal]
+
+
+def read_recording(raw: bytes) -> list[RecordedSignal]:
+    """In the order in which they came. Raises ValueError with a sentence."""
+    text = raw.decode("utf-8-sig")
+    if not text.lstrip().startswith("{"):
+        return _with_default_times(
+            _RecordedLine(block) for block in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n")) if block.strip()
+        )
+    if re.match(r'\s*\{\s*"items"', text):
+        page = msgspec.json.decode(raw, type=_HistoryPage)
+        found = [RecordedSignal(sent.raw, sent.received_at) for sent in page.items]
+    else:
+        found = _with_default_times(
+            _decode_line(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()
+        )
+    return sorted(found, key=lambda one: one.received_at)
+
+
+def _decode_line(number: int, line: str) -> _RecordedLine:
+    try:
+        return msgspec.json.decode(line, type=_RecordedLine)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f'Line {number} is to be {{"text": …, "at": …}}: {error}.') from None
+
+
+def _with_default_times(lines: Iterable[_RecordedLine]) -> list[RecordedSignal]:
+    """A text without a time comes a minute after the one before it."""
+    found: list[RecordedSignal] = []
+    after = DEFAULT_START_AT
+    for line in lines:
+        at = line.at or after
+        at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        found.append(RecordedSignal(line.text, at))
+        after = at + DEFAULT_INTERVAL
+    return found
+
 
 _ACCOUNT_ID: Final = "00000000-0000-7000-8000-000000000000"
 _MAX_STEPS: Final = 1000
@@ -66,7 +132,7 @@ def replay(recorded: Sequence[RecordedSignal], settings: Settings) -> ReplayResu
         return _summarize(_run_chunk(parts[0]))
     _build_stepper(settings)  # what is wrong with the settings is better said here than in another process
     # Forked, they have everything loaded already: begun afresh, they would take longer to start than to do the work.
-    with ProcessPoolExecutor(mp_context=get_context("fork"), initializer=memory.freeze_gc) as processes:
+    with ProcessPoolExecutor(mp_context=get_context("fork"), initializer=process.freeze_gc) as processes:
         return _summarize([life for lives in processes.map(_run_chunk, parts) for life in lives])
 
 
@@ -83,7 +149,7 @@ async def _replay_chunk(settings: Settings, start: int, recorded: Sequence[Recor
 
 def _build_stepper(settings: Settings) -> OrderStepper:
     policy = RetryPolicy(settings.retry_attempts, settings.retry_base_s, settings.retry_cap_s)
-    return OrderStepper(chosen.create_broker(settings, sleep=_skip_sleep), policy, timeout_s=None)
+    return OrderStepper(factory.create_broker(settings, sleep=_skip_sleep), policy, timeout_s=None)
 
 
 async def _skip_sleep(_seconds: float) -> None:

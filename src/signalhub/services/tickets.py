@@ -8,7 +8,7 @@ from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from db.tables import TicketRow
-from signalhub.domain import tokens
+from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 
 STREAM_TICKET_TTL_S: Final = 30
@@ -22,7 +22,7 @@ class Tickets:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
 
     async def issue(self, key_id: str, *, purpose: str, ttl_s: int) -> str:
-        token = tokens.mint_token(purpose, os.urandom(tokens.TOKEN_ENTROPY_BYTES))
+        token = identifiers.mint_token(purpose, os.urandom(identifiers.TOKEN_ENTROPY_BYTES))
         now = datetime.now(UTC)
         row = TicketRow(digest=token.digest, purpose=purpose, key_id=key_id, expires_at=now + timedelta(seconds=ttl_s))
         async with self._sessions() as session:
@@ -37,7 +37,7 @@ class Tickets:
         Raises `bad_ticket`.
         """
         try:
-            token = tokens.parse_token(purpose, ticket)
+            token = identifiers.parse_token(purpose, ticket)
         except SignalHubError:
             raise SignalHubError("bad_ticket") from None
         mine = TicketRow.digest == token.digest, TicketRow.purpose == purpose

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from signalhub.streams.filters import EventFilter
+from signalhub.streams.event_filter import EventFilter
 
 RING_FRAMES = 1024
 

@@ -1,4 +1,10 @@
-"""One relay a process: reads the Redis stream once and feeds every watched account's channel.
+"""Where logs end, as the database has it - asked once for everybody who asks at the same time.
+
+Two thousand streams that come back after a restart cost a handful of queries, and yet each gets an answer that is no
+older than its question.
+
+
+One relay a process: reads the Redis stream once and feeds every watched account's channel.
 
 What keeps the promise is not the stream. A jump in `seq` is healed from the database before anything is delivered, and
 every few seconds the heads of the watched logs are compared with the database, so that a dead reader or a lost tail is
@@ -14,12 +20,54 @@ from redis.asyncio import Redis
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import epoch, log
+from db import epoch, event_log
 from db.engine import autocommit
-from signalhub.streams import wire
+from signalhub.streams import redis_stream
 from signalhub.streams.channel import MAX_WRITE_BYTES, RING_FRAMES, Channel, Frame, encode_frame, limit_to_write_size
-from signalhub.streams.heads import SequenceHeadLoader
 from signalhub.streams.metrics import BACKFILLS, RING_MISSES
+
+
+class SequenceHeadLoader:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._autocommit_engine = autocommit(engine)
+        self._pending_requests: list[tuple[str, asyncio.Future[int]]] = []
+        self._load_task: asyncio.Task[None] | None = None
+
+    async def load(self, account_id: str) -> int:
+        """The last `seq` of the account's log, read after this was called. Raises what the database raises."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._pending_requests.append((account_id, future))
+        if self._load_task is None:
+            self._load_task = asyncio.create_task(self._load_pending())
+        return await future
+
+    async def _load_pending(self) -> None:
+        try:
+            while self._pending_requests:
+                asked, self._pending_requests = self._pending_requests, []
+                await self._load_batch(asked)
+        finally:
+            self._load_task = None
+
+    async def _load_batch(self, requests: list[tuple[str, asyncio.Future[int]]]) -> None:
+        try:
+            async with self._autocommit_engine.connect() as connection:
+                heads = await event_log.get_heads(connection, list({account_id for account_id, _ in requests}))
+        except asyncio.CancelledError:  # a driver may give up its own waits so
+            _fail_requests(requests, TimeoutError())
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are to be told
+            _fail_requests(requests, error)
+        else:
+            for account_id, future in requests:
+                if not future.done():
+                    future.set_result(heads.get(account_id, 0))
+
+
+def _fail_requests(requests: list[tuple[str, asyncio.Future[int]]], error: Exception) -> None:
+    for _, future in requests:
+        if not future.done():
+            future.set_exception(error)
+
 
 MAX_PAGE_EVENTS = 128
 _PREPEND_MARGIN_EVENTS = 64
@@ -129,7 +177,7 @@ class Relay:
     async def _query_page(self, account_id: str, after_seq: int, max_bytes: int = MAX_WRITE_BYTES) -> list[Frame]:
         RING_MISSES.inc()
         async with self._read_semaphore, self._autocommit_engine.connect() as connection:
-            lines = await log.page_by_bytes(
+            lines = await event_log.page_by_bytes(
                 connection, account_id, after_seq, max_events=MAX_PAGE_EVENTS, max_bytes=max_bytes
             )
         return [encode_frame(self.epoch, line.seq, line.type, line.body) for line in lines]
@@ -161,7 +209,7 @@ class Relay:
                     channel.schedule_notify()
 
     async def _consume_stream(self) -> None:
-        client = wire.connect(self._redis_url, timeout_s=_READ_TIMEOUT_S)
+        client = redis_stream.connect(self._redis_url, timeout_s=_READ_TIMEOUT_S)
         last: bytes | None = None
         while True:
             try:
@@ -176,8 +224,8 @@ class Relay:
     async def _consume_batch(self, client: "Redis", last_id: bytes | None) -> bytes:
         """Pass on what came after `last`, waiting for it a while; the answer is the new `last`."""
         if last_id is None or not await self._wait_for_channels():
-            return await wire.read_last_id(client)
-        entries = await wire.read_entries(client, last_id, _BLOCK_MS)
+            return await redis_stream.read_last_id(client)
+        entries = await redis_stream.read_entries(client, last_id, _BLOCK_MS)
         for id_, fields in entries:
             try:
                 self._push_entry(fields)
@@ -200,7 +248,7 @@ class Relay:
         channel = self._channels.get(fields[b"a"].decode())
         if channel is None:
             return
-        entry = wire.decode_entry(fields)
+        entry = redis_stream.decode_entry(fields)
         for seq, (type_, body) in enumerate(zip(entry.types, entry.bodies, strict=True), entry.first_seq):
             if not channel.push(encode_frame(self.epoch, seq, type_, body)):
                 self._start_backfill(channel, seq)
@@ -230,7 +278,7 @@ class Relay:
 
     async def _reconcile_heads(self, channels: Sequence[Channel]) -> None:
         async with self._autocommit_engine.connect() as connection:
-            heads = await log.get_heads(connection, [channel.account_id for channel in channels])
+            heads = await event_log.get_heads(connection, [channel.account_id for channel in channels])
         for channel in channels:
             if channel.is_ready:
                 self._reconcile_head(channel, heads.get(channel.account_id, 0))

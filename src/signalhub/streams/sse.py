@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import msgspec
 
-from signalhub.streams import cursor, notices
+from signalhub.streams import control_events
 from signalhub.streams.channel import Frame, OutgoingMessage, PrunedRange
-from signalhub.streams.delivery import ConnectionWriter
-from signalhub.streams.subscription import Subscription
+from signalhub.streams.connections import ConnectionWriter
+from signalhub.streams.subscription import Subscription, format_cursor
 
 _random = SystemRandom()
 _encode_json = msgspec.json.Encoder().encode
@@ -27,7 +27,8 @@ def encode_opening(subscription: Subscription) -> OutgoingMessage:
     # With jitter, or all who were cut together would come back together.
     blocks = [b"retry: %d\n\n" % _random.randint(800, 2200)]
     blocks += [
-        _encode_control_event(one, subscription.epoch, subscription.seq) for one in notices.build_opening(subscription)
+        _encode_control_event(one, subscription.epoch, subscription.seq)
+        for one in control_events.build_opening(subscription)
     ]
     return to_message(b"".join(blocks))
 
@@ -41,12 +42,16 @@ def to_message(text: bytes) -> OutgoingMessage:
 
 
 def _encode_gap(pruned_range: PrunedRange, epoch: str) -> bytes:
-    return _encode_control_event(notices.build_gap(epoch, pruned_range), epoch, pruned_range.last_seq)
+    return _encode_control_event(control_events.build_gap(epoch, pruned_range), epoch, pruned_range.last_seq)
 
 
-def _encode_control_event(event: notices.ControlEvent, epoch: str, seq: int) -> bytes:
+def _encode_control_event(event: control_events.ControlEvent, epoch: str, seq: int) -> bytes:
     type_ = str(event.__struct_config__.tag).encode()
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor.format_cursor(epoch, seq).encode(), type_, _encode_json(event))
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (
+        format_cursor(epoch, seq).encode(),
+        type_,
+        _encode_json(event),
+    )
 
 
 def _encode_heartbeat(writer: ConnectionWriter) -> OutgoingMessage:
@@ -54,4 +59,4 @@ def _encode_heartbeat(writer: ConnectionWriter) -> OutgoingMessage:
     subscription = writer.subscription
     if subscription.seq == writer.sent_seq:
         return to_message(b": heartbeat\n\n")
-    return to_message(b": heartbeat\nid: %b\n\n" % cursor.format_cursor(subscription.epoch, subscription.seq).encode())
+    return to_message(b": heartbeat\nid: %b\n\n" % format_cursor(subscription.epoch, subscription.seq).encode())

@@ -1,17 +1,59 @@
-"""One subscriber: a cursor over an account's log."""
+"""Where a subscriber is in the log, as text: `<epoch>-<seq>`, or a bare `<seq>`.
+
+Short and of `[A-Za-z0-9-]` only, because a browser sends a longer or stranger Last-Event-ID across origins only after
+asking first.
+
+
+One subscriber: a cursor over an account's log.
+"""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import Final
 
+import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from signalhub.streams import cursor
 from signalhub.streams.channel import Channel, EventEncoder, Frame, OutgoingMessage, PrunedRange
-from signalhub.streams.filters import EventFilter
+from signalhub.streams.event_filter import EventFilter
 from signalhub.streams.metrics import GAPS, RESETS, WRITE_COUNTERS
 from signalhub.streams.relay import Relay
+
+_CURSOR_PATTERN: Final = re.compile(r"(?:(?P<epoch>[A-Za-z0-9]{1,32})-)?(?P<seq>\d{1,18})", re.ASCII)
+
+
+class StartPosition(msgspec.Struct, frozen=True):
+    """From which `seq` to go on; `reset` says why that is not what was asked for."""
+
+    seq: int
+    reset_reason: str | None = None
+
+
+def resolve_cursor(text: str | None, *, epoch: str, head: int) -> StartPosition:
+    """Read a cursor. Whatever is wrong with it ends in a reset to the head, never in silence."""
+    if text is None or text == "":
+        return StartPosition(head)
+    match = _CURSOR_PATTERN.fullmatch(text)
+    if match is None:
+        return StartPosition(head, "malformed")
+    if match["epoch"] is not None and match["epoch"] != epoch:
+        return StartPosition(head, "epoch")
+    seq = int(match["seq"])
+    return StartPosition(seq) if seq <= head else StartPosition(head, "future")
+
+
+def parse_cursor_seq(text: str | None) -> int | None:
+    """The `seq` in a cursor, whatever log it is of; None where there is none."""
+    match = _CURSOR_PATTERN.fullmatch(text or "")
+    return int(match["seq"]) if match else None
+
+
+def format_cursor(epoch: str, seq: int) -> str:
+    return f"{epoch}-{seq}"
+
 
 _MAX_FRAMES_PER_READ = 256
 _OUTAGE_PAUSE_S = 0.3
@@ -25,7 +67,7 @@ class Subscription:
         relay: Relay,
         channel: Channel,
         head: int,
-        start: cursor.StartPosition,
+        start: StartPosition,
         *,
         event_filter: EventFilter,
         ends_at: float,
@@ -144,8 +186,8 @@ async def subscribe(
 ) -> AsyncIterator[Subscription]:
     """Open a cursor at `after`. Raises what the database raises when the log's head cannot be read."""
     async with relay.open_channel(account_id) as channel:
-        head = await relay.read_head(channel, cursor.parse_cursor_seq(cursor_text))
-        begin = cursor.resolve_cursor(cursor_text, epoch=channel.epoch, head=head)
+        head = await relay.read_head(channel, parse_cursor_seq(cursor_text))
+        begin = resolve_cursor(cursor_text, epoch=channel.epoch, head=head)
         if begin.reset_reason is not None:
             RESETS.labels(begin.reset_reason).inc()
         subscription = Subscription(

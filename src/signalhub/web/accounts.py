@@ -6,16 +6,15 @@ from typing import Any, Final
 import msgspec
 from litestar import Controller, Request, Router, delete, get, post
 
-from signalhub.domain import tokens
+from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 from signalhub.services import tickets
 from signalhub.services.accounts import BrokerAccountView, NewBrokerAccount, Registered, Registration
-from signalhub.services.hooks import HookView, NewHook
-from signalhub.services.keys import KeyView, NewKey
-from signalhub.services.principal import ADMIN, READ_ORDERS
-from signalhub.services.views import parse_id
-from signalhub.web.callers import authenticate
-from signalhub.web.house import get_services
+from signalhub.services.auth import ADMIN, READ_ORDERS
+from signalhub.services.credentials import HookView, KeyView, NewHook, NewKey
+from signalhub.services.queries import parse_id
+from signalhub.web.auth import authenticate
+from signalhub.web.dependencies import get_services
 from signalhub.web.openapi import CHANGE_PROBLEMS, LOOKUP_PROBLEMS, PUBLIC, READ_PROBLEMS, problem_specs
 
 AnyRequest = Request[Any, Any, Any]
@@ -69,7 +68,7 @@ async def register(request: AnyRequest, data: Registration) -> Registered:
 async def issue_ticket(request: AnyRequest) -> Ticket:
     who = (await authenticate(request)).require_scope(READ_ORDERS)
     text = await get_services(request).tickets.issue(
-        who.credential_id, purpose=tokens.TICKET_PREFIX, ttl_s=tickets.STREAM_TICKET_TTL_S
+        who.credential_id, purpose=identifiers.TICKET_PREFIX, ttl_s=tickets.STREAM_TICKET_TTL_S
     )
     return Ticket(text, tickets.STREAM_TICKET_TTL_S)
 

@@ -1,4 +1,7 @@
-"""Orders: pages, one, its events; cancel and close; the log and what came of a signal."""
+"""Orders: pages, one, its events; cancel and close; the log and what came of a signal.
+
+Orders in the words of the older clients.
+"""
 
 from datetime import datetime
 from typing import Any, Final
@@ -6,17 +9,18 @@ from typing import Any, Final
 import msgspec
 from litestar import Controller, Request, Response, Router, get, post
 
-from db.log import StoredEvent
+from db.event_log import StoredEvent
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import OrderView, to_order_view
-from signalhub.domain.order import Status
+from signalhub.domain.order import Order, Status
 from signalhub.services.analytics import Analytics
 from signalhub.services.analytics import compute_analytics as sums
-from signalhub.services.principal import READ_ORDERS, WRITE_ORDERS
-from signalhub.services.views import MAX_PAGE_SIZE, Filters, StoredSignal, parse_id
-from signalhub.streams import cursor, filters
-from signalhub.web.callers import authenticate
-from signalhub.web.house import get_services
+from signalhub.services.auth import READ_ORDERS, WRITE_ORDERS
+from signalhub.services.queries import MAX_PAGE_SIZE, Filters, StoredSignal, parse_id
+from signalhub.streams import event_filter
+from signalhub.streams.subscription import parse_cursor_seq, resolve_cursor
+from signalhub.web.auth import authenticate
+from signalhub.web.dependencies import get_services
 from signalhub.web.openapi import (
     CHANGE_PROBLEMS,
     LIST_PROBLEMS,
@@ -112,11 +116,11 @@ async def list_events(
     who = (await authenticate(request)).require_scope(READ_ORDERS)
     if after.startswith("-") or not 1 <= limit <= MAX_PAGE_SIZE:
         raise SignalHubError("invalid_request", f"after must not be negative, limit from 1 to {MAX_PAGE_SIZE}.")
-    epoch, seq = get_services(request).relay.epoch, cursor.parse_cursor_seq(after) or 0
+    epoch, seq = get_services(request).relay.epoch, parse_cursor_seq(after) or 0
     page = await get_services(request).queries.page_events(
-        who.account_id, seq, limit, filters.select_types(types) if types else None
+        who.account_id, seq, limit, event_filter.select_types(types) if types else None
     )
-    begin = cursor.resolve_cursor(after or "0", epoch=epoch, head=page.head)
+    begin = resolve_cursor(after or "0", epoch=epoch, head=page.head)
     if begin.reset_reason is not None:
         raise SignalHubError("bad_cursor", _RESET_MESSAGES[begin.reset_reason] % page.head)
     gap = b',"gap":{"first":%d,"last":%d}' % (seq + 1, page.last_pruned_seq) if page.last_pruned_seq > seq else b""
@@ -152,4 +156,60 @@ def _measure_stages(signal: StoredSignal, events: list[StoredEvent]) -> dict[str
     return {type_: round((at - begin).total_seconds() * 1000, 3) for type_, at in whens}
 
 
-ROUTES: Final = Router("/", route_handlers=[OrderController, list_events, receipt, analytics])
+_MAX_LEGACY_ORDERS: Final = 10_000
+"""These clients know no pages: they get their orders in one list, the newest so many."""
+
+
+class LegacyOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order in the words of the older clients. They know one take profit: the first."""
+
+    id: str
+    action: str
+    instrument: str
+    entry_price: str | None
+    stop_loss: str
+    take_profit: str
+    status: str
+    fake_order_id: str | None
+    created_at: str
+    updated_at: str
+
+
+def to_legacy_order(order: Order) -> LegacyOrder:
+    shown: OrderView = to_order_view(order)
+    return LegacyOrder(
+        id=shown.id,
+        action=shown.side,
+        instrument=shown.symbol,
+        entry_price=shown.entry,
+        stop_loss=shown.stop_loss,
+        take_profit=shown.take_profits[0],
+        status=shown.status,
+        fake_order_id=shown.broker_order_id,
+        created_at=shown.created_at,
+        updated_at=shown.updated_at,
+    )
+
+
+@get("/orders", responses=READ_PROBLEMS, tags=["older clients"], summary="Orders (older shape)")
+async def list_orders(request: AnyRequest) -> list[LegacyOrder]:
+    who = (await authenticate(request)).require_scope(READ_ORDERS)
+    found: list[Order] = []
+    cursor = None
+    while len(found) < _MAX_LEGACY_ORDERS:
+        page, cursor = await get_services(request).queries.list_orders(
+            who.account_id, Filters(limit=MAX_PAGE_SIZE, cursor=cursor)
+        )
+        found += page
+        if cursor is None:
+            break
+    return [to_legacy_order(order) for order in found]
+
+
+@get("/orders/{order_id:str}", responses=LOOKUP_PROBLEMS, tags=["older clients"], summary="One order (older shape)")
+async def one_order(request: AnyRequest, order_id: str) -> LegacyOrder:
+    who = (await authenticate(request)).require_scope(READ_ORDERS)
+    return to_legacy_order(await get_services(request).queries.get_order(who.account_id, order_id))
+
+
+ROUTES: Final = Router("/", route_handlers=[OrderController, list_events, receipt, analytics, list_orders, one_order])

@@ -16,9 +16,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from signalhub.domain.errors import Problem, SignalHubError
-from signalhub.web import limits
-from signalhub.web.house import AnyConnection, get_services
-from signalhub.web.reading import get_header
+from signalhub.web import rate_limit
+from signalhub.web.asgi import get_header
+from signalhub.web.dependencies import AnyConnection, get_services
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
@@ -83,7 +83,7 @@ def to_problem_response(
 ) -> Response[ProblemDocument]:
     """`status` overrides the table's, for the paths whose clients expect another."""
     final = status or error.refusal.status
-    headers = limits.get_headers(request)
+    headers = rate_limit.get_headers(request)
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     if final == 401:  # noqa: PLR2004 - RFC 9110 wants the header with it

@@ -6,11 +6,11 @@ from typing import Any, Final, Literal
 
 from litestar import Request, Router, get
 
-from signalhub.brokers.quotes import MAX_CANDLES, QuoteView
+from signalhub.brokers.mock.quotes import MAX_CANDLES, QuoteView
 from signalhub.domain.errors import SignalHubError
-from signalhub.services.principal import READ_ORDERS
-from signalhub.web.callers import authenticate
-from signalhub.web.house import get_services
+from signalhub.services.auth import READ_ORDERS
+from signalhub.web.auth import authenticate
+from signalhub.web.dependencies import get_services
 from signalhub.web.openapi import LOOKUP_PROBLEMS
 
 Interval = Literal["1s", "15s", "1m", "5m", "15m", "1h", "4h", "1d"]

@@ -13,14 +13,14 @@ from msgspec.structs import replace
 from signalhub import grammar
 from signalhub.domain import simulation
 from signalhub.domain.errors import GRAMMAR_REFUSALS, Problem, SignalHubError
-from signalhub.services.hooks import hook_secret_context
-from signalhub.services.principal import READ_ORDERS, WRITE_SIGNALS, HookPrincipal, Principal
-from signalhub.services.submission import Submission
-from signalhub.services.views import Filters
-from signalhub.web import limits, reading, signatures
-from signalhub.web.answer import RawJsonResponse
-from signalhub.web.callers import authenticate
-from signalhub.web.house import Services, get_services
+from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS, HookPrincipal, Principal
+from signalhub.services.credentials import hook_secret_context
+from signalhub.services.queries import Filters
+from signalhub.services.records import Submission
+from signalhub.web import asgi, rate_limit, webhook_signatures
+from signalhub.web.asgi import RawJsonResponse, get_header
+from signalhub.web.auth import authenticate
+from signalhub.web.dependencies import Services, get_services
 from signalhub.web.openapi import (
     LIST_PROBLEMS,
     PUBLIC,
@@ -30,7 +30,6 @@ from signalhub.web.openapi import (
     signal_response_specs,
 )
 from signalhub.web.problems import get_trace_id, to_problem_response
-from signalhub.web.reading import get_header
 
 _log = structlog.get_logger()
 
@@ -60,7 +59,7 @@ class SignalController(Controller):
     )
     async def parse(self, request: AnyRequest) -> grammar.Explanation:
         await _authenticate_sender(request)
-        return grammar.explain(await reading.read_body(request))
+        return grammar.explain(await asgi.read_body(request))
 
     @get(responses=LIST_PROBLEMS, summary="What was sent, accepted or not")
     async def list_signals(
@@ -90,10 +89,10 @@ class SignalController(Controller):
 async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_length=200)]) -> ASGIApp:
     found = get_services(request)
     hook = await found.authenticator.authenticate_hook(token)
-    raw, key = await reading.read_body(request), None
+    raw, key = await asgi.read_body(request), None
     if hook.encrypted_secret is not None:
         secret = found.encryption.decrypt(hook_secret_context(hook.credential_id), hook.encrypted_secret)
-        signatures.verify(secret, request.headers, raw, time.time())
+        webhook_signatures.verify(secret, request.headers, raw, time.time())
         # No other name counts: Idempotency-Key is not under the signature, and would let a captured request in again.
         key = request.headers["webhook-id"]
     return _to_response(
@@ -135,11 +134,11 @@ async def _authenticate_sender(request: AnyRequest) -> Principal:
 
 
 async def _ingest_body(request: AnyRequest, principal: Principal, status: int) -> ASGIApp:
-    return _to_response(request, await ingest_signal(request, principal, await reading.read_body(request)), status)
+    return _to_response(request, await ingest_signal(request, principal, await asgi.read_body(request)), status)
 
 
 def _to_response(request: AnyRequest, answer: bytes, status: int) -> ASGIApp:
-    return RawJsonResponse(answer, status, limits.get_raw_headers(request))
+    return RawJsonResponse(answer, status, rate_limit.get_raw_headers(request))
 
 
 async def ingest_signal(

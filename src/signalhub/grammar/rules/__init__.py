@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from signalhub.grammar.message import ParserState
-from signalhub.grammar.rules import asides, figures, header, labels, marks
+from signalhub.grammar.parser_state import ParserState
+from signalhub.grammar.rules import header, labels, marks, notes, unlabelled_numbers
 from signalhub.grammar.vocabulary import TokenKind
 
 Rule = Callable[[ParserState], None]
@@ -30,27 +30,27 @@ RULES: Final[Rules] = MappingProxyType(
         TokenKind.TP: labels.read_take_profits,
         TokenKind.ENTRY: labels.read_entry_label,
         # Numbers without a label.
-        TokenKind.NUMBER: figures.read_number,
-        TokenKind.UNIT: figures.read_unit,
+        TokenKind.NUMBER: unlabelled_numbers.read_number,
+        TokenKind.UNIT: unlabelled_numbers.read_unit,
         TokenKind.MARK: marks.read_mark,
         # What changes nothing, or the quantity only.
-        TokenKind.QUANTITY: asides.read_quantity_label,
-        TokenKind.NOTE: asides.skip_note,
-        TokenKind.FILLER: asides.skip_token,
-        TokenKind.RANGE_WORD: asides.skip_token,
-        TokenKind.NEWLINE: asides.read_newline,
+        TokenKind.QUANTITY: notes.read_quantity_label,
+        TokenKind.NOTE: notes.skip_note,
+        TokenKind.FILLER: notes.skip_token,
+        TokenKind.RANGE_WORD: notes.skip_token,
+        TokenKind.NEWLINE: notes.read_newline,
         # Words that mean something only beside a number or a label.
         TokenKind.FAILED_VALUE: header.read_word,
-        TokenKind.TIME_UNIT: figures.read_timeframe,
+        TokenKind.TIME_UNIT: unlabelled_numbers.read_timeframe,
         TokenKind.MONTH: header.read_word,
         TokenKind.OPTION: header.read_word,
         # Words that may tell that this is no order; `intent` decides when all is read.
-        TokenKind.RUNNER: asides.record_remark,
-        TokenKind.MANAGEMENT: asides.record_remark,
-        TokenKind.TRADE_OUTCOME: asides.record_remark,
-        TokenKind.TIME_CONDITION: asides.record_remark,
-        TokenKind.NEGATION: asides.record_remark,
-        TokenKind.WITHOUT: asides.record_remark,
-        TokenKind.CONDITION: asides.record_remark,
+        TokenKind.RUNNER: notes.record_remark,
+        TokenKind.MANAGEMENT: notes.record_remark,
+        TokenKind.TRADE_OUTCOME: notes.record_remark,
+        TokenKind.TIME_CONDITION: notes.record_remark,
+        TokenKind.NEGATION: notes.record_remark,
+        TokenKind.WITHOUT: notes.record_remark,
+        TokenKind.CONDITION: notes.record_remark,
     }
 )

@@ -4,8 +4,8 @@ from typing import Final
 
 from signalhub.domain.signal import OrderType, Side
 from signalhub.grammar import symbols
-from signalhub.grammar.draft import Spanned, SymbolMatch
-from signalhub.grammar.message import ParserState
+from signalhub.grammar.parsed_fields import Spanned, SymbolMatch
+from signalhub.grammar.parser_state import ParserState
 from signalhub.grammar.rules.labels import read_stop_loss
 from signalhub.grammar.vocabulary import TokenKind
 

@@ -3,13 +3,13 @@
 from typing import Final
 
 from signalhub.domain.signal import OrderType
-from signalhub.grammar import entries, levels
-from signalhub.grammar.draft import MAX_TAKE_PROFITS, Spanned
-from signalhub.grammar.measures import is_ratio, match_measurement, skip_label_index, skip_line_number
-from signalhub.grammar.message import ParserState
+from signalhub.grammar import prices
+from signalhub.grammar.lexer import Token
+from signalhub.grammar.non_prices import is_ratio, match_measurement, skip_label_index, skip_line_number
 from signalhub.grammar.numbers import Number
-from signalhub.grammar.rules.asides import CURRENT_PRICE_WORDS
-from signalhub.grammar.scan import Token
+from signalhub.grammar.parsed_fields import MAX_TAKE_PROFITS, Spanned
+from signalhub.grammar.parser_state import ParserState
+from signalhub.grammar.rules.notes import CURRENT_PRICE_WORDS
 from signalhub.grammar.vocabulary import TokenKind
 
 _VALUE_ENDING_KINDS: Final = frozenset(
@@ -41,13 +41,13 @@ def _read_labelled_prices(state: ParserState, collected: list[Number], field: st
     label.used = True
     state.expects_entry = state.in_target_list = False
     state.pos = skip_label_index(state, state.pos + 1, len(collected) + 1)
-    number, crossed = levels.find_labelled_price(state, state.pos)
+    number, crossed = prices.find_labelled_price(state, state.pos)
     if number is None:
         _read_empty_label(state, label, field)
         return True
     if crossed:
-        number = levels.find_labelled_price(state, skip_line_number(state, number, len(collected) + 1))[0] or number
-    numbers, state.pos = levels.read_price_list(state, number)
+        number = prices.find_labelled_price(state, skip_line_number(state, number, len(collected) + 1))[0] or number
+    numbers, state.pos = prices.read_price_list(state, number)
     collected.extend(numbers)
     state.fields.has_too_many_errors = state.fields.has_too_many_errors or len(collected) > MAX_TAKE_PROFITS
     return crossed
@@ -93,11 +93,11 @@ def read_entry_label(state: ParserState) -> None:
     state.in_target_list = False
     first = state.pos
     state.pos = _skip_entry_count(state, state.pos + 1)
-    number, _ = levels.find_labelled_price(state, state.pos)
+    number, _ = prices.find_labelled_price(state, state.pos)
     if number is None:
         _read_empty_entry_label(state, first)
     else:
-        entries.read_entry(state, number)
+        prices.read_entry(state, number)
 
 
 def _skip_entry_count(state: ParserState, index: int) -> int:

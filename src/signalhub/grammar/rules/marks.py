@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
-from signalhub.grammar import entries, levels, symbols
-from signalhub.grammar.message import ParserState
+from signalhub.grammar import prices, symbols
+from signalhub.grammar.parser_state import ParserState
 from signalhub.grammar.rules.header import add_symbol
 from signalhub.grammar.vocabulary import PHRASE_TRIE, TokenKind
 
@@ -55,9 +55,9 @@ def _read_at_sign(state: ParserState) -> None:
     if state.tokens[state.pos + 1].text == "@":
         state.pos += 1  # the last of several speaks for all
         return
-    number, crossed = levels.find_labelled_price(state, state.pos + 1)
+    number, crossed = prices.find_labelled_price(state, state.pos + 1)
     if number is not None and not crossed:
-        entries.read_entry(state, number)
+        prices.read_entry(state, number)
         return
     following = state.tokens[state.pos + 1]
     is_handle = following.kind not in _KINDS_NOT_IN_HANDLE and state.is_adjacent(state.pos + 1)

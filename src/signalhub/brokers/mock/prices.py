@@ -1,0 +1,165 @@
+"""The market's own time: microseconds since 1970, which may run faster than the wall clock's.
+
+Heights of the curve as prices.
+
+A price is its anchor times e to the power of what the curve has risen since, by the instrument's volatility. Decimal's
+`exp` and `ln` are correctly rounded, in a context of our own: the digits are the same everywhere. There is no drift:
+the logarithm rises as often and as far as it falls.
+
+
+The path as a plot shows it: a row of equal times, each with its first, highest, lowest and last price.
+"""
+
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
+from typing import Final
+
+import msgspec
+
+from signalhub.brokers.mock.brownian_path import YEAR_DEVIATION, height_at
+from signalhub.brokers.mock.path_search import (
+    UNREACHABLE_HEIGHT,
+    Touch,
+    approximate_extremes,
+    find_extremes,
+    find_first_touch,
+)
+
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class MarketClock(msgspec.Struct, frozen=True):
+    """`speed` counts market seconds in a second."""
+
+    speed: Decimal = Decimal(1)
+
+    def to_market_us(self, timestamp: datetime) -> int:
+        """Market time at the instant `at`."""
+        over, under = self.speed.as_integer_ratio()
+        return (timestamp - _UNIX_EPOCH) // _MICROSECOND * over // under
+
+    def to_timestamp(self, market_us: int) -> datetime:
+        """The first instant at which the market has come to `reading`, to the microsecond."""
+        over, under = self.speed.as_integer_ratio()
+        return _UNIX_EPOCH - -market_us * under // over * _MICROSECOND
+
+
+_EXACT_CONTEXT: Final = Context(prec=28, rounding=ROUND_HALF_EVEN)
+_RATIO_CONTEXT: Final = Context(prec=18, rounding=ROUND_HALF_EVEN)
+"""Of ratios and their logarithms so many digits are finer than a microsecond of the market; more take longer."""
+
+
+class Market(msgspec.Struct, frozen=True):
+    """One instrument's. `volatility` is a year's, `spread` is a part of the price, `tick` a one in its last digit."""
+
+    path_key: bytes
+    volatility: Decimal
+    spread: Decimal
+    tick: Decimal
+
+
+class Quote(msgspec.Struct, frozen=True):
+    """What a buyer pays (`ask`) and a seller gets (`bid`), each rounded against whoever trades.
+
+    Mostly one of them is asked for, so each is worked out when it is.
+    """
+
+    exact_mid: Decimal
+    market: Market
+
+    @property
+    def bid(self) -> Decimal:
+        return _EXACT_CONTEXT.subtract(self.exact_mid, self._half_spread).quantize(
+            self.market.tick, ROUND_FLOOR, _EXACT_CONTEXT
+        )
+
+    @property
+    def mid(self) -> Decimal:
+        return self.exact_mid.quantize(self.market.tick, ROUND_HALF_EVEN, _EXACT_CONTEXT)
+
+    @property
+    def ask(self) -> Decimal:
+        return _EXACT_CONTEXT.add(self.exact_mid, self._half_spread).quantize(
+            self.market.tick, ROUND_CEILING, _EXACT_CONTEXT
+        )
+
+    @property
+    def _half_spread(self) -> Decimal:
+        return _EXACT_CONTEXT.multiply(self.exact_mid, _EXACT_CONTEXT.divide(self.market.spread, 2))
+
+
+class PricePath(msgspec.Struct, frozen=True):
+    """A market's path relative to an anchor: the middle price was `price` when the curve was at `height`."""
+
+    market: Market
+    anchor_price: Decimal
+    anchor_height: int = 0
+
+    def quote(self, time_us: int) -> Quote:
+        return self._quote_at_height(height_at(self.market.path_key, time_us))
+
+    def find_first_touch(self, band: tuple[Decimal | None, Decimal | None], start: int, end: int) -> Touch | None:
+        """The first time the middle price is at or beyond an edge of `band`; None as an edge leaves that side open."""
+        low = -UNREACHABLE_HEIGHT if band[0] is None else self._height_of_price(band[0], ROUND_FLOOR)
+        high = UNREACHABLE_HEIGHT if band[1] is None else self._height_of_price(band[1], ROUND_CEILING)
+        return find_first_touch(self.market.path_key, low, high, start, end)
+
+    def find_extremes(self, start: int, end: int) -> tuple[Quote, Quote]:
+        """The lowest and the highest, from `start` to `end`."""
+        low, high = find_extremes(self.market.path_key, start, end)
+        return self._quote_at_height(low), self._quote_at_height(high)
+
+    def approximate_extremes(self, start: int, end: int) -> tuple[Quote, Quote]:
+        """The same, nearly, for a fraction of the work."""
+        low, high = approximate_extremes(self.market.path_key, start, end)
+        return self._quote_at_height(low), self._quote_at_height(high)
+
+    def _quote_at_height(self, path_height: int) -> Quote:
+        rise = _EXACT_CONTEXT.divide(
+            _EXACT_CONTEXT.multiply(self.market.volatility, path_height - self.anchor_height), YEAR_DEVIATION
+        )
+        return Quote(_EXACT_CONTEXT.multiply(self.anchor_price, _RATIO_CONTEXT.exp(rise)), self.market)
+
+    def _height_of_price(self, price: Decimal, rounding: str) -> int:
+        rise = _RATIO_CONTEXT.ln(_EXACT_CONTEXT.divide(price, self.anchor_price))
+        way = _EXACT_CONTEXT.divide(_EXACT_CONTEXT.multiply(rise, YEAR_DEVIATION), self.market.volatility)
+        return self.anchor_height + int(way.to_integral_value(rounding))
+
+
+def anchor_price_path(market: Market, price: Decimal, time_us: int) -> PricePath:
+    """The ride on which the middle price at `at` is `price`."""
+    return PricePath(market, price, height_at(market.path_key, time_us))
+
+
+def market_quote(market: Market, base_price: Decimal, time_us: int) -> Quote:
+    """The market's own price at `at`, when what it swings around is `base`."""
+    return PricePath(market, base_price).quote(time_us)
+
+
+class Candle(msgspec.Struct, frozen=True):
+    """Middle prices from `start`, market time, to the next candle's start."""
+
+    start: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+
+
+def build_candles(price_path: PricePath, interval_us: int, count: int, now_us: int) -> list[Candle]:
+    """The last `count` candles, oldest first, from multiples of `interval`; the last is still growing at `now`."""
+    last = now_us // interval_us * interval_us
+    starts = range(last - (count - 1) * interval_us, last + 1, interval_us)
+    return [_build_candle(price_path, start, min(start + interval_us, now_us)) for start in starts]
+
+
+def _build_candle(price_path: PricePath, start: int, end: int) -> Candle:
+    lowest, highest = price_path.find_extremes(start, end)
+    return Candle(
+        start=start,
+        open=price_path.quote(start).mid,
+        high=highest.mid,
+        low=lowest.mid,
+        close=price_path.quote(end).mid,
+    )

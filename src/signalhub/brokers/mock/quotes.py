@@ -1,0 +1,95 @@
+"""The mock market's own quotes: what a symbol costs when no order has said what it should.
+
+An order's prices are not these: it rides the same path from its own price. What rises here by a percent rises there by
+a percent.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from signalhub.brokers.mock.prices import Candle, MarketClock, PricePath, build_candles
+from signalhub.brokers.mock.pricing import get_instrument_spec
+from signalhub.domain.events import format_timestamp
+from signalhub.domain.instruments import INSTRUMENTS_BY_NAME
+from signalhub.domain.signal import format_decimal
+
+MAX_CANDLES: Final = 300
+_SYMBOL_PATTERN: Final = re.compile(r"[A-Z0-9][A-Z0-9._-]{1,19}", re.ASCII)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class CandleView(msgspec.Struct, frozen=True, kw_only=True):
+    """Middle prices from `at` on, for as long as the interval."""
+
+    at: str
+    open: str
+    high: str
+    low: str
+    close: str
+
+
+class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
+    """`kind` is the class of instruments that says how lively the price is and how wide the spread."""
+
+    symbol: str
+    kind: str
+    currency: str | None
+    at: str
+    bid: str
+    mid: str
+    ask: str
+    interval_s: float
+    candles: list[CandleView]
+
+
+class QuoteProvider:
+    """Made with the options of the mock broker: the same seed, the same prices."""
+
+    def __init__(self, options: Mapping[str, str]) -> None:
+        self._seed = options.get("seed", "signalhub")
+        self._clock = MarketClock(Decimal(options.get("market_speed", 1)))
+
+    def get_quote(self, symbol: str, timestamp: datetime, interval: timedelta, candle_count: int) -> QuoteView:
+        """The quote at `at` and the `count` candles that lead to it. Raises LookupError for what is no symbol."""
+        listed = get_instrument_spec(_normalize_symbol(symbol))
+        ride, now = (
+            PricePath(listed.build_market(self._seed, listed.base_price), listed.base_price),
+            self._clock.to_market_us(timestamp),
+        )
+        span = self._clock.to_market_us(timestamp + interval) - now
+        quote = ride.quote(now)
+        return QuoteView(
+            symbol=listed.symbol,
+            kind=listed.asset_class,
+            currency=listed.currency,
+            at=format_timestamp(timestamp),
+            bid=format_decimal(quote.bid),
+            mid=format_decimal(quote.mid),
+            ask=format_decimal(quote.ask),
+            interval_s=interval.total_seconds(),
+            candles=[self._to_candle_view(one) for one in build_candles(ride, max(span, 1), candle_count, now)]
+            if candle_count
+            else [],
+        )
+
+    def _to_candle_view(self, candle: Candle) -> CandleView:
+        return CandleView(
+            at=format_timestamp(self._clock.to_timestamp(candle.start)),
+            open=format_decimal(candle.open),
+            high=format_decimal(candle.high),
+            low=format_decimal(candle.low),
+            close=format_decimal(candle.close),
+        )
+
+
+def _normalize_symbol(text: str) -> str:
+    symbol = text.upper()
+    if _SYMBOL_PATTERN.fullmatch(symbol) is None:
+        raise LookupError(symbol)
+    known = INSTRUMENTS_BY_NAME.get(symbol)
+    return symbol if known is None else known.name

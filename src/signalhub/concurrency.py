@@ -1,0 +1,237 @@
+"""The concurrency patterns of this service, each once: batches, single-flight reads, eager writes, lazy time limits.
+
+Nothing here knows what it carries: ingest, relay, publisher and brokers bring their own items and errors.
+"""
+
+import asyncio
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Sequence
+from time import monotonic
+from types import coroutine
+from typing import Any, Final, Generic, TypeVar
+
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
+Result = TypeVar("Result")
+
+
+class QueueTimeoutError(TimeoutError):
+    """An item waited longer than `max_wait_s` and was never processed."""
+
+
+class _Waiting(Generic[Item, Result]):
+    """An item in the queue, the time it came, and the future of its caller."""
+
+    __slots__ = ("future", "item", "queued_at")
+
+    def __init__(self, item: Item) -> None:
+        self.item, self.queued_at = item, monotonic()
+        self.future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+    def resolve(self, result: Result | Exception) -> None:
+        if self.future.done():
+            return
+        if isinstance(result, Exception):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result(result)
+
+
+class Batcher(Generic[Item, Result]):
+    """Process items in batches: those that arrive while a batch runs go together into the next one.
+
+    There is no timer: an idle batcher adds no latency, and batches grow with the load. `process` returns a result or
+    an exception for each item, in order; what it raises goes to every item of its batch, and the next batch runs.
+    """
+
+    def __init__(
+        self,
+        process: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
+        *,
+        max_batch: int = 1000,
+        max_wait_s: float | None = None,
+    ) -> None:
+        self._process, self._max_batch, self._max_wait_s = process, max_batch, max_wait_s
+        self._queue: list[_Waiting[Item, Result]] = []
+        self._runner: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        """Return how many items wait for a batch; those of the running one do not count."""
+        return len(self._queue)
+
+    def add(self, item: Item) -> asyncio.Future[Result]:
+        """Queue an item. An item whose future is cancelled before its batch begins is not processed."""
+        waiting: _Waiting[Item, Result] = _Waiting(item)
+        self._queue.append(waiting)
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run())
+        return waiting.future
+
+    async def drain(self) -> None:
+        """Wait until the queue is empty and its last batch has ended."""
+        if self._runner is not None:
+            await self._runner
+
+    async def _run(self) -> None:
+        try:
+            while self._queue:
+                batch = self._take()
+                if batch:
+                    await self._run_batch(batch)
+        finally:
+            # Without this, a runner that died of an unforeseen error would never be replaced.
+            self._runner = None
+
+    def _take(self) -> list[_Waiting[Item, Result]]:
+        """Return the next batch, without items whose caller has gone or that waited for too long."""
+        first, self._queue = self._queue[: self._max_batch], self._queue[self._max_batch :]
+        if self._max_wait_s is not None:
+            oldest = monotonic() - self._max_wait_s
+            for waiting in first:
+                if waiting.queued_at < oldest:
+                    waiting.resolve(QueueTimeoutError())
+        return [waiting for waiting in first if not waiting.future.done()]
+
+    async def _run_batch(self, batch: Sequence[_Waiting[Item, Result]]) -> None:
+        # Also the answer when this task is cancelled: no caller may wait for a batch that will never end.
+        results: Sequence[Result | Exception] = [TimeoutError()] * len(batch)
+        try:
+            results = await self._process([waiting.item for waiting in batch])
+        except CancelledError:
+            # A database driver may cancel its own wait. Only a cancellation of this task itself ends the runner.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+        except Exception as error:  # noqa: BLE001 - the runner must live, and every caller gets an answer
+            results = [error] * len(batch)
+        finally:
+            for waiting, result in zip(batch, results, strict=True):
+                waiting.resolve(result)
+
+
+class SingleFlight(Generic[Key, Result]):
+    """Share one running read among all who ask for the same key while it runs."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[Key, asyncio.Task[Result]] = {}
+
+    async def run(self, key: Key, read: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        """Return the result of the running read of `key`, or start one. It goes on though a caller is cancelled."""
+        task = self._tasks.get(key)
+        if task is None:
+            task = self._tasks[key] = asyncio.create_task(read())
+            task.add_done_callback(lambda _: self._tasks.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def cancel(self) -> None:
+        """Cancel every running read and wait until they have ended."""
+        running = list(self._tasks.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+_abandoned: Final[set[asyncio.Future[Any]]] = set()
+"""Holds abandoned tasks: the event loop itself keeps only weak references."""
+
+
+async def finish_or_abandon(timeout_s: float, awaitable: Awaitable[Result]) -> Result:
+    """Return the result, or raise TimeoutError after `timeout_s` and leave the task to end by itself.
+
+    The task is cancelled but not awaited: to leave a silent server, a driver may first ask that server. An awaitable
+    that cancels itself, as drivers do, raises TimeoutError too.
+    """
+    task = asyncio.ensure_future(awaitable)
+    _, late = await asyncio.wait((task,), timeout=timeout_s)
+    if late:
+        _abandoned.add(task)
+        task.add_done_callback(_forget)
+        task.cancel()
+    if late or task.cancelled():
+        raise TimeoutError
+    return task.result()
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    _abandoned.discard(task)
+    if not task.cancelled():
+        task.exception()  # retrieved, or asyncio would log it as never retrieved
+
+
+async def timeout_if_pending(timeout_s: float | None, awaitable: Awaitable[Result]) -> Result:
+    """Return the result; raise TimeoutError after `timeout_s` and cancel it. None is no limit.
+
+    The timer is set only if the awaitable has to wait. A broker that is a pure function answers without waiting, and a
+    timer for each of its answers would be a tenth of what they cost.
+    """
+    steps = awaitable.__await__()
+    try:
+        awaited = next(steps)
+    except StopIteration as stop:
+        result: Result = stop.value
+        return result
+    async with asyncio.timeout(timeout_s):
+        return await _resume(awaited, steps)
+
+
+class EagerWrite:
+    """A write that starts in the caller's own time; only one that has to wait leaves anything behind.
+
+    This is an eager task, which asyncio has from Python 3.12 on, without the task: a thousand subscribers whose
+    sockets take an event at once cost a thousand calls, not a thousand task wake-ups.
+    """
+
+    __slots__ = ("_awaited", "_steps", "error")
+
+    def __init__(self, write: Awaitable[None]) -> None:
+        self._steps: Generator[Any, Any, None] | None = None
+        self._awaited: Any = None
+        self.error: Exception | CancelledError | None = None
+        """What the write raised. A cancelled write raises CancelledError, which must not reach callers of `is_done`."""
+        self._step(write.__await__())
+
+    @property
+    def is_done(self) -> bool:
+        while self._steps is not None and self._awaited.done():
+            self._step(self._steps)
+        return self._steps is None
+
+    def cancel(self) -> None:
+        """Cancel the write if it waits."""
+        if self._steps is not None:
+            self._awaited.cancel()
+
+    async def wait(self) -> None:
+        """Wait for the end of the write. Raises its error."""
+        if not self.is_done and self._steps is not None:
+            await _resume(self._awaited, self._steps)
+            self._steps = None
+        if self.error is not None:
+            raise self.error
+
+    def _step(self, steps: Generator[Any, Any, None]) -> None:
+        self._steps = None  # for good, unless it has to wait
+        try:
+            self._awaited = next(steps)
+        except StopIteration:
+            return
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - as many kinds as there are transports
+            self.error = error
+            return
+        self._steps = steps
+
+
+@coroutine
+def _resume(awaited: Any, steps: Generator[Any, Any, Result]) -> Generator[Any, Any, Result]:  # noqa: ANN401 - a future
+    """Wait for `awaited`, which `steps` waits for, and then for the rest of `steps`."""
+    while True:
+        try:
+            yield awaited
+        except BaseException as error:  # noqa: BLE001 - the awaitable decides what a cancellation means
+            try:
+                awaited = steps.throw(error)
+            except StopIteration as stop:
+                result: Result = stop.value
+                return result
+        else:
+            return (yield from steps)

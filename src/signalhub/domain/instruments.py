@@ -1,0 +1,76 @@
+"""The instrument table: which names are known, and which prices they can have.
+
+The data is `instruments.toml`. A name that is not here is still a symbol; the grammar only says that it is unknown.
+"""
+
+import tomllib
+from collections.abc import Iterator
+from decimal import Decimal
+from importlib.resources import files
+from itertools import permutations
+from typing import Any, Final
+
+import msgspec
+
+
+class Instrument(msgspec.Struct, frozen=True, gc=False):
+    """A known name. Levels outside `low` to `high` are not prices of it."""
+
+    name: str
+    min_price: Decimal = Decimal(0)
+    max_price: Decimal = Decimal("Infinity")
+    digits: int = 5
+
+    def is_plausible_price(self, price: Decimal) -> bool:
+        return self.min_price <= price <= self.max_price
+
+
+def _build_pairs(currencies: dict[str, list[str]]) -> Iterator[Instrument]:
+    for (base, worth), (quote, cost) in permutations(currencies.items(), 2):
+        low, high = Decimal(worth[0]) / Decimal(cost[1]), Decimal(worth[1]) / Decimal(cost[0])
+        yield Instrument(base + quote, low, high, 3 if quote == "JPY" else 5)
+
+
+def _build_coin_pairs(crypto: dict[str, Any]) -> Iterator[Instrument]:
+    dollars = frozenset(crypto["dollars"])
+    for coin in {*crypto["coins"].split(), *crypto["bands"]}:
+        band = crypto["bands"].get(coin)
+        for quote in crypto["quotes"]:
+            low, high = map(Decimal, band) if band and quote in dollars else (Decimal(0), Decimal("Infinity"))
+            if coin != quote:
+                yield Instrument(coin + quote, low, high, 8)
+
+
+def _build_listed(rows: dict[str, dict[str, Any]]) -> Iterator[Instrument]:
+    for name, row in rows.items():
+        low, high = map(Decimal, row.get("band", ("0", "Infinity")))
+        yield Instrument(name, low, high, row["digits"])
+
+
+_DATA: Final = tomllib.loads(files("signalhub.domain").joinpath("instruments.toml").read_text("utf-8"))
+
+CURRENCIES: Final = frozenset(_DATA["currencies"])
+COINS: Final = frozenset(_DATA["crypto"]["coins"].split()) | frozenset(_DATA["crypto"]["bands"])
+METALS: Final = frozenset({"XAU", "XAG", "XPT", "XPD"})
+QUOTE_CURRENCIES: Final = CURRENCIES | frozenset(_DATA["crypto"]["quotes"])
+
+INSTRUMENTS: Final[dict[str, Instrument]] = {
+    instrument.name: instrument
+    for source in (
+        _build_coin_pairs(_DATA["crypto"]),
+        _build_pairs(_DATA["currencies"]),
+        _build_listed(_DATA["instruments"]),
+    )
+    for instrument in source
+}
+
+# What a sender may write, in capitals, and the instrument it names.
+INSTRUMENTS_BY_NAME: Final[dict[str, Instrument]] = INSTRUMENTS | {
+    alias: INSTRUMENTS[name] for alias, name in _DATA["aliases"].items()
+}
+
+
+def find_transposed_name(name: str) -> str | None:
+    """The known six-letter name that has the same letters but two neighbours swapped: XUAUSD means XAUUSD."""
+    swapped = (name[:i] + name[i + 1] + name[i] + name[i + 2 :] for i in range(len(name) - 1))
+    return next((other for other in swapped if other != name and other in INSTRUMENTS), None)

@@ -1,0 +1,95 @@
+"""What an adapter has read so far, before anyone has judged whether it makes an order.
+
+Every field is a list, because a text may say a thing twice: that is a problem to report, not a value to overwrite.
+"""
+
+from decimal import Decimal
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from signalhub.domain.errors import Problem
+from signalhub.domain.instruments import Instrument
+from signalhub.domain.signal import OrderType, Side
+from signalhub.grammar.numbers import Number
+from signalhub.grammar.source_text import SourceText
+
+T = TypeVar("T")
+
+MAX_TAKE_PROFITS: Final = 20
+
+_MAX_PROBLEMS: Final = 50
+_MAX_PROBLEMS_TO_READ_ON: Final = 10
+"""Nobody reads more of them: a text that is made to have thousands is read no further."""
+
+
+class Spanned(msgspec.Struct, Generic[T], frozen=True, gc=False):
+    """A value and where it stands."""
+
+    value: T
+    start: int
+    end: int
+
+
+class SymbolMatch(msgspec.Struct, frozen=True, gc=False):
+    """A symbol: the name to trade, the name as written, and the instrument if it is a known one."""
+
+    name: str
+    written: str
+    start: int
+    end: int
+    instrument: Instrument | None = None
+
+
+class EntryRange(msgspec.Struct, frozen=True, gc=False):
+    """An entry: one price, or the two ends of a zone as they were written."""
+
+    first: Number
+    second: Number | None = None
+
+
+class ParsedFields:
+    """Fields in the order they were written. `problems` holds what the adapter itself could not read."""
+
+    def __init__(self, source: SourceText) -> None:
+        self.source = source
+        self.sides: list[Spanned[Side]] = []
+        self.symbols: list[SymbolMatch] = []
+        self.order_types: list[Spanned[OrderType]] = []
+        self.entries: list[EntryRange] = []
+        self.stop_losses: list[Number] = []
+        self.take_profits: list[Number] = []
+        self.quantities: list[Number] = []
+        self.client_ids: list[Spanned[str]] = []
+        self.simulations: list[Spanned[str]] = []
+        self.notes: list[Spanned[str]] = []
+        self.ignored: list[Spanned[str]] = []
+        self.empty_labels: dict[str, Spanned[str]] = {}  # labels without a value, by field
+        self.problems: list[Problem] = []
+        self._reported: set[tuple[str, int]] = set()
+        self.is_order = True  # False once dismissed
+        self.has_too_many_errors = False  # so much is wrong that reading on would tell nothing new
+
+    def add_problem(self, code: str, hint: str, start: int = 0, end: int = 0) -> None:
+        """Note a problem, once: the same code at the same place says nothing new."""
+        if len(self.problems) < _MAX_PROBLEMS and (code, start) not in self._reported:
+            self._reported.add((code, start))
+            self.problems.append(self.source.build_problem(code, hint, start, end))
+            self.has_too_many_errors = self.has_too_many_errors or len(self.problems) > _MAX_PROBLEMS_TO_READ_ON
+
+    def reject(self, code: str, hint: str, start: int = 0, end: int = 0) -> None:
+        """Say what the text is instead of an order. What else is wrong with it would only mislead."""
+        self.problems.clear()
+        self._reported.clear()
+        self.add_problem(code, hint, start, end)
+        self.is_order = False
+
+    @property
+    def levels(self) -> list[Number]:
+        """Every price of the draft, in no particular order."""
+        entries = [number for entry in self.entries for number in (entry.first, entry.second) if number is not None]
+        return [*entries, *self.stop_losses, *self.take_profits]
+
+    @property
+    def level_values(self) -> list[Decimal]:
+        return [level.value for level in self.levels if level.value is not None]

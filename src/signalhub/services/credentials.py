@@ -1,0 +1,244 @@
+"""What keys and hooks share: rows of an account, each change of which is an event in its log.
+
+API keys: made, listed, rotated, revoked. A key is shown once, in the answer that made it.
+
+Hook URLs: for senders that cannot set headers. A hook can write signals and nothing else.
+"""
+
+import base64
+import os
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from db import event_log
+from db.tables import ApiKeyRow, HookRow
+from signalhub.domain import identifiers
+from signalhub.domain.errors import SignalHubError
+from signalhub.domain.events import Event, NewEvent
+from signalhub.services.auth import SCOPES
+from signalhub.services.encryption import Encryption
+from signalhub.services.ingest import Publish
+
+Row = TypeVar("Row", ApiKeyRow, HookRow)
+
+
+async def lock_owned_row(session: AsyncSession, model: type[Row], account_id: str, id_: str) -> Row:
+    """The account's row, locked. Raises `not_found`, also for another account's."""
+    row = await session.get(model, id_, with_for_update=True)
+    if row is None or row.account_id != account_id:
+        raise SignalHubError("not_found", "There is no such credential.")
+    return row
+
+
+async def revoke_credential(
+    session: AsyncSession, model: type[Row], account_id: str, id_: str, event_type: str
+) -> list[Event]:
+    """Revoking twice is the same as once, and is logged once."""
+    row = await lock_owned_row(session, model, account_id, id_)
+    if row.revoked_at is not None:
+        return []
+    row.revoked_at = datetime.now(UTC)
+    return await append_account_event(session, account_id, event_type, {"id": id_, "label": row.label})
+
+
+async def append_account_event(
+    session: AsyncSession, account_id: str, event_type: str, data: dict[str, str]
+) -> list[Event]:
+    """Append one event in the session's transaction."""
+    await session.flush()
+    connection = await session.connection()
+    heads = await event_log.lock_heads(connection, {account_id})
+    fact = NewEvent(type=event_type, account_id=account_id, data=data, trace_id=os.urandom(16).hex())
+    return await event_log.append_events(connection, heads, [fact])
+
+
+class KeyView(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    label: str
+    scopes: tuple[str, ...]
+    created_at: datetime | None
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+    api_key: str | None = None
+    """The key itself, in the answer that made it and never again."""
+
+
+class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    label: str = ""
+    scopes: tuple[str, ...] = SCOPES
+    expires_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        for scope in self.scopes:
+            if scope not in SCOPES:
+                raise ValueError(f"there is no scope {scope!r}; there are {', '.join(SCOPES)}")
+        if self.expires_at is not None and self.expires_at.tzinfo is None:
+            raise ValueError("expires_at needs a time zone, such as a final Z")
+
+
+class ApiKeys:
+    def __init__(self, engine: AsyncEngine, publish: Publish) -> None:
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._publish = publish
+
+    async def create(self, account_id: str, new_key: NewKey) -> KeyView:
+        token, row = generate_api_key(account_id, new_key)
+        async with self._sessions() as session:
+            session.add(row)
+            events = await append_account_event(session, account_id, "key.created", {"id": row.id, "label": row.label})
+            await session.commit()
+        self._publish(events, ())
+        return to_key_view(row, token.text)
+
+    async def list_by_account(self, account_id: str) -> list[KeyView]:
+        mine = select(ApiKeyRow).where(ApiKeyRow.account_id == account_id).order_by(ApiKeyRow.created_at)
+        async with self._sessions() as session:
+            return [to_key_view(row) for row in await session.scalars(mine)]
+
+    async def rotate(self, account_id: str, key_id: str, overlap_s: int) -> KeyView:
+        """A new key with the old one's label and scopes; the old one works for `overlap_s` more."""
+        async with self._sessions() as session:
+            old = await lock_owned_row(session, ApiKeyRow, account_id, key_id)
+            token, row = generate_api_key(account_id, NewKey(label=old.label, scopes=tuple(old.scopes)))
+            ends_at = datetime.now(UTC) + timedelta(seconds=overlap_s)
+            old.expires_at = min(ends_at, old.expires_at or ends_at)
+            session.add(row)
+            events = await append_account_event(session, account_id, "key.rotated", {"id": row.id, "replaces": old.id})
+            await session.commit()
+        self._publish(events, ())
+        return to_key_view(row, token.text)
+
+    async def revoke(self, account_id: str, key_id: str) -> None:
+        """Raises `not_found`."""
+        async with self._sessions() as session:
+            events = await revoke_credential(session, ApiKeyRow, account_id, key_id, "key.revoked")
+            await session.commit()
+        self._publish(events, ())
+
+
+def generate_api_key(account_id: str, new_key: NewKey) -> tuple[identifiers.Token, ApiKeyRow]:
+    """A new key and the row to store for it."""
+    token = identifiers.mint_token(identifiers.API_KEY_PREFIX, os.urandom(identifiers.TOKEN_ENTROPY_BYTES))
+    row = ApiKeyRow(
+        id=token.id,
+        account_id=account_id,
+        digest=token.digest,
+        label=new_key.label,
+        scopes=list(new_key.scopes),
+        expires_at=new_key.expires_at,
+    )
+    return token, row
+
+
+def to_key_view(row: ApiKeyRow, key_text: str | None = None) -> KeyView:
+    return KeyView(
+        id=row.id,
+        label=row.label,
+        scopes=tuple(row.scopes),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        last_used_at=row.last_used_at,
+        revoked_at=row.revoked_at,
+        api_key=key_text,
+    )
+
+
+_MAX_DUPLICATE_WINDOW_S = 86_400
+
+
+class HookView(msgspec.Struct, frozen=True, kw_only=True):
+    """`token`, `path` and `secret` are in the answer that made the hook and never again."""
+
+    id: str
+    label: str
+    is_signed: bool
+    duplicate_window_s: int
+    created_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+    token: str | None = None
+    path: str | None = None
+    secret: str | None = None
+
+
+class NewHook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`is_signed` makes a Standard Webhooks secret, without which nothing is accepted then."""
+
+    label: str = ""
+    is_signed: bool = False
+    duplicate_window_s: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.duplicate_window_s <= _MAX_DUPLICATE_WINDOW_S:
+            raise ValueError(f"duplicate_window_s must be from 0 to {_MAX_DUPLICATE_WINDOW_S}")
+
+
+class Hooks:
+    def __init__(self, engine: AsyncEngine, encryption: Encryption, publish: Publish) -> None:
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._encryption, self._publish = encryption, publish
+
+    async def create(self, account_id: str, new_hook: NewHook) -> HookView:
+        token = identifiers.mint_token(identifiers.HOOK_PREFIX, os.urandom(identifiers.TOKEN_ENTROPY_BYTES))
+        secret = "whsec_" + base64.b64encode(os.urandom(32)).decode() if new_hook.is_signed else None
+        row = HookRow(
+            id=token.id,
+            account_id=account_id,
+            digest=token.digest,
+            label=new_hook.label,
+            secret=self._encryption.encrypt(hook_secret_context(token.id), secret) if secret else None,
+            duplicate_window_s=new_hook.duplicate_window_s,
+        )
+        async with self._sessions() as session:
+            session.add(row)
+            events = await append_account_event(session, account_id, "hook.created", {"id": row.id, "label": row.label})
+            await session.commit()
+        self._publish(events, ())
+        return to_hook_view(row, token.text, secret)
+
+    async def list_by_account(self, account_id: str) -> list[HookView]:
+        mine = select(HookRow).where(HookRow.account_id == account_id).order_by(HookRow.created_at)
+        async with self._sessions() as session:
+            return [to_hook_view(row) for row in await session.scalars(mine)]
+
+    async def revoke(self, account_id: str, hook_id: str) -> None:
+        """Raises `not_found`."""
+        async with self._sessions() as session:
+            events = await revoke_credential(session, HookRow, account_id, hook_id, "hook.revoked")
+            await session.commit()
+        self._publish(events, ())
+
+    async def rotate_secrets(self) -> int:
+        """Seal every hook's secret anew under the first encryption key; the answer counts them."""
+        async with self._sessions() as session:
+            signed = select(HookRow).where(HookRow.secret.is_not(None)).with_for_update()
+            secrets = [(row, row.secret) for row in await session.scalars(signed) if row.secret is not None]
+            for row, secret in secrets:
+                row.secret = self._encryption.rotate(secret)
+            await session.commit()
+        return len(secrets)
+
+
+def hook_secret_context(hook_id: str) -> str:
+    """What a hook's secret is bound to in the vault."""
+    return f"hook {hook_id}"
+
+
+def to_hook_view(row: HookRow, token_text: str | None = None, secret: str | None = None) -> HookView:
+    return HookView(
+        id=row.id,
+        label=row.label,
+        is_signed=row.secret is not None,
+        duplicate_window_s=row.duplicate_window_s,
+        created_at=row.created_at,
+        last_used_at=row.last_used_at,
+        revoked_at=row.revoked_at,
+        token=token_text,
+        path=f"/hooks/{token_text}" if token_text else None,
+        secret=secret,
+    )

@@ -1,0 +1,73 @@
+"""What a trader may do to an order of his own: cancel it before the fill, close it after."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from db import bulk, event_log, orders
+from signalhub.brokers.base import Broker, BrokerError
+from signalhub.domain.errors import SignalHubError
+from signalhub.domain.events import order_event
+from signalhub.domain.order import Cancelled, IllegalTransition, Move, Order, Status, apply
+from signalhub.services.ingest import Publish
+
+_SELECT_NOW = text("SELECT clock_timestamp()")
+_DecideMove = Callable[[Order, datetime], Awaitable[Move]]
+
+
+class OrderCommands:
+    def __init__(self, engine: AsyncEngine, broker: Broker, publish: Publish) -> None:
+        self._engine, self._broker, self._publish = engine, broker, publish
+
+    async def cancel(self, account_id: str, order_id: str) -> Order:
+        """Raises `not_found`, or `illegal_transition` where the order is pending no longer."""
+
+        async def decide(_order: Order, _now: datetime) -> Move:
+            return Cancelled()
+
+        return await self._apply_move(account_id, order_id, Status.PENDING, decide)
+
+    async def close(self, account_id: str, order_id: str) -> Order:
+        """At market. Raises `not_found`, `illegal_transition` where it is not executed, `unavailable`."""
+
+        async def decide(order: Order, now: datetime) -> Move:
+            try:
+                return await self._broker.close(order, now)
+            except BrokerError as error:
+                raise SignalHubError("unavailable", f"The broker refused: {error.reason}.", retry_after_s=1) from None
+
+        return await self._apply_move(account_id, order_id, Status.EXECUTED, decide)
+
+    async def _apply_move(self, account_id: str, order_id: str, required_status: Status, decide: _DecideMove) -> Order:
+        """The row stays locked from the look to the write, so a fill at the same moment comes before or after."""
+        async with self._engine.connect() as connection:
+            order = await _lock_order(connection, account_id, order_id)
+            if order.status is not required_status:
+                raise _illegal_transition_error(order)
+            now = (await connection.execute(_SELECT_NOW)).scalar_one()
+            move = await decide(order, now)
+            try:
+                moved = apply(order, move, now)
+            except IllegalTransition:
+                raise _illegal_transition_error(order) from None
+            heads = await event_log.lock_heads(connection, {account_id})
+            events, parts = event_log.assign_sequence(heads, [order_event(str(move.__struct_config__.tag), moved)])
+            saved = orders.save({moved.id: (moved, self._broker.next_due(moved))}, {order.id: order.version})
+            await bulk.execute(connection, [saved, *parts])
+            await connection.commit()
+        self._publish(events, ())
+        return moved
+
+
+async def _lock_order(connection: AsyncConnection, account_id: str, order_id: str) -> Order:
+    mine = orders.TABLE.c.id == order_id, orders.TABLE.c.account_id == account_id
+    row = (await connection.execute(select(orders.TABLE).where(*mine).with_for_update())).mappings().one_or_none()
+    if row is None:
+        raise SignalHubError("not_found", "There is no such order.")
+    return orders.from_row(row)
+
+
+def _illegal_transition_error(order: Order) -> SignalHubError:
+    return SignalHubError("illegal_transition", f"The order is {order.status}; that can no longer be done.")

@@ -1,0 +1,151 @@
+"""Reading: pages of orders and signals, one order, its events, the sums. Never another account's."""
+
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import event_log, orders, signals
+from signalhub.domain.errors import SignalHubError
+from signalhub.domain.events import format_timestamp
+from signalhub.domain.order import Order
+
+MAX_PAGE_SIZE: Final = 500
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True):
+    """`cursor` is the `next_cursor` of the page before."""
+
+    status: str | None = None
+    symbol: str | None = None
+    since: datetime | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+class StoredSignal(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    accepted: bool
+    raw: str
+    credential_id: str
+    received_at: str
+    trace_id: str
+    answer: msgspec.Raw | None
+    errors: msgspec.Raw | None
+
+
+class Queries:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def list_orders(self, account_id: str, filters: Filters) -> tuple[list[Order], str | None]:
+        """A page, newest first, and the cursor of the next."""
+        table = orders.TABLE.c
+        query = select(orders.TABLE).where(table.account_id == account_id).order_by(table.id.desc())
+        if filters.status is not None:
+            query = query.where(table.status == filters.status)
+        if filters.symbol is not None:
+            query = query.where(table.symbol == filters.symbol.upper())
+        if filters.since is not None:
+            query = query.where(table.created_at >= filters.since)
+        rows, following = await self._fetch_page(query, table.id, filters.limit, filters.cursor)
+        return [orders.from_row(row) for row in rows], following
+
+    async def get_order(self, account_id: str, order_id: str) -> Order:
+        """Raises `not_found`."""
+        table = orders.TABLE.c
+        query = select(orders.TABLE).where(table.id == parse_id(order_id), table.account_id == account_id)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).mappings().one_or_none()
+        if row is None:
+            raise SignalHubError("not_found", "There is no such order.")
+        return orders.from_row(row)
+
+    async def list_order_events(self, account_id: str, order_id: str) -> list[event_log.StoredEvent]:
+        order = await self.get_order(account_id, order_id)
+        async with self._engine.connect() as connection:
+            lines = await event_log.list_by_signal(connection, account_id, order.signal_id)
+        return [line for line in lines if line.type.startswith("order.")]
+
+    async def page_events(
+        self, account_id: str, after_seq: int, limit: int, types: frozenset[str] | None
+    ) -> "EventPage":
+        async with self._engine.connect() as connection:
+            head = (await event_log.get_heads(connection, [account_id])).get(account_id, 0)
+            lines = await event_log.page(
+                connection, account_id, after_seq, max_events=limit, until_seq=head, types=types
+            )
+            is_next = after_seq >= head or (lines and lines[0].seq == after_seq + 1)
+            oldest = after_seq + 1 if is_next else await event_log.get_oldest_seq(connection, account_id)
+        return EventPage(lines, head, last_pruned_seq=(head if oldest is None else oldest - 1))
+
+    async def list_signals(self, account_id: str, filters: Filters) -> tuple[list[StoredSignal], str | None]:
+        """A page of what was sent, accepted or not, newest first, and the cursor of the next."""
+        table = signals.TABLE.c
+        query = select(signals.TABLE).where(table.account_id == account_id).order_by(table.id.desc())
+        if filters.status is not None:
+            query = query.where(table.is_accepted == (filters.status == "accepted"))
+        if filters.since is not None:
+            query = query.where(table.received_at >= filters.since)
+        rows, following = await self._fetch_page(query, table.id, filters.limit, filters.cursor)
+        return [_to_stored_signal(row) for row in rows], following
+
+    async def get_signal_with_events(
+        self, account_id: str, signal_id: str
+    ) -> tuple[StoredSignal, list[event_log.StoredEvent]]:
+        """What was sent, and everything that came of it. Raises `not_found`."""
+        table = signals.TABLE.c
+        query = select(signals.TABLE).where(table.id == parse_id(signal_id), table.account_id == account_id)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).mappings().one_or_none()
+            if row is None:
+                raise SignalHubError("not_found", "There is no such signal.")
+            return _to_stored_signal(row), await event_log.list_by_signal(connection, account_id, signal_id)
+
+    async def _fetch_page(
+        self,
+        query: Select[Any],
+        id_column: Any,
+        limit: int,
+        cursor: str | None,
+    ) -> tuple[list[Any], str | None]:
+        if not 1 <= limit <= MAX_PAGE_SIZE:
+            raise SignalHubError("invalid_request", f"limit must be from 1 to {MAX_PAGE_SIZE}.")
+        if cursor is not None:
+            query = query.where(id_column < parse_id(cursor, "bad_cursor"))
+        async with self._engine.connect() as connection:
+            rows = list((await connection.execute(query.limit(limit + 1))).mappings())
+        return rows[:limit], str(rows[limit - 1]["id"]) if len(rows) > limit else None
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """`pruned` is the last event that is no longer kept, if it is after what was asked for."""
+
+    events: list[event_log.StoredEvent]
+    head: int
+    last_pruned_seq: int
+
+
+def parse_id(text: str, error_code: str = "not_found") -> str:
+    """`text` if it can be an id at all; anything else names nothing."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise SignalHubError(error_code) from None
+
+
+def _to_stored_signal(row: Any) -> StoredSignal:  # noqa: ANN401 - a row mapping
+    answer = msgspec.Raw(row["answer"].encode())
+    return StoredSignal(
+        id=str(row["id"]),
+        accepted=row["is_accepted"],
+        raw=row["raw"].decode("utf-8", errors="replace"),
+        credential_id=row["credential_id"],
+        received_at=format_timestamp(row["received_at"]),
+        trace_id=row["trace_id"],
+        answer=answer if row["is_accepted"] else None,
+        errors=None if row["is_accepted"] else answer,
+    )

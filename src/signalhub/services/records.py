@@ -1,0 +1,203 @@
+"""What the intake takes and what it gives back.
+
+From a submission to what will be written: pure, so that one transaction can do it for a whole batch.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+import msgspec
+
+from db.bulk import encode_bytea
+from signalhub.domain.errors import REFUSALS, Problem, SignalHubError
+from signalhub.domain.events import Event, NewEvent, order_event
+from signalhub.domain.order import Order
+from signalhub.domain.signal import OrderType, Signal, SignalView, describe_signal, to_signal_view
+from signalhub.settings import Settings
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """One text on its way in. `signal` is None where the grammar refused it; `problems` says why."""
+
+    account_id: str
+    credential_id: str
+    hook_id: str | None = None
+    raw: bytes
+    fingerprint: bytes
+    signal: Signal | None
+    problems: tuple[Problem, ...] = ()
+    idempotency_key: str | None = None
+    duplicate_window_s: int = 0
+    simulate: str | None = None
+    trace_id: str
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of every 2xx, in the order of the contract. `seq` is the `order.pending` event's."""
+
+    message: str = "Signal received and processed successfully."
+    info: str
+    signal_id: str
+    order_id: str
+    status: str
+    duplicate: bool
+    seq: int
+    trace_id: str
+    signal: SignalView
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+class AcceptedData(msgspec.Struct, frozen=True):
+    """`data` of `signal.accepted`."""
+
+    info: str
+    raw: str
+    credential_id: str
+    signal: SignalView
+
+
+class RejectedData(msgspec.Struct, frozen=True):
+    """`data` of `signal.rejected`. `reason` is the first problem's code."""
+
+    reason: str
+    detail: str
+    raw: str
+    credential_id: str
+    errors: tuple[Problem, ...]
+
+
+class NewSignalRecords(msgspec.Struct, frozen=True, kw_only=True):
+    """One submission, decided. Without an `order` it is a refusal."""
+
+    submission: Submission
+    signal_id: str
+    order: Order | None
+    event_data: AcceptedData | RejectedData
+    new_events: tuple[NewEvent, ...]
+
+    def to_accepted(self, events: list[Event]) -> Accepted:
+        """The body of the 2xx, once the facts have their places in the log."""
+        if self.order is None or isinstance(self.event_data, RejectedData):
+            raise TypeError("a refusal has no answer")
+        return Accepted(
+            info=self.event_data.info,
+            signal_id=self.signal_id,
+            order_id=self.order.id,
+            status=self.order.status,
+            duplicate=False,
+            seq=events[-1].seq,
+            trace_id=self.submission.trace_id,
+            signal=self.event_data.signal,
+        )
+
+    def to_row(self, stored_answer: bytes) -> dict[str, Any]:
+        """The `signals` row."""
+        sent = self.submission
+        return {
+            "id": self.signal_id,
+            "account_id": sent.account_id,
+            "credential_id": sent.credential_id,
+            "hook_id": sent.hook_id,
+            "is_accepted": self.order is not None,
+            "raw": encode_bytea(sent.raw),
+            "fingerprint": encode_bytea(sent.fingerprint),
+            # A refusal leaves its key free: the sender may mend the text and send it again under the same key.
+            "idempotency_key": sent.idempotency_key if self.order is not None else None,
+            "answer": stored_answer.decode(),
+            "trace_id": sent.trace_id,
+        }
+
+
+class OrderDefaults(msgspec.Struct, frozen=True):
+    """How orders are placed here: the mock broker's profile, and how long an entry may wait for its price."""
+
+    profile: str
+    expires_after: timedelta | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        return cls(settings.broker_profile, timedelta(seconds=settings.order_expiry_s))
+
+
+def build_records(
+    submission: Submission, signal_and_order_ids: tuple[str, str], defaults: OrderDefaults, now: datetime
+) -> NewSignalRecords:
+    """Decide a submission at `now`; `ids` are the signal's and the order's."""
+    signal_id, order_id = signal_and_order_ids
+    if submission.signal is None:
+        refused = _rejected_data(submission)
+        return NewSignalRecords(
+            submission=submission,
+            signal_id=signal_id,
+            order=None,
+            event_data=refused,
+            new_events=(_new_event("signal.rejected", submission, refused, signal_id),),
+        )
+    order = Order(
+        id=order_id,
+        account_id=submission.account_id,
+        signal_id=signal_id,
+        trace_id=submission.trace_id,
+        terms=submission.signal,
+        profile=defaults.profile,
+        simulate=submission.simulate,
+        expires_at=_expires_at(submission.signal, defaults, now),
+        created_at=now,
+        updated_at=now,
+    )
+    terms = order.terms
+    said = AcceptedData(
+        describe_signal(terms), _decode_raw(submission.raw), submission.credential_id, to_signal_view(terms)
+    )
+    facts = (
+        _new_event("signal.accepted", submission, said, signal_id, order_id),
+        order_event("order.pending", order),
+    )
+    return NewSignalRecords(submission=submission, signal_id=signal_id, order=order, event_data=said, new_events=facts)
+
+
+def _expires_at(signal: Signal, defaults: OrderDefaults, now: datetime) -> datetime | None:
+    """Only an entry that waits for a price can wait for too long."""
+    if defaults.expires_after is None or signal.order_type is OrderType.MARKET:
+        return None
+    return now + defaults.expires_after
+
+
+def to_refusal_error(problems: tuple[Problem, ...]) -> SignalHubError:
+    """The error a sender gets for these problems: the first one speaks, all are listed."""
+    return SignalHubError(problems[0].code, _problem_message(problems[0]), problems=problems)
+
+
+def _problem_message(problem: Problem) -> str:
+    title = REFUSALS[problem.code].title
+    return f"{title}: {problem.hint}" if problem.hint else f"{title}."
+
+
+def _rejected_data(submission: Submission) -> RejectedData:
+    first = submission.problems[0]
+    return RejectedData(
+        first.code, _problem_message(first), _decode_raw(submission.raw), submission.credential_id, submission.problems
+    )
+
+
+def _new_event(
+    event_type: str,
+    submission: Submission,
+    data: AcceptedData | RejectedData,
+    signal_id: str,
+    order_id: str | None = None,
+) -> NewEvent:
+    return NewEvent(
+        type=event_type,
+        account_id=submission.account_id,
+        data=data,
+        order_id=order_id,
+        signal_id=signal_id,
+        trace_id=submission.trace_id,
+    )
+
+
+def _decode_raw(raw: bytes) -> str:
+    return raw.decode("utf-8", errors="replace")

@@ -1,0 +1,181 @@
+"""Who is calling: by key header, by dashboard cookie, by ticket.
+
+The dashboard's session: signing in and out, and the token that proves a form is our own.
+
+Cookies are SameSite=Strict, so the first request that follows a link on another site comes without them: it looks
+signed out and is not (`pages.live` asks once more from its own page).
+"""
+
+import hmac
+import os
+from typing import Any, Final
+
+import msgspec
+from litestar import Request
+from litestar.datastructures import Cookie
+
+from signalhub.domain import identifiers
+from signalhub.domain.errors import SignalHubError
+from signalhub.services.auth import Principal
+from signalhub.services.encryption import EncryptionError
+from signalhub.web.asgi import get_header
+from signalhub.web.dependencies import AnyConnection, Services, get_services
+
+STREAM_PATH: Final = "/api/v1/stream"
+SESSION_COOKIE: Final = "signalhub_session"
+SESSION_TTL_S: Final = 7 * 86_400
+STREAM_COOKIE: Final = "signalhub_stream"
+STREAM_COOKIE_TTL_S: Final = 3_600
+CSRF_HEADER: Final = "x-csrf-token"
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class CookieSession(msgspec.Struct, frozen=True):
+    """What a cookie holds, sealed: it names a key and is worth what the key is worth at that moment."""
+
+    key_id: str
+    csrf: str
+
+
+async def authenticate(connection: "AnyConnection") -> Principal:
+    """The account behind a request. Raises the 401 that fits, or `bad_csrf`."""
+    text = get_api_key(connection)
+    if text is not None:
+        return await get_services(connection).authenticator.authenticate_key(text)
+    session = read_session(connection, SESSION_COOKIE)
+    if session is None:
+        raise SignalHubError("unauthenticated", "Send an API key as X-API-Key or as Authorization: Bearer.")
+    if connection.scope.get("method", "GET") not in _SAFE_METHODS:
+        _check_csrf_header(connection, session)
+    return await get_services(connection).authenticator.authenticate_key_id(session.key_id)
+
+
+async def authenticate_stream(connection: "AnyConnection") -> Principal:
+    """The same for a stream, which may also come with a ticket, or with the cookie that a ticket left behind."""
+    found = get_services(connection)
+    ticket = connection.query_params.get("ticket")
+    if ticket is None or get_api_key(connection) is not None:
+        return (
+            await authenticate(connection)
+            if not _has_stream_cookie(connection)
+            else await _authenticate_by_stream_cookie(connection)
+        )
+    try:
+        return await found.authenticator.authenticate_key_id(
+            await found.tickets.redeem(ticket, purpose=identifiers.TICKET_PREFIX)
+        )
+    except SignalHubError as error:
+        # A browser that reconnects by itself sends the spent ticket again; its cookie speaks for it then.
+        if error.code != "bad_ticket" or read_session(connection, STREAM_COOKIE) is None:
+            raise
+        return await _authenticate_by_stream_cookie(connection)
+
+
+def get_api_key(connection: "AnyConnection") -> str | None:
+    found = get_header(connection, b"x-api-key")
+    if found is not None:
+        return found.strip()
+    scheme, _, text = (get_header(connection, b"authorization") or "").partition(" ")
+    return text.strip() if scheme.lower() == "bearer" else None
+
+
+def encrypt_session(services: Services, cookie_name: str, session: CookieSession) -> str:
+    return services.encryption.encrypt(cookie_name, f"{session.key_id}/{session.csrf}").decode()
+
+
+def read_session(connection: "AnyConnection", cookie_name: str) -> CookieSession | None:
+    """What the cookie `name` says; None where there is none or it is not ours."""
+    text = connection.cookies.get(cookie_name)
+    if not text:
+        return None
+    max_age_s = STREAM_COOKIE_TTL_S if cookie_name == STREAM_COOKIE else SESSION_TTL_S
+    try:
+        opened = get_services(connection).encryption.decrypt(cookie_name, text.encode(), max_age_s=max_age_s)
+    except (EncryptionError, UnicodeEncodeError):
+        return None
+    key_id, _, csrf = opened.partition("/")
+    return CookieSession(key_id, csrf)
+
+
+def check_origin(connection: "AnyConnection") -> None:
+    """A page of another origin must not ride on our cookies (browsers send them with a WebSocket from anywhere)."""
+    origin = connection.headers.get("origin")
+    settings = get_services(connection).settings
+    own = {settings.base_url, f"http://{connection.headers.get('host')}", f"https://{connection.headers.get('host')}"}
+    if origin is not None and origin not in own | set(settings.allowed_origins):
+        raise SignalHubError("bad_origin", "Streams with cookies open from the service's own pages only.")
+
+
+def _has_stream_cookie(connection: "AnyConnection") -> bool:
+    is_keyed = get_api_key(connection) is not None or SESSION_COOKIE in connection.cookies
+    return not is_keyed and read_session(connection, STREAM_COOKIE) is not None
+
+
+async def _authenticate_by_stream_cookie(connection: "AnyConnection") -> Principal:
+    session = read_session(connection, STREAM_COOKIE)
+    if session is None:
+        raise SignalHubError("bad_ticket")
+    return await get_services(connection).authenticator.authenticate_key_id(session.key_id)
+
+
+def _check_csrf_header(connection: "AnyConnection", session: CookieSession) -> None:
+    sent = connection.headers.get(CSRF_HEADER, "")
+    if not hmac.compare_digest(sent.encode(), session.csrf.encode()):
+        raise SignalHubError("bad_csrf", "Send the session's CSRF token as X-CSRF-Token.")
+
+
+_TRUSTED_FETCH_SITES: Final = frozenset({"same-origin", "none"})
+
+
+class DashboardSession(msgspec.Struct, frozen=True):
+    """Who looks at the page, and the token its forms must carry."""
+
+    principal: Principal
+    csrf: str
+
+
+async def load_dashboard_session(request: Request[Any, Any, Any]) -> DashboardSession | None:
+    """None without a session of ours. Raises the 401 that fits where the session's key no longer opens anything."""
+    session = read_session(request, SESSION_COOKIE)
+    if session is None:
+        return None
+    return DashboardSession(await get_services(request).authenticator.authenticate_key_id(session.key_id), session.csrf)
+
+
+async def sign_in(services: Services, *, key: str = "", ticket: str = "") -> Cookie:
+    """The cookie for a key, or for the ticket of a sign-in link, which is spent by this."""
+    if ticket:
+        key_id = await services.tickets.redeem(ticket, purpose=identifiers.SIGN_IN_PREFIX)
+        who = await services.authenticator.authenticate_key_id(key_id)
+    else:
+        who = await services.authenticator.authenticate_key(key)
+    session = CookieSession(who.credential_id, os.urandom(16).hex())
+    return Cookie(
+        SESSION_COOKIE,
+        value=encrypt_session(services, SESSION_COOKIE, session),
+        path="/",
+        max_age=SESSION_TTL_S,
+        httponly=True,
+        samesite="strict",
+        secure=services.settings.base_url.startswith("https"),
+    )
+
+
+def expire_cookies() -> list[Cookie]:
+    """What makes a browser forget the session, and the stream cookie that would outlive it."""
+    return [
+        Cookie(SESSION_COOKIE, value="", path="/", max_age=0, httponly=True, samesite="strict"),
+        Cookie(STREAM_COOKIE, value="", path=STREAM_PATH, max_age=0, httponly=True, samesite="strict"),
+    ]
+
+
+def check_form_token(session: DashboardSession, csrf_token: str) -> None:
+    """Raises `bad_csrf` unless `sent` is the session's token."""
+    if not hmac.compare_digest(csrf_token.encode(), session.csrf.encode()):
+        raise SignalHubError("bad_csrf", "This form is of an older session. Load the page again, then repeat it.")
+
+
+def check_fetch_site(request: Request[Any, Any, Any]) -> None:
+    """Nobody else's page may sign its visitor in here, to have him send his signals to a stranger's account."""
+    if request.headers.get("sec-fetch-site", "none") not in _TRUSTED_FETCH_SITES:
+        raise SignalHubError("bad_origin", "Signing in works from this service's own page only.")

@@ -1,0 +1,119 @@
+"""Scripts, styles and pictures of the pages: read once, served from memory, asked for again by their hash.
+
+A file that is not in the folder when the process starts does not exist, so no path can lead out of it.
+
+
+Pages for people: templates with autoescape, and the headers under which a browser runs nothing but our own files.
+
+No page may hold an inline script or style, not even an attribute: the policy would drop it without a word.
+"""
+
+from datetime import datetime
+from functools import cache
+from hashlib import sha256
+from http import HTTPStatus
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from litestar import MediaType, Request, Response, get
+from markupsafe import Markup
+
+from signalhub.domain.errors import SignalHubError
+
+_MEDIA_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+class _Asset(msgspec.Struct, frozen=True):
+    body: bytes
+    etag: str
+    media_type: str
+
+
+@cache
+def _load_assets() -> dict[str, _Asset]:
+    found = {}
+    for file in files("signalhub.web").joinpath("static").iterdir():
+        body, kind = file.read_bytes(), file.name.rpartition(".")[2]
+        if kind in _MEDIA_TYPES:
+            found[file.name] = _Asset(body, f'"{sha256(body).hexdigest()[:16]}"', _MEDIA_TYPES[kind])
+    return found
+
+
+@get("/static/{name:str}", include_in_schema=False)
+async def get_asset(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+    found = _load_assets().get(name)
+    if found is None:
+        raise SignalHubError("not_found", "There is no such file.")
+    # Modules import each other by name: after an upgrade a browser must not mix old ones with new ones.
+    headers = {"ETag": found.etag, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+    if request.headers.get("if-none-match") == found.etag:
+        return Response(b"", status_code=304, headers=headers)
+    return Response(found.body, media_type=found.media_type, headers=headers)
+
+
+CONTENT_SECURITY_POLICY: Final = "; ".join(
+    [
+        "default-src 'none'",
+        *(f"{kind}-src 'self'" for kind in ("script", "style", "connect", "img")),
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+# What a page shows belongs to one account, and the form tokens in it to one session.
+_PAGE_HEADERS: Final = {**SECURITY_HEADERS, "Cache-Control": "no-store"}
+
+
+def render_page(
+    template_name: str,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    **context: Any,  # noqa: ANN401 - whatever the template shows
+) -> Response[str]:
+    """The template `name` as a response."""
+    return Response(
+        render_template(template_name, **context),
+        status_code=status,
+        media_type=MediaType.HTML,
+        headers=_PAGE_HEADERS | (headers or {}),
+    )
+
+
+def render_template(template_name: str, **context: Any) -> str:  # noqa: ANN401 - as above
+    return _environment.get_template(template_name).render(**context)
+
+
+def format_time(timestamp: str) -> str:
+    """An instant as a person reads it where no script can say it in local time."""
+    return "" if not timestamp else f"{datetime.fromisoformat(timestamp):%d %b %H:%M:%S} UTC"
+
+
+def _mark_up_code(text: str) -> Markup:
+    """What stands between backticks as code."""
+    parts = text.split("`")
+    return Markup().join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
+
+
+def _status_phrase(status: int | str) -> str:
+    return HTTPStatus(int(status)).phrase
+
+
+_environment: Final = Environment(
+    loader=PackageLoader("signalhub.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.filters["codes"] = _mark_up_code
+_environment.filters["clock"] = format_time
+_environment.filters["status_words"] = _status_phrase

@@ -1,0 +1,223 @@
+"""The three that are measured beside each other: the service, the channels plugin, and Nchan where it is installed.
+
+Each has a room per audience, so that what is sent to one is not heard by another.
+"""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import httpx
+import msgspec
+import psutil  # type: ignore[import-untyped]  # it ships none
+
+from db import event_log
+from db.engine import create_engine
+from signalhub.domain.events import Event, Head, NewEvent, append_event
+from signalhub.settings import Settings
+from signalhub.streams import redis_stream
+from tests.bench import channels_plugin_app
+from tests.bench.fanout_subscribers import SENT_TIME_MARKER, UNKNOWN_SENT_NS
+from tests.kit.processes import find_free_port
+
+TRANSPORTS: Final = ("sse", "ws", "batch")
+_EVENT_DATA: Final = {"symbol": "EURUSD", "sent_ns": UNKNOWN_SENT_NS, "note": "x" * 60}
+_NCHAN_MODULE: Final = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+_UNSENT_MARKER: Final = SENT_TIME_MARKER + str(UNKNOWN_SENT_NS).encode()
+
+SendEvents = Callable[[str, int], Awaitable[None]]
+"""So many events into that room, now."""
+
+
+class FanoutServer(msgspec.Struct, frozen=True):
+    """`requests` by room: what a subscriber sends to get in. `processes` are those whose time is counted.
+
+    `greeting` is what a subscriber hears once it is in; most say no more than that they have understood.
+    """
+
+    name: str
+    port: int
+    requests_by_transport: dict[str, bytes]
+    processes: list[psutil.Process]
+    send_events: SendEvents
+    ready_marker: bytes = b"\r\n\r\n"
+
+    def measure_cpu_s(self) -> float:
+        return sum(sum(process.cpu_times()[:2]) for process in self.processes)
+
+    def measure_rss_bytes(self) -> int:
+        """Resident bytes of the process that serves."""
+        return int(self.processes[-1].memory_info().rss)
+
+
+def stamp_sent_time(body: bytes) -> bytes:
+    return body.replace(_UNSENT_MARKER, SENT_TIME_MARKER + str(time.time_ns()).encode())
+
+
+def build_websocket_request(path: str) -> bytes:
+    hand = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
+    key = "Sec-WebSocket-Key: eHh4eHh4eHh4eHh4eHh4eA=="
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{hand}\r\n{key}\r\n\r\n".encode()
+
+
+def build_sse_request(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n".encode()
+
+
+@asynccontextmanager
+async def run_signalhub(settings: Settings, pid: int) -> AsyncIterator[FanoutServer]:
+    """The service: an account a room. Events are written and announced as its own processes do it, but from here."""
+    async with httpx.AsyncClient(base_url=settings.base_url) as http:
+        made = {
+            room: (await http.post("/accounts/", json=_build_registration(f"{room}-{os.urandom(4).hex()}"))).json()
+            for room in TRANSPORTS
+        }
+    engine, redis = create_engine(settings.database_url), redis_stream.connect(settings.redis_url, timeout_s=1.0)
+
+    async def send(room: str, count: int) -> None:
+        account_id = made[room]["user"]["id"]
+        async with engine.begin() as connection:
+            heads = await event_log.lock_heads(connection, {account_id})
+            events = await event_log.append_events(connection, heads, [_build_new_event(account_id)] * count)
+        await redis_stream.publish(
+            redis, [msgspec.structs.replace(one, body=stamp_sent_time(one.body)) for one in events]
+        )
+
+    requests = {
+        "sse": _add_api_key(build_sse_request("/api/v1/stream"), made["sse"]["api_key"]),
+        "ws": _add_api_key(build_websocket_request("/ws/stream"), made["ws"]["api_key"]),
+        "batch": _add_api_key(build_websocket_request("/ws/stream?batch=1"), made["batch"]["api_key"]),
+    }
+    yield FanoutServer(
+        "signalhub", settings.port, requests, _list_process_tree(pid), send, ready_marker=b"stream.ready"
+    )
+    await redis.aclose()
+    await engine.dispose()
+
+
+@asynccontextmanager
+async def run_channels_plugin(redis_url: str) -> AsyncIterator[FanoutServer]:
+    """Litestar's channels plugin, served exactly as the service is."""
+    port = find_free_port()
+    os.environ["BENCH_REDIS_URL"] = redis_url
+    command = [
+        *(sys.executable, "-m", "granian", "--interface", "asgi", "--loop", "uvloop", "--factory", "--no-log"),
+        *("--port", str(port), "--backpressure", "20000", "--backlog", "4096", "tests.bench.channels_plugin_app:app"),
+    ]
+    backend = channels_plugin_app.create_backend()
+    body = _build_event().body
+
+    async def send(room: str, count: int) -> None:
+        for _ in range(count):
+            await backend.publish(stamp_sent_time(body), [room])
+
+    requests = {"sse": build_sse_request("/sse/sse"), "ws": build_websocket_request("/ws/ws")}
+    with _run_server(command, port) as pid:
+        yield FanoutServer("channels plugin", port, requests, _list_process_tree(pid), send)
+
+
+@asynccontextmanager
+async def run_nchan(directory: Path) -> AsyncIterator[FanoutServer | None]:
+    """Nchan in nginx, one worker process, as Debian packages it; None where it is not installed."""
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None or not _NCHAN_MODULE.exists():
+        yield None
+        return
+    port, config = find_free_port(), directory / "nginx.conf"
+    config.write_text(_NGINX_CONFIG.format(module=_NCHAN_MODULE, home=directory, port=port), encoding="utf-8")
+    with _run_server([program, "-c", str(config), "-p", str(directory)], port) as pid:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        body = _build_event().body
+
+        async def send(room: str, count: int) -> None:
+            for _ in range(count):
+                head = f"POST /pub?id={room} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+                writer.write(head.encode() + stamp_sent_time(body))
+            for _ in range(count):
+                answer = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+
+        requests = {"sse": build_sse_request("/sse?id=sse"), "ws": build_websocket_request("/ws?id=ws")}
+        yield FanoutServer("Nchan", port, requests, _list_process_tree(pid), send)
+        writer.close()
+
+
+_NGINX_CONFIG: Final = """
+load_module {module};
+daemon off;
+user root;
+worker_processes 1;
+worker_rlimit_nofile 20000;
+pid {home}/nginx.pid;
+error_log {home}/nginx.log crit;
+events {{ worker_connections 20000; }}
+http {{
+  access_log off;
+  client_body_temp_path {home}/body;
+  keepalive_requests 1000000000;
+  keepalive_timeout 3600s;
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location = /pub {{ nchan_publisher; nchan_channel_id $arg_id; nchan_message_buffer_length 100; }}
+    location = /sse {{ nchan_subscriber eventsource; nchan_channel_id $arg_id; nchan_subscriber_first_message newest; }}
+    location = /ws {{ nchan_subscriber websocket; nchan_channel_id $arg_id; nchan_subscriber_first_message newest; }}
+  }}
+}}
+"""
+
+
+@contextmanager
+def _run_server(command: list[str], port: int) -> Iterator[int]:
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: S603 - our own, or Debian's
+    try:
+        _wait_for_port(port)
+        yield process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:  # granian waits for open streams
+            process.kill()
+            process.wait()
+
+
+def _wait_for_port(port: int, timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/")
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError(f"nobody answers on port {port}")
+
+
+def _list_process_tree(pid: int) -> list[psutil.Process]:
+    parent = psutil.Process(pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def _add_api_key(request: bytes, api_key: str) -> bytes:
+    return request.removesuffix(b"\r\n") + f"X-API-Key: {api_key}\r\n\r\n".encode()
+
+
+def _build_registration(name: str) -> dict[str, str]:
+    return {"username": name, "broker_name": "mock", "account_id": "1", "api_key": "none"}
+
+
+def _build_new_event(account_id: str) -> NewEvent:
+    return NewEvent(type="order.executed", account_id=account_id, data=_EVENT_DATA, trace_id="0" * 32)
+
+
+def _build_event() -> Event:
+    """What the service's events look like, for those that have none of their own."""
+    return append_event(Head(), _build_new_event("0" * 36), datetime.now(UTC))[1]

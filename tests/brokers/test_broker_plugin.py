@@ -1,0 +1,56 @@
+"""The broker of `docs/adding-a-broker.md` is installed_plugin, found and led through the checks, as the page says."""
+
+import re
+import tomllib
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from signalhub.brokers import base, conformance
+
+PAGE: Final = (Path(__file__).parents[2] / "docs" / "adding-a-broker.md").read_text(encoding="utf-8")
+
+
+def _block(language: str) -> str:
+    found = re.search(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture
+def installed_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `pip install` leaves behind."""
+    project = tomllib.loads(_block("toml"))["project"]
+    (group, points), *_ = project["entry-points"].items()
+    (tmp_path / "paper_broker.py").write_text(_block("python"), encoding="utf-8")
+    info = tmp_path / f"paper_broker-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n" + "".join(f"{name} = {at}\n" for name, at in points.items()))
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("installed_plugin")
+@pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__)
+async def test_documented_broker_loads_and_conforms(check: conformance.Check) -> None:
+    await check(lambda: base.load_broker("paper", {}), conformance.orders("demo"))
+
+
+@pytest.mark.usefixtures("installed_plugin")
+def test_unknown_broker_error_lists_installed_brokers() -> None:
+    with pytest.raises(LookupError, match="No broker named 'other' is installed_plugin; there are: mock, paper"):
+        base.load_broker("other", {})
+
+
+NAMED: Final = sorted(set(re.findall(r"`(signalhub\.(?:brokers|domain)\.[\w.]+)`", PAGE)))
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_names_in_the_page_exist(name: str) -> None:
+    try:
+        import_module(name)
+    except ModuleNotFoundError:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(import_module(module), attribute)

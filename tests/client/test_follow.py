@@ -1,0 +1,113 @@
+"""The client on a running service whose streams end all the time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from signalhub.client import Client, Event, Item, Refused, Reset, Unreachable
+from signalhub.client.follow import Transport
+from tests.kit.account_client import AccountClient
+from tests.kit.running_app import RunningApp, run_app
+from tests.kit.servers import Servers
+from tests.kit.signal_texts import BUY, STOP_ON_WRONG_SIDE
+
+TRANSPORTS: list[Transport] = ["sse", "websocket"]
+
+
+@pytest.fixture(scope="module")
+async def short_stream_service(servers: Servers, logs: Path) -> AsyncIterator[RunningApp]:
+    """No stream lives longer than a moment."""
+    async with run_app(await servers.create_settings(stream_lifetime_s=0.3), logs) as running:
+        yield running
+
+
+async def take_items(client: Client, count: int, transport: Transport, after: int | str | None = None) -> list[Item]:
+    async with aclosing(client.events(after=after, transport=transport)) as events:
+        found: list[Item] = []
+        async for item in events:
+            found.append(item)
+            if len(found) == count:
+                break
+    return found
+
+
+def _seqs(items: list[Item]) -> list[int]:
+    return [item.seq for item in items if isinstance(item, Event)]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_events_arrive_once_in_order_across_connections(
+    short_stream_app: RunningApp, transport: Transport
+) -> None:
+    account = await short_stream_app.create_account()
+    lines: list[bool] = []
+    async with Client(short_stream_app.settings.base_url, account.api_key) as client:
+        events = client.events(after=0, transport=transport, on_connection_change=lines.append)
+        async with aclosing(events), asyncio.timeout(20):
+            found = [await anext(events)]
+            for _ in range(4):
+                await short_stream_app.publish_events(await short_stream_app.append_events(account, 5))
+                found += [await anext(events) for _ in range(5)]
+                await asyncio.sleep(0.15)
+    assert _seqs(found) == list(range(1, 22))
+    assert lines.count(True) > 1
+
+
+async def test_cursor_is_valid_across_transports(app: RunningApp, account: AccountClient) -> None:
+    await app.append_events(account, 4)
+    async with Client(app.settings.base_url, account.api_key) as client:
+        first = await take_items(client, 3, "sse", after=0)
+        rest = await take_items(client, 2, "websocket", after=_seqs(first)[-1])
+    assert _seqs([*first, *rest]) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_cursor_of_another_log_ends_in_a_reset(
+    app: RunningApp, account: AccountClient, transport: Transport
+) -> None:
+    async with Client(app.settings.base_url, account.api_key) as client:
+        found = await take_items(client, 1, transport, after="feed-1")
+    assert isinstance(found[0], Reset)
+    assert (found[0].reason, found[0].seq) == ("epoch", 1)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_wrong_key_is_an_error_and_not_tried_again(app: RunningApp, transport: Transport) -> None:
+    async with Client(app.settings.base_url, "shk_wrong") as client:
+        with pytest.raises(Refused) as refusal:
+            await take_items(client, 1, transport)
+    assert (refusal.value.status, refusal.value.code) == (401, "mistyped_key")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_unreachable_service_fails_the_first_connection(transport: Transport) -> None:
+    async with Client("http://127.0.0.1:9", "shk_any") as client:
+        with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9 cannot be reached"):
+            await take_items(client, 1, transport)
+
+
+async def test_a_signal_sent_twice_with_its_key_is_one_order(app: RunningApp, account: AccountClient) -> None:
+    async with Client(app.settings.base_url, account.api_key) as client:
+        first = await client.send(BUY, idempotency_key="a")
+        again = await client.send(BUY, idempotency_key="a")
+        orders = await client.orders()
+    assert (first.order_id, first.duplicate, again.duplicate) == (again.order_id, False, True)
+    assert [order.id for order in orders] == [first.order_id]
+
+
+async def test_a_refused_signal_says_where_and_why(app: RunningApp, account: AccountClient) -> None:
+    async with Client(app.settings.base_url, account.api_key) as client:
+        with pytest.raises(Refused) as refusal:
+            await client.send(STOP_ON_WRONG_SIDE)
+    assert [(one.code, one.line, one.column) for one in refusal.value.problems] == [("sl_wrong_side", 2, 4)]
+    assert not refusal.value.is_passing
+
+
+async def test_orders_are_read_page_by_page_up_to_the_limit(app: RunningApp, account: AccountClient) -> None:
+    async with Client(app.settings.base_url, account.api_key) as client:
+        sent = [(await client.send(BUY)).order_id for _ in range(5)]
+        found = await client.orders(limit=3, symbol="EURUSD")
+    assert [order.id for order in found] == sent[:1:-1]

@@ -1,0 +1,63 @@
+"""Lanes: two workers never see to one account at the same time, and nobody keeps a lane by dying or hanging."""
+
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from db import bulk, orders
+from signalhub.domain.identifiers import uuid7
+from tests.kit.order_factory import make_order
+from tests.kit.polling import wait_until
+from tests.kit.running_app import RunningApp
+
+
+@pytest.fixture
+async def due_orders(app: RunningApp) -> AsyncIterator[None]:
+    """Orders of forty accounts, all due_orders; they belong to nobody and go again."""
+    now = datetime.now(UTC)
+    ids = [[uuid7(int(now.timestamp() * 1000), os.urandom(10)) for _ in range(2)] for _ in range(40)]
+    placed = [make_order(id=one, account_id=other, created_at=now, updated_at=now) for one, other in ids]
+    async with app.services.engine.begin() as connection:
+        await bulk.execute(connection, [orders.insert([(order, now) for order in placed], now)])
+    yield
+    names = [order.id for order in placed]
+    await app.execute_sql("DELETE FROM orders WHERE id = ANY(CAST(:ids AS uuid[]))", ids=names)
+
+
+@pytest.mark.usefixtures("due_orders")
+async def test_concurrent_workers_acquire_disjoint_shards(app: RunningApp) -> None:
+    engine = app.services.engine
+    async with (
+        engine.connect() as one,
+        engine.connect() as other,
+        orders.acquire_shards(one, 5) as a,
+        orders.acquire_shards(other, 5) as b,
+    ):
+        assert a
+        assert b
+        assert set(a).isdisjoint(b)
+
+
+@pytest.mark.usefixtures("due_orders")
+async def test_failed_sweep_releases_its_shards(app: RunningApp) -> None:
+    async with app.services.engine.connect() as connection:
+        with pytest.raises(LookupError):
+            async with orders.acquire_shards(connection, 5) as mine:
+                raise LookupError(mine)
+    assert await wait_until(lambda: _are_free(app), timeout_s=3)
+
+
+@pytest.mark.usefixtures("due_orders")
+async def test_hung_worker_releases_account_shards(app: RunningApp) -> None:
+    async with app.services.engine.connect() as connection:
+        with pytest.raises(DBAPIError):
+            async with orders.acquire_shards(connection, 0.2):
+                assert await wait_until(lambda: _are_free(app), timeout_s=3)
+
+
+async def _are_free(app: RunningApp) -> bool:
+    held = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = :class AND pid <> pg_backend_pid()"
+    return await app.execute_sql(held, **{"class": orders.SHARD_LOCK_CLASS}) == []

@@ -1,0 +1,128 @@
+"""Forced outcomes and every chaos profile, from the webhook to the end of the stream."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from actors.worker import WorkerServices
+from signalhub.brokers.chaos import CHAOS_PROFILES
+from tests.kit import signal_texts
+from tests.kit.account_client import AccountClient
+from tests.kit.running_app import RunningApp, run_app
+from tests.kit.servers import Servers
+
+ORDERS = 25
+ENDS = {"order.closed", "order.rejected"}
+
+# No test waits for what a broker takes its time with: it was long ago, and is due.
+HURRY = """
+    UPDATE orders SET due_at = statement_timestamp(), created_at = created_at - interval '1 minute',
+        filled_at = filled_at - interval '1 minute'
+    WHERE due_at > statement_timestamp() AND next_attempt_at IS NULL
+"""
+
+
+@pytest.fixture(scope="module")
+async def fast_retry_app(servers: Servers, logs: Path) -> AsyncIterator[RunningApp]:
+    settings = await servers.create_settings(broker_profile="instant", retry_base_s=0.02, retry_cap_s=0.05, lease_s=0.6)
+    async with run_app(settings, logs) as app:
+        yield app
+
+
+@asynccontextmanager
+async def _working(app: RunningApp, chaos: str, *, life_s: float | None = None) -> AsyncIterator[None]:
+    """A worker amid `chaos` for as long as the block lasts, which is cut off in the middle of it each `life_s`."""
+    worker = WorkerServices(replace(app.settings, chaos=chaos))
+
+    async def work() -> None:
+        while True:
+            await worker.sweep()
+            await asyncio.sleep(0.05)
+            await app.execute_sql(HURRY)
+
+    async def work_and_die() -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(work(), life_s)
+
+    working = asyncio.create_task(work_and_die())
+    try:
+        yield
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        await worker.close()
+
+
+async def _told(account: AccountClient, path: str, sent: list[str]) -> dict[str, list[Any]]:
+    """Send each text, and hear each order's story over the stream to its end."""
+    stories: dict[str, list[Any]] = defaultdict(list)
+    ended = 0
+    async with account.open_sse(types="order.*") as stream:
+        await stream.expect_ready()
+        await asyncio.gather(*(account.send_signal(text, path=path) for text in sent))
+        while ended < len(sent):
+            event = (await stream.next_event()).json
+            stories[event["order_id"]].append(event)
+            ended += event["type"] in ENDS
+    return stories
+
+
+async def _check(account: AccountClient, stories: dict[str, list[Any]]) -> None:
+    """Every order ended, none twice, and nobody heard anything else."""
+    assert sum(map(len, stories.values())) == len(await account.list_events(after=1, types="order.*"))
+    for story in stories.values():
+        types = [event["type"] for event in story if event["type"] != "order.retrying"]
+        assert types in (["order.pending", "order.executed", "order.closed"], ["order.pending", "order.rejected"])
+        assert [event["data"]["version"] for event in story] == list(range(1, len(story) + 1))
+
+
+@pytest.mark.parametrize("chaos", CHAOS_PROFILES)
+async def test_amid_chaos_every_order_ends_once(fast_retry_app: RunningApp, chaos: str) -> None:
+    account = await fast_retry_app.create_account()
+    async with _working(fast_retry_app, chaos):
+        stories = await _told(
+            account, "/webhook/receive-signal/", [signal_texts.make_buy_text(number) for number in range(ORDERS)]
+        )
+        await asyncio.sleep(0.2)  # what is too much would come now
+    assert len(stories) == ORDERS
+    await _check(account, stories)
+    retries = [event for story in stories.values() for event in story if event["type"] == "order.retrying"]
+    assert bool(retries) == (chaos in {"flaky", "hostile"})
+
+
+async def test_work_that_is_cut_off_amid_hostility_is_neither_lost_nor_done_twice(fast_retry_app: RunningApp) -> None:
+    account = await fast_retry_app.create_account()
+    async with _working(fast_retry_app, "hostile", life_s=0.2):
+        stories = await _told(
+            account, "/api/v1/signals", [signal_texts.make_buy_text(number) for number in range(ORDERS)]
+        )
+    await _check(account, stories)
+
+
+@pytest.mark.parametrize(
+    ("directives", "told", "last"),
+    [
+        ("reject=market_closed", ["rejected"], {"reason": "market_closed"}),
+        ("fail=2", ["retrying", "retrying", "executed", "closed"], {"attempts": 3}),
+        ("fail=99", ["retrying"] * 5 + ["rejected"], {"reason": "simulated_failure"}),
+        ("fill_after=1s close_after=2s", ["executed", "closed"], {"close_reason": "time"}),
+        ("outcome=take_profit", ["executed", "closed"], {"close_reason": "take_profit", "close_price": "1.0890"}),
+        ("outcome=stop_loss", ["executed", "closed"], {"close_reason": "stop_loss", "close_price": "1.0850"}),
+        ("fail=1, outcome=stop_loss", ["retrying", "executed", "closed"], {"close_reason": "stop_loss"}),
+    ],
+)
+async def test_a_forced_outcome_is_that_outcome_even_amid_chaos(
+    fast_retry_app: RunningApp, directives: str, told: list[str], last: dict[str, Any]
+) -> None:
+    account = await fast_retry_app.create_account()
+    async with _working(fast_retry_app, "hostile"):
+        (story,) = (await _told(account, "/api/v1/signals", [f"{signal_texts.BUY}\n#sim {directives}"])).values()
+    assert [event["type"] for event in story] == ["order.pending", *(f"order.{what}" for what in told)]
+    assert last.items() <= story[-1]["data"].items()

@@ -1,0 +1,118 @@
+"""An order in profile `market` from the text to its end, through the database and the log."""
+
+import asyncio
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from signalhub.brokers.mock.broker import MockBroker
+from signalhub.domain.retry import RetryPolicy
+from signalhub.services.ingest import Ingest
+from signalhub.services.lifecycle import Lifecycle
+from signalhub.services.records import OrderDefaults
+from tests.kit.account_client import AccountClient
+from tests.kit.polling import wait_until
+from tests.kit.running_app import RunningApp
+from tests.kit.submission_factory import make_submission
+
+LADDER = "BUY EURUSD @ 1.0860\nSL 1.0850\nTP 1.0870\nTP 1.0880\nTP 1.0890"
+FAR = "BUY LIMIT EURUSD 1.0860 SL 1.0850 TP 1.0890"
+
+
+class Bench:
+    """An intake and a worker's lifecycle around a market that shows a day in a second, or one as slow as life."""
+
+    def __init__(
+        self,
+        app: RunningApp,
+        account: AccountClient,
+        expiry: timedelta = timedelta(days=1),
+        speed: str = "86400",
+        **options: str,
+    ) -> None:
+        broker = MockBroker({"market_speed": speed, **options})
+        self.account = account
+        self._intake = Ingest(
+            app.services.engine, broker, lambda *_: None, order_defaults=OrderDefaults("market", expiry)
+        )
+        self._lifecycle = Lifecycle(app.services.engine, broker, RetryPolicy(5, 0.01, 0.02), lease_s=0.5)
+
+    async def accept(self, text: str, simulate: str | None = None) -> str:
+        sent = msgspec.structs.replace(make_submission(self.account.id, text), simulate=simulate)
+        return str(msgspec.json.decode(await self._intake.accept(sent))["order_id"])
+
+    async def end(self, order_id: str) -> Any:  # noqa: ANN401 - JSON
+        async def ended() -> Any:  # noqa: ANN401 - JSON
+            await self._lifecycle.advance([order_id])
+            order = await self.account.get_order(order_id)
+            return order if order["status"] not in {"pending", "executed"} else None
+
+        return await wait_until(ended, timeout_s=15)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+async def _story(account: AccountClient, order_id: str) -> list[Any]:
+    items: list[Any] = (await account.get(f"/api/v1/orders/{order_id}/events"))["items"]
+    return items
+
+
+async def test_an_order_waits_is_filled_and_closed_in_parts_by_the_market_alone(
+    app: RunningApp, account: AccountClient
+) -> None:
+    bench = Bench(app, account)
+    order_ids = [await bench.accept(LADDER) for _ in range(3)]
+    for order in await asyncio.gather(*map(bench.end, order_ids)):
+        story = await _story(account, order["id"])
+        parts = ["order.partially_closed"] * (len(order["closes"]) - 1)
+        assert [event["type"] for event in story] == ["order.pending", "order.executed", *parts, "order.closed"]
+        assert sum(Decimal(part["quantity"]) for part in order["closes"]) == Decimal(order["quantity"])
+        assert [event["data"]["remaining_quantity"] for event in story][:2] == ["0", "1"]
+        assert order["remaining_quantity"] == "0"
+        assert order["close_reason"] in {"take_profit", "stop_loss"}
+        assert _moment(order["created_at"]) < _moment(order["filled_at"]) < _moment(order["closed_at"])
+        assert (order["pnl_currency"], order["profile"]) == ("USD", "market")
+        assert None not in {order["pnl_price"], order["pips"], order["mae"], order["mfe"]}
+
+
+async def test_each_part_is_an_event_and_the_last_one_the_end(app: RunningApp, account: AccountClient) -> None:
+    bench = Bench(app, account)
+    order = await bench.end(await bench.accept(LADDER, "fill_after=0s close_after=0s outcome=take_profit"))
+    story = await _story(account, order["id"])
+    first, second, last = (event["data"] for event in story[2:])
+    assert (first["status"], first["remaining_quantity"], first["pnl"]) == ("executed", "0.6667", None)
+    assert (second["status"], second["remaining_quantity"]) == ("executed", "0.3334")
+    assert last == order
+    assert [part["price"] for part in order["closes"]] == ["1.0870", "1.0880", "1.0890"]
+    assert (order["close_price"], order["close_reason"]) == ("1.0890", "take_profit")
+    assert (order["pnl"], order["pnl_price"], order["simulate"]) == (
+        "0.00200010",
+        "0.002000",
+        story[0]["data"]["simulate"],
+    )
+
+
+async def test_an_entry_that_waits_for_too_long_expires_and_says_so(app: RunningApp, account: AccountClient) -> None:
+    bench = Bench(app, account, timedelta(milliseconds=250), speed="1")
+    order_id = await bench.accept(FAR)
+    pending = await account.get_order(order_id)
+    waits = _moment(pending["expires_at"]) - _moment(pending["created_at"])
+    assert waits == timedelta(milliseconds=250)
+    order = await bench.end(order_id)
+    assert order["status"] == "expired"
+    assert [event["type"] for event in await _story(account, order_id)] == ["order.pending", "order.expired"]
+
+
+async def test_what_the_broker_charges_is_kept_and_taken_from_the_result(
+    app: RunningApp, account: AccountClient
+) -> None:
+    bench = Bench(app, account, commission_bp="2", commission_per_unit="0.0001")
+    order = await bench.end(await bench.accept(FAR, "fill_after=0s close_after=0s outcome=take_profit"))
+    # 0.0002 for two sides of one unit, and 0.02 % of 1.0860 and of 1.0890.
+    assert (Decimal(order["commission"]), Decimal(order["pnl"])) == (Decimal("0.000635"), Decimal("0.002365"))
+    assert (order["pnl_price"], order["r_multiple"]) == ("0.0030", "3.0000")
+    assert (await _story(account, order["id"]))[-1]["data"] == order

@@ -1,0 +1,51 @@
+"""Settings: every name is known, every typing mistake is an error, and secrets do not show themselves."""
+
+from pathlib import Path
+
+import pytest
+
+from signalhub.log import redact
+from signalhub.settings import Secret, Settings, SettingsError, from_env, to_env
+
+
+def test_missing_settings_have_safe_defaults() -> None:
+    found = from_env({"PATH": "/bin"})
+    assert (found.host, found.port, found.registration_mode) == ("127.0.0.1", 8000, "open")
+    assert from_env({"SIGNALHUB_HOST": "0.0.0.0"}).registration_mode == "closed"  # noqa: S104 - never bound
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{"SIGNALHUB_PROT": "1"}, {"SIGNALHUB_PORT": "many"}, {"SIGNALHUB_PORT": ""}, {"SIGNALHUB_BROKER_PROFILE": "none"},
+     {"SIGNALHUB_PORT_FILE": "/nowhere"}, {"SIGNALHUB_": "x"}, {"SIGNALHUB_REGISTRATION": "OPEN"},
+     {"SIGNALHUB_MARKET_SPEED": "0"}, {"SIGNALHUB_LEASE_S": "nan"}, {"SIGNALHUB_ORDER_EXPIRY_S": "inf"},
+     {"SIGNALHUB_WORKER_PROCESSES": "0"}, {"SIGNALHUB_PORT": "65536"}],
+)  # fmt: skip
+def test_invalid_setting_error_names_the_variable(environ: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        from_env(environ)
+    assert next(iter(environ)) in str(caught.value)
+
+
+def test_setting_is_read_from_variable_or_file_but_not_both(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sealed\n")
+    environ = {"SIGNALHUB_ENCRYPTION_KEYS_FILE": str(tmp_path / "key")}
+    assert from_env(environ).encryption_keys == "sealed"
+    with pytest.raises(SettingsError):
+        from_env(environ | {"SIGNALHUB_ENCRYPTION_KEYS": "other"})
+
+
+def test_settings_round_trip_through_environment() -> None:
+    settings = Settings(port=9, database_url=Secret("postgresql://x"), allowed_origins=("https://a", "https://b"))
+    assert from_env(to_env(settings)) == settings
+
+
+def test_settings_repr_hides_secrets() -> None:
+    assert "postgresql" not in repr(Settings(database_url=Secret("postgresql://me:pw@host/db")))
+
+
+@pytest.mark.parametrize(
+    "text", ["shk_aaaaaaaaaaaa_TOPSECRET", "see /hooks/shh_aaaaaaaaaaaa_TOPSECRET/", "whsec_TOPSECRET=="]
+)
+def test_log_redaction_removes_secrets(text: str) -> None:
+    assert "TOPSECRET" not in redact(text)
