@@ -86,6 +86,6 @@ def test_import_opens_no_socket_and_reads_no_environment() -> None:
         "def stop(*_, **__): raise SystemExit('opened a socket')\n"
         "socket.socket.connect = stop\n"
         "os.environ['SIGNALHUB_NONSENSE'] = 'x'\n"
-        "import signalhub.app, actors.boot, db.tables, signalhub.cli.main"
+        "import signalhub.app, actors.worker, db.tables, signalhub.cli.main"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)  # noqa: S603 - our own

@@ -204,7 +204,7 @@ class EagerWrite:
     async def wait(self) -> None:
         """Wait for the end of the write. Raises its error."""
         if not self.is_done and self._steps is not None:
-            await _resume(self._awaited, self._steps)
+            await _await_rest(self._awaited, self._steps)
             self._steps = None
         if self.error is not None:
             raise self.error
@@ -235,3 +235,10 @@ def _resume(awaited: Any, steps: Generator[Any, Any, Result]) -> Generator[Any, 
                 return result
         else:
             return (yield from steps)
+
+
+@coroutine
+def _await_rest(awaited: Any, steps: Generator[Any, Any, None]) -> Generator[Any, Any, None]:  # noqa: ANN401 - a future
+    """Wait for `awaited` and the rest of `steps`. A cancellation of the caller does not reach `steps`."""
+    yield awaited
+    yield from steps

@@ -40,7 +40,7 @@ async def test_documented_broker_loads_and_conforms(check: conformance.Check) ->
 
 @pytest.mark.usefixtures("installed_plugin")
 def test_unknown_broker_error_lists_installed_brokers() -> None:
-    with pytest.raises(LookupError, match="No broker named 'other' is installed_plugin; there are: mock, paper"):
+    with pytest.raises(LookupError, match="No broker named 'other' is installed; there are: mock, paper"):
         base.load_broker("other", {})
 
 

@@ -55,12 +55,12 @@ def _run_main(arguments: tuple[str, ...]) -> int:
 
 
 @pytest.fixture
-def run_on_service(signalhub: RunCommand, app: RunningApp) -> RunCommand:
+def run_on_service(run_command: RunCommand, app: RunningApp) -> RunCommand:
     """The same, with the settings of the running app."""
     known = {name.removeprefix("SIGNALHUB_").lower(): text for name, text in to_env(app.settings).items()}
 
     def run(*words: str, stdin: str = "", **settings: str) -> CommandResult:
-        return signalhub(*words, stdin=stdin, **(known | settings))
+        return run_command(*words, stdin=stdin, **(known | settings))
 
     return run
 

@@ -20,52 +20,52 @@ from tests.kit.signal_texts import BUY, STOP_ON_WRONG_SIDE
 URLS = {"database_url": "postgresql+asyncpg://nowhere/x", "redis_url": "redis://nowhere", "encryption_keys": "x"}
 
 
-def test_a_signal_is_sent_and_listed(signalhub_on_app: RunCommand, account: AccountClient) -> None:
-    sent = signalhub_on_app("send", "--json", "--id", "a", *BUY.split(), api_key=account.api_key)
-    listed = signalhub_on_app("orders", "--json", api_key=account.api_key)
+def test_a_signal_is_sent_and_listed(run_on_service: RunCommand, account: AccountClient) -> None:
+    sent = run_on_service("send", "--json", "--id", "a", *BUY.split(), api_key=account.api_key)
+    listed = run_on_service("orders", "--json", api_key=account.api_key)
     assert (sent.returncode, listed.returncode) == (0, 0)
     assert json.loads(listed.stdout)["id"] == json.loads(sent.stdout)["order_id"]
 
 
-def test_a_refused_signal_is_shown_with_a_caret(signalhub_on_app: RunCommand, account: AccountClient) -> None:
-    done = signalhub_on_app("send", "-", stdin=STOP_ON_WRONG_SIDE, api_key=account.api_key)
+def test_a_refused_signal_is_shown_with_a_caret(run_on_service: RunCommand, account: AccountClient) -> None:
+    done = run_on_service("send", "-", stdin=STOP_ON_WRONG_SIDE, api_key=account.api_key)
     assert done.returncode == 1
     assert "   2 | SL 1.0890\n          ^^^^^^\n" in done.stdout
     assert "Traceback" not in done.stderr
 
 
 async def test_tail_prints_the_bytes_of_the_log(
-    signalhub_on_app: RunCommand, app: RunningApp, account: AccountClient
+    run_on_service: RunCommand, app: RunningApp, account: AccountClient
 ) -> None:
     await account.send_signal()
     stored = await app.execute_sql(
         "SELECT body FROM events WHERE account_id = CAST(:id AS uuid) ORDER BY seq", id=account.id
     )
     words = ("tail", "--after", "0", "-n", "3", "--json")
-    done = await asyncio.to_thread(signalhub_on_app, *words, api_key=account.api_key)
+    done = await asyncio.to_thread(run_on_service, *words, api_key=account.api_key)
     assert done.stdout.splitlines() == [row[0] for row in stored]
 
 
-def test_api_key_is_created_rotated_and_revoked(signalhub_on_app: RunCommand) -> None:
+def test_api_key_is_created_rotated_and_revoked(run_on_service: RunCommand) -> None:
     name = f"keeper{time.time_ns()}"
-    first = json.loads(signalhub_on_app("account", "create", name, "--json").stdout)["api_key"]
-    made = json.loads(signalhub_on_app("key", "create", "--account", name, "--scope", "orders:read", "--json").stdout)
-    rotated = json.loads(signalhub_on_app("keys", "rotate", made["id"], "--account", name, "--json").stdout)
-    assert signalhub_on_app("orders", api_key=rotated["api_key"]).returncode == 0
-    assert signalhub_on_app("key", "revoke", rotated["id"], "--account", name).returncode == 0
-    listed = json.loads(signalhub_on_app("key", "list", "--account", name, "--json").stdout)
+    first = json.loads(run_on_service("account", "create", name, "--json").stdout)["api_key"]
+    made = json.loads(run_on_service("key", "create", "--account", name, "--scope", "orders:read", "--json").stdout)
+    rotated = json.loads(run_on_service("keys", "rotate", made["id"], "--account", name, "--json").stdout)
+    assert run_on_service("orders", api_key=rotated["api_key"]).returncode == 0
+    assert run_on_service("key", "revoke", rotated["id"], "--account", name).returncode == 0
+    listed = json.loads(run_on_service("key", "list", "--account", name, "--json").stdout)
     assert [one["revoked_at"] is not None for one in listed] == [False, False, True]
     assert not any(key in json.dumps(listed) for key in (first, made["api_key"]))
 
 
 async def test_rotate_encryption_reencrypts_secrets_with_first_key(
-    signalhub_on_app: RunCommand, app: RunningApp, account: AccountClient
+    run_on_service: RunCommand, app: RunningApp, account: AccountClient
 ) -> None:
     hook = await account.post("/api/v1/hooks", {"is_signed": True})
-    old, fresh = str(app.settings.encryption_keys), signalhub_on_app("key", "encryption").stdout.strip()
+    old, fresh = str(app.settings.encryption_keys), run_on_service("key", "encryption").stdout.strip()
 
     async def rotate(keys: str) -> tuple[int, bytes]:
-        done = await asyncio.to_thread(signalhub_on_app, "keys", "rotate-encryption", encryption_keys=keys)
+        done = await asyncio.to_thread(run_on_service, "keys", "rotate-encryption", encryption_keys=keys)
         stored = await app.execute_sql("SELECT secret FROM hooks WHERE id = :id", id=hook["id"])
         return done.returncode, bytes(stored[0][0])  # type: ignore[call-overload]  # a column
 
@@ -77,8 +77,8 @@ async def test_rotate_encryption_reencrypts_secrets_with_first_key(
     assert (await rotate(f"{old},{fresh}"))[0] == 0
 
 
-def test_doctor_reports_each_check(signalhub_on_app: RunCommand) -> None:
-    done = signalhub_on_app("doctor", "--json")
+def test_doctor_reports_each_check(run_on_service: RunCommand) -> None:
+    done = run_on_service("doctor", "--json")
     told = {finding["name"]: finding["ok"] for finding in map(json.loads, done.stdout.splitlines())}
     names = ("settings", "files", "encryption", "database", "migrations", "clock", "redis", "web")
     # This app has no worker process.
@@ -105,21 +105,21 @@ def test_doctor_reports_each_check(signalhub_on_app: RunCommand) -> None:
     ],
 )
 def test_expected_failures_print_one_sentence(
-    signalhub: RunCommand, words: list[str], settings: dict[str, str], status: int, says: str
+    run_command: RunCommand, words: list[str], settings: dict[str, str], status: int, says: str
 ) -> None:
-    done = signalhub(*words, **settings)
+    done = run_command(*words, **settings)
     assert done.returncode == status
     assert says in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_mistyped_key_is_reported_at_sign_in(signalhub_on_app: RunCommand, account: AccountClient) -> None:
-    mistyped = signalhub_on_app("orders", api_key=account.api_key[:-1])
+def test_mistyped_key_is_reported_at_sign_in(run_on_service: RunCommand, account: AccountClient) -> None:
+    mistyped = run_on_service("orders", api_key=account.api_key[:-1])
     assert (mistyped.returncode, "[mistyped_key]" in mistyped.stderr) == (1, True)
 
 
-def test_help_lists_every_command(signalhub: RunCommand) -> None:
-    done = signalhub("--help")
+def test_help_lists_every_command(run_command: RunCommand) -> None:
+    done = run_command("--help")
     assert done.returncode == 0
     assert all(f"\n  {name} " in done.stdout for name in ("up", "send", "tail", "parse", "doctor", "key", "epoch"))
 

@@ -48,9 +48,9 @@ def test_a_control_character_does_not_reach_the_terminal() -> None:
     assert "\x1b" not in result.stdout
 
 
-def test_each_line_of_jsonl_gets_its_verdict(process: RunCommand) -> None:
+def test_each_line_of_jsonl_gets_its_verdict(run_in_subprocess: RunCommand) -> None:
     lines = [json.dumps({"text": BUY}), json.dumps({"text": STOP_ON_WRONG_SIDE}), "{", json.dumps({"text": 7})]
-    done = process("parse", "--jsonl", stdin="\n".join(lines) + "\n\n")
+    done = run_in_subprocess("parse", "--jsonl", stdin="\n".join(lines) + "\n\n")
     good, bad, *malformed = map(json.loads, done.stdout.splitlines())
     assert done.returncode == 0
     assert good == {"ok": True, "signal": VIEW}

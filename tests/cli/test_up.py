@@ -19,12 +19,12 @@ StartUp = Callable[[], tuple[subprocess.Popen[str], Any]]
 
 
 @pytest.fixture
-def service_settings(tmp_path: Path) -> dict[str, str]:
+def up_settings(tmp_path: Path) -> dict[str, str]:
     return {"data_dir": str(tmp_path / "data"), "port": str(find_free_port()), "broker_profile": "instant"}
 
 
 @pytest.fixture
-def start_signalhub_up(up_settings: dict[str, str], tmp_path: Path) -> Iterator[StartUp]:
+def start_up(up_settings: dict[str, str], tmp_path: Path) -> Iterator[StartUp]:
     """Start it and wait for its welcome, which is JSON here."""
     started: list[subprocess.Popen[str]] = []
 
@@ -51,29 +51,29 @@ def start_signalhub_up(up_settings: dict[str, str], tmp_path: Path) -> Iterator[
 
 
 def test_up_serves_and_restarts_with_existing_data(
-    up: StartUp, up_settings: dict[str, str], signalhub: RunCommand, process: RunCommand
+    start_up: StartUp, up_settings: dict[str, str], run_command: RunCommand, run_in_subprocess: RunCommand
 ) -> None:
-    running, welcome = up()
+    running, welcome = start_up()
     assert welcome["api_key"] in welcome["curl"]
     assert "/hooks/shh_" in welcome["hook_url"]
-    sent = json.loads(signalhub("send", "--json", BUY, **up_settings).stdout)
-    lines = signalhub("tail", "--after", "0", "-n", "6", "--json", **up_settings).stdout.splitlines()
+    sent = json.loads(run_command("send", "--json", BUY, **up_settings).stdout)
+    lines = run_command("tail", "--after", "0", "-n", "6", "--json", **up_settings).stdout.splitlines()
     assert [json.loads(line)["type"] for line in lines][-2:] == ["order.executed", "order.closed"]
-    assert signalhub("doctor", **up_settings).returncode == 0
-    taken = process("up", **(up_settings | {"data_dir": up_settings["data_dir"] + "2"}))
+    assert run_command("doctor", **up_settings).returncode == 0
+    taken = run_in_subprocess("up", **(up_settings | {"data_dir": up_settings["data_dir"] + "2"}))
     assert (taken.returncode, "SIGNALHUB_PORT" in taken.stderr) == (1, True)
 
     running.send_signal(signal.SIGINT)
     assert running.wait(10) == 0
-    assert signalhub("key", "list", **up_settings).returncode == 2
+    assert run_command("key", "list", **up_settings).returncode == 2
 
-    _, again = up()
+    _, again = start_up()
     assert (again["api_key"], again["hook_url"], again["account"]) == (None, None, "you")
     assert again["dashboard"] != welcome["dashboard"]
-    assert json.loads(signalhub("orders", "--json", **up_settings).stdout)["id"] == sent["order_id"]
+    assert json.loads(run_command("orders", "--json", **up_settings).stdout)["id"] == sent["order_id"]
 
 
-def test_missing_encryption_key_is_an_error(up_settings: dict[str, str], process: RunCommand) -> None:
+def test_missing_encryption_key_is_an_error(up_settings: dict[str, str], run_in_subprocess: RunCommand) -> None:
     (Path(up_settings["data_dir"]) / "postgres").mkdir(parents=True)
-    done = process("up", **up_settings)
+    done = run_in_subprocess("up", **up_settings)
     assert (done.returncode, "encryption.key is missing" in done.stderr) == (1, True)

@@ -18,7 +18,7 @@ TRANSPORTS: list[Transport] = ["sse", "websocket"]
 
 
 @pytest.fixture(scope="module")
-async def short_stream_service(servers: Servers, logs: Path) -> AsyncIterator[RunningApp]:
+async def short_stream_app(servers: Servers, logs: Path) -> AsyncIterator[RunningApp]:
     """No stream lives longer than a moment."""
     async with run_app(await servers.create_settings(stream_lifetime_s=0.3), logs) as running:
         yield running

@@ -25,7 +25,7 @@ def cluster_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def seed_data_dir(cluster_template: Path) -> Callable[[Path], Path]:
+def copy_cluster(cluster_template: Path) -> Callable[[Path], Path]:
     """Make a data directory that has a cluster already."""
 
     def seed(where: Path) -> Path:
@@ -37,8 +37,8 @@ def seed_data_dir(cluster_template: Path) -> Callable[[Path], Path]:
 
 
 @pytest.fixture
-def postgres(data_dir: Path, seeded: Callable[[Path], Path]) -> Iterator[Postgres]:
-    with Postgres(seeded(data_dir)) as server:
+def postgres(data_dir: Path, copy_cluster: Callable[[Path], Path]) -> Iterator[Postgres]:
+    with Postgres(copy_cluster(data_dir)) as server:
         yield server
 
 
@@ -49,7 +49,7 @@ def valkey(data_dir: Path) -> Iterator[Valkey]:
 
 
 @pytest.fixture
-def run_script(data_dir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def run_python(data_dir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run Python in a process of its own, with `postgres` and `valkey` made but not started."""
 
     def run(body: str, *, user: str = "", where: Path = data_dir) -> subprocess.CompletedProcess[str]:

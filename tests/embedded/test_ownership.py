@@ -31,17 +31,17 @@ START_AND_KILL_SELF = {
 @pytest.mark.fault
 @pytest.mark.parametrize("way", START_AND_KILL_SELF)
 def test_servers_of_a_killed_parent_are_replaced(
-    script: RunScript, way: str, data_dir: Path, seeded: SeedDataDir
+    run_python: RunScript, way: str, data_dir: Path, copy_cluster: SeedDataDir
 ) -> None:
-    seeded(data_dir)
-    assert script(START_AND_KILL_SELF[way]).returncode == -9
+    copy_cluster(data_dir)
+    assert run_python(START_AND_KILL_SELF[way]).returncode == -9
     for server in (Postgres(data_dir), Valkey(data_dir)):
         with server:
             assert server.is_ready()
 
 
-def test_a_second_process_is_refused_and_the_first_unharmed(script: RunScript, postgres: Postgres) -> None:
-    refused = script("postgres.start()")
+def test_a_second_process_is_refused_and_the_first_unharmed(run_python: RunScript, postgres: Postgres) -> None:
+    refused = run_python("postgres.start()")
     assert f"AlreadyRunning: {postgres.paths.data_dir} is in use by process {os.getpid()}" in refused.stderr
     assert postgres.is_ready()
 

@@ -62,8 +62,8 @@ async def test_nothing_is_open_but_a_private_socket(postgres: Postgres) -> None:
     assert not postgres.paths.run_dir.exists()
 
 
-async def test_two_run_side_by_side(postgres: Postgres, seeded: Callable[[Path], Path], tmp_path: Path) -> None:
-    with Postgres(seeded(tmp_path / "other")) as other:
+async def test_two_run_side_by_side(postgres: Postgres, copy_cluster: Callable[[Path], Path], tmp_path: Path) -> None:
+    with Postgres(copy_cluster(tmp_path / "other")) as other:
         await _fetch_value(postgres, "create table mine ()")
         assert await _fetch_value(other, "select to_regclass('mine')") is None
 

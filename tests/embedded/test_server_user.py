@@ -45,11 +45,11 @@ def nobody_home() -> Iterator[Path]:
 
 
 def test_an_ordinary_user_runs_them_as_itself(
-    script: RunScript, nobody_home: Path, monkeypatch: pytest.MonkeyPatch
+    run_python: RunScript, nobody_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _copy_wheels(nobody_home / "wheels")  # this checkout may lie in a folder that only root may enter
     monkeypatch.setenv("PYTHONPATH", str(nobody_home / "wheels"))
-    run = script(ROUND_TRIP, user="nobody", where=nobody_home / "data")
+    run = run_python(ROUND_TRIP, user="nobody", where=nobody_home / "data")
     assert run.stdout.endswith("ran\n"), run.stderr
     assert (nobody_home / "data").owner() == (nobody_home / "data/postgres").owner() == "nobody"
 
@@ -78,9 +78,9 @@ def root_only_wheels(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_wheels_that_nobody_can_reach_are_copied_once(
-    script: RunScript, root_only_wheels: Path, monkeypatch: pytest.MonkeyPatch
+    run_python: RunScript, root_only_wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(root_only_wheels))
-    run = script("postgres.start(); print('from', postgres.command()[0]); postgres.stop()\n" + ROUND_TRIP)
+    run = run_python("postgres.start(); print('from', postgres.command()[0]); postgres.stop()\n" + ROUND_TRIP)
     assert run.stdout.endswith("ran\n"), run.stderr
     assert any(f"from {cache}/embedded-postgres-" in run.stdout for cache in CACHE_DIRECTORIES)

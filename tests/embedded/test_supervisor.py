@@ -40,13 +40,13 @@ def _is_living(pid: int) -> bool:
 
 
 @pytest.fixture
-def start_supervisor(data_dir: Path, tmp_path: Path, seeded: Callable[[Path], Path]) -> Iterator[StartSupervisor]:
+def start_supervisor(data_dir: Path, tmp_path: Path, copy_cluster: Callable[[Path], Path]) -> Iterator[StartSupervisor]:
     """Start a supervisor of one shell script in a process of its own; it prints `ready` when all is up."""
     started: list[subprocess.Popen[str]] = []
 
     def start(script: str, *, servers: bool = False, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         if servers and not data_dir.exists():
-            seeded(data_dir)
+            copy_cluster(data_dir)
         body = f"""
 from pathlib import Path
 from signalhub.embedded.group import Child
@@ -88,8 +88,10 @@ def _wait_for_pids(tmp_path: Path, runs: int) -> list[tuple[int, int]]:
     return [(int(child), int(grandchild)) for child, grandchild in map(str.split, file.read_text().splitlines())]
 
 
-def test_a_killed_child_is_restarted_and_its_own_children_end_with_it(up: StartSupervisor, tmp_path: Path) -> None:
-    up(WITH_GRANDCHILD)
+def test_a_killed_child_is_restarted_and_its_own_children_end_with_it(
+    start_supervisor: StartSupervisor, tmp_path: Path
+) -> None:
+    start_supervisor(WITH_GRANDCHILD)
     child, grandchild = _wait_for_pids(tmp_path, 1)[0]
     os.kill(child, signal.SIGKILL)
     new_child, new_grandchild = _wait_for_pids(tmp_path, 2)[1]
@@ -98,8 +100,8 @@ def test_a_killed_child_is_restarted_and_its_own_children_end_with_it(up: StartS
     assert _is_living(new_grandchild)
 
 
-def test_killed_servers_come_back_on_the_same_sockets(up: StartSupervisor, data_dir: Path) -> None:
-    process = up(WITH_GRANDCHILD, servers=True)
+def test_killed_servers_come_back_on_the_same_sockets(start_supervisor: StartSupervisor, data_dir: Path) -> None:
+    process = start_supervisor(WITH_GRANDCHILD, servers=True)
     servers = [one for one in psutil.Process(process.pid).children() if one.name() in ("postgres", "valkey-server")]
     assert len(servers) == 2
     for server in servers:
@@ -108,8 +110,10 @@ def test_killed_servers_come_back_on_the_same_sockets(up: StartSupervisor, data_
     _wait_until(lambda: Postgres(data_dir).is_ready() and Valkey(data_dir).is_ready())
 
 
-def test_a_signal_ends_everything_in_reverse_order(up: StartSupervisor, data_dir: Path, tmp_path: Path) -> None:
-    process = up(WITH_GRANDCHILD, servers=True)
+def test_a_signal_ends_everything_in_reverse_order(
+    start_supervisor: StartSupervisor, data_dir: Path, tmp_path: Path
+) -> None:
+    process = start_supervisor(WITH_GRANDCHILD, servers=True)
     child, grandchild = _wait_for_pids(tmp_path, 1)[0]
     process.send_signal(signal.SIGINT)
     rest = process.communicate(timeout=20)[0]
@@ -120,10 +124,10 @@ def test_a_signal_ends_everything_in_reverse_order(up: StartSupervisor, data_dir
     assert not Postgres(data_dir).paths.run_dir.exists()
 
 
-def test_a_signal_during_the_start_leaves_nothing_running(data_dir: Path, seeded: Callable[[Path], Path]) -> None:
+def test_a_signal_during_the_start_leaves_nothing_running(data_dir: Path, copy_cluster: Callable[[Path], Path]) -> None:
     body = (
         "import os, signal; from signalhub.embedded.supervisor import *\n"
-        f"with Supervisor(Path({str(seeded(data_dir))!r})) as up:\n"
+        f"with Supervisor(Path({str(copy_cluster(data_dir))!r})) as up:\n"
         "    up.start_servers(); os.kill(os.getpid(), signal.SIGTERM)"
     )
     run = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=False)  # noqa: S603  # our own
@@ -132,8 +136,8 @@ def test_a_signal_during_the_start_leaves_nothing_running(data_dir: Path, seeded
     assert not Postgres(data_dir).is_ready()
 
 
-def test_second_signal_kills_child_that_ignores_sigterm(up: StartSupervisor, tmp_path: Path) -> None:
-    process = up(IGNORES_SIGTERM)
+def test_second_signal_kills_child_that_ignores_sigterm(start_supervisor: StartSupervisor, tmp_path: Path) -> None:
+    process = start_supervisor(IGNORES_SIGTERM)
     child, _ = _wait_for_pids(tmp_path, 1)[0]
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
@@ -143,34 +147,34 @@ def test_second_signal_kills_child_that_ignores_sigterm(up: StartSupervisor, tmp
     assert not _is_living(child)
 
 
-def test_next_start_kills_orphans_of_killed_supervisor(up: StartSupervisor, tmp_path: Path) -> None:
-    first = up(WITH_GRANDCHILD, servers=True)
+def test_next_start_kills_orphans_of_killed_supervisor(start_supervisor: StartSupervisor, tmp_path: Path) -> None:
+    first = start_supervisor(WITH_GRANDCHILD, servers=True)
     child, grandchild = _wait_for_pids(tmp_path, 1)[0]
     for pid in (first.pid, child, *(one.pid for one in psutil.Process(first.pid).children())):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     assert _is_living(grandchild)
-    up(WITH_GRANDCHILD, servers=True)
+    start_supervisor(WITH_GRANDCHILD, servers=True)
     assert not _is_living(grandchild)
     assert _is_living(_wait_for_pids(tmp_path, 2)[1][0])
 
 
 def test_a_second_supervisor_of_the_same_directory_is_refused(
-    up: StartSupervisor, data_dir: Path, tmp_path: Path
+    start_supervisor: StartSupervisor, data_dir: Path, tmp_path: Path
 ) -> None:
-    process = up(WITH_GRANDCHILD)
+    process = start_supervisor(WITH_GRANDCHILD)
     body = f"from signalhub.embedded.supervisor import *; Supervisor(Path({str(data_dir)!r})).__enter__()"
     second = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=False)  # noqa: S603  # our own
     assert f"AlreadyRunning: {data_dir} is in use by process {process.pid}: stop that one first." in second.stderr
     assert _is_living(_wait_for_pids(tmp_path, 1)[0][0])
 
 
-def test_pid_1_reaps_orphans(up: StartSupervisor, tmp_path: Path) -> None:
+def test_pid_1_reaps_orphans(start_supervisor: StartSupervisor, tmp_path: Path) -> None:
     namespace = (shutil.which("unshare") or "/bin/false", "--pid", "--fork", "--mount-proc")
     if subprocess.run([*namespace, "/bin/true"], check=False, capture_output=True).returncode != 0:  # noqa: S603  # our own
         pytest.skip("needs the right to make a PID namespace")
     # The inner shell dies before its child, which so becomes the child of PID 1 and then a zombie.
-    process = up("(sleep 0.1 &) ; echo $$ $$ >> pids; sleep 1000", prefix=namespace)
+    process = start_supervisor("(sleep 0.1 &) ; echo $$ $$ >> pids; sleep 1000", prefix=namespace)
     _wait_for_pids(tmp_path, 1)
     time.sleep(0.4)
     family = psutil.Process(process.pid).children(recursive=True)

@@ -84,7 +84,8 @@ class Cluster:
             shutil.rmtree(directory, ignore_errors=True)
             lines = read_last_lines(self.log_file, offset=0)
             raise EmbeddedError(
-                f"postgres cannot make a cluster in {self.directory}: {find_known_cause(lines) or 'its log ends with'}.\n{lines}"
+                f"postgres cannot make a cluster in {self.directory}: "
+                f"{find_known_cause(lines) or 'its log ends with'}.\n{lines}"
             )
 
     def _require_version(self) -> None:

@@ -253,7 +253,8 @@ class Server(ABC):
     def _build_error(self, problem: str) -> EmbeddedError:
         lines = read_last_lines(self.paths.log_file, offset=self._log_offset)
         return EmbeddedError(
-            f"{self.name} {problem} in {self.paths.data_dir}: {find_known_cause(lines) or 'its log ends with'}.\n{lines}"
+            f"{self.name} {problem} in {self.paths.data_dir}: "
+            f"{find_known_cause(lines) or 'its log ends with'}.\n{lines}"
         )
 
     @contextlib.contextmanager

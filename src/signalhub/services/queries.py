@@ -108,7 +108,7 @@ class Queries:
     async def _fetch_page(
         self,
         query: Select[Any],
-        id_column: Any,
+        id_column: Any,  # noqa: ANN401 - a column of any table
         limit: int,
         cursor: str | None,
     ) -> tuple[list[Any], str | None]:

@@ -49,7 +49,10 @@ def test_market_answers_match_golden_digest() -> None:
     """The digest was made with Python 3.11, 3.12 and 3.13."""
     digest = sha256()
     for number in range(100):
-        market, at = replace(EURUSD, curve=derive_path_key("signalhub", f"S{number % 7}")), NOW + number * 3_600_123_457
+        market, at = (
+            replace(EURUSD, path_key=derive_path_key("signalhub", f"S{number % 7}")),
+            NOW + number * 3_600_123_457,
+        )
         ride = anchor_price_path(market, Decimal("1.0860"), at)
         found = ride.find_first_touch((Decimal("1.085"), Decimal("1.089")), at, at + 300 * HOUR)
         quotes = market_quote(market, Decimal("1.1"), at), *ride.find_extremes(at, at + HOUR)
