@@ -46,8 +46,8 @@ def test_path_heights_match_golden_values(name: tuple[str, str, int], expected: 
 
 
 def test_path_is_the_same_in_another_process() -> None:
-    look = f"print([height(key('s', 'X'), {NOW} + n * {DAY}) for n in range(9)])"
-    code = f"from signalhub.domain.market.path import height, key; {look}"
+    look = f"print([height_at(derive_path_key('s', 'X'), {NOW} + n * {DAY}) for n in range(9)])"
+    code = f"from signalhub.brokers.mock.brownian_path import derive_path_key, height_at; {look}"
     run = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", code], env={"PYTHONHASHSEED": "77"}, capture_output=True, text=True, check=True
     )
