@@ -67,6 +67,11 @@ fix: setup
 bench *name: setup
     @exec {{ bin }}/python tests/bench/run.py "$@"
 
+# Print the files and functions that one signal crosses, from POST to SSE frame
+[no-exit-message]
+trace *args: setup
+    @exec {{ bin }}/python tests/trace/run.py "$@"
+
 # Kill parts of a running service and check that nothing is lost; a name chooses which
 [no-exit-message]
 faults *name: setup
