@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from signalhub.domain.errors import REFUSALS
 from signalhub.domain.events import EVENT_TYPES
 from signalhub.settings import ENV_PREFIX, Settings
+from signalhub.streams import metrics as stream_metrics
 
 _DOCS = Path(__file__).parent.parent / "docs"
 
@@ -37,7 +38,7 @@ def test_every_event_is_documented() -> None:
 
 
 def test_every_metric_of_the_streams_is_documented_with_its_kind() -> None:
-    import_module("signalhub.streams.metrics")
+    stream_metrics.register(REGISTRY)
     kinds = {metric.name: metric.type for metric in REGISTRY.collect() if metric.name.startswith("signalhub_")}
     rows = {
         name.removesuffix("_total"): kind

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 from litestar import Litestar
 from litestar.datastructures import State
+from litestar.types import ASGIApp
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import create_engine
@@ -28,13 +29,13 @@ from signalhub.services.tickets import Tickets
 from signalhub.settings import Settings
 from signalhub.streams import redis_stream
 from signalhub.streams.connections import ConnectionRegistry
+from signalhub.streams.plugin import RawSendMiddleware, StreamsPlugin
 from signalhub.streams.publisher import Publisher
 from signalhub.streams.relay import Relay
-from signalhub.web import accounts, asgi, dashboard, health, openapi, orders, problems, quotes, signals, sse, websocket
+from signalhub.web import accounts, dashboard, health, openapi, orders, problems, quotes, signals, sse, websocket
 from signalhub.web.dependencies import Services
 from signalhub.web.rate_limit import RateLimiter
 
-_STREAM_CHECK_INTERVAL_S = 1.0
 _USAGE_RECORD_INTERVAL_S = 10.0
 _MAX_REQUEST_BODY_BYTES = 1024 * 1024
 
@@ -44,19 +45,25 @@ _log = structlog.get_logger()
 def create_app(settings: Settings) -> Litestar:
     """The web application. Connections are opened when it starts."""
     house = build_services(settings)
-    app = Litestar(
+    return Litestar(
         route_handlers=[
             signals.ROUTES,
             orders.ROUTES,
             quotes.ROUTES,
             accounts.ROUTES,
-            sse.follow,
-            websocket.ROUTES,
             health.ROUTES,
             dashboard.ROUTES,
         ],
         state=State({"services": house}),
         lifespan=[lambda _: _manage_lifespan(house)],
+        plugins=[
+            StreamsPlugin(
+                house.relay,
+                house.connections,
+                routes=[sse.follow, websocket.ROUTES],
+                find_inactive_keys=house.authenticator.find_inactive_keys,
+            )
+        ],
         exception_handlers=problems.EXCEPTION_HANDLERS,
         request_max_body_size=_MAX_REQUEST_BODY_BYTES,
         openapi_config=openapi.create_openapi_config(),
@@ -64,18 +71,16 @@ def create_app(settings: Settings) -> Litestar:
         pdb_on_exception=False,
         debug=False,
     )
-    app.asgi_handler = asgi.expose_raw_send(app.asgi_handler)
-    return app
 
 
-def serve() -> Litestar:
+def serve() -> ASGIApp:
     """What granian runs in each web process: the application, with the drain that granian itself lacks."""
     settings = settings_.from_env(os.environ)
     log.configure(settings.log_level, settings.log_format)
     app = create_app(settings)
     services: Services = app.state.services
     app.on_startup += [lambda: _drain_on_sigterm(services), process.freeze_gc]
-    return app
+    return RawSendMiddleware(app)
 
 
 def build_services(settings: Settings) -> Services:
@@ -111,31 +116,14 @@ def build_services(settings: Settings) -> Services:
 
 @asynccontextmanager
 async def _manage_lifespan(services: Services) -> AsyncIterator[None]:
-    await services.relay.start()
-    tasks = [
-        asyncio.create_task(_close_revoked_and_slow_streams(services)),
-        asyncio.create_task(_record_credential_usage(services)),
-    ]
+    task = asyncio.create_task(_record_credential_usage(services))
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await services.connections.close_all()
-        await services.relay.stop()
+        task.cancel()
         await services.publisher.close()
         await services.redis.aclose()
         await services.engine.dispose()
-
-
-async def _close_revoked_and_slow_streams(services: Services) -> None:
-    """Close the streams of keys that were revoked, in whichever process that was, or have expired; and stuck ones."""
-    while True:
-        await asyncio.sleep(_STREAM_CHECK_INTERVAL_S)
-        services.connections.close_slow()
-        with suppress(SQLAlchemyError, OSError, TimeoutError):
-            for key_id in await services.authenticator.find_inactive_keys(services.connections.open_key_ids()):
-                services.connections.close_by_key(key_id, "revoked")
 
 
 async def _record_credential_usage(services: Services) -> None:

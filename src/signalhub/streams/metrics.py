@@ -1,35 +1,45 @@
-"""What the relay and its subscribers count, for `/metrics`. docs/operating.md is tested against it."""
+"""Metrics of the relay and its subscribers, for `/metrics`. A test holds docs/operating.md to them."""
 
 from collections.abc import Iterator
+from functools import cache
 
-from prometheus_client import REGISTRY, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, Metric
 
-SUBSCRIBERS = Gauge("signalhub_stream_subscribers", "Open streams.", ["transport"])
-LAG = Gauge("signalhub_stream_lag_events", "How many events the open stream furthest behind has yet to be given.")
-BACKFILLS = Counter("signalhub_stream_heals", "Gaps in a channel that were filled from the database.")
-RING_MISSES = Counter("signalhub_stream_ring_misses", "Pages read from the database for cursors behind the ring.")
-RESETS = Counter("signalhub_stream_resets", "Cursors that could not be followed.", ["reason"])
+SUBSCRIBERS = Gauge("signalhub_stream_subscribers", "Open streams.", ["transport"], registry=None)
+LAG = Gauge(
+    "signalhub_stream_lag_events", "Events that the open stream furthest behind has yet to receive.", registry=None
+)
+BACKFILLS = Counter("signalhub_stream_heals", "Gaps in a channel that were filled from the database.", registry=None)
+RING_MISSES = Counter(
+    "signalhub_stream_ring_misses", "Pages read from the database for cursors behind the ring.", registry=None
+)
+RESETS = Counter("signalhub_stream_resets", "Cursors that could not be followed.", ["reason"], registry=None)
 """By reason: malformed, epoch, future."""
-GAPS = Counter("signalhub_stream_gaps", "Streams that were told of events no longer kept.")
-SLOW_CLOSES = Counter("signalhub_stream_slow_closes", "Streams cut because their reader took nothing.", ["transport"])
+GAPS = Counter("signalhub_stream_gaps", "Reports of pruned events to a stream.", registry=None)
+SLOW_CLOSES = Counter(
+    "signalhub_stream_slow_closes", "Streams closed because their reader took nothing.", ["transport"], registry=None
+)
 
 
 class WriteCounters:
-    """What is counted with every write, as plain numbers: a counter of the library costs as much as the write."""
+    """Counters of every write as plain numbers: a counter of the library costs as much as the write itself."""
 
     def __init__(self) -> None:
         self.ring_hits = 0
         self.bytes_written = 0
 
     def collect(self) -> Iterator[Metric]:
-        yield _counter_family("signalhub_stream_ring_hits", "Reads that the ring could answer.", self.ring_hits)
-        yield _counter_family("signalhub_stream_bytes", "Bytes written to streams.", self.bytes_written)
-
-
-def _counter_family(name: str, documentation: str, value: int) -> CounterMetricFamily:
-    return CounterMetricFamily(name, documentation, value=value)
+        yield CounterMetricFamily(
+            "signalhub_stream_ring_hits", "Reads that the ring answered without the database.", value=self.ring_hits
+        )
+        yield CounterMetricFamily("signalhub_stream_bytes", "Bytes written to streams.", value=self.bytes_written)
 
 
 WRITE_COUNTERS = WriteCounters()
-REGISTRY.register(WRITE_COUNTERS)
+
+
+@cache  # a registry refuses a second registration, and tests make several applications in one process
+def register(registry: CollectorRegistry) -> None:
+    for collector in (SUBSCRIBERS, LAG, BACKFILLS, RING_MISSES, RESETS, GAPS, SLOW_CLOSES, WRITE_COUNTERS):
+        registry.register(collector)

@@ -8,18 +8,13 @@ An answer whose JSON is made already.
 
 Litestar's own response classes would look up by name and encode what is known here: a twentieth of a signal's cost.
 
-
-The server's own `send`, for streams that write a thousand times what a response does.
-
-Litestar puts coroutines of its own around it, to know that a response has begun and that a socket has not ended. Both
-are known here; and what they take is a third of what a write costs.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from litestar import Request
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import Receive, Scope, Send
 
 from signalhub.domain.errors import SignalHubError
 from signalhub.web.dependencies import AnyConnection
@@ -76,21 +71,3 @@ class RawJsonResponse:
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
         await send({"type": "http.response.body", "body": self._body, "more_body": False})
-
-
-_RAW_SEND_KEY: Final = "signalhub.send"
-
-
-def expose_raw_send(app: ASGIApp) -> ASGIApp:
-    """`app`, with the `send` that it is given kept in its scope."""
-
-    async def remember(scope: Scope, receive: Receive, send: Send) -> None:
-        cast("dict[str, Any]", scope)[_RAW_SEND_KEY] = send
-        await app(scope, receive, send)
-
-    return remember
-
-
-def get_raw_send(scope: Scope) -> Send:
-    """Only for what comes after the response's start, or the socket's acceptance."""
-    return cast("Send", cast("dict[str, Any]", scope)[_RAW_SEND_KEY])

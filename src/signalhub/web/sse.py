@@ -16,8 +16,8 @@ from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import READ_ORDERS, Principal
 from signalhub.streams import event_filter, sse
 from signalhub.streams.connections import Connection, ConnectionWriter
+from signalhub.streams.plugin import get_raw_send
 from signalhub.streams.subscription import subscribe
-from signalhub.web import asgi
 from signalhub.web.auth import (
     STREAM_COOKIE,
     STREAM_COOKIE_TTL_S,
@@ -85,7 +85,7 @@ class EventStreamResponse(ASGIResponse):
         try:
             async with self._connection as outlet:
                 await self.start_response(send)
-                await self._stream_events(outlet, receive, asgi.get_raw_send(scope))
+                await self._stream_events(outlet, receive, get_raw_send(scope, send))
         except (SignalHubError, SQLAlchemyError, OSError, TimeoutError) as error:
             # Only before the first byte: what goes wrong later ends the subscription and not in an error.
             await _to_retry_response(self._accept, error)(scope, receive, send)

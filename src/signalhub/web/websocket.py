@@ -21,8 +21,8 @@ from signalhub.streams import control_events, event_filter
 from signalhub.streams import websocket as frames
 from signalhub.streams.channel import EventEncoder, OutgoingMessage
 from signalhub.streams.connections import Connection, ConnectionWriter
+from signalhub.streams.plugin import get_raw_send
 from signalhub.streams.subscription import Subscription, subscribe
-from signalhub.web import asgi
 from signalhub.web.auth import SESSION_COOKIE, authenticate_stream, check_origin, get_api_key
 from signalhub.web.dependencies import get_services
 
@@ -175,7 +175,7 @@ async def _stream_events(
         try:
             await _send_opening(line, outlet.subscription, hello)
             beat = None if hello else partial(_encode_heartbeat, outlet.subscription)  # the older clients know none
-            await ConnectionWriter(outlet, asgi.get_raw_send(socket.scope), encoder).run(
+            await ConnectionWriter(outlet, get_raw_send(socket.scope, socket.send), encoder).run(
                 found.settings.heartbeat_s, beat
             )
         finally:
@@ -206,7 +206,7 @@ async def _send_close(socket: Socket, code: int, reason: str) -> None:
     """
     with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-            await asgi.get_raw_send(socket.scope)({"type": "websocket.close", "code": code, "reason": reason})
+            await get_raw_send(socket.scope, socket.send)({"type": "websocket.close", "code": code, "reason": reason})
 
 
 def _to_close_code(error: SignalHubError) -> int:

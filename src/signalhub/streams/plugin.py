@@ -1,0 +1,89 @@
+"""The streams of a web process as a Litestar plugin: routes, the relay's life cycle, closing of streams, metrics.
+
+This package is a layer below `signalhub.web`, so the routes and the check for inactive keys are handed in.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, cast
+
+from litestar import Litestar
+from litestar.config.app import AppConfig
+from litestar.plugins import InitPlugin
+from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
+from prometheus_client import REGISTRY
+from sqlalchemy.exc import SQLAlchemyError
+
+from signalhub.streams import metrics
+from signalhub.streams.connections import ConnectionRegistry
+from signalhub.streams.relay import Relay
+
+_CLOSE_CHECK_INTERVAL_S: Final = 1.0
+_RAW_SEND_KEY: Final = "signalhub.send"
+
+
+class StreamsPlugin(InitPlugin):
+    """`find_inactive_keys` returns those of the given keys that are revoked, expired or deleted."""
+
+    def __init__(
+        self,
+        relay: Relay,
+        connections: ConnectionRegistry,
+        *,
+        routes: Sequence[ControllerRouterHandler],
+        find_inactive_keys: Callable[[Collection[str]], Awaitable[Collection[str]]],
+    ) -> None:
+        self._relay, self._connections = relay, connections
+        self._routes, self._find_inactive_keys = routes, find_inactive_keys
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        metrics.register(REGISTRY)
+        app_config.route_handlers.extend(self._routes)
+        # Appended: the application's own lifespan, which holds the database, is entered before and left after this.
+        app_config.lifespan.append(self.lifespan)
+        return app_config
+
+    @asynccontextmanager
+    async def lifespan(self, _app: Litestar) -> AsyncIterator[None]:
+        await self._relay.start()
+        closing = asyncio.create_task(self._close_revoked_and_slow_streams())
+        try:
+            yield
+        finally:
+            closing.cancel()
+            await self._connections.close_all()
+            await self._relay.stop()
+
+    async def _close_revoked_and_slow_streams(self) -> None:
+        """Close stuck streams, and those of inactive keys: another process may have revoked a key."""
+        while True:
+            await asyncio.sleep(_CLOSE_CHECK_INTERVAL_S)
+            self._connections.close_slow()
+            with suppress(SQLAlchemyError, OSError, TimeoutError):  # asked again in a second
+                for key_id in await self._find_inactive_keys(self._connections.open_key_ids()):
+                    self._connections.close_by_key(key_id, "revoked")
+
+
+class RawSendMiddleware:
+    """Outermost ASGI application: keep the server's own `send` in the scope, for streams.
+
+    Litestar wraps `send` in coroutines of its own, which note that a response has begun or a socket has ended. Both
+    are known to a stream, and the wrappers take a third of the cost of a write. Middleware inside Litestar is given
+    the wrapped `send` only.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        cast("dict[str, Any]", scope)[_RAW_SEND_KEY] = send
+        await self._app(scope, receive, send)
+
+
+def get_raw_send(scope: Scope, default: Send) -> Send:
+    """Return the server's `send`, or `default` without the middleware.
+
+    Only for what follows the start of the response, or the acceptance of the socket.
+    """
+    return cast("Send", cast("dict[str, Any]", scope).get(_RAW_SEND_KEY, default))
