@@ -24,13 +24,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors import declare, scheduler
 from actors.consumer import NotifyingRedisBroker
-from db.engine import create_engine
 from signalhub import log, process, settings
-from signalhub.brokers import factory
+from signalhub.container import build_services
 from signalhub.domain.events import Event
-from signalhub.domain.retry import RetryPolicy
 from signalhub.jobs import NAMESPACE, SWEEP_ACTOR, WAKEUP_CHANNEL, WORKER_HEARTBEAT_KEY, build_message, connect_redis
-from signalhub.services.lifecycle import Lifecycle
 from signalhub.settings import Settings
 from signalhub.streams import redis_stream
 
@@ -57,18 +54,9 @@ class WorkerServices:
     """Connections are opened on first use, by which time the event loop that owns them runs."""
 
     def __init__(self, settings: Settings) -> None:
-        # A statement that outlives the lease would come too late: the order is somebody else's by then.
-        self.engine: AsyncEngine = create_engine(
-            settings.database_url, pool_size=settings.worker_threads + 2, statement_timeout_s=settings.lease_s
-        )
-        self._redis = redis_stream.connect(settings.redis_url, timeout_s=1.0)
-        self._lifecycle = Lifecycle(
-            self.engine,
-            factory.create_broker(settings),
-            RetryPolicy(settings.retry_attempts, settings.retry_base_s, settings.retry_cap_s),
-            lease_s=settings.lease_s,
-            publish=self._publish,
-        )
+        self._services = build_services(settings, "worker")
+        self.engine: AsyncEngine = self._services.engine
+        self._lifecycle = self._services.create_lifecycle(self._publish)
         self._active_sweeps = 0
 
     async def advance(self, order_ids: list[str]) -> None:
@@ -94,14 +82,13 @@ class WorkerServices:
 
     async def _publish(self, events: Sequence[Event]) -> None:
         try:
-            await redis_stream.publish(self._redis, events)
+            await redis_stream.publish(self._services.redis, events)
         except (RedisError, OSError) as error:
             _log.info("publish.failed", events=len(events), error=repr(error))
 
     async def close(self) -> None:
         await self._lifecycle.close()
-        await self._redis.aclose()
-        await self.engine.dispose()
+        await self._services.close()
 
 
 def boot() -> None:

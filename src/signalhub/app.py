@@ -12,28 +12,12 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.engine import create_engine
 from signalhub import log, process
 from signalhub import settings as settings_
-from signalhub.brokers import factory
-from signalhub.brokers.mock.quotes import QuoteProvider
-from signalhub.services.accounts import Accounts
-from signalhub.services.auth import Authenticator
-from signalhub.services.credentials import ApiKeys, Hooks
-from signalhub.services.encryption import Encryption
-from signalhub.services.ingest import Ingest
-from signalhub.services.order_commands import OrderCommands
-from signalhub.services.queries import Queries
-from signalhub.services.records import OrderDefaults
-from signalhub.services.tickets import Tickets
+from signalhub.container import Services, build_services
 from signalhub.settings import Settings
-from signalhub.streams import redis_stream
-from signalhub.streams.connections import ConnectionRegistry
 from signalhub.streams.plugin import RawSendMiddleware, StreamsPlugin
-from signalhub.streams.publisher import Publisher
-from signalhub.streams.relay import Relay
 from signalhub.web import accounts, dashboard, health, openapi, orders, problems, quotes, signals, sse, websocket
-from signalhub.web.dependencies import Services
 from signalhub.web.rate_limit import RateLimiter
 
 _USAGE_RECORD_INTERVAL_S = 10.0
@@ -44,7 +28,7 @@ _log = structlog.get_logger()
 
 def create_app(settings: Settings) -> Litestar:
     """The web application. Connections are opened when it starts."""
-    house = build_services(settings)
+    services = build_services(settings, "web")
     return Litestar(
         route_handlers=[
             signals.ROUTES,
@@ -54,14 +38,14 @@ def create_app(settings: Settings) -> Litestar:
             health.ROUTES,
             dashboard.ROUTES,
         ],
-        state=State({"services": house}),
-        lifespan=[lambda _: _manage_lifespan(house)],
+        state=State({"services": services, "rate_limiter": RateLimiter(settings.rate_limit)}),
+        lifespan=[lambda _: _manage_lifespan(services)],
         plugins=[
             StreamsPlugin(
-                house.relay,
-                house.connections,
+                services.relay,
+                services.connections,
                 routes=[sse.follow, websocket.ROUTES],
-                find_inactive_keys=house.authenticator.find_inactive_keys,
+                find_inactive_keys=services.authenticator.find_inactive_keys,
             )
         ],
         exception_handlers=problems.EXCEPTION_HANDLERS,
@@ -83,37 +67,6 @@ def serve() -> ASGIApp:
     return RawSendMiddleware(app)
 
 
-def build_services(settings: Settings) -> Services:
-    engine = create_engine(settings.database_url)
-    broker = factory.create_broker(settings)
-    announcer = Publisher(settings.redis_url)
-    vault = Encryption(settings.encryption_keys)
-    say = announcer.publish_soon
-    return Services(
-        settings=settings,
-        engine=engine,
-        redis=redis_stream.connect(settings.redis_url, timeout_s=1.0),
-        encryption=vault,
-        publisher=announcer,
-        ingest=Ingest(
-            engine, broker, say, order_defaults=OrderDefaults.from_settings(settings), max_pending=settings.intake_queue
-        ),
-        order_commands=OrderCommands(engine, broker, say),
-        authenticator=Authenticator(engine),
-        keys=ApiKeys(engine, say),
-        hooks=Hooks(engine, vault, say),
-        tickets=Tickets(engine),
-        accounts=Accounts(engine, vault, say),
-        queries=Queries(engine),
-        quotes=QuoteProvider(settings.broker_options),
-        relay=Relay(engine, settings.redis_url),
-        connections=ConnectionRegistry(
-            max_per_account=settings.max_streams_per_account, write_timeout_s=settings.slow_reader_s
-        ),
-        rate_limiter=RateLimiter(settings.rate_limit),
-    )
-
-
 @asynccontextmanager
 async def _manage_lifespan(services: Services) -> AsyncIterator[None]:
     task = asyncio.create_task(_record_credential_usage(services))
@@ -121,9 +74,7 @@ async def _manage_lifespan(services: Services) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        await services.publisher.close()
-        await services.redis.aclose()
-        await services.engine.dispose()
+        await services.close()
 
 
 async def _record_credential_usage(services: Services) -> None:

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from signalhub.cli.bootstrap import bootstrap_account
-from signalhub.cli.context import ServiceContext, open_services
+from signalhub.cli.context import ServiceContext, open_services, require_account_id
 from signalhub.cli.local_state import DEFAULT_ACCOUNT, LocalState
 from signalhub.cli.up import build_welcome
 from signalhub.domain import identifiers
@@ -20,8 +20,8 @@ def local_state(tmp_path: Path) -> LocalState:
 
 
 async def _belongs_to_default_account(office: ServiceContext, api_key: str) -> bool:
-    return (await office.authenticator.authenticate_key(api_key)).account_id == await office.require_account_id(
-        DEFAULT_ACCOUNT
+    return (await office.authenticator.authenticate_key(api_key)).account_id == await require_account_id(
+        office, DEFAULT_ACCOUNT
     )
 
 
@@ -49,7 +49,7 @@ async def test_a_revoked_key_is_replaced(servers: Servers, local_state: LocalSta
         key_id = identifiers.parse_token(
             identifiers.API_KEY_PREFIX, (await bootstrap_account(office, local_state)).credentials.api_key
         ).id
-        await office.keys.revoke(await office.require_account_id(DEFAULT_ACCOUNT), key_id)
+        await office.keys.revoke(await require_account_id(office, DEFAULT_ACCOUNT), key_id)
     async with open_services(office.settings) as office:
         found = (await bootstrap_account(office, local_state)).credentials
         assert await _belongs_to_default_account(office, found.api_key)

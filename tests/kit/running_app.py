@@ -10,11 +10,10 @@ from sqlalchemy import text
 
 from actors.worker import WorkerServices
 from db import event_log
-from signalhub.app import build_services
+from signalhub.container import Services, build_services
 from signalhub.domain.events import Event, NewEvent
 from signalhub.settings import Settings
 from signalhub.streams import redis_stream
-from signalhub.web.dependencies import Services
 from tests.kit.account_client import AccountClient
 from tests.kit.processes import CommandProcess, run_web
 
@@ -76,15 +75,13 @@ class RunningApp:
 async def run_app(settings: Settings, logs: Path) -> AsyncIterator[RunningApp]:
     """A app whose orders move only when a test says so: it has no worker process."""
     async with run_web(settings, logs / f"web-{settings.port}.log") as web, open_client(settings) as http:
-        house = build_services(settings)
+        house = build_services(settings, "web")
         app = RunningApp(settings, web, http, house)
         try:
             yield app
         finally:
             await app.worker.close()
-            await house.publisher.close()
-            await house.redis.aclose()
-            await house.engine.dispose()
+            await house.close()
 
 
 @asynccontextmanager

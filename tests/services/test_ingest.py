@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from signalhub.app import build_services
+from signalhub.container import build_services
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import chain_hash
 from signalhub.services.records import Submission
@@ -111,13 +111,12 @@ async def test_a_submission_of_nobody_is_refused_and_harms_no_other(app: Running
 
 async def test_a_database_that_is_away_is_told_in_time_and_keeps_nothing(app: RunningApp) -> None:
     gone = replace(app.settings, database_url=Secret("postgresql+asyncpg://nobody@/nothing?host=/nowhere"))
-    house = build_services(gone)
+    house = build_services(gone, "web")
     async with asyncio.timeout(2):
         with pytest.raises(SignalHubError) as caught:
             await house.ingest.accept(make_submission("00000000-0000-7000-8000-000000000000"))
     assert (caught.value.code, caught.value.retry_after_s) == ("unavailable", 1)
-    await house.publisher.close()
-    await house.engine.dispose()
+    await house.close()
 
 
 async def test_the_stored_answer_is_the_answer_byte_for_byte(app: RunningApp, account: AccountClient) -> None:

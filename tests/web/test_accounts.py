@@ -7,7 +7,7 @@ import pytest
 from cryptography.fernet import Fernet
 from msgspec.structs import replace
 
-from signalhub.app import build_services
+from signalhub.container import build_services
 from signalhub.services.encryption import Encryption, EncryptionError
 from signalhub.settings import Secret
 from tests.kit.account_client import AccountClient
@@ -97,7 +97,7 @@ async def test_broker_account_of_another_account_is_not_found(
 
 async def test_encryption_key_rotation_keeps_secrets_readable(app: RunningApp, account: AccountClient) -> None:
     old, new = str(app.settings.encryption_keys), Fernet.generate_key().decode()
-    house = build_services(replace(app.settings, encryption_keys=Secret(f"{new},{old}")))
+    house = build_services(replace(app.settings, encryption_keys=Secret(f"{new},{old}")), "web")
     made = (await account.get("/api/v1/broker-accounts"))["items"][0]
     question = "SELECT secret FROM broker_accounts WHERE id = CAST(:id AS uuid)"
     try:
@@ -108,8 +108,7 @@ async def test_encryption_key_rotation_keeps_secrets_readable(app: RunningApp, a
         with pytest.raises(EncryptionError):
             Encryption(old).decrypt(f"broker account {made['id']}", secret)
     finally:
-        back = build_services(replace(app.settings, encryption_keys=Secret(f"{old},{new}")))
+        back = build_services(replace(app.settings, encryption_keys=Secret(f"{old},{new}")), "web")
         await back.accounts.rotate_secrets()
         for one in (house, back):
-            await one.publisher.close()
-            await one.engine.dispose()
+            await one.close()

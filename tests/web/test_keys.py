@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from signalhub.app import build_services
+from signalhub.container import build_services
 from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import SCOPES
@@ -182,10 +182,9 @@ async def test_key_of_another_account_is_not_found(account: AccountClient, other
 
 
 async def test_key_last_use_is_recorded(app: RunningApp, account: AccountClient) -> None:
-    house = build_services(app.settings)
+    house = build_services(app.settings, "web")
     await house.authenticator.authenticate_key(account.api_key)
     await house.authenticator.record_uses()
     (key,) = (await account.get("/api/v1/keys"))["items"]
     assert datetime.now(UTC) - datetime.fromisoformat(key["last_used_at"]) < timedelta(seconds=30)
-    await house.publisher.close()
-    await house.engine.dispose()
+    await house.close()

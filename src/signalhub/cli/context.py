@@ -5,46 +5,32 @@ few seconds and pass on what they find there, and a command that only needs Post
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import click
-import msgspec
 from sqlalchemy.exc import DBAPIError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.engine import create_engine
 from signalhub.cli.local_state import DEFAULT_ACCOUNT, require_settings
 from signalhub.cli.output import summarize_error
-from signalhub.domain.events import Event
-from signalhub.services.accounts import Accounts
-from signalhub.services.auth import Authenticator
-from signalhub.services.credentials import ApiKeys, Hooks
-from signalhub.services.encryption import Encryption, EncryptionError
-from signalhub.services.tickets import Tickets
+from signalhub.container import Services, build_services
+from signalhub.services.encryption import EncryptionError
 from signalhub.settings import Settings
 
 ResultT = TypeVar("ResultT")
 
 
-class ServiceContext(msgspec.Struct, frozen=True):
-    settings: Settings
-    engine: AsyncEngine
-    accounts: Accounts
-    keys: ApiKeys
-    hooks: Hooks
-    tickets: Tickets
-    authenticator: Authenticator
+ServiceContext = Services
 
-    async def require_account_id(self, username: str) -> str:
-        found = await self.accounts.find_account_id(username)
-        if found is None:
-            hint = (
-                "" if username != DEFAULT_ACCOUNT else " Name one with --account, or make it: signalhub account create."
-            )
-            raise click.ClickException(f"There is no account {username!r}.{hint}")
-        return found
+
+async def require_account_id(services: Services, username: str) -> str:
+    """Return the id of the account. Raises ClickException where there is none."""
+    account_id = await services.accounts.find_account_id(username)
+    if account_id is None:
+        hint = "" if username != DEFAULT_ACCOUNT else " Name one with --account, or make it: signalhub account create."
+        raise click.ClickException(f"There is no account {username!r}.{hint}")
+    return account_id
 
 
 def run_with_services(settings: Settings, operation: Callable[[ServiceContext], Awaitable[ResultT]]) -> ResultT:
@@ -68,20 +54,9 @@ async def _run(settings: Settings, operation: Callable[[ServiceContext], Awaitab
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[ServiceContext]:
-    engine, vault = create_engine(settings.database_url), Encryption(settings.encryption_keys)
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    services = build_services(settings, "cli")
     try:
-        yield ServiceContext(
-            settings=settings,
-            engine=engine,
-            accounts=Accounts(engine, vault, _skip_publish),
-            keys=ApiKeys(engine, _skip_publish),
-            hooks=Hooks(engine, vault, _skip_publish),
-            tickets=Tickets(engine),
-            authenticator=Authenticator(engine),
-        )
+        yield services
     finally:
-        await engine.dispose()
-
-
-def _skip_publish(_events: Sequence[Event], _due: Sequence[str]) -> None: ...
+        await services.close()

@@ -22,14 +22,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import migrate
-from db.engine import create_engine
 from signalhub import settings
 from signalhub.cli.local_state import LocalState, complete_settings, require_broker, require_settings
 from signalhub.cli.output import print_json, print_line, summarize_error
+from signalhub.container import build_services
 from signalhub.jobs import WORKER_HEARTBEAT_KEY
 from signalhub.services.encryption import Encryption, EncryptionError
 from signalhub.settings import Settings
-from signalhub.streams import redis_stream
 
 _MAX_CLOCK_SKEW_S: Final = 1.0
 
@@ -183,13 +182,12 @@ def doctor(*, as_json: bool) -> None:
 
 
 async def _run_checks(found: Settings) -> list[CheckResult]:
-    engine, redis = create_engine(found.database_url), redis_stream.connect(found.redis_url, timeout_s=2.0)
-    patient = DoctorContext(found, LocalState(found.data_dir), engine, redis)
+    services = build_services(found, "cli")
+    patient = DoctorContext(found, LocalState(found.data_dir), services.engine, services.redis)
     try:
         return [await check(patient) for check in ALL_CHECKS]
     finally:
-        await redis.aclose()
-        await engine.dispose()
+        await services.close()
 
 
 def _print_result(result: CheckResult) -> None:

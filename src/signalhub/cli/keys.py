@@ -13,7 +13,7 @@ import click
 from msgspec.structs import replace
 
 from signalhub import settings
-from signalhub.cli.context import ServiceContext, run_with_services
+from signalhub.cli.context import ServiceContext, require_account_id, run_with_services
 from signalhub.cli.local_state import DEFAULT_ACCOUNT, LocalState, complete_settings
 from signalhub.cli.output import print_json, print_line, print_table
 from signalhub.domain import identifiers
@@ -55,7 +55,7 @@ def run_for_account(username: str, operation: Callable[[ServiceContext, str], Aw
     """Do `work` with the account's id."""
 
     async def find_first(office: ServiceContext) -> ResultT:
-        return await operation(office, await office.require_account_id(username))
+        return await operation(office, await require_account_id(office, username))
 
     return run_with_services(complete_settings(settings.from_env(os.environ)), find_first)
 

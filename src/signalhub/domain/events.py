@@ -5,6 +5,7 @@ pages of the log all pass on the same bytes.
 """
 
 import hashlib
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -60,6 +61,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     signal_id: str | None
     body: bytes
     hash: bytes
+
+
+Publish = Callable[[Sequence[Event], Sequence[str]], None]
+"""Pass on new events and the ids of due orders, after the commit. Must not raise and must not wait."""
 
 
 class _EventBody(msgspec.Struct, frozen=True):

@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from db.tables import AccountRow, BrokerAccountRow
 from signalhub.domain.errors import SignalHubError
+from signalhub.domain.events import Publish
 from signalhub.domain.identifiers import uuid7
 from signalhub.services import credentials
 from signalhub.services.encryption import Encryption
-from signalhub.services.ingest import Publish
 
 
 class NewBrokerAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

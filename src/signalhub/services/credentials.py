@@ -18,10 +18,9 @@ from db import event_log
 from db.tables import ApiKeyRow, HookRow
 from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
-from signalhub.domain.events import Event, NewEvent
+from signalhub.domain.events import Event, NewEvent, Publish
 from signalhub.services.auth import SCOPES
 from signalhub.services.encryption import Encryption
-from signalhub.services.ingest import Publish
 
 Row = TypeVar("Row", ApiKeyRow, HookRow)
 

@@ -5,7 +5,7 @@ is refused, gets its own answer.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from db import bulk, event_log, orders, signals
 from signalhub.brokers.base import Broker
 from signalhub.domain.errors import Problem, SignalHubError
-from signalhub.domain.events import Event
+from signalhub.domain.events import Event, Publish
 from signalhub.domain.identifiers import uuid7
 from signalhub.domain.order import Order
 from signalhub.services.group_commit import GroupCommit
@@ -27,9 +27,6 @@ from signalhub.services.records import (
     build_records,
     to_refusal_error,
 )
-
-Publish = Callable[[Sequence[Event], Sequence[str]], None]
-"""Told, after the commit, of new events and of orders that are due already. Must not raise and must not wait."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_accepted = msgspec.json.Decoder(Accepted).decode

@@ -9,9 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from db import bulk, event_log, orders
 from signalhub.brokers.base import Broker, BrokerError
 from signalhub.domain.errors import SignalHubError
-from signalhub.domain.events import order_event
+from signalhub.domain.events import Publish, order_event
 from signalhub.domain.order import Cancelled, IllegalTransition, Move, Order, Status, apply
-from signalhub.services.ingest import Publish
 
 _SELECT_NOW = text("SELECT clock_timestamp()")
 _DecideMove = Callable[[Order, datetime], Awaitable[Move]]

@@ -14,12 +14,13 @@ import msgspec
 from litestar import Request
 from litestar.datastructures import Cookie
 
+from signalhub.container import Services
 from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import Principal
 from signalhub.services.encryption import EncryptionError
 from signalhub.web.asgi import get_header
-from signalhub.web.dependencies import AnyConnection, Services, get_services
+from signalhub.web.dependencies import AnyConnection, get_services
 
 STREAM_PATH: Final = "/api/v1/stream"
 SESSION_COOKIE: Final = "signalhub_session"

@@ -12,9 +12,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import migrate
+from signalhub.container import Services
 from signalhub.domain.events import format_timestamp
 from signalhub.jobs import WORKER_HEARTBEAT_KEY
-from signalhub.web.dependencies import Services, get_services
+from signalhub.web.dependencies import get_services
 from signalhub.web.openapi import PUBLIC, response_specs
 
 _CHECK_TIMEOUT_S: Final = 1.5

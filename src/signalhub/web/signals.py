@@ -20,7 +20,7 @@ from signalhub.services.records import Submission
 from signalhub.web import asgi, rate_limit, webhook_signatures
 from signalhub.web.asgi import RawJsonResponse, get_header
 from signalhub.web.auth import authenticate
-from signalhub.web.dependencies import Services, get_services
+from signalhub.web.dependencies import get_rate_limiter, get_services
 from signalhub.web.openapi import (
     LIST_PROBLEMS,
     PUBLIC,
@@ -151,17 +151,18 @@ async def ingest_signal(
 ) -> bytes:
     """The answer to a text, wherever in the request it came from; `key` is an idempotency key that is in no header."""
     found = get_services(request)
-    _check_rate_limit(request, found, principal, rate_limited_status)
+    _check_rate_limit(request, principal, rate_limited_status)
     return await found.ingest.accept(_build_submission(request, principal, raw, idempotency_key))
 
 
-def _check_rate_limit(request: AnyRequest, services: Services, principal: Principal, rate_limited_status: int) -> None:
-    verdict = services.rate_limiter.acquire(principal.account_id)
-    services.rate_limiter.store_headers(request, verdict)
+def _check_rate_limit(request: AnyRequest, principal: Principal, rate_limited_status: int) -> None:
+    rate_limiter = get_rate_limiter(request)
+    verdict = rate_limiter.acquire(principal.account_id)
+    rate_limiter.store_headers(request, verdict)
     if verdict.is_allowed:
         return
     code = "too_many_requests" if rate_limited_status == 429 else "unavailable"  # noqa: PLR2004 - TradingView resends on 5xx only
-    detail = f"More than {services.rate_limiter.per_minute} signals a minute; try again in {verdict.retry_after_s} s."
+    detail = f"More than {rate_limiter.per_minute} signals a minute; try again in {verdict.retry_after_s} s."
     raise SignalHubError(code, detail, retry_after_s=verdict.retry_after_s)
 
 

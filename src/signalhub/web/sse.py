@@ -12,6 +12,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 from sqlalchemy.exc import SQLAlchemyError
 
+from signalhub.container import Services
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import READ_ORDERS, Principal
 from signalhub.streams import event_filter, sse
@@ -26,7 +27,7 @@ from signalhub.web.auth import (
     authenticate_stream,
     encrypt_session,
 )
-from signalhub.web.dependencies import Services, get_services
+from signalhub.web.dependencies import get_services
 from signalhub.web.openapi import StreamOperation, problem_specs
 
 _EVENT_STREAM_MEDIA_TYPE: Final = "text/event-stream"
