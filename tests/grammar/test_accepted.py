@@ -1,7 +1,8 @@
-"""Every family of signals the grammar reads, case by case."""
+"""Accepted signals, one case for each line of `accepted.jsonl`."""
 
 from typing import Any
 
+from signalhub.domain.instruments import INSTRUMENTS
 from signalhub.domain.signal import Signal, format_decimal, to_signal_view
 from signalhub.grammar import ParsedSignal, explain, parse
 
@@ -9,7 +10,7 @@ Case = dict[str, Any]
 
 
 def format_signal(signal: Signal) -> str:
-    """A signal in the shorthand of `accepted.jsonl`."""
+    """Return the signal in the shorthand of `accepted.jsonl`."""
     words = [signal.side.value, signal.symbol, signal.order_type.value]
     if signal.entry is not None:
         words.append(format_decimal(signal.entry))
@@ -28,7 +29,7 @@ def parse_signal(text: str) -> ParsedSignal:
 def test_accepted_text_parses_to_expected_signal(accepted: Case) -> None:
     result = parse_signal(accepted["text"])
     assert format_signal(result.signal) == accepted["is"]
-    assert result.known_symbol is accepted.get("known", True)
+    assert (result.signal.symbol in INSTRUMENTS) is accepted.get("known", True)
 
 
 def test_directives_are_extracted_from_the_text(accepted: Case) -> None:
@@ -36,9 +37,10 @@ def test_directives_are_extracted_from_the_text(accepted: Case) -> None:
     assert (result.client_id, result.simulate) == (accepted.get("client_id"), accepted.get("simulate"))
 
 
-def test_written_symbol_is_kept(accepted: Case) -> None:
+def test_symbol_part_shows_the_written_symbol(accepted: Case) -> None:
     if "written" in accepted:
-        assert parse_signal(accepted["text"]).written_symbol == accepted["written"]
+        symbols = [part.text for part in parse_signal(accepted["text"]).parts if part.kind == "symbol"]
+        assert symbols == [accepted["written"]]
 
 
 def test_explain_agrees_with_parse_on_accepted_text(accepted: Case) -> None:
@@ -56,7 +58,7 @@ def test_prices_keep_trailing_zeros() -> None:
 
 def test_ignored_text_is_reported_with_its_reason() -> None:
     result = parse_signal("SIGNAL 4\nBUY EURUSD @1.0860\nSL 1.0850\nTP 1.0890\nJoin us, 300 members")
-    assert [(left.text, left.line) for left in result.ignored] == [("Join us, 300 members", 5)]
+    assert [(ignored.text, ignored.line) for ignored in result.ignored] == [("Join us, 300 members", 5)]
     assert result.ignored[0].reason == "It comes after the last level."
 
 

@@ -1,6 +1,7 @@
-"""From the cleaned text to tokens with their places, phrases of the vocabulary merged into one token.
+"""Split the cleaned text into tokens with their positions, and merge each phrase of the vocabulary into one token.
 
-Linear, and quick: one `findall` splits the whole text, and places are counted up from the lengths of the pieces.
+One `findall` splits the whole text, and positions are added up from the lengths of the pieces: a match object for
+each token would cost more than the rest of the lexer.
 """
 
 import re
@@ -12,7 +13,7 @@ from signalhub.grammar.vocabulary import PHRASE_TRIE, SINGLE_WORD_KINDS, PhraseN
 
 
 class Token(msgspec.Struct, gc=False):
-    """A word or phrase (in capitals), a number, a mark or the end of a line. `used` once a rule has understood it."""
+    """A word or phrase (in capitals), a number, a mark or the end of a line. A rule that reads it sets `used`."""
 
     kind: str
     start: int
@@ -21,13 +22,14 @@ class Token(msgspec.Struct, gc=False):
     used: bool = False
 
 
+# First group: a word, a number, line ends or a mark. Second group: the blanks that follow.
 _TOKEN_PATTERN: Final = re.compile(
     r"([A-Za-z\x80-\u2211\u2213-\U0010ffff]+|[0-9]+(?:[.,'][0-9]+)*|[\r\n][\r\n\t ]*|[^ \t])([ \t]*)"
 )
-"""A word, a number, ends of lines or a mark; and the blanks behind it."""
-
 _PHRASE_JOINERS: Final = frozenset("-/._:'")
 _PHRASE_GAP_LIMIT_CHARS: Final = 4
+"""Words of a phrase stand closer than this: room for `S / L`, not for two columns of a table."""
+
 _KIND_BY_FIRST_CHAR: Final = (
     dict.fromkeys("0123456789", TokenKind.NUMBER)
     | dict.fromkeys("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", TokenKind.WORD)
@@ -39,85 +41,74 @@ _KIND_BY_FIRST_CHAR: Final = (
 
 def tokenize(clean: str) -> list[Token]:
     tokens: list[Token] = []
+    # Local names, because this loop runs for every token of every text that the fast path does not take.
     append, word_kind, number_kind = tokens.append, TokenKind.WORD, TokenKind.NUMBER
     start = len(clean) - len(clean.lstrip(" \t"))
-    branch: PhraseNode | None = None  # the phrase the last words may have begun
-    first = 0  # and the token it began with
-    for text, gap in _TOKEN_PATTERN.findall(clean):
+    node: PhraseNode | None = None  # of the phrase that the last words may have begun
+    phrase_index = 0  # of the token which that phrase begins with
+    for text, blanks in _TOKEN_PATTERN.findall(clean):
         end = start + len(text)
         kind = _KIND_BY_FIRST_CHAR.get(text[0], word_kind)
         if kind == word_kind:
-            # Capitals of foreign letters can be ASCII, so those are never looked up.
+            # Foreign letters can have ASCII capitals (the dotless i), so such words are not looked up.
             word = text.upper() if text.isascii() else text
-            if branch is None and word not in PHRASE_TRIE:
+            if node is None and word not in PHRASE_TRIE:
                 append(Token(kind, start, end, word))
             else:
-                branch, first = _append_word(
-                    tokens, Token(SINGLE_WORD_KINDS.get(word, kind), start, end, word), branch, first
-                )
+                token = Token(SINGLE_WORD_KINDS.get(word, kind), start, end, word)
+                node, phrase_index = _append_word(tokens, token, node, phrase_index)
         elif kind != number_kind:
-            if branch is not None and (text not in _PHRASE_JOINERS or tokens[-1].kind == TokenKind.MARK):
-                branch = None
+            if node is not None and (text not in _PHRASE_JOINERS or tokens[-1].kind == TokenKind.MARK):
+                node = None
             append(Token(kind, start, end, text))
         else:
-            branch = None
-            if "," in text or (tokens and tokens[-1].text == "."):
-                _append_number(tokens, start, text)
+            node = None
+            if "," in text:
+                tokens.extend(split_price_list(text, start))
+            elif tokens and tokens[-1].text == ".":
+                _append_after_point(tokens, start, text)
             else:
                 append(Token(kind, start, end, text))
-        start = end + len(gap)
+        start = end + len(blanks)
     return tokens
 
 
 def _append_word(
     tokens: list[Token], token: Token, node: PhraseNode | None, phrase_index: int
 ) -> tuple[PhraseNode | None, int]:
-    """Append a word, or merge it with the words before it; give the phrase that may go on behind it."""
+    """Append a word, or merge it into the phrase it continues; return the phrase that the next word may continue."""
     if node is not None and token.start - tokens[-1].end < _PHRASE_GAP_LIMIT_CHARS:
         longer = node.children.get(token.text)
         if longer is not None:
-            return _extend_phrase(tokens, token, longer, phrase_index)
-    meaning = PHRASE_TRIE.get(token.text)
+            if longer.kind is None:
+                tokens.append(token)  # no phrase ends here: if none ends later either, these stay words
+            else:
+                del tokens[phrase_index + 1 :]
+                tokens[phrase_index].kind = longer.kind
+                tokens[phrase_index].end = token.end
+            return (longer if longer.children else None), phrase_index
     tokens.append(token)
-    if meaning is None or not meaning.children:
+    first_node = PHRASE_TRIE.get(token.text)
+    if first_node is None or not first_node.children:
         return None, 0
-    token.kind = meaning.kind or TokenKind.WORD
-    return meaning, len(tokens) - 1
+    token.kind = first_node.kind or TokenKind.WORD
+    return first_node, len(tokens) - 1
 
 
-def _extend_phrase(
-    tokens: list[Token], token: Token, node: PhraseNode, phrase_index: int
-) -> tuple[PhraseNode | None, int]:
-    """The phrase goes on: if it means something as far as it has come, it becomes one token."""
-    if node.kind is not None:
-        del tokens[phrase_index + 1 :]
-        tokens[phrase_index].kind = node.kind
-        tokens[phrase_index].end = token.end
+def _append_after_point(tokens: list[Token], start: int, digits: str) -> None:
+    """Append a number that follows a point, as one token with the point if that begins the number, as in `@.1520`."""
+    point = tokens[-1]
+    before = tokens[-2] if len(tokens) > 1 and tokens[-2].end == point.start else None
+    # In `Sl.1520` and `1..1520` the point separates, and the number is what follows it.
+    begins_number = before is None or (before.kind == TokenKind.MARK and before.text not in ".,")
+    if point.end == start and digits.isdigit() and begins_number:
+        point.kind, point.end, point.text = TokenKind.NUMBER, start + len(digits), "." + digits
     else:
-        tokens.append(token)
-    return (node if node.children else None), phrase_index
+        tokens.append(Token(TokenKind.NUMBER, start, start + len(digits), digits))
 
 
-def _append_number(tokens: list[Token], start: int, text: str) -> None:
-    if "," in text:
-        tokens.extend(_split_price_list(text, start))
-        return
-    point = tokens[-1] if tokens else None
-    if point is not None and point.text == "." and point.end == start and text.isdigit() and _is_leading_point(tokens):
-        point.kind, point.end, point.text = TokenKind.NUMBER, start + len(text), "." + text
-    else:
-        tokens.append(Token(TokenKind.NUMBER, start, start + len(text), text))
-
-
-def _is_leading_point(tokens: list[Token]) -> bool:
-    """Whether the point stands before a number, as in `@.1520`, and not between a label and one, as in `Sl.1520`."""
-    if len(tokens) < 2 or tokens[-2].end != tokens[-1].start:  # noqa: PLR2004
-        return True
-    return tokens[-2].kind == TokenKind.MARK and tokens[-2].text not in ".,"
-
-
-def _split_price_list(text: str, start: int) -> list[Token]:
-    """`42.20,43.00` is two numbers; of `42,000` that cannot be said here."""
+def split_price_list(text: str, start: int) -> list[Token]:
+    """Split `42.20,43.00` into two numbers. `42,000` stays one: the lexer cannot tell thousands from a list."""
     pieces = text.split(",")
     if not all("." in piece for piece in pieces):
         return [Token(TokenKind.NUMBER, start, start + len(text), text)]

@@ -1,7 +1,7 @@
-"""Numbers as text: exact digits in, exact digits out, no float and no rounding.
+"""Parse numbers exactly: no float, no rounding, every digit kept.
 
-A plain number has one reading. `60,000` or `1,086` has several, and which one holds depends on the instrument and on
-the other levels, so reading such a number gives all readings and leaves the choice to whoever knows the rest.
+A plain number has one value. `60,000` or `1,086` can be read in several ways, and which one is right depends on the
+instrument and the other levels. For such a number this module returns every interpretation; `validate` chooses one.
 """
 
 import re
@@ -20,19 +20,22 @@ _EUROPEAN: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]+", re.ASCII)
 
 
 class Interpretation(msgspec.Struct, frozen=True, gc=False):
-    """One way to read a number: one value, or several for a list. `decimals` counts a fraction behind a comma."""
+    """One way to read a number: one value, or several if it is a list.
+
+    `comma_decimals` is the number of digits after a decimal comma, and 0 without one.
+    """
 
     values: tuple[Decimal, ...]
     comma_decimals: int = 0
 
     @property
     def is_unambiguous(self) -> bool:
-        """Whether it is one value that nothing could make more or less likely."""
+        # A list and a decimal comma are guesses, which the other levels have to confirm.
         return self.comma_decimals == 0 and len(self.values) == 1
 
 
 class Number(msgspec.Struct, frozen=True, gc=False):
-    """A number where it stands. `value` is None while the text has more than one of its `readings`."""
+    """A number and its position. `value` is None while more than one of the `interpretations` is possible."""
 
     text: str
     start: int
@@ -41,7 +44,7 @@ class Number(msgspec.Struct, frozen=True, gc=False):
     interpretations: tuple[Interpretation, ...] = ()
 
     def resolve(self, interpretation: Interpretation) -> Iterator["Number"]:
-        """The number with the value chosen for it, or the numbers of the list it turned out to be."""
+        """Yield the number with the chosen value, or each number of the list that the interpretation makes of it."""
         texts = [self.text] if len(interpretation.values) == 1 else self.text.split(",")
         start = self.start
         for text, value in zip(texts, interpretation.values, strict=True):
@@ -50,25 +53,25 @@ class Number(msgspec.Struct, frozen=True, gc=False):
 
 
 def parse_exact(text: str) -> Decimal | None:
-    """The value of a plain number within the limits. `0890` is none: a piece of something that was torn apart."""
-    if _PLAIN.fullmatch(text) is None or (len(text) > MAX_DECIMALS and not _is_within_limits(text)):
+    """Return the value of a plain number, or None. `0890` is none: it looks like a fragment of another number."""
+    if _PLAIN.fullmatch(text) is None:
         return None
+    if len(text) > MAX_DECIMALS:  # a shorter number is within both limits
+        whole, _, decimals = text.partition(".")
+        if len(whole) + len(decimals) > MAX_DIGITS or len(decimals) > MAX_DECIMALS:
+            return None
     return Decimal(text)
 
 
-def _is_within_limits(text: str) -> bool:
-    whole, _, decimals = text.partition(".")
-    return len(whole) + len(decimals) <= MAX_DIGITS and len(decimals) <= MAX_DECIMALS
-
-
 def parse_thousands(text: str) -> Decimal | None:
-    """`67.5` of `67.5k`, times a thousand."""
+    """Return the value of `67.5k`, given `67.5`."""
     value = parse_exact(text)
+    # `scaleb` may leave an exponent; formatting writes out the zeros.
     return None if value is None else Decimal(format(value.scaleb(3), "f"))
 
 
 def interpret_number(text: str) -> tuple[Interpretation, ...]:
-    """Every way to read a number with commas, apostrophes or several points in it."""
+    """Return every way to read a number that has commas, apostrophes or several points."""
     head, *rest = text.split(",")
     values: list[tuple[Decimal | None, int]] = []
     if _GROUPED.fullmatch(text):
@@ -77,18 +80,18 @@ def interpret_number(text: str) -> tuple[Interpretation, ...]:
         values.append((parse_exact(text.replace(".", "").replace(",", ".")), 0))
     if len(rest) == 1 and head.isdigit() and rest[0].isdigit():
         values.append((parse_exact(f"{head}.{rest[0]}"), len(rest[0])))
-    found = [Interpretation((value,), decimals) for value, decimals in values if value]
-    if rest and (listed := _interpret_as_list(head, rest)):
-        found.append(listed)
-    return tuple(found)
+    interpretations = [Interpretation((value,), decimals) for value, decimals in values if value]
+    if rest and (as_list := interpret_as_list(head, rest)):
+        interpretations.append(as_list)
+    return tuple(interpretations)
 
 
-def _interpret_as_list(first_piece: str, other_pieces: list[str]) -> Interpretation | None:
-    """`95,90`: prices in a row, if each is a number and none ten times another."""
+def interpret_as_list(first_piece: str, other_pieces: list[str]) -> Interpretation | None:
+    """Read `95,90` as a list of prices, if each piece is a number and none is ten times another."""
     first, second = first_piece.partition(".")[0], other_pieces[0].partition(".")[0]
     if len(first) > MAX_DIGITS or len(second) > MAX_DIGITS or not (first.isdigit() and second.isdigit()):
         return None
-    # Whole parts tell most numbers with commas from a list, and spare reading the pieces exactly.
+    # Comparing two whole parts rules out most numbers with commas, before all pieces are parsed.
     if int(second) >= 10 * (int(first) + 1) or int(first) >= 10 * (int(second) + 1):
         return None
     values = tuple(value for piece in (first_piece, *other_pieces) if (value := parse_exact(piece)))

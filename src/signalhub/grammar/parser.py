@@ -51,11 +51,9 @@ def parse_slow_path(raw: bytes) -> ParsedSignal | RefusedText:
     reading = _parse_raw(raw)
     if reading.signal is None or reading.fields is None:
         return RefusedText(reading.problems)
-    draft, name = reading.fields, reading.fields.symbols[0]
+    draft = reading.fields
     return ParsedSignal(
         signal=reading.signal,
-        written_symbol=name.written,
-        known_symbol=name.instrument is not None,
         client_id=draft.client_ids[0].value if draft.client_ids else None,
         simulate=draft.simulations[0].value if draft.simulations else None,
         parts=build_parts(draft),

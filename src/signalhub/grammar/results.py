@@ -1,6 +1,7 @@
-"""What the grammar answers: a signal understood or a text refused, and the explanation of either.
+"""Results of the grammar: a parsed signal or a refused text, and the explanation of either.
 
-Positions are those of the text as it was sent. For a `{"signal": "..."}` wrapper they are those of the inner text.
+Positions refer to the text as it was sent. For a `{"signal": "..."}` wrapper they refer to the inner text.
+The fields of `Explanation`, `Part` and `Ignored` are the wire format of the parse endpoint.
 """
 
 import msgspec
@@ -10,7 +11,7 @@ from signalhub.domain.signal import Signal, SignalView
 
 
 class Part(msgspec.Struct, frozen=True, gc=False):
-    """One piece of the text and what it was read as. `start` counts characters from 0, `line` and `column` from 1."""
+    """A piece of the text and its meaning. `start` counts characters from 0, `line` and `column` count from 1."""
 
     kind: str
     line: int
@@ -22,7 +23,7 @@ class Part(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ignored(msgspec.Struct, frozen=True, gc=False):
-    """A piece of the text that changes nothing, and why it does not."""
+    """A piece of the text that has no effect, and the reason."""
 
     line: int
     column: int
@@ -33,11 +34,7 @@ class Ignored(msgspec.Struct, frozen=True, gc=False):
 
 
 class ParsedSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """`written_symbol` is as the sender wrote it; `known_symbol` says whether the instrument table has it."""
-
     signal: Signal
-    written_symbol: str
-    known_symbol: bool
     client_id: str | None = None
     simulate: str | None = None
     parts: tuple[Part, ...] = ()
@@ -46,13 +43,16 @@ class ParsedSignal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefusedText(msgspec.Struct, frozen=True):
-    """Why there is no order. Never empty; the first problem is the main one."""
+    """The problems of a text that gives no order: never empty, the main problem first."""
 
     problems: tuple[Problem, ...]
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the grammar has to say about one text. `info` is `signal` in a line, `canonical` its rewrite."""
+    """All that the grammar knows about a text.
+
+    `adapter` is the name of the format, `info` the signal in one line and `canonical` its canonical text.
+    """
 
     ok: bool
     adapter: str | None

@@ -1,7 +1,7 @@
-"""The one table of words: every label, side and note the grammar knows, and what it means.
+"""The table of all words that the grammar knows, and the kind of token that each stands for.
 
-Words of a phrase may be joined by blanks, `-`, `/`, `.`, `_` or `:`, so `S L` is also `S/L`, `s.l` and `S / L`.
-Adding a way to write something is adding a phrase here. Matching is by ASCII letters only, whatever the case.
+Words of a phrase may be joined by blanks, `-`, `/`, `.`, `_`, `:` or `'`, so `S L` is also `S/L`, `s.l` and `S / L`.
+To support another way to write something, add a phrase here. Only ASCII letters match, in either case.
 """
 
 from typing import Final
@@ -10,26 +10,26 @@ import msgspec
 
 
 class TokenKind:
-    """What a token is: the first block comes from the table below, the second from its shape.
+    """Kinds of tokens: the first block comes from the table below, the second from the shape of the token.
 
-    Plain strings, because the members of an enumeration take four times as long to look up, and rules look up little
-    else.
+    Plain strings: a member of an enumeration takes four times as long to look up, and the rules look up kinds all
+    the time.
     """
 
     SIDE: Final = "side"
     SIDE_AND_TYPE: Final = "order"  # side and order type in one word
     ORDER_TYPE: Final = "type"
-    STOP_WORD: Final = "stop"  # an order type or a stop loss, which only the place can tell
+    STOP_WORD: Final = "stop"  # an order type or a stop loss, depending on its position
     SL: Final = "sl"
     TP: Final = "tp"
     ENTRY: Final = "entry"
-    PRICE_PREFIX: Final = "at"  # a price is coming
-    FILLER: Final = "filler"  # says nothing and interrupts nothing
+    PRICE_PREFIX: Final = "at"  # a price may follow
+    FILLER: Final = "filler"  # skipped, and interrupts nothing
     RANGE_WORD: Final = "to"
     QUANTITY: Final = "quantity"
-    NOTE: Final = "note"  # the rest of the line is about something else
-    RUNNER: Final = "open"  # a runner: a target without a price
-    FAILED_VALUE: Final = "void"  # what a failed calculation prints
+    NOTE: Final = "note"  # the rest of the line is no level
+    RUNNER: Final = "open"  # a target without a price
+    FAILED_VALUE: Final = "void"  # the output of a failed calculation
     SYMBOL_LABEL: Final = "asset"
     UNIT: Final = "unit"
     TIME_UNIT: Final = "clock"
@@ -52,6 +52,7 @@ class TokenKind:
 
 TOKEN_KINDS: Final = frozenset(value for name, value in vars(TokenKind).items() if name.isupper())
 
+# A phrase stands once: a later row would replace the kind that an earlier one gives it.
 PHRASES_BY_KIND: Final[dict[str, str]] = {
     TokenKind.SIDE: "BUY, SELL, LONG, SHORT",
     TokenKind.SIDE_AND_TYPE: "BUYLIMIT, BUYSTOP, SELLLIMIT, SELLIMIT, SELLSTOP",
@@ -113,6 +114,7 @@ PHRASES_BY_KIND: Final[dict[str, str]] = {
     """,
     TokenKind.WITHOUT: "NO, WITHOUT",
     TokenKind.CONDITION: "IF, UNLESS, MAYBE, MIGHT, WAIT, WAITING",
+    # Phrases that begin like one of the above and mean nothing to a signal.
     TokenKind.WORD: """
         LONG TERM, SHORT TERM, MID TERM, LONG TIME, SHORT TIME, TRAILING STOP, TRAILING SL, TRAILING STOP LOSS,
         TRAIL SL, NON STOP, ALL TIME, STOP BY, SHORT SQUEEZE, MARKET UPDATE, MARKET STRUCTURE, MARKET OPEN, RISK
@@ -122,7 +124,7 @@ PHRASES_BY_KIND: Final[dict[str, str]] = {
 
 
 class PhraseNode(msgspec.Struct):
-    """The phrases that begin with the words so far: what they mean if they end here, and what may go on."""
+    """A node of the phrase trie: `kind` is set if a phrase ends here, `children` are the words that may follow."""
 
     kind: str | None = None
     children: dict[str, "PhraseNode"] = {}
@@ -132,17 +134,15 @@ def _build_phrase_trie() -> dict[str, PhraseNode]:
     root = PhraseNode()
     for kind, phrases in PHRASES_BY_KIND.items():
         for phrase in phrases.split(","):
-            branch = root
+            node = root
             for word in phrase.split():
-                branch = branch.children.setdefault(word, PhraseNode())
-            branch.kind = kind
+                node = node.children.setdefault(word, PhraseNode())
+            node.kind = kind
     return root.children
 
 
 PHRASE_TRIE: Final = _build_phrase_trie()
-"""The table as a tree of words, in capitals."""
+"""The table by first word, in capitals."""
 
-SINGLE_WORD_KINDS: Final = {
-    word: branch.kind for word, branch in PHRASE_TRIE.items() if branch.kind and not branch.children
-}
-"""The words that mean what they mean whatever follows."""
+SINGLE_WORD_KINDS: Final = {word: node.kind for word, node in PHRASE_TRIE.items() if node.kind and not node.children}
+"""Words that begin no longer phrase, so their kind is known at once."""
