@@ -1,6 +1,6 @@
-"""What an adapter has read so far, before anyone has judged whether it makes an order.
+"""The fields that a format has read from a text, before they are validated.
 
-Every field is a list, because a text may say a thing twice: that is a problem to report, not a value to overwrite.
+Every field is a list, because a text may give a field twice: that is a problem to report, not a value to overwrite.
 """
 
 from decimal import Decimal
@@ -20,11 +20,11 @@ MAX_TAKE_PROFITS: Final = 20
 
 _MAX_PROBLEMS: Final = 50
 _MAX_PROBLEMS_TO_READ_ON: Final = 10
-"""Nobody reads more of them: a text that is made to have thousands is read no further."""
+"""A text with more problems is read no further, so that a text made of thousands of them costs little."""
 
 
 class Spanned(msgspec.Struct, Generic[T], frozen=True, gc=False):
-    """A value and where it stands."""
+    """A value and its position in the text."""
 
     value: T
     start: int
@@ -32,7 +32,7 @@ class Spanned(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
 
 class SymbolMatch(msgspec.Struct, frozen=True, gc=False):
-    """A symbol: the name to trade, the name as written, and the instrument if it is a known one."""
+    """A symbol: the name to trade, the name as written, and the instrument if the name is known."""
 
     name: str
     written: str
@@ -42,14 +42,22 @@ class SymbolMatch(msgspec.Struct, frozen=True, gc=False):
 
 
 class EntryRange(msgspec.Struct, frozen=True, gc=False):
-    """An entry: one price, or the two ends of a zone as they were written."""
+    """An entry: one price, or the two ends of a zone in the order they were written."""
 
     first: Number
     second: Number | None = None
 
+    @property
+    def bounds(self) -> tuple[Decimal | None, Decimal | None]:
+        """Low and high value. One price, or a zone with equal ends, has no high."""
+        if self.second is None or self.first.value is None or self.second.value is None:
+            return self.first.value, None
+        low, high = sorted((self.first.value, self.second.value))
+        return (low, None) if low == high else (low, high)
+
 
 class ParsedFields:
-    """Fields in the order they were written. `problems` holds what the adapter itself could not read."""
+    """Values of each field in the order they were written, and the problems found so far."""
 
     def __init__(self, source: SourceText) -> None:
         self.source = source
@@ -67,18 +75,18 @@ class ParsedFields:
         self.empty_labels: dict[str, Spanned[str]] = {}  # labels without a value, by field
         self.problems: list[Problem] = []
         self._reported: set[tuple[str, int]] = set()
-        self.is_order = True  # False once dismissed
-        self.has_too_many_errors = False  # so much is wrong that reading on would tell nothing new
+        self.is_order = True  # False once `reject` was called
+        self.has_too_many_errors = False
 
     def add_problem(self, code: str, hint: str, start: int = 0, end: int = 0) -> None:
-        """Note a problem, once: the same code at the same place says nothing new."""
+        """Add a problem, unless one with the same code at the same position is there already."""
         if len(self.problems) < _MAX_PROBLEMS and (code, start) not in self._reported:
             self._reported.add((code, start))
             self.problems.append(self.source.build_problem(code, hint, start, end))
             self.has_too_many_errors = self.has_too_many_errors or len(self.problems) > _MAX_PROBLEMS_TO_READ_ON
 
     def reject(self, code: str, hint: str, start: int = 0, end: int = 0) -> None:
-        """Say what the text is instead of an order. What else is wrong with it would only mislead."""
+        """Refuse the text as something other than an order, and drop all other problems: they would mislead."""
         self.problems.clear()
         self._reported.clear()
         self.add_problem(code, hint, start, end)
@@ -86,7 +94,7 @@ class ParsedFields:
 
     @property
     def levels(self) -> list[Number]:
-        """Every price of the draft, in no particular order."""
+        """Every price, entries first."""
         entries = [number for entry in self.entries for number in (entry.first, entry.second) if number is not None]
         return [*entries, *self.stop_losses, *self.take_profits]
 
