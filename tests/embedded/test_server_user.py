@@ -81,6 +81,6 @@ def test_wheels_that_nobody_can_reach_are_copied_once(
     run_python: RunScript, root_only_wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(root_only_wheels))
-    run = run_python("postgres.start(); print('from', postgres.command()[0]); postgres.stop()\n" + ROUND_TRIP)
+    run = run_python("postgres.start(); print('from', postgres.build_command()[0]); postgres.stop()\n" + ROUND_TRIP)
     assert run.stdout.endswith("ran\n"), run.stderr
     assert any(f"from {cache}/embedded-postgres-" in run.stdout for cache in CACHE_DIRECTORIES)

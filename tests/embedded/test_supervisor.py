@@ -49,11 +49,11 @@ def start_supervisor(data_dir: Path, tmp_path: Path, copy_cluster: Callable[[Pat
             copy_cluster(data_dir)
         body = f"""
 from pathlib import Path
-from signalhub.embedded.group import Child
-from signalhub.embedded.supervisor import Supervisor
+from signalhub.embedded.supervisor import ChildSpec, Supervisor
 with Supervisor(Path({str(data_dir)!r}), postgres={servers}, valkey={servers}) as up:
     up.start_servers()
-    up.run([Child("child", ["/bin/sh", "-c", {script!r}], {{"PATH": "/usr/bin:/bin"}})], lambda: print("ready") is None)
+    spec = ChildSpec("child", ["/bin/sh", "-c", {script!r}], {{"PATH": "/usr/bin:/bin"}})
+    up.run([spec], lambda: print("ready") is None)
 """
         command = [*prefix, sys.executable, "-u", "-c", body]
         process = subprocess.Popen(  # noqa: S603  # our own

@@ -127,7 +127,7 @@ def tail(  # noqa: PLR0913 - as many as there are options
     async def work(client: Client) -> None:
         with _open_table(is_live=is_live) as table:
             show = table.show if table else _print_item_as_json if as_json else _print_item_as_text
-            told = table.told if table else _print_connection_lost
+            told = table.show_connection_state if table else _print_connection_lost
             wanted = [part for part in types.split(",") if part]
             events = client.events(after=after, types=wanted, transport=transport, on_connection_change=told)
             async with aclosing(events) as items:
