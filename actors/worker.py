@@ -109,7 +109,7 @@ def make_broker(found: settings.Settings) -> NotifyingRedisBroker:
         maintenance_chance=1_000_000,
         middleware=[
             UvloopAsyncIO(),  # first: the loop must run before anything below uses it, and stop after
-            SchedulerMiddleware(worker, client, found.retention_days),
+            SchedulerMiddleware(worker, client, found.worker.retention_days),
             TimeLimit(time_limit=60_000),  # no retries, no age limit: what must happen is in the database
             ShutdownNotifications(),
             CurrentMessage(),

@@ -40,7 +40,7 @@ async def running_service(servers: Servers, logs: Path) -> AsyncIterator[Running
     settings = await servers.create_settings(broker_profile="instant")
     async with (
         run_app(settings, logs) as running,
-        run_worker(settings, logs / f"worker-{settings.port}.log"),
+        run_worker(settings, logs / f"worker-{settings.web.port}.log"),
     ):
         yield running
 

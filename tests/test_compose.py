@@ -93,4 +93,4 @@ def test_env_example_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "secrets").mkdir()
     for file in (value for name, value in lines if name.endswith("_FILE")):
         Path(file).write_text("x", encoding="ascii")
-    assert settings.from_env(dict(lines)).port == 8000
+    assert settings.from_env(dict(lines)).web.port == 8000

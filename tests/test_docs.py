@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from signalhub.domain.errors import REFUSALS
 from signalhub.domain.events import EVENT_TYPES
-from signalhub.settings import ENV_PREFIX, Settings
+from signalhub.settings import ENV_PREFIX, FIELDS_BY_VARIABLE, Settings
 from signalhub.streams import metrics as stream_metrics
 
 _DOCS = Path(__file__).parent.parent / "docs"
@@ -23,7 +23,7 @@ def _find_in_page(page: str, pattern: str) -> list[Any]:
 
 def test_every_setting_is_documented_once_with_its_default() -> None:
     rows = dict(_find_in_page("settings.md", rf"^\| `{ENV_PREFIX}([A-Z_]+)` \| (?:`(.*?)`|\(empty\)) \|"))
-    defaults = {name.upper(): getattr(Settings(), name) for name in Settings.__struct_fields__}
+    defaults = {variable: field.get_value(Settings()) for variable, field in FIELDS_BY_VARIABLE.items()}
     assert set(rows) == set(defaults)
     assert rows == {name: "" if value == () else str(value) for name, value in defaults.items()}
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from signalhub.log import redact
-from signalhub.settings import Secret, Settings, SettingsError, from_env, to_env
+from signalhub.settings import RetrySettings, Secret, Settings, SettingsError, WebSettings, from_env, to_env
 
 
 def test_missing_settings_have_safe_defaults() -> None:
     found = from_env({"PATH": "/bin"})
-    assert (found.host, found.port, found.registration_mode) == ("127.0.0.1", 8000, "open")
-    assert from_env({"SIGNALHUB_HOST": "0.0.0.0"}).registration_mode == "closed"  # noqa: S104 - never bound
+    assert (found.web.host, found.web.port, found.web.registration_mode) == ("127.0.0.1", 8000, "open")
+    assert from_env({"SIGNALHUB_HOST": "0.0.0.0"}).web.registration_mode == "closed"  # noqa: S104 - never bound
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,11 @@ def test_setting_is_read_from_variable_or_file_but_not_both(tmp_path: Path) -> N
 
 
 def test_settings_round_trip_through_environment() -> None:
-    settings = Settings(port=9, database_url=Secret("postgresql://x"), allowed_origins=("https://a", "https://b"))
+    settings = Settings(
+        database_url=Secret("postgresql://x"),
+        web=WebSettings(port=9, allowed_origins=("https://a", "https://b")),
+        retry=RetrySettings(max_attempts=3),
+    )
     assert from_env(to_env(settings)) == settings
 
 

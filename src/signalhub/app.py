@@ -38,7 +38,7 @@ def create_app(settings: Settings) -> Litestar:
             health.ROUTES,
             dashboard.ROUTES,
         ],
-        state=State({"services": services, "rate_limiter": RateLimiter(settings.rate_limit)}),
+        state=State({"services": services, "rate_limiter": RateLimiter(settings.web.rate_limit)}),
         lifespan=[lambda _: _manage_lifespan(services)],
         plugins=[
             StreamsPlugin(

@@ -52,7 +52,7 @@ class Services:
             return create_engine(settings.database_url)
         # A statement that outlives the lease comes too late: by then another worker may have claimed the order.
         return create_engine(
-            settings.database_url, pool_size=settings.worker_threads + 2, statement_timeout_s=settings.lease_s
+            settings.database_url, pool_size=settings.worker.threads + 2, statement_timeout_s=settings.worker.lease_s
         )
 
     @cached_property
@@ -88,7 +88,7 @@ class Services:
             self.broker,
             self.publish,
             order_defaults=OrderDefaults.from_settings(self.settings),
-            max_pending=self.settings.intake_queue,
+            max_pending=self.settings.web.intake_queue,
         )
 
     @cached_property
@@ -121,7 +121,7 @@ class Services:
 
     @cached_property
     def quotes(self) -> QuoteProvider:
-        return QuoteProvider(self.settings.broker_options)
+        return QuoteProvider(self.settings.broker)
 
     @cached_property
     def relay(self) -> Relay:
@@ -130,14 +130,14 @@ class Services:
     @cached_property
     def connections(self) -> ConnectionRegistry:
         return ConnectionRegistry(
-            max_per_account=self.settings.max_streams_per_account, write_timeout_s=self.settings.slow_reader_s
+            max_per_account=self.settings.streams.max_per_account, write_timeout_s=self.settings.streams.slow_reader_s
         )
 
     def create_lifecycle(self, publish: PublishEvents) -> Lifecycle:
         """Return the lifecycle of this process's orders. `publish` gets the events of steps that end late."""
         settings = self.settings
-        retry_policy = RetryPolicy(settings.retry_attempts, settings.retry_base_s, settings.retry_cap_s)
-        return Lifecycle(self.engine, self.broker, retry_policy, lease_s=settings.lease_s, publish=publish)
+        retry_policy = RetryPolicy(settings.retry.max_attempts, settings.retry.base_delay_s, settings.retry.max_delay_s)
+        return Lifecycle(self.engine, self.broker, retry_policy, lease_s=settings.worker.lease_s, publish=publish)
 
     async def close(self) -> None:
         """Publish what is pending, then close the connections of every part that was built."""

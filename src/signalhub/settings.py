@@ -1,16 +1,18 @@
-"""Every setting, read once at the entry point from `SIGNALHUB_*` and handed on in pieces.
+"""Settings: read once at the entry point from `SIGNALHUB_*`, typed, and handed to each component as its group.
 
-A setting may also come from a file named by `SIGNALHUB_<NAME>_FILE`, the way container secrets do. A name that is not
-here is an error, because a typo must not become a default.
+A setting may also come from a file named by `SIGNALHUB_<NAME>_FILE`, as container secrets do. An unknown name is an
+error, because a typo must not become a default. `signalhub.settings` reads no environment by itself.
 """
 
 import ipaddress
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_type_hints
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_type_hints
 
 import msgspec
+from msgspec.structs import replace
 
 ENV_PREFIX: Final = "SIGNALHUB_"
 
@@ -36,17 +38,8 @@ Speed = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Durations are in seconds. The docstring of `docs/settings.md` is held against these fields by a test."""
-
-    database_url: Secret = Secret()
-    """PostgreSQL, `postgresql+asyncpg://…`. Empty: an embedded one (`signalhub up`)."""
-
-    redis_url: Secret = Secret()
-    """Redis or Valkey, `redis://…`, `rediss://…` or `unix://…`. Empty: an embedded one (`signalhub up`)."""
-
-    encryption_keys: Secret = Secret()
-    """Fernet keys, comma-separated: the first encrypts, all decrypt. Empty: one made and kept in the data directory."""
+class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The web processes: address, registration, limits of ingest."""
 
     host: str = "127.0.0.1"
     """Where the web process listens."""
@@ -57,22 +50,95 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str = ""
     """How the outside reaches the service, for printed links and error types. Empty: made from host and port."""
 
-    web_processes: Count = 1
+    processes: Count = 1
     """Web processes. A second pays only where Python is the bottleneck."""
 
-    worker_processes: Count = 1
+    simulate: Literal["on", "off"] = "on"
+    """Whether a sender may force an order's outcome. `off`: a signal that asks for it is refused."""
+
+    registration: Literal["auto", "open", "token", "closed"] = "auto"
+    """Who may POST /accounts/. `auto`: open while bound to loopback, closed otherwise."""
+
+    registration_token: Secret = Secret()
+    """What a registration must carry as `X-Registration-Token` when registration is `token`."""
+
+    allowed_origins: tuple[str, ...] = ()
+    """Further origins, comma-separated, that may open streams with cookies. The own one always may."""
+
+    rate_limit: CountOrZero = 0
+    """Signals per account and minute in one web process; 0: no limit."""
+
+    intake_queue: Count = 4096
+    """Signals that may wait for a commit in one web process; more are refused with 503."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the web process."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def registration_mode(self) -> Literal["open", "token", "closed"]:
+        """`registration` with `auto` decided by the address."""
+        if self.registration == "auto":
+            return "open" if self.is_loopback else "closed"
+        return self.registration
+
+    @property
+    def base_url(self) -> str:
+        """The URL that clients use, without a trailing slash."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The worker processes."""
+
+    processes: Count = 1
     """Worker processes."""
 
-    worker_threads: Count = 8
+    threads: Count = 8
     """Messages one worker process handles at a time."""
 
-    data_dir: Path = Path(".signalhub")
-    """Where the embedded servers and the made keys live."""
+    lease_s: Seconds = 5.0
+    """How long a worker may hold an order. A killed worker's orders go on after this."""
 
-    broker: str = "mock"
+    retention_days: CountOrZero = 0
+    """Events, and signals whose orders have ended, are deleted after so many days; 0: kept for ever."""
+
+
+class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The open SSE and WebSocket streams of a web process."""
+
+    max_per_account: CountOrZero = 100
+    """Open streams of one account in one web process."""
+
+    lifetime_s: Seconds = 900.0
+    """A stream is ended after about this time, with jitter, and the client comes back where it was."""
+
+    heartbeat_s: Seconds = 15.0
+    """Silence on a stream before a heartbeat."""
+
+    slow_reader_s: Seconds = 30.0
+    """A stream whose reader takes nothing for this long is cut; the client comes back where it was."""
+
+
+class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The broker, its simulated market and its faults.
+
+    All web and worker processes must have the same ones: they compute from them when an order is due.
+    """
+
+    name: str = "mock"
     """The broker's name in the entry-point group `signalhub.brokers`."""
 
-    broker_profile: Literal["demo", "market", "instant"] = "demo"
+    profile: Literal["demo", "market", "instant"] = "demo"
     """How patient the mock broker is: `demo` waits a little, in `market` prices decide, `instant` does not wait."""
 
     demo_fill_s: SecondsOrZero = 5.0
@@ -102,7 +168,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     order_expiry_s: Seconds = 86400.0
     """How long a limit or stop entry waits for its price before the order expires."""
 
-    broker_seed: str = "signalhub"
+    seed: str = "signalhub"
     """Another seed, other prices; the same seed, the same ones."""
 
     chaos: str = "calm"
@@ -111,50 +177,40 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     chaos_profiles: str = ""
     """Chaos profiles of one's own, such as `rainy: fail=20% latency=50ms..300ms; strike: reject=100%`."""
 
-    simulate: Literal["on", "off"] = "on"
-    """Whether a sender may force an order's outcome. `off`: a signal that asks for it is refused."""
 
-    retry_attempts: Count = 6
+class RetrySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """When a broker's passing failure is tried again."""
+
+    max_attempts: Count = 6
     """How often a broker's passing failure is tried before the order is rejected."""
 
-    retry_base_s: SecondsOrZero = 0.5
+    base_delay_s: SecondsOrZero = 0.5
     """The first wait after a failure; each further one doubles."""
 
-    retry_cap_s: SecondsOrZero = 30.0
+    max_delay_s: SecondsOrZero = 30.0
     """The longest wait between two attempts."""
 
-    lease_s: Seconds = 5.0
-    """How long a worker may hold an order. A killed worker's orders go on after this."""
 
-    registration: Literal["auto", "open", "token", "closed"] = "auto"
-    """Who may POST /accounts/. `auto`: open while bound to loopback, closed otherwise."""
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings, grouped by component, durations in seconds. A test compares docs/settings.md with the fields."""
 
-    registration_token: Secret = Secret()
-    """What a registration must carry as `X-Registration-Token` when registration is `token`."""
+    database_url: Secret = Secret()
+    """PostgreSQL, `postgresql+asyncpg://…`. Empty: an embedded one (`signalhub up`)."""
 
-    allowed_origins: tuple[str, ...] = ()
-    """Further origins, comma-separated, that may open streams with cookies. The own one always may."""
+    redis_url: Secret = Secret()
+    """Redis or Valkey, `redis://…`, `rediss://…` or `unix://…`. Empty: an embedded one (`signalhub up`)."""
 
-    max_streams_per_account: CountOrZero = 100
-    """Open streams of one account in one web process."""
+    encryption_keys: Secret = Secret()
+    """Fernet keys, comma-separated: the first encrypts, all decrypt. Empty: one made and kept in the data directory."""
 
-    stream_lifetime_s: Seconds = 900.0
-    """A stream is ended after about this time, with jitter, and the client comes back where it was."""
+    data_dir: Path = Path(".signalhub")
+    """Where the embedded servers and the made keys live."""
 
-    heartbeat_s: Seconds = 15.0
-    """Silence on a stream before a heartbeat."""
-
-    slow_reader_s: Seconds = 30.0
-    """A stream whose reader takes nothing for this long is cut; the client comes back where it was."""
-
-    retention_days: CountOrZero = 0
-    """Events, and signals whose orders have ended, are deleted after so many days; 0: kept for ever."""
-
-    rate_limit: CountOrZero = 0
-    """Signals per account and minute in one web process; 0: no limit."""
-
-    intake_queue: Count = 4096
-    """Signals that may wait for a commit in one web process; more are refused with 503."""
+    web: WebSettings = WebSettings()
+    worker: WorkerSettings = WorkerSettings()
+    streams: StreamSettings = StreamSettings()
+    broker: BrokerSettings = BrokerSettings()
+    retry: RetrySettings = RetrySettings()
 
     url: str = ""
     """Where `send`, `tail` and `orders` find the service. Empty: the running `signalhub up`, else host and port."""
@@ -168,95 +224,101 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: Literal["auto", "json", "console"] = "auto"
     """`auto`: colours on a terminal, JSON elsewhere."""
 
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach the web process."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
 
-    @property
-    def broker_options(self) -> dict[str, str]:
-        """What the broker is made with. Web and worker processes must agree on it, or they disagree on what is due."""
-        return {
-            "seed": self.broker_seed,
-            "demo_fill_s": str(self.demo_fill_s),
-            "demo_close_s": str(self.demo_close_s),
-            "market_close_s": str(self.market_close_s),
-            "market_speed": str(self.market_speed),
-            "market_latency": self.market_latency,
-            "slippage_bp": str(self.slippage_bp),
-            "commission_bp": str(self.commission_bp),
-            "commission_per_unit": str(self.commission_per_unit),
-        }
-
-    @property
-    def registration_mode(self) -> Literal["open", "token", "closed"]:
-        if self.registration == "auto":
-            return "open" if self.is_loopback else "closed"
-        return self.registration
-
-    @property
-    def base_url(self) -> str:
-        if self.public_url:
-            return self.public_url.rstrip("/")
-        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+_VARIABLE_NAMES: Final = {
+    "web.processes": "WEB_PROCESSES",
+    "worker.processes": "WORKER_PROCESSES",
+    "worker.threads": "WORKER_THREADS",
+    "streams.max_per_account": "MAX_STREAMS_PER_ACCOUNT",
+    "streams.lifetime_s": "STREAM_LIFETIME_S",
+    "broker.name": "BROKER",
+    "broker.profile": "BROKER_PROFILE",
+    "broker.seed": "BROKER_SEED",
+    "retry.max_attempts": "RETRY_ATTEMPTS",
+    "retry.base_delay_s": "RETRY_BASE_S",
+    "retry.max_delay_s": "RETRY_CAP_S",
+}
+"""The variables whose name is not that of the field; operators know them, so they outlive a renamed field."""
 
 
-_FIELD_TYPES: Final = get_type_hints(Settings, include_extras=True)
+class SettingField(NamedTuple):
+    """Where the value of a variable stands. `group` is empty for a field of `Settings` itself."""
+
+    group: str
+    name: str
+    type: Any
+
+    def get_value(self, settings: Settings) -> Any:  # noqa: ANN401 - as many types as there are settings
+        return getattr(getattr(settings, self.group) if self.group else settings, self.name)
+
+
+def _list_fields(struct: type[msgspec.Struct], group: str = "") -> Iterator[tuple[str, SettingField]]:
+    for name, type_ in get_type_hints(struct, include_extras=True).items():
+        if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
+            yield from _list_fields(type_, name)
+        else:
+            yield _VARIABLE_NAMES.get(f"{group}.{name}", name.upper()), SettingField(group, name, type_)
+
+
+FIELDS_BY_VARIABLE: Final = dict(_list_fields(Settings))
+"""Every setting by the name of its variable, without ENV_PREFIX."""
 
 
 def from_env(environ: Mapping[str, str]) -> Settings:
-    """Raises SettingsError, naming the variable."""
+    """Read the settings. Raises SettingsError, naming the variable."""
     given = {name[len(ENV_PREFIX) :]: text for name, text in environ.items() if name.startswith(ENV_PREFIX)}
     values: dict[str, Any] = {}
     for name, text in given.items():
-        field, value = _resolve_field(name, text)
-        if field in values:
-            raise SettingsError(f"{ENV_PREFIX}{field.upper()} is given twice, as a value and as a file.")
-        values[field] = value
-    return Settings(**values)
+        variable, value = _read_variable(name, text)
+        if variable in values:
+            raise SettingsError(f"{ENV_PREFIX}{variable} is given twice, as a value and as a file.")
+        values[variable] = value
+    tree: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    for variable, value in values.items():
+        field = FIELDS_BY_VARIABLE[variable]
+        tree[field.group][field.name] = value
+    defaults, own_fields = Settings(), tree.pop("", {})
+    groups = {group: replace(getattr(defaults, group), **fields) for group, fields in tree.items()}
+    return replace(defaults, **own_fields, **groups)
 
 
 def to_env(settings: Settings) -> dict[str, str]:
-    """The variables that make `from_env` return an equal Settings: how a parent tells its child processes."""
+    """Return the variables that make `from_env` return equal settings, for the environment of child processes."""
     defaults = Settings()
-    changed = {
-        name: getattr(settings, name) for name in _FIELD_TYPES if getattr(settings, name) != getattr(defaults, name)
+    return {
+        ENV_PREFIX + variable: _to_text(field.get_value(settings))
+        for variable, field in FIELDS_BY_VARIABLE.items()
+        if field.get_value(settings) != field.get_value(defaults)
     }
-    return {ENV_PREFIX + name.upper(): _to_text(value) for name, value in changed.items()}
 
 
-def _resolve_field(name: str, text: str) -> tuple[str, Any]:
-    field = name.lower()
-    if field in _FIELD_TYPES:
-        return field, _parse_value(name, field, text)
-    field = field.removesuffix("_file")
-    if not name.endswith("_FILE") or field not in _FIELD_TYPES:
+def _read_variable(name: str, text: str) -> tuple[str, Any]:
+    """Return the variable that `name` sets, itself or by `…_FILE`, and its value."""
+    variable = name.upper()
+    if variable in FIELDS_BY_VARIABLE:
+        return variable, _parse_value(name, FIELDS_BY_VARIABLE[variable].type, text)
+    variable = variable.removesuffix("_FILE")
+    if not name.endswith("_FILE") or variable not in FIELDS_BY_VARIABLE:
         raise SettingsError(f"{ENV_PREFIX}{name} is not a setting; docs/settings.md lists them all.")
     try:
-        return field, _parse_value(name, field, Path(text).read_text(encoding="utf-8").strip())
+        content = Path(text).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{ENV_PREFIX}{name}: {text} cannot be read ({error}).") from None
+    return variable, _parse_value(name, FIELDS_BY_VARIABLE[variable].type, content)
 
 
-def _parse_value(name: str, field: str, text: str) -> Any:  # noqa: ANN401 - as many types as there are settings
-    kind = _FIELD_TYPES[field]
-    if kind is Secret:
+def _parse_value(name: str, type_: Any, text: str) -> Any:  # noqa: ANN401 - as many types as there are settings
+    if type_ is Secret:
         return Secret(text)
-    if kind is Path:
+    if type_ is Path:
         return Path(text)
-    if kind == tuple[str, ...]:
+    if type_ == tuple[str, ...]:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     try:
-        return msgspec.convert(text, kind, strict=False)
+        return msgspec.convert(text, type_, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{ENV_PREFIX}{name} is {text!r}: {str(error).rstrip('.')}.") from None
 
 
-def _to_text(value: Any) -> str:  # noqa: ANN401 - the inverse of _parse
+def _to_text(value: Any) -> str:  # noqa: ANN401 - the inverse of _parse_value
     return ",".join(value) if isinstance(value, tuple) else str(value)

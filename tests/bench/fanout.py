@@ -17,12 +17,12 @@ from typing import Final
 
 import uvloop
 
-from signalhub.settings import Settings
 from tests.bench.fanout_account_scaling import measure_cost_us
 from tests.bench.fanout_measurement import WindowResult, find_highest_rate, measure_window, wait_for_deliveries
 from tests.bench.fanout_servers import FanoutServer, run_channels_plugin, run_nchan, run_signalhub
 from tests.bench.fanout_subscribers import SubscriberPool
 from tests.bench.table import Table
+from tests.kit.setting_changes import make_settings
 from tests.kit.stack import Stack
 
 SIGNALHUB, CHANNELS_PLUGIN, NCHAN = "signalhub", "channels plugin", "Nchan"
@@ -56,7 +56,7 @@ async def measure(rounds: int, seconds: float, size: int, parts: tuple[str, ...]
 async def _run_servers() -> AsyncIterator[tuple[Stack, list[FanoutServer]]]:
     with TemporaryDirectory() as home:
         async with AsyncExitStack() as running:
-            stack = Stack(Path(home), Settings(max_streams_per_account=20_000))
+            stack = Stack(Path(home), make_settings(max_streams_per_account=20_000))
             running.callback(stack.stop)
             stack.start()
             await stack.wait_until_ready()

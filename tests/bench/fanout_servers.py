@@ -75,7 +75,7 @@ def build_sse_request(path: str) -> bytes:
 @asynccontextmanager
 async def run_signalhub(settings: Settings, pid: int) -> AsyncIterator[FanoutServer]:
     """The service: an account a room. Events are written and announced as its own processes do it, but from here."""
-    async with httpx.AsyncClient(base_url=settings.base_url) as http:
+    async with httpx.AsyncClient(base_url=settings.web.base_url) as http:
         made = {
             room: (await http.post("/accounts/", json=_build_registration(f"{room}-{os.urandom(4).hex()}"))).json()
             for room in TRANSPORTS
@@ -97,7 +97,7 @@ async def run_signalhub(settings: Settings, pid: int) -> AsyncIterator[FanoutSer
         "batch": _add_api_key(build_websocket_request("/ws/stream?batch=1"), made["batch"]["api_key"]),
     }
     yield FanoutServer(
-        "signalhub", settings.port, requests, _list_process_tree(pid), send, ready_marker=b"stream.ready"
+        "signalhub", settings.web.port, requests, _list_process_tree(pid), send, ready_marker=b"stream.ready"
     )
     await redis.aclose()
     await engine.dispose()

@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from signalhub.settings import Settings
 from tests.bench import http_load
 from tests.bench.table import Table
 from tests.kit.processes import find_free_port
+from tests.kit.setting_changes import make_settings
 from tests.kit.stack import Stack
 
 SIGNAL_TEXT = b"BUY EURUSD @ 1.0860\nSL 1.0850\nTP 1.0890"
@@ -57,7 +57,7 @@ def _report(results: dict[str, list[http_load.LoadResult]]) -> bool:
 def _run_apps() -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
     with TemporaryDirectory() as home, ExitStack() as running:
         # The waits are long, so that no order falls due and the worker has nothing to do meanwhile.
-        hub = Stack(Path(home), Settings(demo_fill_s=3600, demo_close_s=3600))
+        hub = Stack(Path(home), make_settings(demo_fill_s=3600, demo_close_s=3600))
         running.callback(hub.stop)
         hub.start()
         key, account_id = _register_account(hub)

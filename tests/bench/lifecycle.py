@@ -22,9 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import orders
 from db.engine import create_engine
-from signalhub.settings import Settings
 from tests.bench import bulk_orders, dramatiq_baseline
 from tests.bench.table import Table
+from tests.kit.setting_changes import make_settings
 from tests.kit.stack import Stack
 from tests.kit.supervised_command import SupervisedCommand
 
@@ -62,7 +62,7 @@ def main(  # noqa: PLR0913 - as many as there are crowds
 
 @contextmanager
 def _run_servers(home: Path) -> Iterator[Stack]:
-    hub = Stack(home, Settings(worker_processes=2, market_close_s=_MAX_HOLDING_S))
+    hub = Stack(home, make_settings(worker_processes=2, market_close_s=_MAX_HOLDING_S))
     hub.postgres.start()
     hub.valkey.start()
     try:

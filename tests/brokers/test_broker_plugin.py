@@ -8,7 +8,8 @@ from typing import Final
 
 import pytest
 
-from signalhub.brokers import base, conformance
+from signalhub.brokers import conformance, factory
+from signalhub.settings import BrokerSettings
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "adding-a-broker.md").read_text(encoding="utf-8")
 
@@ -35,13 +36,13 @@ def installed_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("installed_plugin")
 @pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__)
 async def test_documented_broker_loads_and_conforms(check: conformance.Check) -> None:
-    await check(lambda: base.load_broker("paper", {}), conformance.orders("demo"))
+    await check(lambda: factory.load_broker(BrokerSettings(name="paper")), conformance.orders("demo"))
 
 
 @pytest.mark.usefixtures("installed_plugin")
 def test_unknown_broker_error_lists_installed_brokers() -> None:
     with pytest.raises(LookupError, match="No broker named 'other' is installed; there are: mock, paper"):
-        base.load_broker("other", {})
+        factory.load_broker(BrokerSettings(name="other"))
 
 
 NAMED: Final = sorted(set(re.findall(r"`(signalhub\.(?:brokers|domain)\.[\w.]+)`", PAGE)))

@@ -6,7 +6,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from msgspec.structs import replace
 
 from signalhub.brokers import factory
 from signalhub.brokers.chaos import (
@@ -24,6 +23,7 @@ from signalhub.brokers.mock.broker import MockBroker
 from signalhub.domain.order import Order, Status
 from signalhub.settings import Settings
 from tests.kit.order_factory import make_id, make_order
+from tests.kit.setting_changes import make_settings
 
 
 async def _at_once(_seconds: float) -> None:
@@ -125,4 +125,4 @@ def test_unknown_chaos_profile_error_lists_profiles() -> None:
 
 def test_calm_profile_does_not_wrap_the_broker() -> None:
     assert isinstance(factory.create_broker(Settings()), MockBroker)
-    assert isinstance(factory.create_broker(replace(Settings(), chaos="hostile")), ChaosBroker)
+    assert isinstance(factory.create_broker(make_settings(chaos="hostile")), ChaosBroker)

@@ -12,6 +12,7 @@ from signalhub.brokers.conformance import CHECKS, Breach, Check, StepFailure, ru
 from signalhub.brokers.mock.broker import MockBroker
 from signalhub.brokers.mock.profiles import build_profiles
 from signalhub.domain.order import OPEN, Executed, Move, Order, Status
+from signalhub.settings import BrokerSettings
 
 SIMULATIONS = ("reject=no_money", "fail=3", "fill_after=2s close_after=3s", "outcome=take_profit", "outcome=stop_loss")
 
@@ -21,7 +22,7 @@ def _mock() -> MockBroker:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("profile", build_profiles({}))
+@pytest.mark.parametrize("profile", build_profiles(BrokerSettings()))
 async def test_mock_broker_conforms_in_every_profile(profile: str, check: Check) -> None:
     await check(_mock, conformance.orders(profile))
 

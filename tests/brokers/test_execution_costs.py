@@ -13,8 +13,9 @@ from signalhub.brokers.conformance import CHECKS, Check, final_order, orders, si
 from signalhub.brokers.mock.broker import MockBroker
 from signalhub.domain.order import Closed, CloseReason, Executed, Order, Status
 from signalhub.domain.signal import OrderType, Side, Signal
-from signalhub.settings import Settings, SettingsError, from_env
+from signalhub.settings import SettingsError, from_env
 from tests.kit.order_factory import EURUSD_LIMIT_BUY, NOON, make_id, make_order
+from tests.kit.setting_changes import make_settings
 
 ALL_THREE: Final = {
     "slippage_bp": "5", "market_latency": "50ms..2s", "commission_bp": "0.5", "commission_per_unit": "0.00001"
@@ -177,7 +178,7 @@ def test_invalid_cost_setting_error_names_the_variable(name: str, text: str) -> 
 
 
 def test_settings_reach_the_broker() -> None:
-    settings = Settings(slippage_bp=Decimal("2.5"), market_latency="1s", commission_bp=Decimal(1))
-    assert MockBroker(settings.broker_options).next_due(
-        _placed(6, replace(EURUSD_LIMIT_BUY, order_type=OrderType.MARKET))
-    ) == (NOON + 6 * timedelta(hours=7) + timedelta(seconds=1))
+    settings = make_settings(slippage_bp=Decimal("2.5"), market_latency="1s", commission_bp=Decimal(1))
+    assert MockBroker(settings.broker).next_due(_placed(6, replace(EURUSD_LIMIT_BUY, order_type=OrderType.MARKET))) == (
+        NOON + 6 * timedelta(hours=7) + timedelta(seconds=1)
+    )

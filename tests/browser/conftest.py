@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from signalhub.settings import Settings
 from tests.browser.chromium import PROGRAM, Browser, Page, browsing
+from tests.kit.setting_changes import make_settings
 from tests.kit.stack import Stack
 
 
 @pytest.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    running = Stack(tmp_path_factory.mktemp("browsed"), Settings(demo_fill_s=4.0, demo_close_s=4.0)).start()
+    running = Stack(tmp_path_factory.mktemp("browsed"), make_settings(demo_fill_s=4.0, demo_close_s=4.0)).start()
     try:
         await running.wait_until_ready()
         yield running

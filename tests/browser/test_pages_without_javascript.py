@@ -17,7 +17,7 @@ from tests.kit.running_app import RunningApp
 @pytest.fixture
 async def browser_client(app: RunningApp) -> AsyncIterator[httpx.AsyncClient]:
     """Keeps its cookies to itself."""
-    async with httpx.AsyncClient(base_url=app.settings.base_url) as http:
+    async with httpx.AsyncClient(base_url=app.settings.web.base_url) as http:
         yield http
 
 

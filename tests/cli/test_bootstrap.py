@@ -32,7 +32,7 @@ async def test_unshown_key_is_shown_by_next_start(servers: Servers, local_state:
         local_state.save_credentials(replace(again.credentials, hook_path=None, is_told=True))
         later = build_welcome(office.settings, await bootstrap_account(office, local_state))
     assert (shown.api_key, later.api_key, later.hook_url) == (first.credentials.api_key, None, None)
-    assert shown.hook_url == f"{office.settings.base_url}{first.credentials.hook_path}"
+    assert shown.hook_url == f"{office.settings.web.base_url}{first.credentials.hook_path}"
 
 
 async def test_unsaved_key_is_replaced(servers: Servers, local_state: LocalState) -> None:

@@ -44,7 +44,7 @@ async def test_events_arrive_once_in_order_across_connections(
 ) -> None:
     account = await short_stream_app.create_account()
     lines: list[bool] = []
-    async with Client(short_stream_app.settings.base_url, account.api_key) as client:
+    async with Client(short_stream_app.settings.web.base_url, account.api_key) as client:
         events = client.events(after=0, transport=transport, on_connection_change=lines.append)
         async with aclosing(events), asyncio.timeout(20):
             found = [await anext(events)]
@@ -58,7 +58,7 @@ async def test_events_arrive_once_in_order_across_connections(
 
 async def test_cursor_is_valid_across_transports(app: RunningApp, account: AccountClient) -> None:
     await app.append_events(account, 4)
-    async with Client(app.settings.base_url, account.api_key) as client:
+    async with Client(app.settings.web.base_url, account.api_key) as client:
         first = await take_items(client, 3, "sse", after=0)
         rest = await take_items(client, 2, "websocket", after=_seqs(first)[-1])
     assert _seqs([*first, *rest]) == [1, 2, 3, 4, 5]
@@ -68,7 +68,7 @@ async def test_cursor_is_valid_across_transports(app: RunningApp, account: Accou
 async def test_a_cursor_of_another_log_ends_in_a_reset(
     app: RunningApp, account: AccountClient, transport: Transport
 ) -> None:
-    async with Client(app.settings.base_url, account.api_key) as client:
+    async with Client(app.settings.web.base_url, account.api_key) as client:
         found = await take_items(client, 1, transport, after="feed-1")
     assert isinstance(found[0], Reset)
     assert (found[0].reason, found[0].seq) == ("epoch", 1)
@@ -76,7 +76,7 @@ async def test_a_cursor_of_another_log_ends_in_a_reset(
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_wrong_key_is_an_error_and_not_tried_again(app: RunningApp, transport: Transport) -> None:
-    async with Client(app.settings.base_url, "shk_wrong") as client:
+    async with Client(app.settings.web.base_url, "shk_wrong") as client:
         with pytest.raises(Refused) as refusal:
             await take_items(client, 1, transport)
     assert (refusal.value.status, refusal.value.code) == (401, "mistyped_key")
@@ -90,7 +90,7 @@ async def test_unreachable_service_fails_the_first_connection(transport: Transpo
 
 
 async def test_a_signal_sent_twice_with_its_key_is_one_order(app: RunningApp, account: AccountClient) -> None:
-    async with Client(app.settings.base_url, account.api_key) as client:
+    async with Client(app.settings.web.base_url, account.api_key) as client:
         first = await client.send(BUY, idempotency_key="a")
         again = await client.send(BUY, idempotency_key="a")
         orders = await client.orders()
@@ -99,7 +99,7 @@ async def test_a_signal_sent_twice_with_its_key_is_one_order(app: RunningApp, ac
 
 
 async def test_a_refused_signal_says_where_and_why(app: RunningApp, account: AccountClient) -> None:
-    async with Client(app.settings.base_url, account.api_key) as client:
+    async with Client(app.settings.web.base_url, account.api_key) as client:
         with pytest.raises(Refused) as refusal:
             await client.send(STOP_ON_WRONG_SIDE)
     assert [(one.code, one.line, one.column) for one in refusal.value.problems] == [("sl_wrong_side", 2, 4)]
@@ -107,7 +107,7 @@ async def test_a_refused_signal_says_where_and_why(app: RunningApp, account: Acc
 
 
 async def test_orders_are_read_page_by_page_up_to_the_limit(app: RunningApp, account: AccountClient) -> None:
-    async with Client(app.settings.base_url, account.api_key) as client:
+    async with Client(app.settings.web.base_url, account.api_key) as client:
         sent = [(await client.send(BUY)).order_id for _ in range(5)]
         found = await client.orders(limit=3, symbol="EURUSD")
     assert [order.id for order in found] == sent[:1:-1]

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from signalhub.settings import Settings
+from tests.kit.setting_changes import make_settings
 from tests.kit.stack import Stack
 
-FAST_SETTINGS = Settings(demo_fill_s=0.4, demo_close_s=0.9, lease_s=2.0, heartbeat_s=1.0, slow_reader_s=1.5)
+FAST_SETTINGS = make_settings(demo_fill_s=0.4, demo_close_s=0.9, lease_s=2.0, heartbeat_s=1.0, slow_reader_s=1.5)
 
 
 @pytest.fixture(scope="session")

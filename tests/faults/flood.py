@@ -87,7 +87,7 @@ class SubscriberGroup:
     ) -> None:
         self.stack, self.accounts, self.sender = stack, accounts, sender
         self._sent_count = 0
-        address = "127.0.0.1", stack.settings.port
+        address = "127.0.0.1", stack.settings.web.port
         self.subscribers = [
             Subscriber(address, account.id, account.api_key, behavior)
             for account in (accounts[number % len(accounts)] for number in range(subscriber_count))
@@ -131,7 +131,7 @@ class SubscriberGroup:
         **options: int,
     ) -> None:
         """Subscribers of one account who come later."""
-        address = "127.0.0.1", self.stack.settings.port
+        address = "127.0.0.1", self.stack.settings.web.port
         fresh = [subscriber_class(address, account.id, account.api_key, behavior, **options) for _ in range(count)]
         self.subscribers += fresh
         for one in fresh:

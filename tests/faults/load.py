@@ -10,8 +10,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 import uvloop
 
-from signalhub.settings import Settings
 from tests.faults import flood, reconnect_burst, slow_readers
+from tests.kit.setting_changes import make_settings
 from tests.kit.stack import Stack
 
 _MAX_CATCH_UP_S: Final = 10.0
@@ -82,7 +82,7 @@ LOAD_RUNS_BY_NAME: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
 
 
 def _run_on_stack(web_processes: int, scenario: Callable[[Stack], Coroutine[Any, Any, T]]) -> T:
-    settings = Settings(
+    settings = make_settings(
         demo_fill_s=1.0,
         demo_close_s=2.0,
         heartbeat_s=5.0,

@@ -14,15 +14,14 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, from anywhere
 
 import structlog
-from msgspec.structs import replace
 
-from signalhub.settings import Settings
 from tests.faults import chaos_runs, kill_restart, load
 from tests.faults.chaos_runs import ChaosRunPlan, percentile
 from tests.kit.invariants import InvariantReport
+from tests.kit.setting_changes import change_settings, make_settings
 from tests.kit.stack import Stack
 
-_SETTINGS = Settings(demo_fill_s=1.0, demo_close_s=2.0, heartbeat_s=1.0)
+_SETTINGS = make_settings(demo_fill_s=1.0, demo_close_s=2.0, heartbeat_s=1.0)
 # Of a campaign of this name: the worker is killed, and the broker is no help either.
 _SETTINGS_BY_NAME: Final[dict[str, dict[str, Any]]] = {
     "hostile": {"chaos": "hostile", "lease_s": 2.0, "retry_base_s": 0.1, "retry_cap_s": 1.0}
@@ -69,7 +68,7 @@ def _parse_arguments() -> argparse.Namespace:
 
 
 def _run_named(name: str, arguments: argparse.Namespace) -> InvariantReport:
-    settings = replace(
+    settings = change_settings(
         _SETTINGS, web_processes=arguments.web, worker_processes=arguments.workers, **_SETTINGS_BY_NAME.get(name, {})
     )
     plan = ChaosRunPlan(

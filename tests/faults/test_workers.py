@@ -34,7 +34,7 @@ async def test_orders_of_a_killed_worker_continue_within_ten_seconds(stack: Stac
     What counts is that no order waits for more than the lease after a worker is back; how long a process takes to
     start is the machine's business, and on a busy one it may be long.
     """
-    lease_s, back_after_s = Settings().lease_s, []
+    lease_s, back_after_s = Settings().worker.lease_s, []
 
     async def kill(stack: Stack) -> None:
         began, old = monotonic(), await stack.read_worker_heartbeat()
@@ -73,7 +73,7 @@ async def test_worker_frozen_beyond_its_lease_moves_no_order_twice(stack: Stack)
         sending = asyncio.create_task(hands.sender.send_all(hands.accounts, range(300), signals_per_second=100))
         await asyncio.sleep(1.0)
         with FrozenProcess(stack.worker.pid), stack.run_second_worker():
-            await asyncio.sleep(FAST_SETTINGS.lease_s + 1.5)
+            await asyncio.sleep(FAST_SETTINGS.worker.lease_s + 1.5)
         await sending
         verdict = await hands.wait_and_check()
     assert verdict.violations == ()

@@ -94,9 +94,9 @@ async def _read_from(connection: AsyncConnection, settings: Settings) -> Databas
     for account_id, *line in await connection.execute(_SELECT_EVENTS):
         logs[account_id].append(LoggedEvent(*line))
     heads = {row.id: Head(row.last_seq, row.last_hash) for row in await connection.execute(_SELECT_HEADS)}
-    is_demo = settings.broker_profile == "demo"
+    is_demo = settings.broker.profile == "demo"
     waits = {
-        "order.executed": timedelta(seconds=settings.demo_fill_s if is_demo else 0),
-        "order.closed": timedelta(seconds=settings.demo_close_s if is_demo else 0),
+        "order.executed": timedelta(seconds=settings.broker.demo_fill_s if is_demo else 0),
+        "order.closed": timedelta(seconds=settings.broker.demo_close_s if is_demo else 0),
     }
     return DatabaseSnapshot(orders, strays, logs, heads, waits)

@@ -17,5 +17,5 @@ async def open_in_process_client(settings: Settings) -> AsyncIterator[httpx.Asyn
     app = create_app(settings)
     async with app.lifespan():
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]  # two ways to write ASGI
-        async with httpx.AsyncClient(transport=transport, base_url=settings.base_url) as http:
+        async with httpx.AsyncClient(transport=transport, base_url=settings.web.base_url) as http:
             yield http

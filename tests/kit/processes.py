@@ -63,7 +63,7 @@ async def run_web(settings: Settings, log_path: Path) -> AsyncIterator[CommandPr
     """`signalhub web`, answering."""
     process = CommandProcess("web", settings, log_path)
     try:
-        async with httpx.AsyncClient(base_url=settings.base_url, verify=False) as http:  # noqa: S501 - loopback, no TLS
+        async with httpx.AsyncClient(base_url=settings.web.base_url, verify=False) as http:  # noqa: S501 - loopback, no TLS
             await wait_until(lambda: _is_ready(process, http), timeout_s=20)
         yield process
     finally:

@@ -74,7 +74,7 @@ class RunningApp:
 @asynccontextmanager
 async def run_app(settings: Settings, logs: Path) -> AsyncIterator[RunningApp]:
     """A app whose orders move only when a test says so: it has no worker process."""
-    async with run_web(settings, logs / f"web-{settings.port}.log") as web, open_client(settings) as http:
+    async with run_web(settings, logs / f"web-{settings.web.port}.log") as web, open_client(settings) as http:
         house = build_services(settings, "web")
         app = RunningApp(settings, web, http, house)
         try:
@@ -88,7 +88,7 @@ async def run_app(settings: Settings, logs: Path) -> AsyncIterator[RunningApp]:
 async def open_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client without a credential, good for many streams at once."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-    async with httpx.AsyncClient(base_url=settings.base_url, limits=limits, timeout=15, verify=False) as http:  # noqa: S501 - loopback, no TLS
+    async with httpx.AsyncClient(base_url=settings.web.base_url, limits=limits, timeout=15, verify=False) as http:  # noqa: S501 - loopback, no TLS
         # Clients of a test are many people: what one is given must not speak for the next.
         http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         yield http

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Self
 
 from cryptography.fernet import Fernet
-from msgspec.structs import replace
 from sqlalchemy import text
 
 from db.engine import create_engine
 from db.migrate import upgrade
 from signalhub.embedded.postgres import Postgres
 from signalhub.embedded.valkey import Valkey
-from signalhub.settings import Secret, Settings
+from signalhub.settings import Settings
 from tests.kit.processes import find_free_port
+from tests.kit.setting_changes import make_settings
 
 # A power failure may take the test database: nobody waits for a disk.
 _POSTGRES_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
@@ -41,14 +41,14 @@ class Servers:
     async def create_settings(self, **changes: object) -> Settings:
         """Settings of an installation of its own: a fresh database, a fresh Redis, a free port, a new Fernet key."""
         number = next(self._numbers)
-        fresh = Settings(
-            database_url=Secret(await self.create_database(f"app{number}")),
-            redis_url=Secret(f"{self.valkey.url}?db={number % _REDIS_DATABASE_COUNT}"),
-            encryption_keys=Secret(Fernet.generate_key().decode()),
-            port=find_free_port(),
-            log_format="json",
-        )
-        return replace(fresh, **changes)
+        fresh = {
+            "database_url": await self.create_database(f"app{number}"),
+            "redis_url": f"{self.valkey.url}?db={number % _REDIS_DATABASE_COUNT}",
+            "encryption_keys": Fernet.generate_key().decode(),
+            "port": find_free_port(),
+            "log_format": "json",
+        }
+        return make_settings(**(fresh | changes))
 
     async def create_database(self, name: str, *, is_empty: bool = False) -> str:
         """The URL of a new database: migrated, or without a single table."""

@@ -21,15 +21,15 @@ from typing import Self
 import httpx
 import psutil  # type: ignore[import-untyped]  # it ships none
 from cryptography.fernet import Fernet
-from msgspec.structs import replace
 
 from signalhub.embedded.postgres import Postgres
 from signalhub.embedded.valkey import Valkey
 from signalhub.jobs import WORKER_HEARTBEAT_KEY
-from signalhub.settings import Secret, Settings, to_env
+from signalhub.settings import Settings, to_env
 from signalhub.streams import redis_stream
 from tests.kit.polling import wait_until
 from tests.kit.processes import find_free_port
+from tests.kit.setting_changes import change_settings
 from tests.kit.supervised_command import SupervisedCommand
 
 _COMMAND = [sys.executable, "-m", "signalhub"]
@@ -40,11 +40,11 @@ class Stack:
     def __init__(self, directory: Path, settings: Settings) -> None:
         self.directory = directory
         self.postgres, self.valkey = Postgres(directory / "data"), Valkey(directory / "data")
-        self.settings = replace(
+        self.settings = change_settings(
             settings,
-            database_url=Secret(self.postgres.url),
-            redis_url=Secret(self.valkey.url),
-            encryption_keys=Secret(Fernet.generate_key().decode()),
+            database_url=self.postgres.url,
+            redis_url=self.valkey.url,
+            encryption_keys=Fernet.generate_key().decode(),
             port=find_free_port(),
             log_format="json",
         )
@@ -57,7 +57,7 @@ class Stack:
 
     @property
     def base_url(self) -> str:
-        return self.settings.base_url
+        return self.settings.web.base_url
 
     @property
     def log_files(self) -> list[Path]:
@@ -140,7 +140,7 @@ class Stack:
         """The worker on other settings, for as long as the block lasts."""
         usual = self.worker
         usual.terminate()
-        self.worker = self._create_command("worker", replace(self.settings, **changes))
+        self.worker = self._create_command("worker", change_settings(self.settings, **changes))
         self.worker.start()
         try:
             yield

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from actors.worker import WorkerServices
 from signalhub.brokers.chaos import CHAOS_PROFILES
@@ -16,6 +15,7 @@ from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient
 from tests.kit.running_app import RunningApp, run_app
 from tests.kit.servers import Servers
+from tests.kit.setting_changes import change_settings
 
 ORDERS = 25
 ENDS = {"order.closed", "order.rejected"}
@@ -38,7 +38,7 @@ async def fast_retry_app(servers: Servers, logs: Path) -> AsyncIterator[RunningA
 @asynccontextmanager
 async def _working(app: RunningApp, chaos: str, *, life_s: float | None = None) -> AsyncIterator[None]:
     """A worker amid `chaos` for as long as the block lasts, which is cut off in the middle of it each `life_s`."""
-    worker = WorkerServices(replace(app.settings, chaos=chaos))
+    worker = WorkerServices(change_settings(app.settings, chaos=chaos))
 
     async def work() -> None:
         while True:

@@ -5,14 +5,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from msgspec.structs import replace
 
 from signalhub.services import replay as replaying
 from signalhub.services.replay import DEFAULT_START_AT, RecordedSignal, ReplayResult, read_recording, replay
-from signalhub.settings import Settings
 from tests.kit import signal_texts
+from tests.kit.setting_changes import make_settings
 
-INSTANT = Settings(broker_profile="instant")
+INSTANT = make_settings(broker_profile="instant")
 RECORDED = [
     RecordedSignal(signal_texts.make_buy_text(number), DEFAULT_START_AT + timedelta(minutes=number))
     for number in range(60)
@@ -21,7 +20,7 @@ RECORDED = [
 
 @pytest.mark.parametrize("profile", ["demo", "market", "instant"])
 def test_the_same_recording_gives_the_same_run(profile: str) -> None:
-    settings = replace(Settings(), broker_profile=profile)
+    settings = make_settings(broker_profile=profile)
     first, again = replay(RECORDED, settings), replay(RECORDED, settings)
     assert first == again
     assert sum(first.orders.values()) == 60
@@ -34,13 +33,13 @@ def test_many_are_shared_among_processes_and_told_as_one_run(monkeypatch: pytest
 
 
 def test_another_seed_another_run(hostile: ReplayResult) -> None:
-    other = replay(RECORDED, replace(INSTANT, chaos="hostile", broker_seed="other"))
+    other = replay(RECORDED, make_settings(broker_profile="instant", chaos="hostile", broker_seed="other"))
     assert other.digest != hostile.digest
 
 
 @pytest.fixture
 def hostile() -> ReplayResult:
-    return replay(RECORDED, replace(INSTANT, chaos="hostile"))
+    return replay(RECORDED, make_settings(broker_profile="instant", chaos="hostile"))
 
 
 def test_amid_chaos_orders_are_retried_and_rejected_as_they_would_be(hostile: ReplayResult) -> None:

@@ -252,7 +252,7 @@ async def test_stream_requires_read_scope(account: AccountClient) -> None:
 
 
 async def test_concurrent_opens_respect_per_account_stream_limit(app: RunningApp, account: AccountClient) -> None:
-    most = app.settings.max_streams_per_account
+    most = app.settings.streams.max_per_account
 
     async def knock() -> int:
         async with account.http.stream("GET", "/api/v1/stream", headers=account.headers) as response:
@@ -270,7 +270,7 @@ async def test_concurrent_opens_respect_per_account_stream_limit(app: RunningApp
 
 async def test_open_streams_per_account_are_limited(app: RunningApp) -> None:
     account = await app.create_account()
-    most = app.settings.max_streams_per_account
+    most = app.settings.streams.max_per_account
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         done = asyncio.Event()
         opened = asyncio.Semaphore(0)

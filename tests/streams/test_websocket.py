@@ -158,7 +158,7 @@ async def test_foreign_origin_cannot_use_the_session_cookie(
         "Cookie": f"{SESSION_COOKIE}={encrypt_session(app.services, SESSION_COOKIE, CookieSession(key_id, 'csrf'))}"
     }
     if origin is not None:
-        headers["Origin"] = app.settings.base_url if origin == "own" else origin
+        headers["Origin"] = app.settings.web.base_url if origin == "own" else origin
     async with connect_websocket(account.http, "/ws/stream", headers=headers) as socket:
         if origin == "https://evil.example":
             assert await wait_for_close_code(socket) == 4403

@@ -53,7 +53,7 @@ async def test_invalid_request_returns_problem_document(app: RunningApp, case: s
     assert response.status_code == problem["status"] == (status or response.status_code)
     assert problem["code"] == (code or problem["code"])
     assert problem["detail"] == problem["error"] != ""
-    assert problem["type"] == f"{app.settings.base_url}/docs/errors#{problem['code']}"
+    assert problem["type"] == f"{app.settings.web.base_url}/docs/errors#{problem['code']}"
     assert len(problem["trace_id"]) == 32
 
 

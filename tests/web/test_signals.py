@@ -146,7 +146,7 @@ async def test_rejection_contains_problem_positions(account: AccountClient, app:
     problem = response.json()
     assert response.headers["content-type"] == "application/problem+json"
     assert list(problem) == ["type", "title", "status", "code", "detail", "error", "trace_id", "errors"]
-    assert problem["type"] == f"{app.settings.base_url}/docs/errors#sl_wrong_side"
+    assert problem["type"] == f"{app.settings.web.base_url}/docs/errors#sl_wrong_side"
     assert problem["detail"] == problem["error"]
     fault = problem["errors"][0]
     assert (fault["code"], fault["line"], fault["column"], fault["length"]) == ("sl_wrong_side", 2, 4, 6)

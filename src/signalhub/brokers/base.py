@@ -4,9 +4,7 @@ Two questions: when does this order next need you, and what happens to it now. E
 schedule, the fences against doing a step twice - is the lifecycle's business, so that a broker can stay small.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
-from importlib.metadata import entry_points
 from typing import Protocol
 
 from signalhub.domain.order import Move, Order
@@ -35,13 +33,3 @@ class Broker(Protocol):
 
     async def close(self, order: Order, now: datetime) -> Move:
         """Close an executed order at market. Raises BrokerError."""
-
-
-def load_broker(name: str, options: Mapping[str, str]) -> Broker:
-    """The broker registered under `name` in the entry-point group `signalhub.brokers`."""
-    found = {point.name: point for point in entry_points(group="signalhub.brokers")}
-    if name not in found:
-        known = ", ".join(sorted(found))
-        raise LookupError(f"No broker named {name!r} is installed; there are: {known}.")
-    broker: Broker = found[name].load()(options)
-    return broker

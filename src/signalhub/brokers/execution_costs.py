@@ -13,16 +13,14 @@ attempt's: whoever asks again for the same attempt gets the same.
 
 import hashlib
 import re
-from collections.abc import Mapping
-from contextlib import suppress
 from datetime import timedelta
-from decimal import ROUND_DOWN, Decimal, DecimalException
+from decimal import ROUND_DOWN, Decimal
 from typing import Final, Self
 
 import msgspec
 
 from signalhub.domain.order import Order
-from signalhub.settings import ENV_PREFIX, SettingsError
+from signalhub.settings import ENV_PREFIX, BrokerSettings, SettingsError
 
 _RESOLUTION: Final = 1_000_000
 _BASIS_POINTS_PER_ONE: Final = Decimal(10_000)
@@ -84,8 +82,7 @@ class Commission(msgspec.Struct, frozen=True):
         return self.per_unit * quantity + price * quantity * self.basis_points / _BASIS_POINTS_PER_ONE
 
 
-_MAX_BASIS_POINTS: Final = 1_000
-_MAX_COMMISSION_PER_UNIT: Final = 1_000_000
+_MAX_AMOUNTS: Final = {"slippage_bp": 1_000, "commission_per_unit": 1_000_000, "commission_bp": 1_000}
 _NO_COMMISSION: Final = Commission()
 
 
@@ -121,31 +118,20 @@ class ExecutionCosts(msgspec.Struct, frozen=True, kw_only=True):
         return SeededRandom(self.seed, order.id, order.attempts)
 
 
-def parse_execution_costs(options: Mapping[str, str]) -> ExecutionCosts:
-    """Of `seed`, `slippage_bp`, `market_latency`, `commission_bp`, `commission_per_unit`. Raises SettingsError."""
-    return ExecutionCosts(
-        seed=options.get("seed", "signalhub"),
-        slippage=Slippage(_parse_amount(options, "slippage_bp", _MAX_BASIS_POINTS)),
-        latency=_parse_latency(options, "market_latency"),
-        commission=Commission(
-            per_unit=_parse_amount(options, "commission_per_unit", _MAX_COMMISSION_PER_UNIT),
-            basis_points=_parse_amount(options, "commission_bp", _MAX_BASIS_POINTS),
-        ),
-    )
-
-
-def _parse_amount(options: Mapping[str, str], name: str, maximum: int) -> Decimal:
-    text = options.get(name, "0")
-    with suppress(DecimalException):  # of what is no number, and of NaN, which has no place in an order
-        amount = Decimal(text)
-        if 0 <= amount <= maximum:
-            return amount
-    raise SettingsError(f"{ENV_PREFIX}{name.upper()} is {text!r}: write a number from 0 to {maximum}.")
-
-
-def _parse_latency(options: Mapping[str, str], name: str) -> Latency:
-    text = options.get(name, "200ms")
-    latency = Latency.parse(text)
+def build_execution_costs(settings: BrokerSettings) -> ExecutionCosts:
+    """Build the models that the settings ask for. Raises SettingsError for an amount or a latency out of range."""
+    latency = Latency.parse(settings.market_latency)
     if latency is None:
-        raise SettingsError(f"{ENV_PREFIX}{name.upper()} is {text!r}: write a time such as 200ms, or 50ms..2s.")
-    return latency
+        raise SettingsError(
+            f"{ENV_PREFIX}MARKET_LATENCY is {settings.market_latency!r}: write a time such as 200ms, or 50ms..2s."
+        )
+    for name, maximum in _MAX_AMOUNTS.items():
+        amount: Decimal = getattr(settings, name)
+        if not amount.is_finite() or not 0 <= amount <= maximum:
+            raise SettingsError(f"{ENV_PREFIX}{name.upper()} is '{amount}': write a number from 0 to {maximum}.")
+    return ExecutionCosts(
+        seed=settings.seed,
+        slippage=Slippage(settings.slippage_bp),
+        latency=latency,
+        commission=Commission(per_unit=settings.commission_per_unit, basis_points=settings.commission_bp),
+    )

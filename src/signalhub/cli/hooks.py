@@ -63,7 +63,7 @@ def revoke(account: str, hook_id: str) -> None:
 
 def _base_url() -> str:
     found = settings.from_env(os.environ)
-    return found.base_url if found.public_url else complete_settings(found).url
+    return found.web.base_url if found.web.public_url else complete_settings(found).url
 
 
 def _to_row(hook_view: HookView) -> tuple[str, ...]:

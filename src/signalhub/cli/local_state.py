@@ -110,7 +110,7 @@ def complete_settings(settings: Settings) -> Settings:
         database_url=settings.database_url or Secret(run.database_url if run else ""),
         redis_url=settings.redis_url or Secret(run.redis_url if run else ""),
         encryption_keys=settings.encryption_keys or keys,
-        url=settings.url or (run.url if run else settings.base_url),
+        url=settings.url or (run.url if run else settings.web.base_url),
         # A key kept for this machine is not for another one that SIGNALHUB_URL names.
         api_key=settings.api_key or Secret(local.api_key if local and not settings.url else ""),
     )

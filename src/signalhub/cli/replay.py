@@ -5,7 +5,6 @@ from decimal import Decimal
 from typing import BinaryIO, Final
 
 import click
-from msgspec.structs import replace
 
 from signalhub import log, settings
 from signalhub.cli.output import exit_with_error, print_json, print_table
@@ -13,11 +12,11 @@ from signalhub.services.replay import ReplayResult, read_recording
 from signalhub.services.replay import replay as run
 from signalhub.settings import Settings
 
-_SETTING_FIELDS: Final = {
-    "speed": "market_speed",
-    "seed": "broker_seed",
-    "profile": "broker_profile",
-    "chaos": "chaos",
+_VARIABLES: Final = {
+    "speed": "MARKET_SPEED",
+    "seed": "BROKER_SEED",
+    "profile": "BROKER_PROFILE",
+    "chaos": "CHAOS",
 }
 
 
@@ -57,17 +56,16 @@ def replay(file: BinaryIO, *, against: str | None, as_json: bool, **overrides: s
 
 
 def _override_settings(found: Settings, overrides: dict[str, str]) -> Settings:
-    """The settings with these instead of theirs, read as a variable would be."""
-    variables = {f"{settings.ENV_PREFIX}{_SETTING_FIELDS[name].upper()}": value for name, value in overrides.items()}
-    read_back = settings.from_env(settings.to_env(found) | variables)
-    return replace(found, **{_SETTING_FIELDS[name]: getattr(read_back, _SETTING_FIELDS[name]) for name in overrides})
+    """Return the settings with some replaced, read as their variables would be."""
+    variables = {settings.ENV_PREFIX + _VARIABLES[name]: value for name, value in overrides.items()}
+    return settings.from_env(settings.to_env(found) | variables)
 
 
 def _parse_overrides(text: str) -> dict[str, str]:
     pairs = [pair.partition("=") for pair in text.split()]
-    unknown = [name for name, _, _ in pairs if name not in _SETTING_FIELDS]
+    unknown = [name for name, _, _ in pairs if name not in _VARIABLES]
     if unknown or not pairs:
-        raise click.UsageError(f'--against takes {", ".join(_SETTING_FIELDS)}, such as "chaos=hostile seed=2".')
+        raise click.UsageError(f'--against takes {", ".join(_VARIABLES)}, such as "chaos=hostile seed=2".')
     return {name: value for name, _, value in pairs}
 
 

@@ -71,10 +71,10 @@ def web() -> None:
     Granian(
         "signalhub.app:serve",
         factory=True,
-        address=found.host,
-        port=found.port,
+        address=found.web.host,
+        port=found.web.port,
         interface=Interfaces.ASGI,
-        workers=found.web_processes,
+        workers=found.web.processes,
         loop=Loops.uvloop,
         # Writes to a socket are begun without waiting for one another; a pool of threads need not keep their order.
         runtime_mode=RuntimeModes.st,
@@ -98,10 +98,10 @@ def worker() -> None:
     """
     found = load_server_settings("database_url", "redis_url")
     # Twice the threads would leave the consumer asleep half the time; many more would starve other processes.
-    os.environ.setdefault("dramatiq_queue_prefetch", str(found.worker_threads * 4))
+    os.environ.setdefault("dramatiq_queue_prefetch", str(found.worker.threads * 4))
     from dramatiq.cli import main, make_argument_parser  # noqa: PLC0415 - reads the environment when imported
 
-    arguments = ["actors.worker:boot", "-p", str(found.worker_processes), "-t", str(found.worker_threads)]
+    arguments = ["actors.worker:boot", "-p", str(found.worker.processes), "-t", str(found.worker.threads)]
     # Until this has passed a worker that dies while it boots goes unnoticed; the default is half a minute.
     arguments += ["--worker-fork-timeout", "100"]
     arguments += ["--worker-shutdown-timeout", "8000", "--skip-logging"]

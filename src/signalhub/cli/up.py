@@ -94,7 +94,7 @@ class Welcome(msgspec.Struct, frozen=True):
 
 
 def build_welcome(found: Settings, access: OwnerAccess) -> Welcome:
-    url, local = found.base_url, access.credentials
+    url, local = found.web.base_url, access.credentials
     known = Welcome(url, str(found.data_dir), DEFAULT_ACCOUNT, f"{url}/login?token={access.ticket}")
     if local.is_told:
         return known
@@ -166,7 +166,7 @@ def _reduce_logging_on_terminal(found: Settings) -> Settings:
 def _run_supervisor(found: Settings, *, as_json: bool) -> None:
     home = LocalState(found.data_dir)
     with Supervisor(found.data_dir, postgres=not found.database_url, valkey=not found.redis_url) as supervisor:
-        require_free_port(found.host, found.port)
+        require_free_port(found.web.host, found.web.port)
         found = replace(found, encryption_keys=_load_encryption_keys(found, home))
         print_note("Starting …")
         found = _with_server_urls(found, supervisor.start_servers())
@@ -226,4 +226,4 @@ def _filter_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _local_url(found: Settings) -> str:
     """The web as this machine reaches it, whatever the outside calls it."""
-    return replace(found, public_url="").base_url
+    return replace(found.web, public_url="").base_url

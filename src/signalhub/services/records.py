@@ -118,7 +118,7 @@ class OrderDefaults(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        return cls(settings.broker_profile, timedelta(seconds=settings.order_expiry_s))
+        return cls(settings.broker.profile, timedelta(seconds=settings.broker.order_expiry_s))
 
 
 def build_records(

@@ -148,7 +148,7 @@ async def _replay_chunk(settings: Settings, start: int, recorded: Sequence[Recor
 
 
 def _build_stepper(settings: Settings) -> OrderStepper:
-    policy = RetryPolicy(settings.retry_attempts, settings.retry_base_s, settings.retry_cap_s)
+    policy = RetryPolicy(settings.retry.max_attempts, settings.retry.base_delay_s, settings.retry.max_delay_s)
     return OrderStepper(factory.create_broker(settings, sleep=_skip_sleep), policy, timeout_s=None)
 
 

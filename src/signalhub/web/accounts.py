@@ -49,7 +49,7 @@ class Listed(msgspec.Struct, frozen=True):
 )
 async def register(request: AnyRequest, data: Registration) -> Registered:
     found = get_services(request)
-    mode, expected = found.settings.registration_mode, found.settings.registration_token
+    mode, expected = found.settings.web.registration_mode, found.settings.web.registration_token
     sent = request.headers.get("x-registration-token", "")
     if mode == "closed":
         raise SignalHubError("registration_closed", "This service takes no registrations.")

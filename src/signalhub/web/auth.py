@@ -102,8 +102,12 @@ def check_origin(connection: "AnyConnection") -> None:
     """A page of another origin must not ride on our cookies (browsers send them with a WebSocket from anywhere)."""
     origin = connection.headers.get("origin")
     settings = get_services(connection).settings
-    own = {settings.base_url, f"http://{connection.headers.get('host')}", f"https://{connection.headers.get('host')}"}
-    if origin is not None and origin not in own | set(settings.allowed_origins):
+    own = {
+        settings.web.base_url,
+        f"http://{connection.headers.get('host')}",
+        f"https://{connection.headers.get('host')}",
+    }
+    if origin is not None and origin not in own | set(settings.web.allowed_origins):
         raise SignalHubError("bad_origin", "Streams with cookies open from the service's own pages only.")
 
 
@@ -158,7 +162,7 @@ async def sign_in(services: Services, *, key: str = "", ticket: str = "") -> Coo
         max_age=SESSION_TTL_S,
         httponly=True,
         samesite="strict",
-        secure=services.settings.base_url.startswith("https"),
+        secure=services.settings.web.base_url.startswith("https"),
     )
 
 

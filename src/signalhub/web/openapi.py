@@ -208,7 +208,7 @@ class SchemaPagePlugin(OpenAPIRenderPlugin):
         super().__init__(path="/", media_type=MediaType.HTML)
 
     def render(self, request: "Request[Any, Any, Any]", openapi_schema: dict[str, Any]) -> bytes:
-        base_url = get_services(request).settings.base_url
+        base_url = get_services(request).settings.web.base_url
         found = sorted(
             _iter_operations(openapi_schema, base_url), key=lambda one: list(_TAG_DESCRIPTIONS).index(one.tag)
         )

@@ -67,7 +67,7 @@ def _parse_traceparent(connection: "AnyConnection") -> str | None:
 
 def to_problem_document(connection: "AnyConnection", error: SignalHubError, status: int) -> ProblemDocument:
     return ProblemDocument(
-        type=f"{get_services(connection).settings.base_url}/docs/errors#{error.code}",
+        type=f"{get_services(connection).settings.web.base_url}/docs/errors#{error.code}",
         title=error.refusal.title,
         status=status,
         code=error.code,

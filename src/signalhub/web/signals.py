@@ -189,7 +189,7 @@ def _build_submission(request: AnyRequest, principal: Principal, raw: bytes, ide
         return replace(sent, problems=(Problem(code="bad_request", hint=_OPTION_HINT),))
     forced = (
         simulation.parse(simulate)
-        if get_services(request).settings.simulate == "on" or not simulate
+        if get_services(request).settings.web.simulate == "on" or not simulate
         else _SIMULATION_DISABLED
     )
     if isinstance(forced, Problem):

@@ -54,13 +54,13 @@ async def follow(
         return _to_retry_response(request.headers.get("accept", ""), error)
     # The browser's own reconnect repeats the first address: what it has seen since counts for more.
     begin = request.headers.get("last-event-id") or after
-    lifetime_s = found.settings.stream_lifetime_s * _jitter.uniform(0.8, 1.2)
+    lifetime_s = found.settings.streams.lifetime_s * _jitter.uniform(0.8, 1.2)
     subscribing = subscribe(
         found.relay, who.account_id, begin, event_filter=event_filter.parse(types), lifetime_s=lifetime_s
     )
     return EventStreamResponse(
         found.connections.open(who.account_id, who.credential_id, "sse", subscribing),
-        heartbeat_s=found.settings.heartbeat_s,
+        heartbeat_s=found.settings.streams.heartbeat_s,
         accept=request.headers.get("accept", ""),
         cookies=[_create_stream_cookie(found, who)] if "ticket" in request.query_params else [],
     )
@@ -125,5 +125,5 @@ def _create_stream_cookie(services: Services, principal: Principal) -> Cookie:
         max_age=STREAM_COOKIE_TTL_S,
         httponly=True,
         samesite="strict",
-        secure=services.settings.base_url.startswith("https"),
+        secure=services.settings.web.base_url.startswith("https"),
     )

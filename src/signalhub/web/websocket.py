@@ -165,7 +165,7 @@ async def _stream_events(
 ) -> None:
     found = get_services(socket)
     after = socket.query_params.get("after")
-    lifetime_s = found.settings.stream_lifetime_s * _jitter.uniform(0.8, 1.2)
+    lifetime_s = found.settings.streams.lifetime_s * _jitter.uniform(0.8, 1.2)
     subscribing = subscribe(found.relay, principal.account_id, after, event_filter=event_filter, lifetime_s=lifetime_s)
     async with found.connections.open(
         principal.account_id, principal.credential_id, "websocket", subscribing
@@ -176,7 +176,7 @@ async def _stream_events(
             await _send_opening(line, outlet.subscription, hello)
             beat = None if hello else partial(_encode_heartbeat, outlet.subscription)  # the older clients know none
             await ConnectionWriter(outlet, get_raw_send(socket.scope, socket.send), encoder).run(
-                found.settings.heartbeat_s, beat
+                found.settings.streams.heartbeat_s, beat
             )
         finally:
             listener.cancel()

@@ -32,17 +32,21 @@ from signalhub.brokers.mock.fills import (
 from signalhub.brokers.mock.prices import MarketClock
 from signalhub.brokers.mock.pricing import OrderPricePath, PlannedMove, after_fill, before_fill, entry_trigger_price
 from signalhub.brokers.mock.profiles import MockProfile, build_profiles
+from signalhub.brokers.options import from_options
 from signalhub.domain import simulation
 from signalhub.domain.order import Closed, CloseReason, Executed, Move, Order, Status
 from signalhub.domain.simulation import Simulation
+from signalhub.settings import BrokerSettings
 
 _DRAW_STEPS = 10_000
 
 
 class MockBroker:
-    def __init__(self, options: Mapping[str, str]) -> None:
-        self._seed = options.get("seed", "signalhub")
-        self._profiles = build_profiles(options)
+    def __init__(self, settings: BrokerSettings | Mapping[str, str]) -> None:
+        """Take the broker settings, or text options as any other broker does. Raises SettingsError."""
+        settings = settings if isinstance(settings, BrokerSettings) else from_options(settings)
+        self._seed = settings.seed
+        self._profiles = build_profiles(settings)
         self._planned_move, self._path_after_fill = (
             LastCallCache(self._plan_move),
             LastCallCache(self._build_path_after_fill),

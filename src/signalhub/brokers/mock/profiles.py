@@ -1,6 +1,5 @@
 """How patient the mock broker is, and how much of it the market decides."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Final
@@ -8,14 +7,11 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from signalhub.brokers.execution_costs import ExecutionCosts, Latency, parse_execution_costs
+from signalhub.brokers.execution_costs import ExecutionCosts, Latency, build_execution_costs
+from signalhub.settings import BrokerSettings
 
-DEMO_FILL_AFTER_S: Final = 5.0
-DEMO_CLOSE_AFTER_S: Final = 10.0
 DEMO_SPEED_FACTOR: Final = 60
 """In `demo` the market runs this much faster, so that ten seconds show what ten minutes would."""
-
-MARKET_CLOSE_AFTER_S: Final = 30 * 86_400.0
 
 
 class MockProfile(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,30 +28,30 @@ class MockProfile(msgspec.Struct, frozen=True, kw_only=True):
     market_speed: Decimal | None = None
 
 
-def build_profiles(options: Mapping[str, str]) -> dict[str, MockProfile]:
-    """Every profile by name. Read are `demo_fill_s`, `demo_close_s`, `market_close_s`, `market_speed`, and frictions'.
-
-    Raises SettingsError.
-    """
-    at_market = parse_execution_costs(options)
-    prompt = replace(at_market, latency=Latency())
-    speed = Decimal(options.get("market_speed", 1))
-    demo_close = timedelta(seconds=float(options.get("demo_close_s", DEMO_CLOSE_AFTER_S)))
+def build_profiles(settings: BrokerSettings) -> dict[str, MockProfile]:
+    """Build every profile by name. Raises SettingsError."""
+    costs = build_execution_costs(settings)
+    costs_without_latency = replace(costs, latency=Latency())
+    speed = Decimal(str(settings.market_speed))
+    demo_close = timedelta(seconds=settings.demo_close_s)
     demo = MockProfile(
-        fill_after=timedelta(seconds=float(options.get("demo_fill_s", DEMO_FILL_AFTER_S))),
+        fill_after=timedelta(seconds=settings.demo_fill_s),
         close_after=demo_close,
         forced_outcome_after=demo_close,
-        execution_costs=prompt,
+        execution_costs=costs_without_latency,
         market_speed=speed * DEMO_SPEED_FACTOR,
     )
     market = MockProfile(
         fill_after=None,
-        close_after=timedelta(seconds=float(options.get("market_close_s", MARKET_CLOSE_AFTER_S))),
+        close_after=timedelta(seconds=settings.market_close_s),
         forced_outcome_after=demo_close,
-        execution_costs=at_market,
+        execution_costs=costs,
         market_speed=speed,
     )
     instant = MockProfile(
-        fill_after=timedelta(0), close_after=timedelta(0), forced_outcome_after=timedelta(0), execution_costs=prompt
+        fill_after=timedelta(0),
+        close_after=timedelta(0),
+        forced_outcome_after=timedelta(0),
+        execution_costs=costs_without_latency,
     )
     return {"demo": demo, "market": market, "instant": instant}

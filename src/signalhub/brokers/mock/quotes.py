@@ -5,7 +5,6 @@ a percent.
 """
 
 import re
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -17,10 +16,10 @@ from signalhub.brokers.mock.pricing import get_instrument_spec
 from signalhub.domain.events import format_timestamp
 from signalhub.domain.instruments import INSTRUMENTS_BY_NAME
 from signalhub.domain.signal import format_decimal
+from signalhub.settings import BrokerSettings
 
 MAX_CANDLES: Final = 300
 _SYMBOL_PATTERN: Final = re.compile(r"[A-Z0-9][A-Z0-9._-]{1,19}", re.ASCII)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class CandleView(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,11 +47,11 @@ class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuoteProvider:
-    """Made with the options of the mock broker: the same seed, the same prices."""
+    """Quotes of the mock market; the seed and the speed are those of the mock broker."""
 
-    def __init__(self, options: Mapping[str, str]) -> None:
-        self._seed = options.get("seed", "signalhub")
-        self._clock = MarketClock(Decimal(options.get("market_speed", 1)))
+    def __init__(self, settings: BrokerSettings) -> None:
+        self._seed = settings.seed
+        self._clock = MarketClock(Decimal(str(settings.market_speed)))
 
     def get_quote(self, symbol: str, timestamp: datetime, interval: timedelta, candle_count: int) -> QuoteView:
         """The quote at `at` and the `count` candles that lead to it. Raises LookupError for what is no symbol."""
