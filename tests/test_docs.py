@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from signalhub.domain.errors import REFUSALS
+from signalhub.domain.errors import ERRORS
 from signalhub.domain.events import EVENT_TYPES
 from signalhub.settings import ENV_PREFIX, FIELDS_BY_VARIABLE, Settings
 from signalhub.streams import metrics as stream_metrics
+from signalhub.web.problems import STATUSES
 
 _DOCS = Path(__file__).parent.parent / "docs"
 
@@ -28,9 +29,12 @@ def test_every_setting_is_documented_once_with_its_default() -> None:
     assert rows == {name: "" if value == () else str(value) for name, value in defaults.items()}
 
 
-def test_every_error_is_documented_with_its_status() -> None:
-    rows = {code: int(status) for code, status in _find_in_page("errors.md", r"^\| `(\w+)` \| (\d+) \|")}
-    assert rows == {code: refusal.status for code, refusal in REFUSALS.items()}
+def test_every_error_is_documented_as_in_the_tables() -> None:
+    rows = _find_in_page("errors.md", r"^\| `(\w+)` \| (\d+) \| ([^|]+) \| (yes|no) \|")
+    assert rows == [
+        (code, str(STATUSES[code]), error.title, "yes" if error.is_permanent else "no")
+        for code, error in ERRORS.items()
+    ]
 
 
 def test_every_event_is_documented() -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from signalhub.domain.errors import REFUSALS
+from signalhub.domain.errors import ERRORS
 from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS
 from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient
@@ -147,7 +147,7 @@ async def test_static_file_is_revalidated_by_etag(browser_client: httpx.AsyncCli
 
 async def test_errors_page_lists_every_code(browser_client: httpx.AsyncClient) -> None:
     page = (await browser_client.get("/docs/errors")).text
-    assert [code for code in REFUSALS if f'id="{code}"' not in page] == []
+    assert [code for code in ERRORS if f'id="{code}"' not in page] == []
     assert (await browser_client.get("/api/v1/orders")).json()["type"].endswith("/docs/errors#unauthenticated")
 
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from signalhub.domain.errors import GRAMMAR_REFUSALS
+from signalhub.domain.errors import GRAMMAR_ERRORS
 from signalhub.grammar import ParsedSignal, parse
 from signalhub.grammar.formats.json import FIELD_BY_KEY
 
@@ -11,7 +11,7 @@ GRAMMAR_PAGE = (Path(__file__).parents[2] / "docs" / "grammar.md").read_text(enc
 
 
 def test_grammar_page_lists_every_problem_code() -> None:
-    assert [code for code in GRAMMAR_REFUSALS if f"`{code}`" not in GRAMMAR_PAGE] == []
+    assert [code for code in GRAMMAR_ERRORS if f"`{code}`" not in GRAMMAR_PAGE] == []
 
 
 def test_first_example_is_accepted() -> None:

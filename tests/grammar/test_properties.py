@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from signalhub.domain.errors import GRAMMAR_REFUSALS
+from signalhub.domain.errors import GRAMMAR_ERRORS
 from signalhub.domain.signal import Signal
 from signalhub.grammar import (
     Explanation,
@@ -49,7 +49,7 @@ def test_refused_text_has_known_problem_codes(text: str) -> None:
     result = parse(text.encode(errors="surrogatepass"))
     if isinstance(result, RefusedText):
         assert result.problems
-        assert all(problem.code in GRAMMAR_REFUSALS for problem in result.problems)
+        assert all(problem.code in GRAMMAR_ERRORS for problem in result.problems)
 
 
 @given(fragment_texts())

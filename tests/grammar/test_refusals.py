@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from signalhub.domain.errors import GRAMMAR_REFUSALS, Problem
+from signalhub.domain.errors import GRAMMAR_ERRORS, Problem
 from signalhub.grammar import RefusedText, explain, parse
 
 Case = dict[str, Any]
@@ -93,4 +93,4 @@ def test_more_than_twenty_take_profits_are_refused() -> None:
 
 
 def test_problem_codes_are_in_the_error_table(refused: Case) -> None:
-    assert all(problem.code in GRAMMAR_REFUSALS for problem in parse_problems(refused["text"]))
+    assert all(problem.code in GRAMMAR_ERRORS for problem in parse_problems(refused["text"]))

@@ -5,6 +5,8 @@ import asyncio
 import httpx
 import pytest
 
+from signalhub.domain.errors import ERRORS
+from signalhub.web.problems import STATUSES
 from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient
 from tests.kit.running_app import RunningApp
@@ -39,6 +41,11 @@ WRONG = {
     "types that are none": ("GET", "/api/v1/events?types=nothing", {}, 400, "bad_request"),
     "a signal status that is none": ("GET", "/api/v1/signals?status=lost", {}, None, "invalid_request"),
 }
+
+
+def test_every_error_code_has_one_status() -> None:
+    assert list(STATUSES) == list(ERRORS)
+    assert all(400 <= status <= 503 for status in STATUSES.values())
 
 
 @pytest.mark.parametrize("case", WRONG)

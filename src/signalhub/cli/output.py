@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import click
 import msgspec
 
-from signalhub.domain.errors import REFUSALS, Problem
+from signalhub.domain.errors import ERRORS, Problem
 
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -71,7 +71,7 @@ _MAX_LINE_WIDTH = 110
 def print_problems(text: str, problems: Sequence[Problem]) -> None:
     lines = _extract_text(text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for problem in problems:
-        title = REFUSALS[problem.code].title if problem.code in REFUSALS else problem.code
+        title = ERRORS[problem.code].title if problem.code in ERRORS else problem.code
         print_line(click.style(title, fg="red", bold=True) + click.style(f"  {problem.code}", dim=True))
         if problem.length and problem.line <= len(lines):
             _print_location(lines[problem.line - 1], problem)

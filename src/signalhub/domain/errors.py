@@ -1,27 +1,105 @@
-"""The table of refusals: every stable code, its HTTP status and its title.
+"""Error codes: one typed table of every stable code, its title and whether it is permanent. No HTTP.
 
-One shape for the whole service (RFC 9457). A code that is not in the table cannot be raised, and `docs/errors.md` is
-tested against it, so a client can rely on what it reads there.
+`web.problems` maps each code to its status, and `docs/errors.md` is tested against both. mypy reports a code that is
+not in the literals below.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+# Reasons to reject a text.
+GrammarErrorCode = Literal[
+    "empty",
+    "control_char",
+    "homoglyph",
+    "unresolved_placeholder",
+    "no_side",
+    "conflicting_side",
+    "no_symbol",
+    "unknown_symbol",
+    "bad_entry",
+    "bad_price",
+    "bad_quantity",
+    "ambiguous_number",
+    "missing_sl",
+    "duplicate_sl",
+    "missing_tp",
+    "too_many_targets",
+    "sl_wrong_side",
+    "tp_wrong_side",
+    "implausible_level",
+    "relative_price",
+    "no_entry_for_pending",
+    "conflicting_order_type",
+    "multiple_entries",
+    "multiple_signals",
+    "management",
+    "commentary",
+    "unsupported",
+    "unsupported_json",
+    "bad_simulation",
+    "malformed_json",
+    "not_utf8",
+    "missing_signal",
+    "too_large",
+]
 
-class Refusal(msgspec.Struct, frozen=True):
-    """One row: the HTTP `status` and the short `title`, which is the same for every occurrence of the code."""
+# Reasons to reject a request.
+ServiceErrorCode = Literal[
+    "bad_request",
+    "bad_cursor",
+    "unauthenticated",
+    "mistyped_key",
+    "unknown_key",
+    "expired_key",
+    "revoked_key",
+    "unknown_hook",
+    "bad_signature",
+    "bad_ticket",
+    "bad_csrf",
+    "bad_origin",
+    "missing_scope",
+    "registration_closed",
+    "not_found",
+    "method_not_allowed",
+    "idempotency_in_flight",
+    "illegal_transition",
+    "username_taken",
+    "broker_account_taken",
+    "idempotency_mismatch",
+    "invalid_request",
+    "too_many_requests",
+    "too_many_streams",
+    "internal",
+    "unavailable",
+]
 
-    status: int
+ErrorCode = Literal[GrammarErrorCode, ServiceErrorCode]
+
+if TYPE_CHECKING:
+    ProblemCode = ErrorCode
+else:
+    # Decoded without a check: a client must be able to read the codes of a newer server.
+    ProblemCode = str
+
+
+class ErrorType(msgspec.Struct, frozen=True):
+    """One row of the table. `title` is the same for every occurrence of a code.
+
+    `is_permanent`: the same request will be rejected again, so that only a changed one is worth sending.
+    """
+
     title: str
+    is_permanent: bool = True
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """One fault in a text. `line` and `column` count from 1, `length` in characters of the text as it was sent."""
+    """One problem of a text. `line` and `column` count from 1, `length` counts characters of the text as sent."""
 
-    code: str
+    code: ProblemCode
     line: int = 1
     column: int = 1
     length: int = 0
@@ -29,85 +107,85 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
 
 
-# What the grammar can say of a text.
-GRAMMAR_REFUSALS: Final = {
-    "empty": Refusal(422, "Empty signal"),
-    "control_char": Refusal(422, "Control character in the signal"),
-    "homoglyph": Refusal(422, "Look-alike letters"),
-    "unresolved_placeholder": Refusal(422, "Unfilled placeholder"),
-    "no_side": Refusal(422, "No side"),
-    "conflicting_side": Refusal(422, "Two sides"),
-    "no_symbol": Refusal(422, "No symbol"),
-    "unknown_symbol": Refusal(422, "Unknown symbol"),
-    "bad_entry": Refusal(422, "Entry price not understood"),
-    "bad_price": Refusal(422, "Price not understood"),
-    "bad_quantity": Refusal(422, "Quantity not understood"),
-    "ambiguous_number": Refusal(422, "A number with two readings"),
-    "missing_sl": Refusal(422, "No stop loss"),
-    "duplicate_sl": Refusal(422, "Two stop losses"),
-    "missing_tp": Refusal(422, "No take profit"),
-    "too_many_targets": Refusal(422, "Too many take profits"),
-    "sl_wrong_side": Refusal(422, "Stop loss on the wrong side"),
-    "tp_wrong_side": Refusal(422, "Take profit on the wrong side"),
-    "implausible_level": Refusal(422, "Implausible level"),
-    "relative_price": Refusal(422, "Relative price"),
-    "no_entry_for_pending": Refusal(422, "LIMIT or STOP without a price"),
-    "conflicting_order_type": Refusal(422, "Two order types"),
-    "multiple_entries": Refusal(422, "Two entries"),
-    "multiple_signals": Refusal(422, "Several signals in one text"),
-    "management": Refusal(422, "A message about an open trade"),
-    "commentary": Refusal(422, "Commentary, not a signal"),
-    "unsupported": Refusal(422, "Format not supported"),
-    "unsupported_json": Refusal(422, "JSON not supported"),
-    "bad_simulation": Refusal(422, "Simulation directive not understood"),
-    "malformed_json": Refusal(400, "Malformed JSON"),
-    "not_utf8": Refusal(400, "Not UTF-8"),
-    "missing_signal": Refusal(400, "No signal in the JSON"),
-    "too_large": Refusal(413, "Signal too large"),
+GRAMMAR_ERRORS: Final[Mapping[GrammarErrorCode, ErrorType]] = {
+    "empty": ErrorType("Empty signal"),
+    "control_char": ErrorType("Control character in the signal"),
+    "homoglyph": ErrorType("Look-alike letters"),
+    "unresolved_placeholder": ErrorType("Unfilled placeholder"),
+    "no_side": ErrorType("No side"),
+    "conflicting_side": ErrorType("Two sides"),
+    "no_symbol": ErrorType("No symbol"),
+    "unknown_symbol": ErrorType("Unknown symbol"),
+    "bad_entry": ErrorType("Entry price not understood"),
+    "bad_price": ErrorType("Price not understood"),
+    "bad_quantity": ErrorType("Quantity not understood"),
+    "ambiguous_number": ErrorType("A number with two readings"),
+    "missing_sl": ErrorType("No stop loss"),
+    "duplicate_sl": ErrorType("Two stop losses"),
+    "missing_tp": ErrorType("No take profit"),
+    "too_many_targets": ErrorType("Too many take profits"),
+    "sl_wrong_side": ErrorType("Stop loss on the wrong side"),
+    "tp_wrong_side": ErrorType("Take profit on the wrong side"),
+    "implausible_level": ErrorType("Implausible level"),
+    "relative_price": ErrorType("Relative price"),
+    "no_entry_for_pending": ErrorType("LIMIT or STOP without a price"),
+    "conflicting_order_type": ErrorType("Two order types"),
+    "multiple_entries": ErrorType("Two entries"),
+    "multiple_signals": ErrorType("Several signals in one text"),
+    "management": ErrorType("A message about an open trade"),
+    "commentary": ErrorType("Commentary, not a signal"),
+    "unsupported": ErrorType("Format not supported"),
+    "unsupported_json": ErrorType("JSON not supported"),
+    "bad_simulation": ErrorType("Simulation directive not understood"),
+    "malformed_json": ErrorType("Malformed JSON"),
+    "not_utf8": ErrorType("Not UTF-8"),
+    "missing_signal": ErrorType("No signal in the JSON"),
+    "too_large": ErrorType("Signal too large"),
 }
 
-# What the service can say of a request.
-SERVICE_REFUSALS: Final = {
-    "bad_request": Refusal(400, "Bad request"),
-    "bad_cursor": Refusal(400, "Cursor not understood"),
-    "unauthenticated": Refusal(401, "No credential"),
-    "mistyped_key": Refusal(401, "Mistyped API key"),
-    "unknown_key": Refusal(401, "Unknown API key"),
-    "expired_key": Refusal(401, "Expired API key"),
-    "revoked_key": Refusal(401, "Revoked API key"),
-    "unknown_hook": Refusal(401, "Unknown hook"),
-    "bad_signature": Refusal(401, "Signature does not match"),
-    "bad_ticket": Refusal(401, "Ticket spent or unknown"),
-    "bad_csrf": Refusal(403, "CSRF token missing or wrong"),
-    "bad_origin": Refusal(403, "Foreign origin"),
-    "missing_scope": Refusal(403, "Key without the scope"),
-    "registration_closed": Refusal(403, "Registration is closed"),
-    "not_found": Refusal(404, "Not found"),
-    "method_not_allowed": Refusal(405, "Method not allowed"),
-    "idempotency_in_flight": Refusal(409, "The first request is still running"),
-    "illegal_transition": Refusal(409, "The order has moved on"),
-    "username_taken": Refusal(409, "Username taken"),
-    "broker_account_taken": Refusal(409, "Broker account taken"),
-    "idempotency_mismatch": Refusal(422, "Idempotency key used for another body"),
-    "invalid_request": Refusal(422, "Invalid request"),
-    "too_many_requests": Refusal(429, "Too many requests"),
-    "too_many_streams": Refusal(429, "Too many streams"),
-    "internal": Refusal(500, "Internal error"),
-    "unavailable": Refusal(503, "Temporarily unavailable"),
+SERVICE_ERRORS: Final[Mapping[ServiceErrorCode, ErrorType]] = {
+    "bad_request": ErrorType("Bad request"),
+    "bad_cursor": ErrorType("Cursor not understood"),
+    "unauthenticated": ErrorType("No credential"),
+    "mistyped_key": ErrorType("Mistyped API key"),
+    "unknown_key": ErrorType("Unknown API key"),
+    "expired_key": ErrorType("Expired API key"),
+    "revoked_key": ErrorType("Revoked API key"),
+    "unknown_hook": ErrorType("Unknown hook"),
+    "bad_signature": ErrorType("Signature does not match"),
+    "bad_ticket": ErrorType("Ticket spent or unknown"),
+    "bad_csrf": ErrorType("CSRF token missing or wrong"),
+    "bad_origin": ErrorType("Foreign origin"),
+    "missing_scope": ErrorType("Key without the scope"),
+    "registration_closed": ErrorType("Registration is closed"),
+    "not_found": ErrorType("Not found"),
+    "method_not_allowed": ErrorType("Method not allowed"),
+    "idempotency_in_flight": ErrorType("The first request is still running", is_permanent=False),
+    "illegal_transition": ErrorType("The order has moved on"),
+    "username_taken": ErrorType("Username taken"),
+    "broker_account_taken": ErrorType("Broker account taken"),
+    "idempotency_mismatch": ErrorType("Idempotency key used for another body"),
+    "invalid_request": ErrorType("Invalid request"),
+    "too_many_requests": ErrorType("Too many requests", is_permanent=False),
+    "too_many_streams": ErrorType("Too many streams", is_permanent=False),
+    "internal": ErrorType("Internal error", is_permanent=False),
+    "unavailable": ErrorType("Temporarily unavailable", is_permanent=False),
 }
 
-REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType(GRAMMAR_REFUSALS | SERVICE_REFUSALS)
+ERRORS: Final[Mapping[ErrorCode, ErrorType]] = MappingProxyType(
+    dict([*GRAMMAR_ERRORS.items(), *SERVICE_ERRORS.items()])
+)
 
 
 class SignalHubError(Exception):
-    """A refusal on its way out. `code` is a row of REFUSALS; `retry_after` is in seconds."""
+    """A rejected request or text. `detail` defaults to the title of `code`; `retry_after_s` goes into Retry-After."""
 
     def __init__(
-        self, code: str, detail: str = "", *, problems: tuple[Problem, ...] = (), retry_after_s: int | None = None
+        self, code: ErrorCode, detail: str = "", *, problems: tuple[Problem, ...] = (), retry_after_s: int | None = None
     ) -> None:
-        self.refusal = REFUSALS[code]
+        self.title = ERRORS[code].title
         self.code = code
-        self.detail = detail or self.refusal.title + "."
+        self.detail = detail or self.title + "."
         self.problems = problems
         self.retry_after_s = retry_after_s
         super().__init__(f"{code}: {self.detail}")

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from signalhub.domain.errors import Problem
+from signalhub.domain.errors import GrammarErrorCode, Problem
 from signalhub.grammar.json_tree import JsonNode, MalformedJsonError, parse_json
 from signalhub.grammar.parsed_fields import Spanned
 from signalhub.grammar.source_text import CONTROL_CHARS, HIDDEN_CHARS, SourceText
@@ -19,7 +19,7 @@ _PLACEHOLDER: Final = re.compile(r"\{\{[^{}]*\}\}|%[A-Za-z_][A-Za-z0-9_]*%", re.
 _WRAPPER_KEYS: Final = ("signal", "content", "text", "message")
 _SIGNAL_KEYS: Final = frozenset({"action", "side", "symbol", "ticker", "sl", "tp", "stopLoss", "takeProfit", "asset"})
 _SIDE_WORDS: Final = frozenset({"buy", "sell", "long", "short"})
-_REPEATED_KEY_CODES: Final = {"sl": "duplicate_sl", "signal": "multiple_signals"}
+_REPEATED_KEY_CODES: Final[dict[str, GrammarErrorCode]] = {"sl": "duplicate_sl", "signal": "multiple_signals"}
 _MAX_REPORTED_PROBLEMS: Final = 10
 
 

@@ -5,6 +5,7 @@ A text that makes a complete signal is still refused if it says on the way that 
 
 from typing import Final
 
+from signalhub.domain.errors import GrammarErrorCode
 from signalhub.grammar.lexer import Token
 from signalhub.grammar.parser_state import ParserState
 from signalhub.grammar.vocabulary import TokenKind
@@ -42,7 +43,7 @@ def reject_non_orders(state: ParserState) -> None:
         state.fields.reject(code, hint, token.start, token.end)
 
 
-def _find_rejection(state: ParserState, *, is_signal: bool) -> tuple[str, str, Token] | None:
+def _find_rejection(state: ParserState, *, is_signal: bool) -> tuple[GrammarErrorCode, str, Token] | None:
     lines: dict[int, frozenset[str]] = {}
     line_end = state.source.clean.find("\n", state.signal_end) % (
         len(state.source.clean) + 1

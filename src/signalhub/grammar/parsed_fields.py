@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from signalhub.domain.errors import Problem
+from signalhub.domain.errors import GrammarErrorCode, Problem
 from signalhub.domain.instruments import Instrument
 from signalhub.domain.signal import OrderType, Side
 from signalhub.grammar.numbers import Number
@@ -78,14 +78,14 @@ class ParsedFields:
         self.is_order = True  # False once `reject` was called
         self.has_too_many_errors = False
 
-    def add_problem(self, code: str, hint: str, start: int = 0, end: int = 0) -> None:
+    def add_problem(self, code: GrammarErrorCode, hint: str, start: int = 0, end: int = 0) -> None:
         """Add a problem, unless one with the same code at the same position is there already."""
         if len(self.problems) < _MAX_PROBLEMS and (code, start) not in self._reported:
             self._reported.add((code, start))
             self.problems.append(self.source.build_problem(code, hint, start, end))
             self.has_too_many_errors = self.has_too_many_errors or len(self.problems) > _MAX_PROBLEMS_TO_READ_ON
 
-    def reject(self, code: str, hint: str, start: int = 0, end: int = 0) -> None:
+    def reject(self, code: GrammarErrorCode, hint: str, start: int = 0, end: int = 0) -> None:
         """Refuse the text as something other than an order, and drop all other problems: they would mislead."""
         self.problems.clear()
         self._reported.clear()

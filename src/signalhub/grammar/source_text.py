@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import Final
 
-from signalhub.domain.errors import Problem
+from signalhub.domain.errors import GrammarErrorCode, Problem
 from signalhub.grammar.results import Ignored
 
 _LINE_END: Final = re.compile("\r\n|[\n\r\u2028\u2029]")
@@ -42,7 +42,7 @@ class SourceText:
         line, column = self.locate(start)
         return Ignored(line, column, end - start, start, self.raw[start:end], reason)
 
-    def build_problem(self, code: str, hint: str, start: int = 0, end: int = 0) -> Problem:
+    def build_problem(self, code: GrammarErrorCode, hint: str, start: int = 0, end: int = 0) -> Problem:
         line, column = self.locate(start)
         return Problem(code=code, line=line, column=column, length=end - start, text=self.raw[start:end], hint=hint)
 

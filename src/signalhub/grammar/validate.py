@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Final
 
+from signalhub.domain.errors import GrammarErrorCode
 from signalhub.domain.instruments import Instrument, find_transposed_name
 from signalhub.domain.signal import OrderType, Side, Signal, format_decimal
 from signalhub.grammar.numbers import MAX_DECIMALS, Interpretation, Number
@@ -128,7 +129,7 @@ def validate_take_profits(fields: ParsedFields) -> tuple[Decimal, ...]:
     return tuple(target.value for target in fields.take_profits if target.value is not None)
 
 
-def report_missing_level(fields: ParsedFields, field: str, code: str, hint: str) -> None:
+def report_missing_level(fields: ParsedFields, field: str, code: GrammarErrorCode, hint: str) -> None:
     """Report a missing level at its empty label, if it has one."""
     label = fields.empty_labels.get(field)
     # An unreadable price was reported where it stands; a second problem would not help the sender.

@@ -9,7 +9,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import event_log, orders, signals
-from signalhub.domain.errors import SignalHubError
+from signalhub.domain.errors import ErrorCode, SignalHubError
 from signalhub.domain.events import format_timestamp
 from signalhub.domain.order import Order
 
@@ -129,7 +129,7 @@ class EventPage(msgspec.Struct, frozen=True):
     last_pruned_seq: int
 
 
-def parse_id(text: str, error_code: str = "not_found") -> str:
+def parse_id(text: str, error_code: ErrorCode = "not_found") -> str:
     """`text` if it can be an id at all; anything else names nothing."""
     try:
         return str(UUID(text))

@@ -9,7 +9,7 @@ from typing import Any, Self
 import msgspec
 
 from db.bulk import encode_bytea
-from signalhub.domain.errors import REFUSALS, Problem, SignalHubError
+from signalhub.domain.errors import ERRORS, Problem, SignalHubError
 from signalhub.domain.events import Event, NewEvent, order_event
 from signalhub.domain.order import Order
 from signalhub.domain.signal import OrderType, Signal, SignalView, describe_signal, to_signal_view
@@ -171,7 +171,7 @@ def to_refusal_error(problems: tuple[Problem, ...]) -> SignalHubError:
 
 
 def _problem_message(problem: Problem) -> str:
-    title = REFUSALS[problem.code].title
+    title = ERRORS[problem.code].title
     return f"{title}: {problem.hint}" if problem.hint else f"{title}."
 
 

@@ -22,7 +22,7 @@ from litestar import Request, Response, Router, get, post
 from litestar.response import Redirect
 from sqlalchemy.exc import SQLAlchemyError
 
-from signalhub.domain.errors import GRAMMAR_REFUSALS, REFUSALS, SERVICE_REFUSALS, Problem, SignalHubError
+from signalhub.domain.errors import ERRORS, GRAMMAR_ERRORS, SERVICE_ERRORS, Problem, SignalHubError
 from signalhub.domain.events import OrderView, to_order_view
 from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS
 from signalhub.services.queries import Filters, StoredSignal
@@ -38,7 +38,7 @@ from signalhub.web.auth import (
     sign_in,
 )
 from signalhub.web.dependencies import get_services
-from signalhub.web.problems import get_trace_id
+from signalhub.web.problems import STATUSES, get_trace_id
 from signalhub.web.templates import render_page
 
 _LINE_BREAK: Final = re.compile("\r\n|[\n\r\u2028\u2029]")
@@ -69,7 +69,7 @@ def _excerpt_problem(lines: list[str], problem: Problem) -> ProblemExcerpt:
     is_here = problem.length > 0 and line[begin:end] == problem.text
     return ProblemExcerpt(
         code=problem.code,
-        title=REFUSALS[problem.code].title,
+        title=ERRORS[problem.code].title,
         hint=problem.hint,
         line=problem.line,
         column=problem.column,
@@ -97,7 +97,7 @@ async def log_in(request: AnyRequest) -> Response[Any]:
         cookie = await sign_in(get_services(request), key=form.get("key", "").strip(), ticket=form.get("token", ""))
     except SignalHubError as error:
         detail = _SPENT_LINK_MESSAGE if error.code == "bad_ticket" else error.detail
-        return render_sign_in_page(detail, status=error.refusal.status)
+        return render_sign_in_page(detail, status=STATUSES[error.code])
     return Redirect("/", status_code=303, cookies=[cookie])
 
 
@@ -116,7 +116,7 @@ def render_sign_in_page(
 
 def render_signed_out_page(error: SignalHubError) -> Response[str]:
     """The session's key no longer opens anything, so its cookies may go."""
-    answer = render_sign_in_page(error.detail, status=error.refusal.status, is_signed_out=True)
+    answer = render_sign_in_page(error.detail, status=STATUSES[error.code], is_signed_out=True)
     for cookie in expire_cookies():
         answer.set_cookie(cookie)
     return answer
@@ -172,7 +172,7 @@ async def show_dashboard(request: AnyRequest, sent: str = "") -> Response[Any]:
     try:
         who = await load_dashboard_session(request)
     except SignalHubError as error:
-        if error.refusal.status != 401:  # noqa: PLR2004 - an outage signs nobody out
+        if STATUSES[error.code] != 401:  # noqa: PLR2004 - an outage signs nobody out
             raise
         return render_signed_out_page(error)
     if who is not None:
@@ -195,7 +195,7 @@ async def submit_signal_form(request: AnyRequest) -> Response[Any]:
         faults = excerpt_problems(text, error.problems)
         said = "" if faults else error.detail
         written = ComposerState(text=text, key=key, faults=faults, said=said)
-        return await _render_dashboard(request, who, written, status=error.refusal.status)
+        return await _render_dashboard(request, who, written, status=STATUSES[error.code])
     return Redirect(f"/?sent={msgspec.json.decode(answer, type=Accepted).order_id}", status_code=303)
 
 
@@ -203,7 +203,8 @@ async def submit_signal_form(request: AnyRequest) -> Response[Any]:
 async def show_errors() -> Response[str]:
     return render_page(
         "errors.html",
-        groups={"What a text is refused for": GRAMMAR_REFUSALS, "What a request is refused for": SERVICE_REFUSALS},
+        groups={"Rejected texts": GRAMMAR_ERRORS, "Rejected requests": SERVICE_ERRORS},
+        statuses=STATUSES,
     )
 
 
@@ -266,8 +267,8 @@ async def _describe_sent_order(request: AnyRequest, session: DashboardSession, o
 def _render_error(request: AnyRequest, error: SignalHubError) -> Response[str]:
     return render_page(
         "sorry.html",
-        status=error.refusal.status,
-        title=error.refusal.title,
+        status=STATUSES[error.code],
+        title=error.title,
         detail=error.detail,
         trace_id=get_trace_id(request),
     )

@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -15,14 +16,77 @@ from litestar.types import ExceptionHandlersMap
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from signalhub.domain.errors import Problem, SignalHubError
+from signalhub.domain.errors import ErrorCode, Problem, SignalHubError
 from signalhub.web import rate_limit
 from signalhub.web.asgi import get_header
 from signalhub.web.dependencies import AnyConnection, get_services
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
-_CODE_BY_STATUS: Final = {
+STATUSES: Final[Mapping[ErrorCode, int]] = {
+    "empty": 422,
+    "control_char": 422,
+    "homoglyph": 422,
+    "unresolved_placeholder": 422,
+    "no_side": 422,
+    "conflicting_side": 422,
+    "no_symbol": 422,
+    "unknown_symbol": 422,
+    "bad_entry": 422,
+    "bad_price": 422,
+    "bad_quantity": 422,
+    "ambiguous_number": 422,
+    "missing_sl": 422,
+    "duplicate_sl": 422,
+    "missing_tp": 422,
+    "too_many_targets": 422,
+    "sl_wrong_side": 422,
+    "tp_wrong_side": 422,
+    "implausible_level": 422,
+    "relative_price": 422,
+    "no_entry_for_pending": 422,
+    "conflicting_order_type": 422,
+    "multiple_entries": 422,
+    "multiple_signals": 422,
+    "management": 422,
+    "commentary": 422,
+    "unsupported": 422,
+    "unsupported_json": 422,
+    "bad_simulation": 422,
+    "malformed_json": 400,
+    "not_utf8": 400,
+    "missing_signal": 400,
+    "too_large": 413,
+    "bad_request": 400,
+    "bad_cursor": 400,
+    "unauthenticated": 401,
+    "mistyped_key": 401,
+    "unknown_key": 401,
+    "expired_key": 401,
+    "revoked_key": 401,
+    "unknown_hook": 401,
+    "bad_signature": 401,
+    "bad_ticket": 401,
+    "bad_csrf": 403,
+    "bad_origin": 403,
+    "missing_scope": 403,
+    "registration_closed": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "idempotency_in_flight": 409,
+    "illegal_transition": 409,
+    "username_taken": 409,
+    "broker_account_taken": 409,
+    "idempotency_mismatch": 422,
+    "invalid_request": 422,
+    "too_many_requests": 429,
+    "too_many_streams": 429,
+    "internal": 500,
+    "unavailable": 503,
+}
+"""The HTTP status of each error code, the only place where it is said."""
+
+_CODE_BY_STATUS: Final[Mapping[int, ErrorCode]] = {
     400: "bad_request",
     401: "unauthenticated",
     404: "not_found",
@@ -68,7 +132,7 @@ def _parse_traceparent(connection: "AnyConnection") -> str | None:
 def to_problem_document(connection: "AnyConnection", error: SignalHubError, status: int) -> ProblemDocument:
     return ProblemDocument(
         type=f"{get_services(connection).settings.web.base_url}/docs/errors#{error.code}",
-        title=error.refusal.title,
+        title=error.title,
         status=status,
         code=error.code,
         detail=error.detail,
@@ -82,7 +146,7 @@ def to_problem_response(
     request: "Request[Any, Any, Any]", error: SignalHubError, *, status: int | None = None
 ) -> Response[ProblemDocument]:
     """`status` overrides the table's, for the paths whose clients expect another."""
-    final = status or error.refusal.status
+    final = status or STATUSES[error.code]
     headers = rate_limit.get_headers(request)
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)

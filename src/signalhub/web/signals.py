@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from signalhub import grammar
 from signalhub.domain import simulation
-from signalhub.domain.errors import GRAMMAR_REFUSALS, Problem, SignalHubError
+from signalhub.domain.errors import GRAMMAR_ERRORS, ErrorCode, Problem, SignalHubError
 from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS, HookPrincipal, Principal
 from signalhub.services.credentials import hook_secret_context
 from signalhub.services.queries import Filters
@@ -29,7 +29,7 @@ from signalhub.web.openapi import (
     SignalOperation,
     signal_response_specs,
 )
-from signalhub.web.problems import get_trace_id, to_problem_response
+from signalhub.web.problems import STATUSES, get_trace_id, to_problem_response
 
 _log = structlog.get_logger()
 
@@ -113,7 +113,7 @@ async def receive_broker(request: AnyRequest) -> ASGIApp:
     try:
         return await _ingest_body(request, await _authenticate_sender(request), 200)
     except SignalHubError as error:
-        status = 400 if error.code in GRAMMAR_REFUSALS and error.refusal.status == 422 else None  # noqa: PLR2004 - the row's status
+        status = 400 if error.code in GRAMMAR_ERRORS and STATUSES[error.code] == 422 else None  # noqa: PLR2004 - the row's status
         return to_problem_response(request, error, status=status).to_asgi_response(request.app, request)
 
 
@@ -161,7 +161,7 @@ def _check_rate_limit(request: AnyRequest, principal: Principal, rate_limited_st
     rate_limiter.store_headers(request, verdict)
     if verdict.is_allowed:
         return
-    code = "too_many_requests" if rate_limited_status == 429 else "unavailable"  # noqa: PLR2004 - TradingView resends on 5xx only
+    code: ErrorCode = "too_many_requests" if rate_limited_status == 429 else "unavailable"  # noqa: PLR2004 - TradingView resends on 5xx only
     detail = f"More than {rate_limiter.per_minute} signals a minute; try again in {verdict.retry_after_s} s."
     raise SignalHubError(code, detail, retry_after_s=verdict.retry_after_s)
 

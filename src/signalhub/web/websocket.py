@@ -25,6 +25,7 @@ from signalhub.streams.plugin import get_raw_send
 from signalhub.streams.subscription import Subscription, subscribe
 from signalhub.web.auth import SESSION_COOKIE, authenticate_stream, check_origin, get_api_key
 from signalhub.web.dependencies import get_services
+from signalhub.web.problems import STATUSES
 
 UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403
@@ -212,7 +213,7 @@ async def _send_close(socket: Socket, code: int, reason: str) -> None:
 def _to_close_code(error: SignalHubError) -> int:
     if error.code == "too_many_streams":
         return TOO_MANY_STREAMS
-    return {401: UNAUTHENTICATED, 403: FORBIDDEN, 503: TRY_AGAIN_LATER}.get(error.refusal.status, 1008)
+    return {401: UNAUTHENTICATED, 403: FORBIDDEN, 503: TRY_AGAIN_LATER}.get(STATUSES[error.code], 1008)
 
 
 def _message_type(text: str | bytes) -> str:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from signalhub.domain.errors import GrammarErrorCode
 from signalhub.domain.signal import OrderType, Side
 from signalhub.grammar import symbols
 from signalhub.grammar.body import Body
@@ -88,7 +89,7 @@ class JsonReader:
         """The text of a field that must be one."""
         if node.kind == "string" and not CONTROL_CHARS.search(node.text):
             return clean_text(node.text).strip()
-        code = "control_char" if node.kind == "string" else "unsupported_json"
+        code: GrammarErrorCode = "control_char" if node.kind == "string" else "unsupported_json"
         self.fields.add_problem(code, "Write this as a plain text.", node.start, node.end)
         return None
 

@@ -7,6 +7,7 @@ receiver, so they are refused rather than guessed.
 import re
 from typing import Final
 
+from signalhub.domain.errors import GrammarErrorCode
 from signalhub.domain.signal import OrderType, Side
 from signalhub.grammar import symbols
 from signalhub.grammar.body import Body
@@ -101,7 +102,7 @@ def _read_pair(fields: ParsedFields, piece: str, start: int) -> None:
 
 def _add_number(fields: ParsedFields, key: str, number: Number) -> None:
     if not number.value:
-        code = "bad_quantity" if key in _QUANTITY_KEYS else "bad_price"
+        code: GrammarErrorCode = "bad_quantity" if key in _QUANTITY_KEYS else "bad_price"
         fields.add_problem(code, f"Write {key}= with a number above 0.", number.start, number.end)
     elif key in _QUANTITY_KEYS:
         fields.quantities.append(number)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from signalhub.domain.errors import GrammarErrorCode
 from signalhub.grammar import prices, symbols
 from signalhub.grammar.parser_state import ParserState
 from signalhub.grammar.rules.header import add_symbol
@@ -68,7 +69,7 @@ def _read_at_sign(state: ParserState) -> None:
         and (is_handle or following.kind in (TokenKind.MARK, TokenKind.NEWLINE, TokenKind.FAILED_VALUE))
     ):
         start, end = state.tokens[state.pos].start, state.find_run_end(state.tokens[state.pos].start)
-        code = "bad_price" if following.kind == TokenKind.FAILED_VALUE else "bad_entry"
+        code: GrammarErrorCode = "bad_price" if following.kind == TokenKind.FAILED_VALUE else "bad_entry"
         state.fields.add_problem(code, "Write the entry price behind the @, like @1.0860.", start, end)
         state.signal_end = max(state.signal_end, end)
     state.pos += 1
