@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime
 
-from signalhub.client.events import CursorAdvanced, Event, Gap, Item, Ready, Reset
+from signalhub.client.events import CursorAdvanced, Item
 from signalhub.client.follow import CursorTracker
+from signalhub.protocol import Event, Gap, Ready, Reset
 
 
 def _event(seq: int) -> Event:

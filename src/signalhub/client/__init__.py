@@ -11,8 +11,9 @@
 Whoever leaves the loop early closes it with `contextlib.aclosing`, as with any async generator.
 """
 
-from signalhub.client.client import Accepted, Client
+from signalhub.client.client import Client
 from signalhub.client.errors import ClientError, Refused, Unreachable
-from signalhub.client.events import Event, Gap, Item, Reset
+from signalhub.client.events import Item
+from signalhub.protocol import Accepted, Event, Gap, Reset
 
 __all__ = ["Accepted", "Client", "ClientError", "Event", "Gap", "Item", "Refused", "Reset", "Unreachable"]

@@ -12,27 +12,13 @@ from signalhub.client.events import Item
 from signalhub.client.follow import CursorTracker, Transport, follow
 from signalhub.client.transport import ServiceConnection
 from signalhub.domain.events import OrderView
-from signalhub.domain.signal import SignalView
+from signalhub.protocol import Accepted
 
 _FIRST_ERROR_STATUS: Final = 400
 _RETRY_DELAYS_S: Final = (0.3, 1.0, 3.0)
 _MAX_PAGE_SIZE: Final = 100
 
 ResponseT = TypeVar("ResponseT")
-
-
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The service's promise: signal and order are in its database. `seq` is the place of `signal.accepted`."""
-
-    message: str
-    info: str
-    signal_id: str
-    order_id: str
-    status: str
-    duplicate: bool
-    seq: int
-    trace_id: str
-    signal: SignalView
 
 
 class _OrderPage(msgspec.Struct):

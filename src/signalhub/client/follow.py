@@ -12,8 +12,9 @@ from typing import Final, Literal, Protocol
 from signalhub.client import transport
 from signalhub.client.backoff import ReconnectBackoff
 from signalhub.client.errors import ClientError, Refused
-from signalhub.client.events import CursorAdvanced, Event, Gap, Item, Ready, Reset, StreamMessage
+from signalhub.client.events import CursorAdvanced, Item, StreamMessage
 from signalhub.client.transport import ServiceConnection
+from signalhub.protocol import Event, Gap, Ready, Reset
 
 _CURSOR_PATTERN: Final = re.compile(r"(?:([A-Za-z0-9]+)-)?(\d+)", re.ASCII)
 

@@ -18,9 +18,9 @@ from signalhub.domain.errors import Problem, SignalHubError
 from signalhub.domain.events import Event, Publish
 from signalhub.domain.identifiers import uuid7
 from signalhub.domain.order import Order
+from signalhub.protocol import Accepted
 from signalhub.services.group_commit import GroupCommit
 from signalhub.services.records import (
-    Accepted,
     NewSignalRecords,
     OrderDefaults,
     Submission,

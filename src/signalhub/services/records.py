@@ -13,6 +13,7 @@ from signalhub.domain.errors import ERRORS, Problem, SignalHubError
 from signalhub.domain.events import Event, NewEvent, order_event
 from signalhub.domain.order import Order
 from signalhub.domain.signal import OrderType, Signal, SignalView, describe_signal, to_signal_view
+from signalhub.protocol import Accepted
 from signalhub.settings import Settings
 
 
@@ -30,20 +31,6 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_window_s: int = 0
     simulate: str | None = None
     trace_id: str
-
-
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of every 2xx, in the order of the contract. `seq` is the `order.pending` event's."""
-
-    message: str = "Signal received and processed successfully."
-    info: str
-    signal_id: str
-    order_id: str
-    status: str
-    duplicate: bool
-    seq: int
-    trace_id: str
-    signal: SignalView
 
 
 _encode = msgspec.json.Encoder().encode

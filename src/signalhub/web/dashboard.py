@@ -24,9 +24,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from signalhub.domain.errors import ERRORS, GRAMMAR_ERRORS, SERVICE_ERRORS, Problem, SignalHubError
 from signalhub.domain.events import OrderView, to_order_view
+from signalhub.protocol import Accepted
 from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS
 from signalhub.services.queries import Filters, StoredSignal
-from signalhub.services.records import Accepted
 from signalhub.web import signals, templates
 from signalhub.web.auth import (
     SESSION_COOKIE,

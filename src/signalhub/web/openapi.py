@@ -32,7 +32,7 @@ from litestar.openapi.spec import (
 )
 from litestar.types import DataContainerType
 
-from signalhub.services.records import Accepted
+from signalhub.protocol import Accepted, EventDocument
 from signalhub.web.auth import SESSION_COOKIE
 from signalhub.web.dependencies import get_services
 from signalhub.web.problems import PROBLEM_MEDIA_TYPE, ProblemDocument
@@ -129,18 +129,6 @@ class StreamOperation(Operation):
 def _optional_parameter(location: Literal["query", "header"], name: str, description: str) -> Parameter:
     text = Schema(type=OpenAPIType.STRING)
     return Parameter(name=name, param_in=location, description=description, schema=text, required=False)
-
-
-class EventDocument(msgspec.Struct, frozen=True):
-    """One line of the account's log. `data` is what the event is about, such as the order as it then was."""
-
-    seq: int
-    type: str
-    at: str
-    order_id: str | None
-    signal_id: str | None
-    trace_id: str
-    data: dict[str, Any]
 
 
 class GapDocument(msgspec.Struct, frozen=True):
