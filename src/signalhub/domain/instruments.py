@@ -1,6 +1,6 @@
-"""The instrument table: which names are known, and which prices they can have.
+"""The table of known instruments, with the band of prices that each can have.
 
-The data is `instruments.toml`. A name that is not here is still a symbol; the grammar only says that it is unknown.
+The data is `instruments.toml`, read once at import. A name outside the table is still a valid symbol, without a band.
 """
 
 import tomllib
@@ -14,7 +14,7 @@ import msgspec
 
 
 class Instrument(msgspec.Struct, frozen=True, gc=False):
-    """A known name. Levels outside `low` to `high` are not prices of it."""
+    """A known symbol. Prices outside `min_price` to `max_price` are implausible; `digits` are its usual decimals."""
 
     name: str
     min_price: Decimal = Decimal(0)
@@ -26,13 +26,14 @@ class Instrument(msgspec.Struct, frozen=True, gc=False):
 
 
 def _build_pairs(currencies: dict[str, list[str]]) -> Iterator[Instrument]:
-    for (base, worth), (quote, cost) in permutations(currencies.items(), 2):
-        low, high = Decimal(worth[0]) / Decimal(cost[1]), Decimal(worth[1]) / Decimal(cost[0])
+    # The band of a pair follows from the values in USD: lowest base over highest quote, and the reverse.
+    for (base, base_usd), (quote, quote_usd) in permutations(currencies.items(), 2):
+        low, high = Decimal(base_usd[0]) / Decimal(quote_usd[1]), Decimal(base_usd[1]) / Decimal(quote_usd[0])
         yield Instrument(base + quote, low, high, 3 if quote == "JPY" else 5)
 
 
 def _build_coin_pairs(crypto: dict[str, Any]) -> Iterator[Instrument]:
-    dollars = frozenset(crypto["dollars"])
+    dollars = frozenset(crypto["dollars"])  # quotes worth a dollar, the only ones in which a band is valid
     for coin in {*crypto["coins"].split(), *crypto["bands"]}:
         band = crypto["bands"].get(coin)
         for quote in crypto["quotes"]:
@@ -54,6 +55,7 @@ COINS: Final = frozenset(_DATA["crypto"]["coins"].split()) | frozenset(_DATA["cr
 METALS: Final = frozenset({"XAU", "XAG", "XPT", "XPD"})
 QUOTE_CURRENCIES: Final = CURRENCIES | frozenset(_DATA["crypto"]["quotes"])
 
+# Later sources replace earlier ones: a listed row may narrow the derived band of a pair.
 INSTRUMENTS: Final[dict[str, Instrument]] = {
     instrument.name: instrument
     for source in (
@@ -64,13 +66,13 @@ INSTRUMENTS: Final[dict[str, Instrument]] = {
     for instrument in source
 }
 
-# What a sender may write, in capitals, and the instrument it names.
+# Keys are what a sender may write, in capitals.
 INSTRUMENTS_BY_NAME: Final[dict[str, Instrument]] = INSTRUMENTS | {
     alias: INSTRUMENTS[name] for alias, name in _DATA["aliases"].items()
 }
 
 
 def find_transposed_name(name: str) -> str | None:
-    """The known six-letter name that has the same letters but two neighbours swapped: XUAUSD means XAUUSD."""
+    """Return the known name that differs from `name` in two swapped neighbours: XAUUSD for XUAUSD."""
     swapped = (name[:i] + name[i + 1] + name[i] + name[i + 2 :] for i in range(len(name) - 1))
     return next((other for other in swapped if other != name and other in INSTRUMENTS), None)

@@ -48,12 +48,18 @@ class EntryRange(msgspec.Struct, frozen=True, gc=False):
     second: Number | None = None
 
     @property
+    def ends(self) -> tuple[Number, Number | None]:
+        """Low and high end. One price, or a zone with equal or unresolved ends, has no high."""
+        first, second = self.first, self.second
+        if second is None or first.value is None or second.value is None or first.value == second.value:
+            return first, None
+        return (first, second) if first.value < second.value else (second, first)
+
+    @property
     def bounds(self) -> tuple[Decimal | None, Decimal | None]:
-        """Low and high value. One price, or a zone with equal ends, has no high."""
-        if self.second is None or self.first.value is None or self.second.value is None:
-            return self.first.value, None
-        low, high = sorted((self.first.value, self.second.value))
-        return (low, None) if low == high else (low, high)
+        """Values of the `ends`."""
+        low, high = self.ends
+        return low.value, None if high is None else high.value
 
 
 class ParsedFields:

@@ -1,15 +1,16 @@
-"""The formats the grammar reads, one file each. The first adapter that claims a body reads it."""
+"""The formats that the grammar reads, one module each. The first format that matches a body parses it."""
 
 from typing import Final
 
 from signalhub.grammar.formats import json, pineconnector, text
 from signalhub.grammar.formats.base import Format
 
+# The order is the order of matching.
 FORMATS: Final[tuple[Format, ...]] = (
-    # JSON. TradersPost first: its nested prices would look to the general one like fields it cannot read.
+    # JSON. TradersPost first: the general reader would refuse its nested prices.
     json.TRADERSPOST,
     json.JSON,
-    # Text. The special forms first, because the native grammar claims everything.
+    # Text. The special forms first, because the native grammar matches every text.
     pineconnector.PINECONNECTOR,
     text.CORNIX,
     text.TEXT,

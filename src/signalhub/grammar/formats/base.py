@@ -1,4 +1,4 @@
-"""What an adapter is: a name, a look at the body, and a way to read it."""
+"""A format of signals: its name, a test that recognises it, and its parser."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from signalhub.grammar.parsed_fields import ParsedFields
 
 
 class Format(msgspec.Struct, frozen=True):
-    """`claims` must be cheap and must not be wrong about a body of another format."""
+    """`matches` runs for bodies of other formats, too: it must be cheap and must not accept them."""
 
     name: str
     matches: Callable[[Body], bool]

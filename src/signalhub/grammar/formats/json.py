@@ -1,11 +1,9 @@
-"""JSON alerts, as TradingView users write them: no common schema, so a table of the keys they choose.
+"""JSON alerts. TradingView users share no schema, so a table lists the keys that they choose.
 
-Keys are compared without case, `_` and `-`. Numbers keep the digits they are written with.
+Keys are compared without case, `_`, `-` and blanks. Numbers keep their digits.
 
-
-TradersPost alerts: levels are objects, `{"takeProfit": {"limitPrice": 55.00}, "stopLoss": {"stopPrice": 48.00}}`.
-
-`price` is what the symbol cost when the alert fired. It is kept as the reference of a market order, never as a limit.
+In TradersPost alerts levels are objects: `{"takeProfit": {"limitPrice": 55.00}, "stopLoss": {"stopPrice": 48.00}}`.
+Their `price` is the market price at the time of the alert: the reference of a market order, never a limit.
 """
 
 import re
@@ -49,13 +47,18 @@ _MANAGEMENT_ACTIONS: Final = frozenset(
     {"close", "exit", "cancel", "flat", "closelong", "closeshort", "closeall", "modify"}
 )
 
+# Of TradersPost.
+_ABSOLUTE_PRICE_KEYS: Final = frozenset({"limitPrice", "stopPrice", "price"})
+_ALERT_PRICE_KEYS: Final = frozenset({"price", "signalprice"})
+_DISTANCE_KEYS: Final = frozenset({"percent", "amount", "trailPercent", "trailPrice", "trailAmount", "rel"})
 
-def _normalize_key(key: str) -> str:
+
+def normalize_key(key: str) -> str:
     return key.lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
 class JsonReader:
-    """Members of one object on their way into a draft. A dialect overrides what it says differently."""
+    """Read the members of one object into `ParsedFields`. A dialect overrides the methods in which it differs."""
 
     def __init__(self, body: Body, tree: JsonNode) -> None:
         self.fields = ParsedFields(body.source)
@@ -64,14 +67,16 @@ class JsonReader:
 
     def read(self) -> ParsedFields:
         for key, node in self.tree.members:
-            if node.kind == "literal" and node.text == "null":
-                continue
-            self._read_member(key, _normalize_key(key), node)
-        self._read_entry()
-        self._reject_non_signal()
-        return self.fields
+            if node.kind != "literal" or node.text != "null":  # null counts as not given
+                self.read_member(key, normalize_key(key), node)
+        self.read_entry()
+        fields = self.fields
+        has_signal = fields.sides or fields.symbols or fields.levels or fields.problems or fields.order_types
+        if not has_signal and not any(normalize_key(key) in FIELD_BY_KEY for key, _ in self.tree.members):
+            fields.reject("missing_signal", 'Send {"signal": "BUY EURUSD SL 1.0850 TP 1.0890"} or its fields.')
+        return fields
 
-    def _read_member(self, key: str, normalized_key: str, node: JsonNode) -> None:
+    def read_member(self, key: str, normalized_key: str, node: JsonNode) -> None:
         field = (
             "take_profit" if _NUMBERED_TAKE_PROFIT_KEY.fullmatch(normalized_key) else FIELD_BY_KEY.get(normalized_key)
         )
@@ -85,8 +90,8 @@ class JsonReader:
             reason = f'"{key}" is no field of a signal.'
             self.fields.ignored.append(Spanned(reason, node.key_span[0], node.end))
 
-    def _read_text(self, node: JsonNode) -> str | None:
-        """The text of a field that must be one."""
+    def read_text(self, node: JsonNode) -> str | None:
+        """Return the cleaned text of a string without control characters; report any other value."""
         if node.kind == "string" and not CONTROL_CHARS.search(node.text):
             return clean_text(node.text).strip()
         code: GrammarErrorCode = "control_char" if node.kind == "string" else "unsupported_json"
@@ -94,7 +99,7 @@ class JsonReader:
         return None
 
     def read_side(self, node: JsonNode) -> None:
-        text = (self._read_text(node) or "").lower()
+        text = (self.read_text(node) or "").lower()
         if text in _SIDES:
             self.fields.sides.append(Spanned(_SIDES[text], node.start, node.end))
         elif text in _MANAGEMENT_ACTIONS:
@@ -104,7 +109,7 @@ class JsonReader:
             self.fields.ignored.append(Spanned("This is neither buy nor sell.", node.start, node.end))
 
     def read_symbol(self, node: JsonNode) -> None:
-        text = self._read_text(node)
+        text = self.read_text(node)
         name = symbols.parse_symbol(text, node.start + 1) if text else None
         if name is not None:
             self.fields.symbols.append(name)
@@ -113,7 +118,7 @@ class JsonReader:
             self.fields.add_problem("no_symbol", hint, node.start, node.end)
 
     def read_order_type(self, node: JsonNode) -> None:
-        text = (self._read_text(node) or "").lower()
+        text = (self.read_text(node) or "").lower()
         if text in _ORDER_TYPES:
             self.fields.order_types.append(Spanned(_ORDER_TYPES[text], node.start, node.end))
         elif text in _SIDES:
@@ -127,8 +132,8 @@ class JsonReader:
     def read_take_profit(self, node: JsonNode) -> None:
         self.fields.take_profits += self.read_prices(node)
 
-    def _read_entry(self) -> None:
-        """The first of the keys that is given; the others, such as the price at alert time, change nothing."""
+    def read_entry(self) -> None:
+        """Read the entry from the first key that is given; ignore the others, such as the price at alert time."""
         given = [self.entry_nodes[key] for key in _ENTRY_KEYS if key in self.entry_nodes]
         for node in given[1:]:
             self.fields.ignored.append(Spanned("Another field gives the entry.", node.key_span[0], node.end))
@@ -145,15 +150,16 @@ class JsonReader:
             return [number for item in node.items for number in self.read_prices(item)]
         if node.kind == "object":
             return self.read_nested_prices(node)
-        number = self._read_number(node)
+        number = self.read_number(node)
         return [] if number is None else [number]
 
     def read_nested_prices(self, node: JsonNode) -> list[Number]:
-        """A price inside an object: which key holds it is the dialect's business."""
+        """Report a price inside an object, because only a dialect defines the key that holds it."""
         self.fields.add_problem("unsupported_json", "Write the price itself, like 1.0850.", node.start, node.end)
         return []
 
-    def _read_number(self, node: JsonNode) -> Number | None:
+    def read_number(self, node: JsonNode) -> Number | None:
+        # In a string the digits begin after the quotation mark.
         start = node.start + (node.kind == "string")
         text = clean_text(node.text).strip().removeprefix("$")
         value = parse_exact(text)
@@ -183,16 +189,9 @@ class JsonReader:
             self.fields.client_ids.append(Spanned(node.text, node.start, node.end))
 
     def read_simulation(self, node: JsonNode) -> None:
-        text = self._read_text(node)
+        text = self.read_text(node)
         if text:
             self.fields.simulations.append(Spanned(text, node.start, node.end))
-
-    def _reject_non_signal(self) -> None:
-        draft = self.fields
-        if not (draft.sides or draft.symbols or draft.levels or draft.problems or draft.order_types):
-            known = any(_normalize_key(key) in FIELD_BY_KEY for key, _ in self.tree.members)
-            if not known:
-                draft.reject("missing_signal", 'Send {"signal": "BUY EURUSD SL 1.0850 TP 1.0890"} or its fields.')
 
 
 _FIELD_READERS: Final[dict[str, Callable[[JsonReader, JsonNode], None]]] = {
@@ -207,48 +206,38 @@ _FIELD_READERS: Final[dict[str, Callable[[JsonReader, JsonNode], None]]] = {
 }
 
 
-def _is_json(body: Body) -> bool:
-    return body.json is not None
-
-
-def _parse_json(body: Body) -> ParsedFields:
-    return JsonReader(body, body.json or JsonNode("object", 0, 0)).read()
-
-
-JSON = Format("json", _is_json, _parse_json)
-
-
-_ABSOLUTE_PRICE_KEYS: Final = frozenset({"limitPrice", "stopPrice", "price"})
-_ALERT_PRICE_KEYS: Final = frozenset({"price", "signalprice"})
-_DISTANCE_KEYS: Final = frozenset({"percent", "amount", "trailPercent", "trailPrice", "trailAmount", "rel"})
-
-
-class _TradersPostReader(JsonReader):
+class TradersPostReader(JsonReader):
     def read(self) -> ParsedFields:
-        draft = super().read()
-        if draft.entries and not draft.order_types and self.entry_nodes.keys() <= _ALERT_PRICE_KEYS:
-            draft.order_types.append(Spanned(OrderType.MARKET, self.tree.start, self.tree.start))
-        return draft
+        fields = super().read()
+        # An entry from the price of the alert makes a market order, unless the sender names another type.
+        if fields.entries and not fields.order_types and self.entry_nodes.keys() <= _ALERT_PRICE_KEYS:
+            fields.order_types.append(Spanned(OrderType.MARKET, self.tree.start, self.tree.start))
+        return fields
 
     def read_nested_prices(self, node: JsonNode) -> list[Number]:
-        found = [
-            number for key, member in node.members if key in _ABSOLUTE_PRICE_KEYS for number in self.read_prices(member)
-        ]
+        numbers: list[Number] = []
+        for key, member in node.members:
+            if key in _ABSOLUTE_PRICE_KEYS:
+                numbers += self.read_prices(member)
+        # Distances after prices: the first problem is reported as the main one.
         for key, member in node.members:
             if key in _DISTANCE_KEYS:
                 self.reject_relative_price(member)
-        return found
+        return numbers
 
 
-def _is_traderspost(body: Body) -> bool:
+def is_traderspost(body: Body) -> bool:
     if body.json is None:
         return False
     members = dict(body.json.members)
     return any(key in members and members[key].kind == "object" for key in ("takeProfit", "stopLoss"))
 
 
-def _parse_traderspost(body: Body) -> ParsedFields:
-    return _TradersPostReader(body, body.json or JsonNode("object", 0, 0)).read()
+_EMPTY_OBJECT: Final = JsonNode("object", 0, 0)
 
-
-TRADERSPOST = Format("traderspost", _is_traderspost, _parse_traderspost)
+JSON: Final = Format(
+    "json", lambda body: body.json is not None, lambda body: JsonReader(body, body.json or _EMPTY_OBJECT).read()
+)
+TRADERSPOST: Final = Format(
+    "traderspost", is_traderspost, lambda body: TradersPostReader(body, body.json or _EMPTY_OBJECT).read()
+)

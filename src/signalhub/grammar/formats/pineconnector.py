@@ -1,7 +1,7 @@
 """PineConnector lines: `LicenseID,buy,EURUSD,sl_price=1.0800,tp_price=1.0950`.
 
-Only `..._price` is a price. `sl=`, `tp=` and `price=` mean pips, percent or prices depending on a switch at the
-receiver, so they are refused rather than guessed.
+Only `..._price` is a price. `sl=`, `tp=` and `price=` mean pips, percent or prices, depending on a setting of the
+receiver, so they are refused.
 """
 
 import re
@@ -24,6 +24,7 @@ _SIDES: Final = {
     "bear": Side.SELL,
 }
 _ORDER_TYPES: Final = {"limit": OrderType.LIMIT, "stop": OrderType.STOP}
+# With and without order type: `buy`, `buylimit`, `buystop`, ...
 _COMMANDS: Final = {
     side + kind: (value, order_type)
     for side, value in _SIDES.items()
@@ -35,68 +36,65 @@ _RELATIVE_PRICE_KEY: Final = re.compile(r"(?:sl|tp|entry)(?:[0-9]|_pips|_pct|_po
 _QUANTITY_KEYS: Final = frozenset({"vol_lots", "lots", "quantity", "qty"})
 
 
-def _split_pieces(body: Body) -> list[tuple[str, int]]:
-    """The comma-separated pieces of the first line that says anything, each with its place."""
+def split_pieces(body: Body) -> list[tuple[str, int]]:
+    """Split the first line that is not blank at its commas; return each piece with its start."""
     clean = body.source.clean
     start = len(clean) - len(clean.lstrip(" \t\r\n"))
-    found = []
-    for field in re.split("[\r\n]", clean[start:], maxsplit=1)[0].split(","):
-        piece = field.strip(" \t")
-        found.append((piece, start + field.find(piece)))
-        start += len(field) + 1
-    return found
+    pieces = []
+    for piece in re.split("[\r\n]", clean[start:], maxsplit=1)[0].split(","):
+        stripped = piece.strip(" \t")
+        pieces.append((stripped, start + piece.find(stripped)))
+        start += len(piece) + 1
+    return pieces
 
 
-def _is_pineconnector(body: Body) -> bool:
+def is_pineconnector(body: Body) -> bool:
     if body.json is not None or "," not in body.source.clean:
         return False
-    pieces = _split_pieces(body)
+    pieces = split_pieces(body)
+    # A blank in the first piece or a number for a symbol: this is a sentence or a list of prices.
     if len(pieces) == 1 or " " in pieces[0][0] or any(parse_exact(symbol) for symbol, _ in pieces[2:3]):
         return False
     command = pieces[1][0].lower()
     return command in _COMMANDS or command.startswith(_MANAGEMENT_COMMANDS)
 
 
-def _parse_pineconnector(body: Body) -> ParsedFields:
-    draft = ParsedFields(body.source)
-    pieces = _split_pieces(body)
-    command, start = pieces[1]
+def parse_pineconnector(body: Body) -> ParsedFields:
+    fields = ParsedFields(body.source)
+    (license_id, license_start), (command, start), *arguments = split_pieces(body)
+    end = start + len(command)
     if command.lower() not in _COMMANDS:
         hint = "This changes an open trade. Orders are closed or cancelled on the order itself."
-        draft.reject("management", hint, start, start + len(command))
-        return draft
+        fields.reject("management", hint, start, end)
+        return fields
     side, order_type = _COMMANDS[command.lower()]
-    draft.sides.append(Spanned(side, start, start + len(command)))
+    fields.sides.append(Spanned(side, start, end))
     if order_type is not None:
-        draft.order_types.append(Spanned(order_type, start, start + len(command)))
-    draft.notes.append(Spanned(pieces[0][0], pieces[0][1], pieces[0][1] + len(pieces[0][0])))
-    _read_symbol(draft, pieces)
-    for piece, place in (field for field in pieces[3:] if field[0]):
-        _read_pair(draft, piece, place)
-    return draft
-
-
-def _read_symbol(draft: ParsedFields, pieces: list[tuple[str, int]]) -> None:
-    if len(pieces) < 3 or not pieces[2][0]:  # noqa: PLR2004
-        return
-    written, start = pieces[2]
-    name = symbols.parse_symbol(written, start)
-    if name is None:
-        draft.add_problem("no_symbol", "Write the symbol as the third field.", start, start + len(written))
-    else:
-        draft.symbols.append(name)
+        fields.order_types.append(Spanned(order_type, start, end))
+    fields.notes.append(Spanned(license_id, license_start, license_start + len(license_id)))
+    if arguments and arguments[0][0]:
+        written, start = arguments[0]
+        symbol = symbols.parse_symbol(written, start)
+        if symbol is None:
+            fields.add_problem("no_symbol", "Write the symbol as the third field.", start, start + len(written))
+        else:
+            fields.symbols.append(symbol)
+    for piece, piece_start in arguments[1:]:
+        if piece:
+            _read_pair(fields, piece, piece_start)
+    return fields
 
 
 def _read_pair(fields: ParsedFields, piece: str, start: int) -> None:
     key, _, value = piece.partition("=")
     key, end = key.strip().lower(), start + len(piece)
-    place = start + piece.find("=") + 1
-    number = Number(value, place, end, parse_exact(value))
     if key in _PRICE_KEYS or key in _QUANTITY_KEYS:
-        _add_number(fields, key, number)
+        value_start = start + piece.find("=") + 1
+        _add_number(fields, key, Number(value, value_start, end, parse_exact(value)))
     elif _RELATIVE_PRICE_KEY.fullmatch(key):
         fields.add_problem("relative_price", f"Write {key[:2]}_price= with the price itself.", start, end)
     else:
+        # Other keys, such as `comment=`, configure the receiver and do not change the order.
         fields.notes.append(Spanned(piece, start, end))
 
 
@@ -112,4 +110,4 @@ def _add_number(fields: ParsedFields, key: str, number: Number) -> None:
         (fields.stop_losses if key == "sl_price" else fields.take_profits).append(number)
 
 
-PINECONNECTOR = Format("pineconnector", _is_pineconnector, _parse_pineconnector)
+PINECONNECTOR: Final = Format("pineconnector", is_pineconnector, parse_pineconnector)

@@ -1,8 +1,7 @@
-"""Signals written by people: the native text grammar.
+"""Signals written by people: the native text grammar, and Cornix blocks as a dialect of it.
 
-`#id abc123` and `#sim reject=insufficient_margin`: words to the hub, for senders that cannot set headers.
-
-Cornix blocks, as crypto channels send them: the native grammar, but several numbered entries are one ladder.
+Directives give ingest what other senders put in headers: `#id abc123` and `#sim reject=insufficient_margin`.
+A Cornix block is what crypto channels send; its numbered entries are one ladder.
 """
 
 import re
@@ -12,7 +11,6 @@ from signalhub.grammar import finalize, intent, prices
 from signalhub.grammar.body import Body
 from signalhub.grammar.formats.base import Format
 from signalhub.grammar.non_prices import match_enumerator
-from signalhub.grammar.numbers import Number
 from signalhub.grammar.parsed_fields import EntryRange, ParsedFields, Spanned
 from signalhub.grammar.parser_state import ParserState
 from signalhub.grammar.rules import RULES, Rules
@@ -20,98 +18,89 @@ from signalhub.grammar.rules.labels import read_entry_label
 from signalhub.grammar.rules.marks import MARK_RULES
 from signalhub.grammar.vocabulary import TokenKind
 
-
-def parse_with_rules(body: Body, rules: Rules) -> ParsedFields:
-    """Read the text with a table of rules, which a dialect may have changed."""
-    draft = ParsedFields(body.source)
-    extract_directives(draft)
-    message = ParserState(draft)
-    if message.is_fragmented:
-        draft.reject("unsupported", "Write the signal in words and prices: nearly every piece of this is a character.")
-        return draft
-    tokens, size = message.tokens, message.token_count
-    while message.pos < size and not draft.has_too_many_errors:
-        token = tokens[message.pos]
-        if token.kind == TokenKind.MARK and token.text not in MARK_RULES:
-            message.pos += 1  # a third of all tokens; a rule for them would only do this
-        else:
-            rules[token.kind](message)
-    finalize.finalize(message)
-    if draft.is_order:
-        intent.reject_non_orders(message)
-    return draft
-
-
-def _parse_text(body: Body) -> ParsedFields:
-    return parse_with_rules(body, RULES)
-
-
-TEXT = Format("text", lambda _: True, _parse_text)
-
-
 _DIRECTIVE: Final = re.compile(
     r"(?<![^ \t\r\n])#(id|sim)(?![A-Za-z0-9/#_-])[ \t:=]*([^\r\n]*)", re.ASCII | re.IGNORECASE
 )
-_FIRST_WORD: Final = re.compile(r"[^ \t]*")
-
-
-def extract_directives(fields: ParsedFields) -> None:
-    """Move the directives out of the text, so that nothing in them is read as part of a signal."""
-    text = fields.source
-    if "#" not in text.clean:
-        return
-    for match in list(_DIRECTIVE.finditer(text.clean)):
-        is_id = match[1].lower() == "id"
-        value = _FIRST_WORD.match(match[2])[0] if is_id else match[2].rstrip()  # type: ignore[index]  # matches the empty text
-        start, end = match.start(2), match.start(2) + len(value)
-        if value:
-            found = Spanned(text.raw[start:end], start, end)
-            (fields.client_ids if is_id else fields.simulations).append(found)
-        elif not is_id:
-            fields.add_problem("bad_simulation", "Say what to simulate, like #sim outcome=take_profit.", *match.span())
-        text.clean = text.clean[: match.start()] + " " * (end - match.start()) + text.clean[end:]
-
-
 _CORNIX_HEADING: Final = re.compile(
     r"take[- \t]{1,3}profit[ \t]{1,3}(?:targets|orders)[ \t]*[:=]", re.ASCII | re.IGNORECASE
 )
 
 
-def _read_entry_ladder(state: ParserState) -> None:
-    """Read the first entry as ever, then the numbered ones below it. A ladder is reported by its two ends."""
+def parse_with_rules(body: Body, rules: Rules) -> ParsedFields:
+    """Parse the text with a table of rules, of which a dialect replaces some."""
+    fields = ParsedFields(body.source)
+    extract_directives(fields)
+    state = ParserState(fields)
+    if state.is_fragmented:
+        fields.reject("unsupported", "Write the signal in words and prices: nearly every piece of this is a character.")
+        return fields
+    tokens, token_count = state.tokens, state.token_count
+    while state.pos < token_count and not fields.has_too_many_errors:
+        token = tokens[state.pos]
+        # A third of all tokens are marks without a rule: skipping them here saves a call for each.
+        if token.kind == TokenKind.MARK and token.text not in MARK_RULES:
+            state.pos += 1
+        else:
+            rules[token.kind](state)
+    finalize.finalize(state)
+    if fields.is_order:
+        intent.reject_non_orders(state)
+    return fields
+
+
+def extract_directives(fields: ParsedFields) -> None:
+    """Move the directives out of the text, so that no rule reads them as part of the signal."""
+    source = fields.source
+    if "#" not in source.clean:
+        return
+    # Blanks replace what is removed, so the positions of later matches stay valid.
+    for match in list(_DIRECTIVE.finditer(source.clean)):
+        is_id = match[1].lower() == "id"
+        # An id is one word: the rest of its line may belong to the signal.
+        value = re.split("[ \t]", match[2], maxsplit=1)[0] if is_id else match[2].rstrip()
+        start, end = match.start(2), match.start(2) + len(value)
+        if value:
+            directive = Spanned(source.raw[start:end], start, end)
+            (fields.client_ids if is_id else fields.simulations).append(directive)
+        elif not is_id:
+            fields.add_problem("bad_simulation", "Say what to simulate, like #sim outcome=take_profit.", *match.span())
+        source.clean = source.clean[: match.start()] + " " * (end - match.start()) + source.clean[end:]
+
+
+def read_entry_ladder(state: ParserState) -> None:
+    """Read the labelled entry and the numbered ones below it as one zone between the lowest and the highest."""
     before = len(state.fields.entries)
     read_entry_label(state)
     if len(state.fields.entries) != before + 1:
         return
-    while (rung := _find_next_ladder_entry(state)) is not None:
-        prices.read_entry(state, rung)
-    rungs = state.fields.entries[before:]
-    state.fields.entries[before:] = [_to_price_range(rungs)]
+    while (number_index := _find_next_ladder_entry(state)) is not None:
+        prices.read_entry(state, number_index)
+    ladder = state.fields.entries[before:]
+    ends = [end for entry in ladder for end in (entry.first, entry.second) if end is not None]
+    if len(ends) == 1 or any(end.value is None for end in ends):
+        # A number with several readings cannot be ordered: the first entry alone stands.
+        state.fields.entries[before:] = ladder[:1]
+        return
+    ends.sort(key=lambda end: end.value or 0)
+    state.fields.entries[before:] = [EntryRange(ends[0], ends[-1])]
 
 
 def _find_next_ladder_entry(state: ParserState) -> int | None:
+    """Return the index of the price on the next line if the line is numbered, as in `2) 1.0840`."""
     if state.tokens[state.pos].kind != TokenKind.NEWLINE or state.tokens[state.pos + 1].kind != TokenKind.NUMBER:
         return None
-    behind = match_enumerator(state, state.pos + 1)
-    number, crossed = (None, False) if behind is None else prices.find_labelled_price(state, behind)
-    return None if crossed else number
+    end_index = match_enumerator(state, state.pos + 1)
+    number_index, crossed_line = (None, False) if end_index is None else prices.find_labelled_price(state, end_index)
+    return None if crossed_line else number_index
 
 
-def _to_price_range(ladder_entries: list[EntryRange]) -> EntryRange:
-    ends: list[Number] = [end for rung in ladder_entries for end in (rung.first, rung.second) if end is not None]
-    if len(ends) == 1 or any(end.value is None for end in ends):
-        return ladder_entries[0]
-    ends.sort(key=lambda end: end.value or 0)
-    return EntryRange(ends[0], ends[-1])
-
-
-def _is_cornix(body: Body) -> bool:
+def is_cornix(body: Body) -> bool:
     clean = body.source.clean
+    # The cheap tests come first: this runs for every text that the fast path does not take.
     return ("argets" in clean or "rders" in clean or clean.isupper()) and _CORNIX_HEADING.search(clean) is not None
 
 
-def _parse_cornix(body: Body) -> ParsedFields:
-    return parse_with_rules(body, {**RULES, TokenKind.ENTRY: _read_entry_ladder})
+TEXT: Final = Format("text", lambda _: True, lambda body: parse_with_rules(body, RULES))
 
-
-CORNIX = Format("cornix", _is_cornix, _parse_cornix)
+_CORNIX_RULES: Final[Rules] = {**RULES, TokenKind.ENTRY: read_entry_ladder}
+CORNIX: Final = Format("cornix", is_cornix, lambda body: parse_with_rules(body, _CORNIX_RULES))
