@@ -6,6 +6,7 @@ Nothing here knows what it carries: ingest, relay, publisher and brokers bring t
 import asyncio
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Sequence
+from itertools import chain
 from time import monotonic
 from types import coroutine
 from typing import Any, Final, Generic, TypeVar
@@ -42,6 +43,7 @@ class Batcher(Generic[Item, Result]):
 
     There is no timer: an idle batcher adds no latency, and batches grow with the load. `process` returns a result or
     an exception for each item, in order; what it raises goes to every item of its batch, and the next batch runs.
+    With `should_split`, a batch that raised such an error is processed again in halves, down to the single item.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class Batcher(Generic[Item, Result]):
         *,
         max_batch: int = 1000,
         max_wait_s: float | None = None,
+        should_split: Callable[[Exception], bool] | None = None,
     ) -> None:
         self._process, self._max_batch, self._max_wait_s = process, max_batch, max_wait_s
+        self._should_split = should_split
         self._queue: list[_Waiting[Item, Result]] = []
         self._runner: asyncio.Task[None] | None = None
 
@@ -69,18 +73,22 @@ class Batcher(Generic[Item, Result]):
 
     async def drain(self) -> None:
         """Wait until the queue is empty and its last batch has ended."""
-        if self._runner is not None:
-            await self._runner
+        while self._runner is not None:
+            await asyncio.wait((self._runner,))  # awaiting the task itself would cancel it together with the caller
 
     async def _run(self) -> None:
+        halves: list[list[_Waiting[Item, Result]]] = []
         try:
-            while self._queue:
-                batch = self._take()
+            while halves or self._queue:
+                batch = halves.pop() if halves else self._take()
                 if batch:
-                    await self._run_batch(batch)
+                    halves += await self._run_batch(batch)
         finally:
-            # Without this, a runner that died of an unforeseen error would never be replaced.
+            # Without this, a runner that was cancelled would never be replaced, and what it left would wait for ever.
             self._runner = None
+            for waiting in (*chain.from_iterable(halves), *self._queue):
+                waiting.resolve(TimeoutError())
+            self._queue = []
 
     def _take(self) -> list[_Waiting[Item, Result]]:
         """Return the next batch, without items whose caller has gone or that waited for too long."""
@@ -92,21 +100,29 @@ class Batcher(Generic[Item, Result]):
                     waiting.resolve(QueueTimeoutError())
         return [waiting for waiting in first if not waiting.future.done()]
 
-    async def _run_batch(self, batch: Sequence[_Waiting[Item, Result]]) -> None:
+    async def _run_batch(self, batch: list[_Waiting[Item, Result]]) -> list[list[_Waiting[Item, Result]]]:
+        """Answer the callers of a batch. Returns its halves instead, the first one last, if they are to be tried."""
         # Also the answer when this task is cancelled: no caller may wait for a batch that will never end.
         results: Sequence[Result | Exception] = [TimeoutError()] * len(batch)
         try:
             results = await self._process([waiting.item for waiting in batch])
+            if len(results) != len(batch):
+                raise RuntimeError(f"{len(results)} results for {len(batch)} items")  # noqa: TRY301 - as if it had raised
         except CancelledError:
             # A database driver may cancel its own wait. Only a cancellation of this task itself ends the runner.
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
         except Exception as error:  # noqa: BLE001 - the runner must live, and every caller gets an answer
+            if len(batch) > 1 and self._should_split is not None and self._should_split(error):
+                middle = len(batch) // 2
+                results = ()
+                return [batch[middle:], batch[:middle]]
             results = [error] * len(batch)
         finally:
-            for waiting, result in zip(batch, results, strict=True):
+            for waiting, result in zip(batch, results, strict=False):
                 waiting.resolve(result)
+        return []
 
 
 class SingleFlight(Generic[Key, Result]):
@@ -116,12 +132,21 @@ class SingleFlight(Generic[Key, Result]):
         self._tasks: dict[Key, asyncio.Task[Result]] = {}
 
     async def run(self, key: Key, read: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        """Return the result of the running read of `key`, or start one. It goes on though a caller is cancelled."""
+        """Return the result of the running read of `key`, or start one. It goes on though a caller is cancelled.
+
+        A read that is cancelled, or cancels itself as drivers do, raises TimeoutError: its callers were not cancelled.
+        """
         task = self._tasks.get(key)
         if task is None:
             task = self._tasks[key] = asyncio.create_task(read())
             task.add_done_callback(lambda _: self._tasks.pop(key, None))
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except CancelledError:
+            caller = asyncio.current_task()
+            if task.cancelled() and (caller is None or not caller.cancelling()):
+                raise TimeoutError from None
+            raise
 
     async def cancel(self) -> None:
         """Cancel every running read and wait until they have ended."""
@@ -142,12 +167,15 @@ async def finish_or_abandon(timeout_s: float, awaitable: Awaitable[Result]) -> R
     that cancels itself, as drivers do, raises TimeoutError too.
     """
     task = asyncio.ensure_future(awaitable)
-    _, late = await asyncio.wait((task,), timeout=timeout_s)
-    if late:
-        _abandoned.add(task)
-        task.add_done_callback(_forget)
-        task.cancel()
-    if late or task.cancelled():
+    try:
+        await asyncio.wait((task,), timeout=timeout_s)
+    finally:
+        is_late = not task.done()  # at the end of the time, or because the caller was cancelled
+        if is_late:
+            _abandoned.add(task)
+            task.add_done_callback(_forget)
+            task.cancel()
+    if is_late or task.cancelled():
         raise TimeoutError
     return task.result()
 
@@ -192,13 +220,14 @@ class EagerWrite:
 
     @property
     def is_done(self) -> bool:
-        while self._steps is not None and self._awaited.done():
+        # A bare yield, as of `asyncio.sleep(0)`, leaves no future to wait for.
+        while self._steps is not None and (self._awaited is None or self._awaited.done()):
             self._step(self._steps)
         return self._steps is None
 
     def cancel(self) -> None:
         """Cancel the write if it waits."""
-        if self._steps is not None:
+        if self._steps is not None and self._awaited is not None:
             self._awaited.cancel()
 
     async def wait(self) -> None:
@@ -239,6 +268,6 @@ def _resume(awaited: Any, steps: Generator[Any, Any, Result]) -> Generator[Any, 
 
 @coroutine
 def _await_rest(awaited: Any, steps: Generator[Any, Any, None]) -> Generator[Any, Any, None]:  # noqa: ANN401 - a future
-    """Wait for `awaited` and the rest of `steps`. A cancellation of the caller does not reach `steps`."""
+    """Wait for `awaited` and the rest of `steps`. A cancellation of the caller cancels `awaited`."""
     yield awaited
     yield from steps
