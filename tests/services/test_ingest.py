@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from signalhub.container import build_services
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import chain_hash
+from signalhub.services.ingest import AcceptedSignal
 from signalhub.services.records import Submission
 from signalhub.settings import Secret
 from tests.kit import signal_texts
@@ -18,7 +19,7 @@ from tests.kit.running_app import RunningApp
 from tests.kit.submission_factory import make_submission
 
 
-async def _accept(app: RunningApp, batch: Sequence[Submission]) -> list[bytes | BaseException]:
+async def _accept(app: RunningApp, batch: Sequence[Submission]) -> list[AcceptedSignal | BaseException]:
     return await asyncio.gather(*(app.services.ingest.accept(one) for one in batch), return_exceptions=True)
 
 
@@ -121,7 +122,7 @@ async def test_a_database_that_is_away_is_told_in_time_and_keeps_nothing(app: Ru
 
 async def test_the_stored_answer_is_the_answer_byte_for_byte(app: RunningApp, account: AccountClient) -> None:
     submission = make_submission(account.id, idempotency_key="k")
-    first = await app.services.ingest.accept(submission)
-    again = await app.services.ingest.accept(submission)
+    first = (await app.services.ingest.accept(submission)).body
+    again = (await app.services.ingest.accept(submission)).body
     assert again == first.replace(b'"duplicate":false', b'"duplicate":true')
     assert msgspec.json.decode(again)["duplicate"] is True

@@ -42,8 +42,7 @@ class Bench:
         self.lifecycle = Lifecycle(engine, self.broker, RetryPolicy(3, 0.02, 0.04), lease_s=0.5)
 
     async def accept(self, text: str = signal_texts.BUY) -> str:
-        answer = await self._intake.accept(make_submission(self.account.id, text))
-        return str(msgspec.json.decode(answer)["order_id"])
+        return (await self._intake.accept(make_submission(self.account.id, text))).order_id
 
     async def advance(self, *order_ids: str) -> list[Event]:
         """The events of the next step; waits until one is due."""

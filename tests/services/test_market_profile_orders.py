@@ -41,7 +41,7 @@ class Bench:
 
     async def accept(self, text: str, simulate: str | None = None) -> str:
         sent = msgspec.structs.replace(make_submission(self.account.id, text), simulate=simulate)
-        return str(msgspec.json.decode(await self._intake.accept(sent))["order_id"])
+        return (await self._intake.accept(sent)).order_id
 
     async def end(self, order_id: str) -> Any:  # noqa: ANN401 - JSON
         async def ended() -> Any:  # noqa: ANN401 - JSON

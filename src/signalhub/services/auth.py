@@ -8,6 +8,7 @@ What was read is believed for two seconds: that is how long a revoked key can st
 import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 from typing import Final, Generic, TypeVar
 
@@ -18,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from db.bulk import get_table
 from db.engine import autocommit
 from db.tables import ApiKeyRow, HookRow
+from signalhub.concurrency import SingleFlight
 from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 
@@ -92,7 +94,7 @@ class _CredentialCache(Generic[Row]):
             columns.id == bindparam("id")
         )
         self._entries: dict[str, tuple[float, Row | None]] = {}
-        self._loading: dict[str, asyncio.Task[Row | None]] = {}
+        self._reads: SingleFlight[str, Row | None] = SingleFlight()
 
     def get(self, id_: str) -> tuple[bool, Row | None]:
         known = self._entries.get(id_)
@@ -110,10 +112,8 @@ class _CredentialCache(Generic[Row]):
                 self._entries[id_] = expires_at, known[1]
 
     async def fetch(self, id_: str) -> Row | None:
-        if id_ not in self._loading:
-            task = self._loading[id_] = asyncio.create_task(self._load(id_))
-            task.add_done_callback(lambda _: self._loading.pop(id_, None))
-        return await asyncio.shield(self._loading[id_])
+        """Return the row, read from the database. Callers that ask for the same row at once share one read."""
+        return await self._reads.run(id_, partial(self._load, id_))
 
     async def _load(self, id_: str) -> Row | None:
         # Its age counts from before the read, or a revocation during it could be believed away for longer.

@@ -1,16 +1,15 @@
-"""Group commit: whoever arrives while a commit is running goes into the next one.
+"""Group commit: items that arrive while a commit runs go together into the next one.
 
-No timer, so an idle service adds no latency; the busier it is, the larger the batches and the cheaper each item.
+A batch whose rows are refused by the database is split, so that one bad item fails alone.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from time import monotonic
 from typing import Final, Generic, TypeVar
 
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from signalhub.concurrency import Batcher, QueueTimeoutError, finish_or_abandon
 from signalhub.domain.errors import SignalHubError
 
 Item = TypeVar("Item")
@@ -22,22 +21,12 @@ _ROW_ERROR_SQLSTATE_CLASSES: Final = ("22", "23")
 _log = structlog.get_logger()
 
 
-class _PendingItem(Generic[Item, Result]):
-    """An item in line, since when, and who waits for it."""
-
-    __slots__ = ("future", "item", "queued_at")
-
-    def __init__(self, item: Item) -> None:
-        self.item, self.queued_at = item, monotonic()
-        self.future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-
-
 class GroupCommit(Generic[Item, Result]):
-    """`commit` stores a batch in one transaction and answers for each item, in order, with a result or an exception.
+    """Commit items in batches. `commit` stores a batch in one transaction and returns a result or an error for each.
 
-    When it raises instead, nothing of that batch was stored, or no one can know. `patience_s` bounds the wait in line
-    and the commit, each. Together, and with the half second a credential's look-up may take before, they stay below
-    the two seconds in which every sender is owed an answer: TradingView hangs up after three and never sends again.
+    When `commit` raises, nothing of the batch was stored, or nobody can know. `timeout_s` limits the wait in the queue
+    and the commit, each. With the half second that the lookup of a credential may take before, both stay below the two
+    seconds in which every sender gets an answer: TradingView hangs up after three and does not send again.
     """
 
     def __init__(
@@ -48,114 +37,50 @@ class GroupCommit(Generic[Item, Result]):
         max_pending: int = 4096,
         timeout_s: float = 0.65,
     ) -> None:
-        self._commit, self._max_batch, self._max_pending, self._timeout_s = commit, max_batch, max_pending, timeout_s
-        self._pending: list[_PendingItem[Item, Result]] = []
-        self._runner: asyncio.Task[None] | None = None
-        self._abandoned: set[asyncio.Future[Sequence[Result | SignalHubError]]] = set()
+        self._commit, self._max_pending, self._timeout_s = commit, max_pending, timeout_s
+        self._batcher: Batcher[Item, Result] = Batcher(
+            self._commit_batch, max_batch=max_batch, max_wait_s=timeout_s, should_split=_is_row_error
+        )
 
     async def submit(self, item: Item) -> Result:
-        """The item's result after its commit. Raises `unavailable` when the line is long or the wait too long.
+        """Return the item's result after its commit.
 
-        After that the outcome is unknown to the caller: the item may be stored yet, which is why a resend needs an
-        idempotency key.
+        Raises the error that `commit` returned for it, or `unavailable` when the queue is full or a time limit has
+        passed. After a commit that was too slow the item may be stored yet, so a resend needs an idempotency key.
         """
-        if len(self._pending) >= self._max_pending:
+        if len(self._batcher) >= self._max_pending:
             raise _unavailable_error("Too many signals are waiting; try again in a second.")
-        waiting: _PendingItem[Item, Result] = _PendingItem(item)
-        self._pending.append(waiting)
-        if self._runner is None:
-            self._runner = asyncio.create_task(self._run())
-        return await waiting.future
-
-    async def _run(self) -> None:
         try:
-            while self._pending:
-                batch = self._next_batch(monotonic() - self._timeout_s)
-                if batch:
-                    await self._commit_batch(batch)
-        finally:
-            self._runner = None
+            return await self._batcher.add(item)
+        except SignalHubError:
+            raise
+        except QueueTimeoutError:
+            raise _unavailable_error("The database is slow; the signal was not accepted.") from None
+        except Exception as error:
+            if _is_row_error(error):
+                raise _unavailable_error("The signal could not be stored; try again.") from error
+            raise _unavailable_error(
+                "The database cannot be reached or is slow; it is not known whether the signal was stored."
+            ) from error
 
-    def _next_batch(self, min_queued_at: float) -> list[_PendingItem[Item, Result]]:
-        """The next batch, without those whose caller has gone or who have waited for too long."""
-        first, self._pending = self._pending[: self._max_batch], self._pending[self._max_batch :]
-        for waiting in first:
-            if waiting.queued_at < min_queued_at:
-                _resolve(waiting.future, _unavailable_error("The database is slow; the signal was not accepted."))
-        return [waiting for waiting in first if not waiting.future.done()]
-
-    async def _commit_batch(self, batch: Sequence[_PendingItem[Item, Result]]) -> None:
+    async def _commit_batch(self, items: Sequence[Item]) -> Sequence[Result | Exception]:
         try:
-            results = await self._commit_with_timeout([waiting.item for waiting in batch])
-        except Exception as error:  # noqa: BLE001 - the loop must live, and every waiting request gets its answer
-            await self._split_or_fail(batch, error)
-            return
-        for waiting, result in zip(batch, results, strict=True):
-            _resolve(waiting.future, result)
-
-    async def _commit_with_timeout(self, items: Sequence[Item]) -> Sequence[Result | SignalHubError]:
-        """What the commit answers, if it does in time. One that does not is left to end by itself, if it ever does.
-
-        It is cancelled, but not waited for: to leave a server that is silent a driver may ask that server first.
-        """
-        commit = asyncio.ensure_future(self._commit(items))
-        _, late = await asyncio.wait((commit,), timeout=self._timeout_s)
-        if late:
-            self._abandon(commit)
-        if late or commit.cancelled():  # a driver may give up its own waits so
-            raise TimeoutError
-        return commit.result()
-
-    def _abandon(self, commit: asyncio.Future[Sequence[Result | SignalHubError]]) -> None:
-        self._abandoned.add(commit)
-        commit.add_done_callback(self._discard_abandoned)
-        commit.cancel()
-
-    def _discard_abandoned(self, commit: asyncio.Future[Sequence[Result | SignalHubError]]) -> None:
-        self._abandoned.discard(commit)
-        if not commit.cancelled():
-            commit.exception()  # looked at, or asyncio would report it as an error nobody saw
-
-    async def _split_or_fail(self, batch: Sequence[_PendingItem[Item, Result]], error: Exception) -> None:
-        """One bad item fails alone: after an error that is about the rows, halves are tried, down to the one."""
-        if len(batch) > 1 and _is_row_error(error):
-            middle = len(batch) // 2
-            await self._commit_batch(batch[:middle])
-            await self._commit_batch(batch[middle:])
-            return
-        _log.warning("ingest.commit_failed", items=len(batch), error=repr(error))
-        for waiting in batch:
-            _resolve(waiting.future, _to_signalhub_error(error))
-
-
-def _resolve(future: asyncio.Future[Result], result: Result | SignalHubError) -> None:
-    if future.done():
-        return
-    if isinstance(result, SignalHubError):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
+            return await finish_or_abandon(self._timeout_s, self._commit(items))
+        except Exception as error:
+            if len(items) == 1 or not _is_row_error(error):
+                _log.warning("ingest.commit_failed", items=len(items), error=repr(error))
+            raise
 
 
 def _is_row_error(error: Exception) -> bool:
-    """Whether what was to be stored is at fault - surely so: a commit whose outcome is unknown must not be repeated."""
+    """Return whether the rows are surely at fault. A commit whose outcome is unknown must not be repeated."""
     if not isinstance(error, DBAPIError):
         return not isinstance(error, OSError | SQLAlchemyError)
-    state: str | None = getattr(error.orig, "sqlstate", None)
-    if state is None:
-        # What the driver itself could not put on the wire it calls a ValueError.
+    sqlstate: str | None = getattr(error.orig, "sqlstate", None)
+    if sqlstate is None:
+        # The driver raises a ValueError for what it cannot encode.
         return isinstance(getattr(error.orig, "__cause__", None), ValueError)
-    return state.startswith(_ROW_ERROR_SQLSTATE_CLASSES)
-
-
-def _to_signalhub_error(error: Exception) -> SignalHubError:
-    if isinstance(error, SignalHubError):
-        return error
-    if _is_row_error(error):
-        return _unavailable_error("The signal could not be stored; try again.")
-    return _unavailable_error(
-        "The database cannot be reached or is slow; it is not known whether the signal was stored."
-    )
+    return sqlstate.startswith(_ROW_ERROR_SQLSTATE_CLASSES)
 
 
 def _unavailable_error(detail: str) -> SignalHubError:

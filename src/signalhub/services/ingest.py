@@ -1,35 +1,44 @@
-"""The door: a text comes in, signal and order are committed, then - and only then - it is promised.
+"""Ingest a signal: parse it, commit the signal and its order, then return the answer.
 
-What a batch shares is one transaction; what it does not share is its fate: a submission that was here before, or that
-is refused, gets its own answer.
+Signals that arrive together share one transaction and nothing else: a duplicate or a refusal gets its own answer and
+does not touch the rest of its batch.
 """
 
 import os
 from collections.abc import Sequence
 from datetime import datetime
+from hashlib import sha256
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db import bulk, event_log, orders, signals
+from signalhub import grammar
 from signalhub.brokers.base import Broker
+from signalhub.domain import simulation
 from signalhub.domain.errors import Problem, SignalHubError
 from signalhub.domain.events import Event, Publish
 from signalhub.domain.identifiers import uuid7
-from signalhub.domain.order import Order
 from signalhub.protocol import Accepted
+from signalhub.services.auth import HookPrincipal, Principal
 from signalhub.services.group_commit import GroupCommit
-from signalhub.services.records import (
-    NewSignalRecords,
-    OrderDefaults,
-    Submission,
-    build_records,
-    to_refusal_error,
-)
+from signalhub.services.records import OrderDefaults, Submission, build_records, to_refusal_error
+
+_MAX_OPTION_CHARS: Final = 255
+_OPTION_HINT: Final = f"An idempotency key and a simulation are at most {_MAX_OPTION_CHARS} printable characters each."
+_SIMULATION_DISABLED: Final = Problem(code="bad_simulation", hint="Outcomes cannot be forced here: send it without.")
 
 _encode = msgspec.json.Encoder().encode
 _decode_accepted = msgspec.json.Decoder(Accepted).decode
+
+
+class AcceptedSignal(msgspec.Struct, frozen=True):
+    """The answer to an accepted signal. `body` is its JSON (see `Accepted`), encoded once for database and sender."""
+
+    order_id: str
+    body: bytes
 
 
 class Ingest:
@@ -43,88 +52,155 @@ class Ingest:
         max_pending: int = 4096,
     ) -> None:
         self._engine, self._broker, self._publish, self._order_defaults = engine, broker, publish, order_defaults
-        self._group_commit: GroupCommit[Submission, bytes] = GroupCommit(self._commit_batch, max_pending=max_pending)
+        self._group_commit: GroupCommit[Submission, AcceptedSignal] = GroupCommit(
+            self._commit_batch, max_pending=max_pending
+        )
         self._in_flight_keys: set[tuple[str, str]] = set()
 
-    async def accept(self, submission: Submission) -> bytes:
-        """The JSON of the answer, after the commit; `duplicate` in it is true where the signal was here before.
+    async def receive(
+        self,
+        principal: Principal,
+        raw: bytes,
+        *,
+        trace_id: str,
+        idempotency_key: str | None = None,
+        simulate: str | None = None,
+    ) -> AcceptedSignal:
+        """Parse a text, store the signal and its order, and return the answer after the commit.
 
-        Raises the refusal of a text that is no signal (which is stored too), `idempotency_in_flight`,
+        What the request says (`idempotency_key`, `simulate`) goes before what the text says. Raises as `accept` does.
+        """
+        parsed = grammar.parse(raw)
+        signal, problems = None, tuple[Problem, ...]()
+        if isinstance(parsed, grammar.RefusedText):
+            problems = parsed.problems
+        else:
+            options = idempotency_key or parsed.client_id, simulate or parsed.simulate
+            if (problem := self._check_options(*options)) is None:
+                signal, (idempotency_key, simulate) = parsed.signal, options
+            else:
+                problems = (problem,)
+        hook = principal if isinstance(principal, HookPrincipal) else None
+        return await self.accept(
+            Submission(
+                account_id=principal.account_id,
+                credential_id=principal.credential_id,
+                hook_id=None if hook is None else hook.credential_id,
+                raw=raw,
+                fingerprint=sha256(raw).digest(),
+                signal=signal,
+                problems=problems,
+                idempotency_key=idempotency_key,
+                duplicate_window_s=0 if hook is None else hook.duplicate_window_s,
+                simulate=simulate,
+                trace_id=trace_id,
+            )
+        )
+
+    def _check_options(self, idempotency_key: str | None, simulate: str | None) -> Problem | None:
+        for option in (idempotency_key, simulate):
+            # JSON can hold what the database cannot, such as a NUL. As a 503, it would make the sender retry for ever.
+            if option is not None and not (len(option) <= _MAX_OPTION_CHARS and option.isprintable()):
+                return Problem(code="bad_request", hint=_OPTION_HINT)
+        if not simulate:
+            return None
+        parsed = simulation.parse(simulate) if self._order_defaults.allow_simulation else _SIMULATION_DISABLED
+        return parsed if isinstance(parsed, Problem) else None
+
+    async def accept(self, submission: Submission) -> AcceptedSignal:
+        """Store a submission and return its answer after the commit, the earlier answer if it is a duplicate.
+
+        Raises the refusal of a text that is no signal (the refusal is stored, too), `idempotency_in_flight`,
         `idempotency_mismatch`, `unavailable`.
         """
         if submission.idempotency_key is None:
             return await self._group_commit.submit(submission)
-        name = (submission.account_id, submission.idempotency_key)
-        if name in self._in_flight_keys:
+        account_and_key = (submission.account_id, submission.idempotency_key)
+        if account_and_key in self._in_flight_keys:
             raise _in_flight_error()
-        self._in_flight_keys.add(name)
+        self._in_flight_keys.add(account_and_key)
         try:
             return await self._group_commit.submit(submission)
         finally:
-            self._in_flight_keys.discard(name)
+            self._in_flight_keys.discard(account_and_key)
 
-    async def _commit_batch(self, batch: Sequence[Submission]) -> list[bytes | SignalHubError]:
+    async def _commit_batch(self, batch: Sequence[Submission]) -> list[AcceptedSignal | SignalHubError]:
         async with self._engine.connect() as connection:
-            known = await self._find_duplicates(connection, batch)
-            fresh = [_to_stored_submission(item, verdict) for item, verdict in zip(batch, known, strict=True)]
-            drafts, events, answers = await self._store_new(connection, [item for item in fresh if item is not None])
+            verdicts = await _find_duplicates(connection, batch)
+            to_store = [_to_stored_submission(item, verdict) for item, verdict in zip(batch, verdicts, strict=True)]
+            new = [item for item in to_store if item is not None]
+            answers, events, due_order_ids = await self._store_new(connection, new) if new else ([], [], [])
             await connection.commit()
-        self._publish(events, self._immediately_due_order_ids(drafts))
-        stored = iter(answers)
+        self._publish(events, due_order_ids)
+        stored_answers = iter(answers)
         return [
-            next(stored) if item is not None else verdict or _in_flight_error()
-            for item, verdict in zip(fresh, known, strict=True)
+            next(stored_answers) if item is not None else verdict or _in_flight_error()
+            for item, verdict in zip(to_store, verdicts, strict=True)
         ]
-
-    async def _find_duplicates(
-        self, connection: AsyncConnection, batch: Sequence[Submission]
-    ) -> list[bytes | SignalHubError | None]:
-        """For each submission the answer it had before, a reason to refuse it, or None where it is new."""
-        verdicts: list[bytes | SignalHubError | None] = [None] * len(batch)
-        asked = [(place, probe) for place, item in enumerate(batch) if (probe := _to_duplicate_check(item)) is not None]
-        if not asked:
-            return verdicts
-        probes = [probe for _, probe in asked]
-        free = await signals.try_lock(connection, probes)
-        # After the locks: only now is what the holder before us committed to be seen.
-        earlier = await signals.find_previous(connection, probes)
-        seen: set[str] = set()
-        for (place, probe), is_free, first in zip(asked, free, earlier, strict=True):
-            if first is not None:
-                verdicts[place] = _duplicate_answer(probe, first)
-            elif not is_free or probe.lock_name in seen:
-                verdicts[place] = _in_flight_error()
-            seen.add(probe.lock_name)
-        return verdicts
 
     async def _store_new(
         self, connection: AsyncConnection, submissions: Sequence[Submission]
-    ) -> tuple[list[NewSignalRecords], list[Event], list[bytes | SignalHubError]]:
-        if not submissions:
-            return [], [], []
+    ) -> tuple[list[AcceptedSignal | SignalHubError], list[Event], list[str]]:
+        """Write signals, orders and events. Returns the answers, the events, and the ids of orders due already."""
+        # 1. Lock the logs. Every row of the batch gets the time of the last lock.
         heads = await event_log.lock_heads(connection, {item.account_id for item in submissions})
         ids = _generate_ids(heads.now, len(submissions))
-        drafts = [
+        records = [
             build_records(item, pair, self._order_defaults, heads.now)
             for item, pair in zip(submissions, ids, strict=True)
         ]
-        events, parts = event_log.assign_sequence(heads, [fact for one in drafts for fact in one.new_events])
-        places = iter(events)
-        answers = [_encode_answer(one, [next(places) for _ in one.new_events]) for one in drafts]
-        rows = [one.to_row(_encode_stored_answer(answer)) for one, answer in zip(drafts, answers, strict=True)]
-        placed = [(one.order, self._first_due_at(one.order)) for one in drafts if one.order is not None]
-        parts += [signals.insert(rows, heads.now), *([orders.insert(placed, heads.now)] if placed else [])]
-        await bulk.execute(connection, parts)
-        return drafts, events, answers
+        # 2. Number the events: an answer holds the seq of its last event.
+        events, statements = event_log.assign_sequence(
+            heads, [new_event for record in records for new_event in record.new_events]
+        )
+        numbered_events = iter(events)
+        answers: list[AcceptedSignal | SignalHubError] = []
+        signal_rows, new_orders, due_order_ids = [], [], []
+        for record in records:
+            record_events = [next(numbered_events) for _ in record.new_events]
+            order = record.order
+            if order is None:
+                refusal = to_refusal_error(record.submission.problems)
+                stored_answer = _encode(refusal.problems)
+                answers.append(refusal)
+            else:
+                stored_answer = _encode(record.to_accepted(record_events))
+                answers.append(AcceptedSignal(order.id, stored_answer))
+                due_at = self._broker.next_due(order)
+                if due_at == order.created_at:
+                    # A worker is notified of it, so the sweep leaves it alone for a moment.
+                    due_order_ids.append(order.id)
+                    due_at += orders.SCHEDULER_GRACE
+                new_orders.append((order, due_at))
+            signal_rows.append(record.to_row(stored_answer))
+        # 3. Write everything in one statement.
+        statements.append(signals.insert(signal_rows, heads.now))
+        if new_orders:
+            statements.append(orders.insert(new_orders, heads.now))
+        await bulk.execute(connection, statements)
+        return answers, events, due_order_ids
 
-    def _first_due_at(self, order: Order) -> datetime | None:
-        due = self._broker.next_due(order)
-        return order.created_at + orders.SCHEDULER_GRACE if due == order.created_at else due
 
-    def _immediately_due_order_ids(self, records: Sequence[NewSignalRecords]) -> list[str]:
-        """The orders that need not wait for the clock."""
-        placed = [one.order for one in records if one.order is not None]
-        return [order.id for order in placed if self._broker.next_due(order) == order.created_at]
+async def _find_duplicates(
+    connection: AsyncConnection, batch: Sequence[Submission]
+) -> list[AcceptedSignal | SignalHubError | None]:
+    """Return for each submission its earlier answer, a reason to refuse it, or None if it is new."""
+    verdicts: list[AcceptedSignal | SignalHubError | None] = [None] * len(batch)
+    indexes_and_checks = [(i, check) for i, item in enumerate(batch) if (check := _to_duplicate_check(item))]
+    if not indexes_and_checks:
+        return verdicts
+    checks = [check for _, check in indexes_and_checks]
+    is_locked = await signals.try_lock(connection, checks)
+    # After the locks: only now is visible what the previous holder of a lock has committed.
+    previous_signals = await signals.find_previous(connection, checks)
+    seen_lock_names: set[str] = set()
+    for (i, check), has_lock, previous in zip(indexes_and_checks, is_locked, previous_signals, strict=True):
+        if previous is not None:
+            verdicts[i] = _to_duplicate_answer(check, previous)
+        elif not has_lock or check.lock_name in seen_lock_names:
+            verdicts[i] = _in_flight_error()
+        seen_lock_names.add(check.lock_name)
+    return verdicts
 
 
 def _to_duplicate_check(submission: Submission) -> signals.DuplicateCheck | None:
@@ -139,14 +215,17 @@ def _to_duplicate_check(submission: Submission) -> signals.DuplicateCheck | None
     )
 
 
-def _duplicate_answer(check: signals.DuplicateCheck, previous: signals.PreviousSignal) -> bytes | SignalHubError:
+def _to_duplicate_answer(
+    check: signals.DuplicateCheck, previous: signals.PreviousSignal
+) -> AcceptedSignal | SignalHubError:
     if previous.fingerprint != check.fingerprint:
         return SignalHubError("idempotency_mismatch")
-    return _encode(replace(_decode_accepted(previous.answer), duplicate=True))
+    accepted = replace(_decode_accepted(previous.answer), duplicate=True)
+    return AcceptedSignal(accepted.order_id, _encode(accepted))
 
 
-def _to_stored_submission(submission: Submission, verdict: bytes | SignalHubError | None) -> Submission | None:
-    """What of `item` is to be stored: all of it if new, a refusal if its key spoke of another body, else nothing."""
+def _to_stored_submission(submission: Submission, verdict: AcceptedSignal | SignalHubError | None) -> Submission | None:
+    """Return what to store: a new submission, a refusal of one whose key was used for another body, or nothing."""
     if verdict is None:
         return submission
     if isinstance(verdict, SignalHubError) and verdict.code == "idempotency_mismatch":
@@ -155,21 +234,12 @@ def _to_stored_submission(submission: Submission, verdict: bytes | SignalHubErro
     return None
 
 
-def _encode_answer(records: NewSignalRecords, events: list[Event]) -> bytes | SignalHubError:
-    return (
-        to_refusal_error(records.submission.problems) if records.order is None else _encode(records.to_accepted(events))
-    )
-
-
-def _encode_stored_answer(answer: bytes | SignalHubError) -> bytes:
-    return _encode(answer.problems) if isinstance(answer, SignalHubError) else answer
-
-
 def _generate_ids(now: datetime, count: int) -> list[tuple[str, str]]:
-    """Ids of a signal and its order, `count` times, from one read of the system's entropy."""
-    at_ms, noise = int(now.timestamp() * 1000), os.urandom(20 * count)
+    """Return `count` pairs of signal id and order id. One read of the system's entropy serves the whole batch."""
+    timestamp_ms, entropy = int(now.timestamp() * 1000), os.urandom(20 * count)
     return [
-        (uuid7(at_ms, noise[at : at + 10]), uuid7(at_ms, noise[at + 10 : at + 20])) for at in range(0, 20 * count, 20)
+        (uuid7(timestamp_ms, entropy[i : i + 10]), uuid7(timestamp_ms, entropy[i + 10 : i + 20]))
+        for i in range(0, 20 * count, 20)
     ]
 
 

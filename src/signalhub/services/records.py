@@ -98,14 +98,23 @@ class NewSignalRecords(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderDefaults(msgspec.Struct, frozen=True):
-    """How orders are placed here: the mock broker's profile, and how long an entry may wait for its price."""
+    """How orders are placed.
+
+    `profile` is the mock broker's, `expires_after` limits the wait of an entry for its price, and `allow_simulation`
+    lets senders force the outcome of an order.
+    """
 
     profile: str
     expires_after: timedelta | None = None
+    allow_simulation: bool = True
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        return cls(settings.broker.profile, timedelta(seconds=settings.broker.order_expiry_s))
+        return cls(
+            settings.broker.profile,
+            expires_after=timedelta(seconds=settings.broker.order_expiry_s),
+            allow_simulation=settings.web.simulate == "on",
+        )
 
 
 def build_records(

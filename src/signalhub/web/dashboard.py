@@ -24,7 +24,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from signalhub.domain.errors import ERRORS, GRAMMAR_ERRORS, SERVICE_ERRORS, Problem, SignalHubError
 from signalhub.domain.events import OrderView, to_order_view
-from signalhub.protocol import Accepted
 from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS
 from signalhub.services.queries import Filters, StoredSignal
 from signalhub.web import signals, templates
@@ -196,7 +195,7 @@ async def submit_signal_form(request: AnyRequest) -> Response[Any]:
         said = "" if faults else error.detail
         written = ComposerState(text=text, key=key, faults=faults, said=said)
         return await _render_dashboard(request, who, written, status=STATUSES[error.code])
-    return Redirect(f"/?sent={msgspec.json.decode(answer, type=Accepted).order_id}", status_code=303)
+    return Redirect(f"/?sent={answer.order_id}", status_code=303)
 
 
 @get("/docs/errors")

@@ -1,22 +1,19 @@
 """The doors for raw text: the canonical path, hook URLs, and the two paths of the older clients."""
 
 import time
-from hashlib import sha256
 from typing import Annotated, Any, Final, Literal
 
 import structlog
 from litestar import Controller, Request, Router, get, post
 from litestar.params import Parameter
 from litestar.types import ASGIApp
-from msgspec.structs import replace
 
 from signalhub import grammar
-from signalhub.domain import simulation
-from signalhub.domain.errors import GRAMMAR_ERRORS, ErrorCode, Problem, SignalHubError
-from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS, HookPrincipal, Principal
+from signalhub.domain.errors import GRAMMAR_ERRORS, ErrorCode, SignalHubError
+from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS, Principal
 from signalhub.services.credentials import hook_secret_context
+from signalhub.services.ingest import AcceptedSignal
 from signalhub.services.queries import Filters
-from signalhub.services.records import Submission
 from signalhub.web import asgi, rate_limit, webhook_signatures
 from signalhub.web.asgi import RawJsonResponse, get_header
 from signalhub.web.auth import authenticate
@@ -33,9 +30,6 @@ from signalhub.web.problems import STATUSES, get_trace_id, to_problem_response
 
 _log = structlog.get_logger()
 
-_MAX_OPTION_CHARS: Final = 255
-_OPTION_HINT: Final = f"An idempotency key and a simulation are at most {_MAX_OPTION_CHARS} printable characters each."
-_SIMULATION_DISABLED: Final = Problem(code="bad_simulation", hint="Outcomes cannot be forced here: send it without.")
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -137,8 +131,8 @@ async def _ingest_body(request: AnyRequest, principal: Principal, status: int) -
     return _to_response(request, await ingest_signal(request, principal, await asgi.read_body(request)), status)
 
 
-def _to_response(request: AnyRequest, answer: bytes, status: int) -> ASGIApp:
-    return RawJsonResponse(answer, status, rate_limit.get_raw_headers(request))
+def _to_response(request: AnyRequest, answer: AcceptedSignal, status: int) -> ASGIApp:
+    return RawJsonResponse(answer.body, status, rate_limit.get_raw_headers(request))
 
 
 async def ingest_signal(
@@ -148,11 +142,19 @@ async def ingest_signal(
     *,
     idempotency_key: str | None = None,
     rate_limited_status: int = 429,
-) -> bytes:
+) -> AcceptedSignal:
     """The answer to a text, wherever in the request it came from; `key` is an idempotency key that is in no header."""
     found = get_services(request)
     _check_rate_limit(request, principal, rate_limited_status)
-    return await found.ingest.accept(_build_submission(request, principal, raw, idempotency_key))
+    return await found.ingest.receive(
+        principal,
+        raw,
+        trace_id=get_trace_id(request),
+        idempotency_key=idempotency_key
+        or get_header(request, b"idempotency-key")
+        or get_header(request, b"webhook-id"),
+        simulate=get_header(request, b"x-signalhub-simulate"),
+    )
 
 
 def _check_rate_limit(request: AnyRequest, principal: Principal, rate_limited_status: int) -> None:
@@ -164,42 +166,6 @@ def _check_rate_limit(request: AnyRequest, principal: Principal, rate_limited_st
     code: ErrorCode = "too_many_requests" if rate_limited_status == 429 else "unavailable"  # noqa: PLR2004 - TradingView resends on 5xx only
     detail = f"More than {rate_limiter.per_minute} signals a minute; try again in {verdict.retry_after_s} s."
     raise SignalHubError(code, detail, retry_after_s=verdict.retry_after_s)
-
-
-def _build_submission(request: AnyRequest, principal: Principal, raw: bytes, idempotency_key: str | None) -> Submission:
-    read = grammar.parse(raw)
-    sent = Submission(
-        account_id=principal.account_id,
-        credential_id=principal.credential_id,
-        raw=raw,
-        fingerprint=sha256(raw).digest(),
-        signal=None,
-        idempotency_key=idempotency_key
-        or get_header(request, b"idempotency-key")
-        or get_header(request, b"webhook-id"),
-        simulate=get_header(request, b"x-signalhub-simulate"),
-        trace_id=get_trace_id(request),
-    )
-    if isinstance(principal, HookPrincipal):
-        sent = replace(sent, hook_id=principal.credential_id, duplicate_window_s=principal.duplicate_window_s)
-    if isinstance(read, grammar.RefusedText):
-        return replace(sent, problems=read.problems)
-    idempotency_key, simulate = sent.idempotency_key or read.client_id, sent.simulate or read.simulate
-    if not (_is_valid_option(idempotency_key) and _is_valid_option(simulate)):
-        return replace(sent, problems=(Problem(code="bad_request", hint=_OPTION_HINT),))
-    forced = (
-        simulation.parse(simulate)
-        if get_services(request).settings.web.simulate == "on" or not simulate
-        else _SIMULATION_DISABLED
-    )
-    if isinstance(forced, Problem):
-        return replace(sent, problems=(forced,))
-    return replace(sent, signal=read.signal, idempotency_key=idempotency_key, simulate=simulate)
-
-
-def _is_valid_option(text: str | None) -> bool:
-    """JSON can hold what the database cannot, such as a NUL; a 503 for it would bring the sender back for ever."""
-    return text is None or (len(text) <= _MAX_OPTION_CHARS and text.isprintable())
 
 
 ROUTES: Final = Router("/", route_handlers=[SignalController, receive_hook, receive_broker, receive_webhook])
