@@ -1,4 +1,4 @@
-"""The cases of the grammar, as data: one JSON object a line, so that a new one is one line more."""
+"""Load the cases of the grammar: one JSON object a line in `accepted.jsonl` and `refused.jsonl`."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ CASES = {name: [json.loads(line) for line in (CASES_DIR / f"{name}.jsonl").open(
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run every test that asks for an `accepted` or a `refused` case once for each of them."""
+    """Run each test with an `accepted` or `refused` argument once for each case."""
     for name, cases in CASES.items():
         if name in metafunc.fixturenames:
             ids = [f"{case['family']}-{number}" for number, case in enumerate(cases, 1)]
@@ -19,5 +19,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def texts() -> list[str]:
-    """Every case text, accepted or not."""
+    """Return the texts of all cases, accepted and refused."""
     return [case["text"] for cases in CASES.values() for case in cases]

@@ -1,4 +1,4 @@
-"""Signals and texts to try the grammar with."""
+"""Hypothesis strategies for signals and for texts."""
 
 from decimal import Decimal
 
@@ -81,40 +81,40 @@ FRAGMENTS = (
 
 @st.composite
 def signals(draw: st.DrawFn) -> Signal:
-    """Signals the judge lets pass: levels in order, near each other, with any number of digits."""
+    """Generate valid signals: levels in order, near each other, with any number of digits."""
     symbol = draw(st.sampled_from(SYMBOLS))
     middle = Decimal(MIDDLE_PRICES[symbol])
     side = draw(st.sampled_from(Side))
     step = middle * Decimal("0.001") * side.sign
     zeros = middle * Decimal("1." + "0" * draw(st.integers(3, 5)))
 
-    def place(steps: int) -> Decimal:
+    def level(steps: int) -> Decimal:
         return Decimal((middle + step * steps).quantize(zeros))
 
     order_type = draw(st.sampled_from(OrderType))
-    entry = place(draw(st.integers(1, 9))) if order_type is not OrderType.MARKET or draw(st.booleans()) else None
-    other = place(draw(st.integers(10, 19))) if entry is not None and draw(st.booleans()) else None
-    low, high = sorted((entry, other)) if entry is not None and other is not None else (entry, None)
+    entry = level(draw(st.integers(1, 9))) if order_type is not OrderType.MARKET or draw(st.booleans()) else None
+    second = level(draw(st.integers(10, 19))) if entry is not None and draw(st.booleans()) else None
+    low, high = sorted((entry, second)) if entry is not None and second is not None else (entry, None)
     return Signal(
         side=side,
         symbol=symbol,
         order_type=order_type,
         entry=low,
         entry_high=high,
-        stop_loss=place(draw(st.integers(-99, 0))),
-        take_profits=tuple(place(steps) for steps in draw(st.lists(st.integers(20, 300), min_size=1, max_size=20))),
+        stop_loss=level(draw(st.integers(-99, 0))),
+        take_profits=tuple(level(steps) for steps in draw(st.lists(st.integers(20, 300), min_size=1, max_size=20))),
         quantity=draw(st.sampled_from([Decimal(1), Decimal("0.05"), Decimal("1.00"), Decimal(250)])),
     )
 
 
 def fragment_texts() -> st.SearchStrategy[str]:
-    """Texts made of what signals are made of, in any order."""
+    """Generate texts from pieces of signals in any order."""
     return st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=3), max_size=30).map(" ".join)
 
 
 @st.composite
 def base_form_texts(draw: st.DrawFn) -> str:
-    """The base form, and things that are nearly it."""
+    """Generate the base form, and texts that nearly match it."""
     price = st.sampled_from(["1.0860", "1.0850", "1.0890", "1", "0.9", "01.2", "0", "2345", "1.08601", "99999999999"])
     blank, gap = st.sampled_from([" ", "  ", "\t"]), st.sampled_from([" ", "\n", "\r\n", "\n\n  ", " \t\n"])
     entry = st.sampled_from(["", "@{}", "@ {}", "[@{}]", "[@{}", "{}"])

@@ -1,4 +1,4 @@
-"""The shared corpus of signal texts, where it is at hand. The project's own cases do not depend on it."""
+"""Accuracy on the shared corpus of signal texts. Skipped where the corpus is missing."""
 
 import json
 from collections import Counter
@@ -17,8 +17,12 @@ pytestmark = pytest.mark.skipif(not CORPUS.exists(), reason="the corpus is not h
 
 
 def build_text(case: dict[str, Any]) -> str:
-    made = case.get("gen")
-    return made["prefix"] + made["unit"] * made["count"] + made["suffix"] if made else str(case["text"])
+    generated = case.get("gen")
+    return (
+        generated["prefix"] + generated["unit"] * generated["count"] + generated["suffix"]
+        if generated
+        else str(case["text"])
+    )
 
 
 def matches_expectation(text: str, expected: dict[str, Any]) -> bool:
@@ -26,11 +30,11 @@ def matches_expectation(text: str, expected: dict[str, Any]) -> bool:
     if not isinstance(result, ParsedSignal) or not expected["ok"]:
         return isinstance(result, ParsedSignal) is bool(expected["ok"])
     signal = result.signal
-    read = (signal.side, signal.symbol, signal.entry, signal.entry_high, signal.stop_loss, list(signal.take_profits))
+    actual = (signal.side, signal.symbol, signal.entry, signal.entry_high, signal.stop_loss, list(signal.take_profits))
     entry, high = (None if expected[key] is None else Decimal(expected[key]) for key in ("entry", "entry_high"))
     levels = [Decimal(price) for price in expected["tp"]]
-    same = read == (expected["side"], expected["symbol"], entry, high, Decimal(expected["sl"]), levels)
-    return bool(same and expected.get("order_type") in (None, signal.order_type))
+    is_equal = actual == (expected["side"], expected["symbol"], entry, high, Decimal(expected["sl"]), levels)
+    return bool(is_equal and expected.get("order_type") in (None, signal.order_type))
 
 
 def test_corpus_accuracy_meets_goal_of_each_tier() -> None:

@@ -1,4 +1,4 @@
-"""The page about the grammar tells of every code, and what it shows as a signal is one."""
+"""docs/grammar.md lists every problem code, and its examples parse."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_first_example_is_accepted() -> None:
 
 
 def test_tradingview_examples_are_accepted_once_filled() -> None:
-    filled = {
+    values = {
         "{{strategy.order.action}}": "buy",
         "{{ticker}}": "EURUSD",
         "{{close}}": "1.0860",
@@ -32,7 +32,7 @@ def test_tradingview_examples_are_accepted_once_filled() -> None:
     section = GRAMMAR_PAGE.partition("TradingView alert")[2].partition("\n## ")[0]
     for example in re.findall(r"```(?:text|json)\n(.*?)```", section, re.DOTALL):
         text = example
-        for placeholder, value in filled.items():
+        for placeholder, value in values.items():
             text = text.replace(placeholder, value)
         result = parse(text.encode())
         assert isinstance(result, ParsedSignal), (text, result)

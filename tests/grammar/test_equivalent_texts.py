@@ -1,4 +1,4 @@
-"""Changes no reader would notice must not change what a signal is read as."""
+"""Changes of case, blanks and decoration, and text around a signal, keep the result of the parser."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,10 +16,10 @@ HARMLESS_CHANGES: dict[str, Callable[[str], str]] = {
     "wider blanks": lambda text: text.replace(" ", "  "),
     "tabs": lambda text: text.replace(" ", "\t"),
     "no-break spaces": lambda text: text.replace(" ", "\u00a0"),
-    "ends of line of another system": lambda text: text.replace("\r\n", "\n").replace("\n", "\r\n"),
+    "line endings of another system": lambda text: text.replace("\r\n", "\n").replace("\n", "\r\n"),
     "blank lines around": lambda text: f"\n\n {text}\n\n\n",
     "emoji before every line": lambda text: "\n".join(f"🟢 {line}" for line in text.split("\n")),
-    "emoji behind every line": lambda text: "\n".join(f"{line} ✅" for line in text.split("\n")),
+    "emoji after every line": lambda text: "\n".join(f"{line} ✅" for line in text.split("\n")),
     "a greeting": lambda text: f"Good morning accounts!\n{text}",
     "a promotion": lambda text: f"{text}\n\nJoin our VIP room: 500 members, 49$ a month, https://t.me/+x1.0850",
 }

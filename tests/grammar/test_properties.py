@@ -1,4 +1,4 @@
-"""What holds for every text, not only for those somebody thought of."""
+"""Properties that hold for any text."""
 
 import re
 
@@ -24,7 +24,7 @@ from tests.grammar.strategies import base_form_texts, fragment_texts, signals
 
 
 def encode_signal(signal: Signal) -> bytes:
-    """Digits and all: as decimals 1.0 and 1.00 would be equal."""
+    """Encode a signal for comparison: 1.0 and 1.00 differ as JSON, but not as decimals."""
     return msgspec.json.encode(signal)
 
 
@@ -62,8 +62,8 @@ def test_positions_match_the_quoted_text(text: str) -> None:
     assert all(text[piece.start : piece.start + piece.length] == piece.text for piece in pieces)
     lines = re.split("\r\n|[\n\r\u2028\u2029]", text)
     for piece in (*pieces, *explanation.problems):
-        shown = lines[piece.line - 1][piece.column - 1 :][: piece.length]
-        assert piece.text.startswith(shown)
+        on_line = lines[piece.line - 1][piece.column - 1 :][: piece.length]
+        assert piece.text.startswith(on_line)
         assert len(piece.text) == piece.length
 
 
@@ -72,18 +72,18 @@ def test_positions_match_the_quoted_text(text: str) -> None:
 def test_accepted_text_survives_canonical_text(text: str) -> None:
     result = parse(text.encode(errors="surrogatepass"))
     if isinstance(result, ParsedSignal):
-        again = parse(to_canonical_text(result.signal).encode())
-        assert isinstance(again, ParsedSignal)
-        assert encode_signal(again.signal) == encode_signal(result.signal)
+        reparsed = parse(to_canonical_text(result.signal).encode())
+        assert isinstance(reparsed, ParsedSignal)
+        assert encode_signal(reparsed.signal) == encode_signal(result.signal)
 
 
 @given(base_form_texts())
 @settings(max_examples=500)
 def test_fast_path_agrees_with_slow_path(text: str) -> None:
-    """The short cut may give up on a text, but what it accepts the general way accepts, to the last position."""
-    quick = fast_path.parse_base_form(text)
-    if quick is not None:
-        assert parse_slow_path(text.encode()) == quick
+    """The fast path may decline a text. What it accepts, the slow path accepts with the same result and positions."""
+    fast_result = fast_path.parse_base_form(text)
+    if fast_result is not None:
+        assert parse_slow_path(text.encode()) == fast_result
 
 
 def test_fast_path_accepts_base_form() -> None:

@@ -1,4 +1,4 @@
-"""Every way to be refused: the code, and the place a person has to look at."""
+"""Refused texts: problem code, position and hint."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ def parse_problems(text: str | bytes) -> tuple[Problem, ...]:
 
 
 def test_refusal_has_expected_code_and_text(refused: Case) -> None:
-    main = parse_problems(refused["text"])[0]
-    assert (main.code, main.text) == (refused["code"], refused["at"])
+    main_problem = parse_problems(refused["text"])[0]
+    assert (main_problem.code, main_problem.text) == (refused["code"], refused["at"])
 
 
 def test_refusal_hint_is_a_sentence(refused: Case) -> None:
