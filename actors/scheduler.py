@@ -1,10 +1,8 @@
-"""Forgetting, a little at a time: as much as does not hold up those who work, and then a pause.
+"""Background tasks of a worker process: due orders, the heartbeat, retention.
 
-The clock: rings for due orders that nobody has rung for.
-
-Every worker process has one and none is in charge, so that no process that hangs can stop time. Ringing twice is
-harmless; each tick rings once, and while a backlog lasts each further tick calls one more thread to it. A clock whose
-process is busy seldom looks: it would call more hands than there is work for, and pass by all that is on its way.
+Every worker process runs them and none is in charge, so that a hung process cannot stop the scheduler. A sweep that is
+requested twice does no harm: each tick requests one, and while a backlog lasts every further tick brings in one more
+thread.
 """
 
 import asyncio
@@ -21,72 +19,81 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from db import orders, retention
 from db.engine import autocommit
 
+POLL_INTERVAL_S: Final = 0.05
+_BUSY_POLL_INTERVAL_S: Final = 1.0
+_RECONNECT_DELAY_S: Final = 1.0
+_HEARTBEAT_INTERVAL_S: Final = 1.0
 _RETENTION_INTERVAL_S: Final = 60.0
 _RETENTION_BATCH_PAUSE_S: Final = 0.2
 
 _log = structlog.get_logger()
 
 
-async def prune_expired_forever(
-    engine: AsyncEngine, retention_days: int, interval_s: float = _RETENTION_INTERVAL_S
-) -> None:
-    """Prune for ever what is older than `days`. Every worker process asks; the database lets one at a time."""
-    while retention_days:
-        try:
-            async with engine.begin() as connection:
-                pruned = await retention.prune(connection, timedelta(days=retention_days))
-            if pruned:
-                _log.info("retention.pruned", rows=pruned)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            _log.warning("retention.database_unavailable", error=repr(error))
-            pruned = 0
-        await asyncio.sleep(_RETENTION_BATCH_PAUSE_S if pruned else interval_s)
+class DueOrderPoller:
+    """Requests a sweep while orders are due that no message has asked for.
+
+    A busy process polls seldom: it would request more sweeps than there is work for, and pass by the orders that
+    other messages are about to advance. `request_sweep` blocks, so it is called on a thread.
+    """
+
+    def __init__(self, engine: AsyncEngine, request_sweep: Callable[[], None], is_busy: Callable[[], bool]) -> None:
+        self._engine, self._request_sweep, self._is_busy = autocommit(engine), request_sweep, is_busy
+
+    async def run(self) -> NoReturn:
+        is_connected = True
+        while True:
+            try:
+                # One connection for good: taking one from the pool at each tick costs more than the query.
+                async with self._engine.connect() as connection:
+                    await orders.count_due(connection, 1)
+                    is_connected = True
+                    await self.poll(connection)
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                if is_connected:  # one line an outage
+                    _log.warning("scheduler.database_unavailable", error=repr(error))
+                is_connected = False
+            await asyncio.sleep(_RECONNECT_DELAY_S)
+
+    async def poll(self, connection: AsyncConnection) -> NoReturn:
+        """Poll for ever. Raises the database's error."""
+        last_poll_at = 0.0
+        while True:
+            if not self._is_busy() or monotonic() - last_poll_at > _BUSY_POLL_INTERVAL_S:
+                last_poll_at = monotonic()
+                if await orders.count_due(connection, 1):
+                    await call_redis(self._request_sweep)
+            await asyncio.sleep(POLL_INTERVAL_S)
 
 
-POLL_INTERVAL_S: Final = 0.05
-_BUSY_POLL_INTERVAL_S: Final = 1.0
-_RECONNECT_DELAY_S: Final = 1.0
-
-
-async def poll_due_orders(engine: AsyncEngine, request_sweep: Callable[[], None], is_busy: Callable[[], bool]) -> None:
-    """Tick for ever. `ring` blocks a little, so it is called on a thread."""
-    is_blind = False
+async def send_heartbeats(renew_key: Callable[[], None]) -> NoReturn:
+    """Renew the key that shows a running worker, every second."""
     while True:
-        try:
-            # One connection for good: to take one from the pool for each tick costs more than the question.
-            async with autocommit(engine).connect() as connection:
-                await orders.count_due(connection, 1)
-                is_blind = False
-                await _poll(connection, request_sweep, is_busy)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            if not is_blind:
-                _log.warning("scheduler.database_unavailable", error=repr(error))
-            is_blind = True
-        await asyncio.sleep(_RECONNECT_DELAY_S)
+        await call_redis(renew_key)
+        await asyncio.sleep(_HEARTBEAT_INTERVAL_S)
 
 
-async def _poll(
-    connection: AsyncConnection, request_sweep: Callable[[], None], is_busy: Callable[[], bool]
-) -> NoReturn:
-    looked = 0.0
-    while True:
-        if not is_busy() or monotonic() - looked > _BUSY_POLL_INTERVAL_S:
-            looked = monotonic()
-            if await orders.count_due(connection, 1):
-                await _call_redis(request_sweep)
-        await asyncio.sleep(POLL_INTERVAL_S)
-
-
-async def send_heartbeats(renew_key: Callable[[], None]) -> None:
-    """Say every second that a worker lives."""
-    while True:
-        await _call_redis(renew_key)
-        await asyncio.sleep(1.0)
-
-
-async def _call_redis(call: Callable[[], object]) -> None:
-    """Run a blocking call of Redis on a thread; without Redis nothing is lost but time."""
+async def call_redis(call: Callable[[], object]) -> None:
+    """Run a blocking call to Redis on a thread. A failure is logged: it costs time and nothing else."""
     try:
         await asyncio.to_thread(call)
     except (RedisError, OSError) as error:
         _log.info("scheduler.notify_failed", error=repr(error))
+
+
+async def prune_expired_forever(
+    engine: AsyncEngine, retention_days: int, interval_s: float = _RETENTION_INTERVAL_S
+) -> None:
+    """Delete expired events and signals in small batches with a pause between them, so that others are not held up.
+
+    Returns at once if everything is kept for ever. Of all worker processes, the database lets one prune at a time.
+    """
+    while retention_days:
+        try:
+            async with engine.begin() as connection:
+                row_count = await retention.prune(connection, timedelta(days=retention_days))
+            if row_count:
+                _log.info("retention.pruned", rows=row_count)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            _log.warning("retention.database_unavailable", error=repr(error))
+            row_count = 0
+        await asyncio.sleep(_RETENTION_BATCH_PAUSE_S if row_count else interval_s)

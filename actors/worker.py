@@ -1,8 +1,6 @@
-"""The event loop of a worker process: uvloop, as in the web processes.
+"""The worker process: its services, its Dramatiq broker with middleware, and the entry point `boot`.
 
-What an actor has in its hands: the database, the broker, the way to the stream - made on the worker's own loop.
-
-Where the Dramatiq command line begins: `dramatiq actors.boot:boot`.
+Started as `dramatiq actors.worker:boot` by `signalhub worker`.
 """
 
 import asyncio
@@ -15,43 +13,32 @@ from typing import Any, Final
 import dramatiq
 import redis
 import structlog
-import uvloop
-from dramatiq import Broker, Worker
-from dramatiq.asyncio import EventLoopThread, get_event_loop_thread, set_event_loop_thread
-from dramatiq.middleware import AsyncIO, CurrentMessage, Middleware, ShutdownNotifications, TimeLimit
+from dramatiq.asyncio import get_event_loop_thread
+from dramatiq.middleware import CurrentMessage, Middleware, ShutdownNotifications, TimeLimit
 from redis import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors import declare, scheduler
-from actors.consumer import NotifyingRedisBroker
-from signalhub import log, process, settings
+from actors.log_context import LogContext
+from signalhub import log, process
 from signalhub.container import build_services
 from signalhub.domain.events import Event
+from signalhub.dramatiq_internals import NotifyingRedisBroker, UvloopAsyncIO
 from signalhub.jobs import NAMESPACE, SWEEP_ACTOR, WAKEUP_CHANNEL, WORKER_HEARTBEAT_KEY, build_message, connect_redis
-from signalhub.settings import Settings
+from signalhub.settings import Settings, from_env
 from signalhub.streams import redis_stream
-
-
-class UvloopAsyncIO(AsyncIO):
-    """Dramatiq's middleware for async actors, which has no choice of loop. A fill comes 3 % sooner so."""
-
-    def before_worker_boot(self, _broker: Broker, _worker: Worker) -> None:
-        thread = EventLoopThread(self.logger)
-        thread.loop.close()
-        thread.loop = uvloop.new_event_loop()
-        thread.start(timeout=1.0)
-        set_event_loop_thread(thread)
-
 
 _MAX_SWEEP_DURATION_S: Final = 1.0
 _MAX_CONCURRENT_SWEEPS: Final = 2
-"""Sweeps of one process at a time: while one decides the other's statements are under way."""
+"""Sweeps of one process at a time: while one decides, the statements of the other run."""
+
+_HEARTBEAT_EXPIRY_S: Final = 5
 
 _log = structlog.get_logger()
 
 
 class WorkerServices:
-    """Connections are opened on first use, by which time the event loop that owns them runs."""
+    """What the actors work with. Connections open on first use, when the event loop that owns them runs."""
 
     def __init__(self, settings: Settings) -> None:
         self._services = build_services(settings, "worker")
@@ -60,24 +47,24 @@ class WorkerServices:
         self._active_sweeps = 0
 
     async def advance(self, order_ids: list[str]) -> None:
-        """Take these orders a step on, those of them that are due."""
+        """Advance those of the orders that are due by one step."""
         await self._publish(await self._lifecycle.advance(order_ids) or ())
 
     async def sweep(self) -> None:
-        """Take what is due a step on, batch by batch, for a while: the clock calls again for the rest.
+        """Advance due orders batch by batch, for up to a second: the scheduler asks again for the rest.
 
-        A message that ran until nothing is due could run for ever, and no worker could be stopped.
+        A sweep until nothing is due could run for ever, and the worker could not be stopped.
         """
-        until = monotonic() + _MAX_SWEEP_DURATION_S
+        deadline = monotonic() + _MAX_SWEEP_DURATION_S
         self._active_sweeps += 1
         try:
-            while monotonic() < until and (events := await self._lifecycle.sweep()) is not None:
+            while monotonic() < deadline and (events := await self._lifecycle.sweep()) is not None:
                 await self._publish(events)
         finally:
             self._active_sweeps -= 1
 
     def is_busy(self) -> bool:
-        """Whether enough sweeps are under way here, so that calling one more would get nothing done sooner."""
+        """Return whether so many sweeps run here that one more would finish nothing sooner."""
         return self._active_sweeps >= _MAX_CONCURRENT_SWEEPS
 
     async def _publish(self, events: Sequence[Event]) -> None:
@@ -93,26 +80,28 @@ class WorkerServices:
 
 def boot() -> None:
     """Read the settings, set up the broker and leave it where Dramatiq looks for it."""
-    found = settings.from_env(os.environ)
-    log.configure(found.log_level, found.log_format)
-    dramatiq.set_broker(make_broker(found))
+    settings = from_env(os.environ)
+    log.configure(settings.log_level, settings.log_format)
+    dramatiq.set_broker(make_broker(settings))
 
 
-def make_broker(found: settings.Settings) -> NotifyingRedisBroker:
-    client = connect_redis(found.redis_url, timeout_s=5.0)
-    worker = WorkerServices(found)
-    broker = NotifyingRedisBroker(  # type: ignore[no-untyped-call]
+def make_broker(settings: Settings) -> NotifyingRedisBroker:
+    client = connect_redis(settings.redis_url, timeout_s=5.0)
+    worker = WorkerServices(settings)
+    broker = NotifyingRedisBroker(
+        wakeup_channel=WAKEUP_CHANNEL,
         client=client,
         namespace=NAMESPACE,
-        # A killed worker's messages go back after this; its orders do not wait for them.
+        # The messages of a killed worker are enqueued again after this; its orders do not wait for them.
         heartbeat_timeout=5_000,
         maintenance_chance=1_000_000,
         middleware=[
             UvloopAsyncIO(),  # first: the loop must run before anything below uses it, and stop after
-            SchedulerMiddleware(worker, client, found.worker.retention_days),
-            TimeLimit(time_limit=60_000),  # no retries, no age limit: what must happen is in the database
+            SchedulerMiddleware(worker, client, settings.worker.retention_days),
+            TimeLimit(time_limit=60_000),  # no retries, no age limit: due orders are in the database
             ShutdownNotifications(),
             CurrentMessage(),
+            LogContext(),
         ],
     )
     declare(broker, worker)
@@ -120,27 +109,30 @@ def make_broker(found: settings.Settings) -> NotifyingRedisBroker:
 
 
 class SchedulerMiddleware(Middleware):
-    """Runs the clock on the worker's loop, and closes the connections when the worker goes."""
+    """Runs the scheduler, the heartbeat and retention on the worker's event loop."""
 
     def __init__(self, services: WorkerServices, client: "redis.Redis", retention_days: int) -> None:
         self._services, self._client, self._retention_days = services, client, retention_days
         self._tasks: list[Future[None]] = []
 
     def after_worker_boot(self, broker: dramatiq.Broker, _worker: Any) -> None:  # noqa: ANN401 - untyped in Dramatiq
-        def ring() -> None:
+        def request_sweep() -> None:
             broker.enqueue(build_message(SWEEP_ACTOR))
             self._client.publish(WAKEUP_CHANNEL, b"")
 
-        def show() -> None:
-            self._client.set(WORKER_HEARTBEAT_KEY, os.getpid(), ex=5)
+        def renew_heartbeat_key() -> None:
+            self._client.set(WORKER_HEARTBEAT_KEY, os.getpid(), ex=_HEARTBEAT_EXPIRY_S)
 
         process.freeze_gc()
+        engine = self._services.engine
+        poller = scheduler.DueOrderPoller(engine, request_sweep, self._services.is_busy)
         self._tasks = [
-            _run_on_event_loop(scheduler.poll_due_orders(self._services.engine, ring, self._services.is_busy)),
-            _run_on_event_loop(scheduler.send_heartbeats(show)),
-            _run_on_event_loop(scheduler.prune_expired_forever(self._services.engine, self._retention_days)),
-            _run_on_event_loop(process.exit_with_parent(lambda: os._exit(1))),
+            run_on_event_loop(poller.run()),
+            run_on_event_loop(scheduler.send_heartbeats(renew_heartbeat_key)),
+            run_on_event_loop(scheduler.prune_expired_forever(engine, self._retention_days)),
+            run_on_event_loop(process.exit_with_parent(lambda: os._exit(1))),
         ]
+        _log.info("worker.started", pid=os.getpid())
 
     def before_worker_shutdown(self, _broker: dramatiq.Broker, _worker: Any) -> None:  # noqa: ANN401 - the same
         _log.info("worker.stopping")
@@ -148,8 +140,9 @@ class SchedulerMiddleware(Middleware):
             task.cancel()
 
 
-def _run_on_event_loop(coroutine: Coroutine[Any, Any, None]) -> "Future[None]":
+def run_on_event_loop(coroutine: Coroutine[Any, Any, None]) -> "Future[None]":
+    """Start a coroutine on the worker's event loop. Raises RuntimeError before UvloopAsyncIO has started it."""
     thread = get_event_loop_thread()
     if thread is None:
-        raise RuntimeError("FastAsyncIO must come first")
+        raise RuntimeError("UvloopAsyncIO must be the first middleware.")
     return asyncio.run_coroutine_threadsafe(coroutine, thread.loop)

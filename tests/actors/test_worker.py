@@ -79,7 +79,9 @@ async def test_wakeup_without_messages_is_ignored(
     sent = await running_service_account.send_signal()
     pipeline = running_service.services.redis.pipeline(transaction=False)
     for _ in range(10):
-        JobNotifier().enqueue(pipeline, [sent["order_id"], "00000000-0000-7000-8000-000000000000"])
+        JobNotifier().enqueue(
+            pipeline, [(sent["order_id"], sent["trace_id"]), ("00000000-0000-7000-8000-000000000000", "0" * 32)]
+        )
     await pipeline.execute()
 
     async def is_closed() -> bool:

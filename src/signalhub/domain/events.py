@@ -63,8 +63,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     hash: bytes
 
 
-Publish = Callable[[Sequence[Event], Sequence[str]], None]
-"""Pass on new events and the ids of due orders, after the commit. Must not raise and must not wait."""
+Publish = Callable[[Sequence[Event], Sequence[tuple[str, str]]], None]
+"""Pass on new events, and the id and the trace id of each due order, after the commit. Must not raise or wait."""
 
 
 class _EventBody(msgspec.Struct, frozen=True):

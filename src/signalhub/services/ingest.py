@@ -129,9 +129,9 @@ class Ingest:
             verdicts = await _find_duplicates(connection, batch)
             to_store = [_to_stored_submission(item, verdict) for item, verdict in zip(batch, verdicts, strict=True)]
             new = [item for item in to_store if item is not None]
-            answers, events, due_order_ids = await self._store_new(connection, new) if new else ([], [], [])
+            answers, events, due_orders = await self._store_new(connection, new) if new else ([], [], [])
             await connection.commit()
-        self._publish(events, due_order_ids)
+        self._publish(events, due_orders)
         stored_answers = iter(answers)
         return [
             next(stored_answers) if item is not None else verdict or _in_flight_error()
@@ -140,8 +140,8 @@ class Ingest:
 
     async def _store_new(
         self, connection: AsyncConnection, submissions: Sequence[Submission]
-    ) -> tuple[list[AcceptedSignal | SignalHubError], list[Event], list[str]]:
-        """Write signals, orders and events. Returns the answers, the events, and the ids of orders due already."""
+    ) -> tuple[list[AcceptedSignal | SignalHubError], list[Event], list[tuple[str, str]]]:
+        """Write signals, orders and events. Returns the answers, the events, and the orders that are due already."""
         # 1. Lock the logs. Every row of the batch gets the time of the last lock.
         heads = await event_log.lock_heads(connection, {item.account_id for item in submissions})
         ids = _generate_ids(heads.now, len(submissions))
@@ -155,7 +155,7 @@ class Ingest:
         )
         numbered_events = iter(events)
         answers: list[AcceptedSignal | SignalHubError] = []
-        signal_rows, new_orders, due_order_ids = [], [], []
+        signal_rows, new_orders, due_orders = [], [], []
         for record in records:
             record_events = [next(numbered_events) for _ in record.new_events]
             order = record.order
@@ -169,7 +169,7 @@ class Ingest:
                 due_at = self._broker.next_due(order)
                 if due_at == order.created_at:
                     # A worker is notified of it, so the sweep leaves it alone for a moment.
-                    due_order_ids.append(order.id)
+                    due_orders.append((order.id, order.trace_id))
                     due_at += orders.SCHEDULER_GRACE
                 new_orders.append((order, due_at))
             signal_rows.append(record.to_row(stored_answer))
@@ -178,7 +178,7 @@ class Ingest:
         if new_orders:
             statements.append(orders.insert(new_orders, heads.now))
         await bulk.execute(connection, statements)
-        return answers, events, due_order_ids
+        return answers, events, due_orders
 
 
 async def _find_duplicates(

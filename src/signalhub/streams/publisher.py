@@ -1,61 +1,55 @@
-"""After the commit: the news to Redis and the doorbell, in the background of whoever committed.
+"""Publish committed events and enqueue due orders, in the background of the request that committed them.
 
-Both go in one round trip, the doorbell first, since somebody waits for the fill. While one is under way everything that
-arrives waits for the next, which then takes it all.
+Both go to Redis in one round trip, the jobs first, since the fill of an order waits for them. While a round trip runs,
+whatever arrives waits for the next one, which takes it all.
 """
 
-import asyncio
 from collections.abc import Sequence
 
 import structlog
 from redis import RedisError
 
+from signalhub.concurrency import Batcher
 from signalhub.domain.events import Event
-from signalhub.jobs import JobNotifier
+from signalhub.jobs import DueOrder, JobNotifier
 from signalhub.streams import redis_stream
 
 _MAX_PENDING_EVENTS = 20_000
 
 _log = structlog.get_logger()
 
+_Commit = tuple[Sequence[Event], Sequence[DueOrder]]
+
 
 class Publisher:
-    """Forgets what Redis does not take: relays heal from the database and the clock rings for what is due."""
+    """What Redis does not take is dropped: relays backfill from the database, the scheduler finds due orders."""
 
     def __init__(self, redis_url: str) -> None:
         self._client = redis_stream.connect(redis_url, timeout_s=1.0)
         self._notifier = JobNotifier()
-        self._pending_events: list[Event] = []
-        self._pending_order_ids: list[str] = []
-        self._publish_task: asyncio.Task[None] | None = None
+        self._batcher = Batcher[_Commit, None](self._publish_batch)
+        self._pending_events = 0
 
-    def publish_soon(self, events: Sequence[Event], due_order_ids: Sequence[str]) -> None:
-        """Pass on new events and orders that are due already. Does not wait and does not raise."""
-        if len(self._pending_events) < _MAX_PENDING_EVENTS:
-            self._pending_events.extend(events)
-            self._pending_order_ids.extend(due_order_ids)
-        if self._publish_task is None:
-            self._publish_task = asyncio.create_task(self._publish_pending())
+    def publish_soon(self, events: Sequence[Event], due_orders: Sequence[DueOrder]) -> None:
+        """Publish new events and enqueue orders that are due already. Does not wait and does not raise."""
+        if self._pending_events < _MAX_PENDING_EVENTS:
+            self._pending_events += len(events)
+            self._batcher.add((events, due_orders))
 
-    async def _publish_pending(self) -> None:
-        try:
-            while self._pending_events or self._pending_order_ids:
-                events, self._pending_events = self._pending_events, []
-                due, self._pending_order_ids = self._pending_order_ids, []
-                await self._publish_batch(events, due)
-        finally:
-            self._publish_task = None
-
-    async def _publish_batch(self, events: Sequence[Event], due_order_ids: Sequence[str]) -> None:
+    async def _publish_batch(self, commits: Sequence[_Commit]) -> Sequence[None]:
+        events = [event for commit_events, _ in commits for event in commit_events]
+        due_orders = [order for _, commit_orders in commits for order in commit_orders]
+        self._pending_events -= len(events)
         pipeline = self._client.pipeline(transaction=False)
-        self._notifier.enqueue(pipeline, due_order_ids)
+        self._notifier.enqueue(pipeline, due_orders)
         redis_stream.add_to_pipeline(pipeline, events)
         try:
             await pipeline.execute()
         except (RedisError, OSError) as error:
-            _log.info("publish.failed", events=len(events), orders=len(due_order_ids), error=repr(error))
+            _log.info("publish.failed", events=len(events), orders=len(due_orders), error=repr(error))
+        return [None] * len(commits)
 
     async def close(self) -> None:
-        if self._publish_task is not None:
-            await self._publish_task
+        """Publish what is pending, then close the connection."""
+        await self._batcher.drain()
         await self._client.aclose()
