@@ -1,8 +1,8 @@
-"""One account's live end of the log: a bounded ring of frames, and subscribers that are cursors over it.
+"""The live end of one account's log: a bounded ring of frames, and subscribers that are cursors over it.
 
-A cursor holds nothing but a number. Whoever is behind the ring reads the database until it is not, so that a slow
-reader costs the server no memory and misses nothing. What comes in one pass of the loop is told in one go, and those
-who are at the same place and ask for the same are given the same bytes.
+A cursor is a number. A subscriber that is behind the ring reads the database until it has caught up, so that a slow
+reader costs no memory and misses nothing. Events that arrive in one pass of the event loop are delivered together, and
+subscribers at the same cursor with the same filter and encoding are sent the same bytes, encoded once.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ _NOTIFY_PAUSE_FACTOR = 2
 _MAX_NOTIFY_PAUSE_S = 0.025
 
 _MAX_UNMEASURED_FRAMES = 8
-"""Frames that need no measuring: an event is about as long as the longest text there is."""
+"""Frames that are sent without measuring them: an event is hardly longer than the longest signal text."""
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """One event as the transports send it: the JSON, and the same in SSE's dress, made once for all subscribers."""
+    """One event as the transports send it: its JSON, and its SSE block, encoded once for all subscribers."""
 
     seq: int
     type: str
@@ -38,25 +38,25 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 class PrunedRange(msgspec.Struct, frozen=True):
-    """Events that retention has pruned: `first` to `last`, both gone."""
+    """Events that retention has deleted, both ends included."""
 
     first_seq: int
     last_seq: int
 
 
 class OutgoingMessage(msgspec.Struct, frozen=True):
-    """One write to a transport: its ASGI message, shared by all who are sent the same, and how much text is in it."""
+    """One write to a transport: an ASGI message, shared by subscribers, and the size of its text."""
 
     asgi_message: dict[str, Any]
     size_bytes: int
 
 
 EventEncoder = Callable[[Sequence[Frame | PrunedRange], str], list[OutgoingMessage]]
-"""From events, and the epoch they are of, to what a transport sends."""
+"""Encodes events of an epoch for a transport."""
 
 
 class EncodedBatch(msgspec.Struct, frozen=True):
-    """`seq` is the last event that is in the parcels or was passed over by the filter."""
+    """`last_seq` is the last event that is in the messages or was left out by the filter."""
 
     last_seq: int
     messages: list[OutgoingMessage]
@@ -67,17 +67,17 @@ def encode_frame(epoch: str, seq: int, type_: str, body: bytes) -> Frame:
 
 
 def limit_to_write_size(frames: Sequence[Frame]) -> Sequence[Frame]:
-    """As many as one write takes, and never none."""
+    """Return as many frames as one write takes, and at least one."""
     size = 0
-    for place, one in enumerate(frames):
+    for index, frame in enumerate(frames):
         if size >= MAX_WRITE_BYTES:
-            return frames[:place]
-        size += len(one.body)
+            return frames[:index]
+        size += len(frame.body)
     return frames
 
 
 class Channel:
-    """`head` is the last event known here; the ring holds all that is kept of what follows `_since`."""
+    """`head` is the last event known here; the ring holds all events after `_ring_after_seq`, as far as not pruned."""
 
     def __init__(self, account_id: str, epoch: str) -> None:
         self.account_id, self.epoch = account_id, epoch
@@ -93,13 +93,13 @@ class Channel:
         self._next_notify_at = 0.0
 
     def start(self, head: int) -> None:
-        """Begin at `head`. Frames that came before this was known are in the database."""
+        """Begin at `head`. Frames that were pushed before it was known are in the database."""
         self.head, self._ring_after_seq, self.is_ready = head, head, True
         self._encoded_batches.clear()
-        self._ring.clear()  # what it holds may not run on to `head`, and a ring with a hole would be counted wrongly
+        self._ring.clear()  # its frames may end before `head`, and positions in a ring with a hole would be wrong
 
     def push(self, new_frame: Frame) -> bool:
-        """Append the next frame; an old one is passed over. False: there is a gap before it, to be healed."""
+        """Append the next frame and ignore an old one. False: there is a gap before it, to be backfilled first."""
         if new_frame.seq <= self.head:
             return True
         if new_frame.seq > self.head + 1 or not self.is_ready:
@@ -114,53 +114,57 @@ class Channel:
         return True
 
     def frames_after(self, seq: int, max_frames: int) -> Sequence[Frame] | None:
-        """Up to `most` frames after `seq`, or a write full; None where the ring no longer reaches back that far."""
+        """Return frames after `seq`, at most one write full; None where the ring does not reach back that far."""
         if seq >= self.head:
             return ()
         if seq < self._ring_after_seq or not self._ring:
             return None
-        begin = max(0, seq + 1 - self._ring[0].seq)
-        found = self._ring[begin : begin + max_frames]
-        return found if len(found) <= _MAX_UNMEASURED_FRAMES else limit_to_write_size(found)
+        start = max(0, seq + 1 - self._ring[0].seq)
+        frames = self._ring[start : start + max_frames]
+        return frames if len(frames) <= _MAX_UNMEASURED_FRAMES else limit_to_write_size(frames)
 
     def encode_after(self, seq: int, event_filter: EventFilter, encode: EventEncoder) -> EncodedBatch | None:
-        """All that is new after `seq`; None where the ring does not have it, or one write does not take it."""
-        name = (seq, event_filter, encode)
-        found = self._encoded_batches.get(name)
-        if found is None:
+        """Encode all new events after `seq`, once for all that ask alike.
+
+        None where the ring does not have them, or one write does not take them.
+        """
+        key = (seq, event_filter, encode)
+        batch = self._encoded_batches.get(key)
+        if batch is None:
             frames = self.frames_after(seq, _MAX_FRAMES_PER_WRITE)
             if frames is None or (frames and frames[-1].seq < self.head):
                 return None
-            last = frames[-1].seq if frames else seq
-            shown = [one for one in frames if event_filter(one.type)]
-            found = self._encoded_batches[name] = EncodedBatch(last, encode(shown, self.epoch) if shown else [])
-        return found
+            last_seq = frames[-1].seq if frames else seq
+            visible = [frame for frame in frames if event_filter(frame.type)]
+            batch = EncodedBatch(last_seq, encode(visible, self.epoch) if visible else [])
+            self._encoded_batches[key] = batch
+        return batch
 
     def prepend(self, after_seq: int, frames: Sequence[Frame]) -> None:
-        """Put before the ring what it no longer has, where `past`, all that follows `since`, runs on into it."""
+        """Extend the ring backwards with `frames`, all that follow `after_seq`, if they reach it without a gap."""
         is_run = bool(frames) and frames[-1].seq - frames[0].seq == len(frames) - 1
         if is_run and after_seq < self._ring_after_seq <= frames[-1].seq:
-            self._ring[:0] = [one for one in frames if one.seq <= self._ring_after_seq]
+            self._ring[:0] = [frame for frame in frames if frame.seq <= self._ring_after_seq]
             self._ring_after_seq = after_seq
 
     def schedule_notify(self) -> None:
-        """Let every subscriber look again, once for all that happens until then.
+        """Notify every listener, once for all events that are pushed until then.
 
-        After a crowd was told there is a rest twice as long as that took: what happens meanwhile goes out with the next
-        write, and it is writes that cost. One subscriber never waits.
+        After a round of notifications there is a pause of twice its duration: events of that time go out in the same
+        write, and writes are what costs. With one subscriber the pause is too short to notice.
         """
         if not self._is_notify_scheduled:
             self._is_notify_scheduled = True
-            rest, loop = self._next_notify_at - monotonic(), asyncio.get_running_loop()
-            if rest > 0:
-                loop.call_later(rest, self._notify_listeners)
+            pause_s, loop = self._next_notify_at - monotonic(), asyncio.get_running_loop()
+            if pause_s > 0:
+                loop.call_later(pause_s, self._notify_listeners)
             else:
                 loop.call_soon(self._notify_listeners)
 
     def _notify_listeners(self) -> None:
         self._is_notify_scheduled = False
-        began = monotonic()
+        started_at = monotonic()
         for listener in tuple(self.listeners):
             listener()
-        ended = monotonic()
-        self._next_notify_at = ended + min(_NOTIFY_PAUSE_FACTOR * (ended - began), _MAX_NOTIFY_PAUSE_S)
+        now = monotonic()
+        self._next_notify_at = now + min(_NOTIFY_PAUSE_FACTOR * (now - started_at), _MAX_NOTIFY_PAUSE_S)

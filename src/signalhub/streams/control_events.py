@@ -9,10 +9,10 @@ ControlEvent = Ready | Reset | Gap | Heartbeat
 
 def build_opening(subscription: Subscription) -> list[ControlEvent]:
     epoch, seq, head = subscription.epoch, subscription.seq, subscription.head
-    control_events: list[ControlEvent] = [Ready(epoch, seq, head)]
+    events: list[ControlEvent] = [Ready(epoch, seq, head)]
     if subscription.start_position.reset_reason is not None:
-        control_events.append(Reset(epoch, seq, head, subscription.start_position.reset_reason))
-    return control_events
+        events.append(Reset(epoch, seq, head, subscription.start_position.reset_reason))
+    return events
 
 
 def build_heartbeat(subscription: Subscription) -> Heartbeat:

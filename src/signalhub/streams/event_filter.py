@@ -1,4 +1,4 @@
-"""`?types=order.*,signal.rejected`: which events a subscriber wants to see. What it does not see still moves it on."""
+"""Filter events by type, as in `?types=order.*,signal.rejected`. Hidden events still move the cursor."""
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -15,15 +15,15 @@ def match_all(_type: str) -> bool:
 
 
 def parse(text: str | None) -> EventFilter:
-    """Raises `bad_request` for a pattern that no event type could match, since that is always a typing mistake."""
+    """Raises `bad_request` for a pattern that no event type can match, since that is a typing mistake."""
     if not text:
         return match_all
     return select_types(text).__contains__
 
 
-@lru_cache(maxsize=256)  # one set for all who want the same: what they are sent is then made once
+@lru_cache(maxsize=256)  # the same set for equal filters, so that they share encoded batches
 def select_types(text: str) -> frozenset[str]:
-    """The event types that `text` names."""
+    """Return the event types that the patterns in `text` match."""
     patterns = [part.strip() for part in text.split(",") if part.strip()]
     if not patterns:
         raise SignalHubError("bad_request", "types names no event type; docs/events.md lists them.")

@@ -1,7 +1,7 @@
-"""The Redis stream: one for all accounts, an entry for a run of events of one account.
+"""The Redis stream of events: one for all accounts, with an entry for each run of consecutive events of an account.
 
-The stream makes delivery fast and nothing else. It may lose, repeat or reorder entries; the relay puts right what it
-does from the database.
+The stream makes delivery fast and nothing else. It may lose, repeat or reorder entries: the relay compares with the
+database and backfills.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,14 +18,14 @@ from signalhub.domain.events import Event
 
 STREAM_KEY: Final = "signalhub:events"
 MAX_EVENTS_PER_ENTRY: Final = 64
-"""Events in one entry."""
-
 MAX_STREAM_ENTRIES: Final = 50_000
-"""Entries kept, more or less. A relay that is further behind reads the database."""
+"""Entries kept, approximately. A relay that is further behind reads the database."""
+
+_MAX_ENTRIES_PER_READ: Final = 512
 
 
 class StreamEntry(msgspec.Struct, frozen=True):
-    """Consecutive events of an account. `first` is the seq of the first; the others follow without a gap."""
+    """Consecutive events of an account, numbered from `first_seq` without a gap."""
 
     account_id: str
     first_seq: int
@@ -34,7 +34,7 @@ class StreamEntry(msgspec.Struct, frozen=True):
 
 
 def connect(url: str, *, timeout_s: float | None) -> "Redis":
-    """`timeout_s` None is for blocking reads: redis-py's default of 5 s would end them."""
+    """Return a client that fails fast. Blocking reads need their own timeout: redis-py's default of 5 s ends them."""
     return Redis.from_url(
         url, socket_timeout=timeout_s, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 1), protocol=2
     )
@@ -50,38 +50,38 @@ async def publish(client: "Redis", events: Sequence[Event]) -> None:
 
 
 def add_to_pipeline(pipeline: "Pipeline", events: Sequence[Event]) -> None:
-    """The same for a pipeline that carries something else too."""
+    """Append `events` along with other commands of the same round trip."""
     for run in split_into_runs(events):
         pipeline.xadd(STREAM_KEY, encode_entry(run), maxlen=MAX_STREAM_ENTRIES, approximate=True)
 
 
 def split_into_runs(events: Sequence[Event]) -> list[list[Event]]:
-    """The events by account, cut where `seq` jumps."""
+    """Group the events by account, with a new group wherever `seq` jumps or an entry is full."""
     open_runs: dict[str, list[Event]] = {}
-    found: list[list[Event]] = []
+    runs: list[list[Event]] = []
     for event in events:
         run = open_runs.get(event.account_id)
         if run is None or run[-1].seq + 1 != event.seq or len(run) >= MAX_EVENTS_PER_ENTRY:
             run = open_runs[event.account_id] = []
-            found.append(run)
+            runs.append(run)
         run.append(event)
-    return found
+    return runs
 
 
 async def read_last_id(client: "Redis") -> bytes:
-    """The id of the last entry, from which to read on."""
-    found: Any = await client.xrevrange(STREAM_KEY, count=1)
-    return found[0][0] if found else b"0-0"
+    """Return the id of the last entry, to read on from."""
+    entries: Any = await client.xrevrange(STREAM_KEY, count=1)
+    return entries[0][0] if entries else b"0-0"
 
 
 async def read_entries(client: "Redis", after_id: bytes, block_ms: int) -> Sequence[tuple[bytes, dict[bytes, bytes]]]:
-    """What came after the id `after`, waiting up to `block_ms` for it."""
-    found: Any = await client.xread({STREAM_KEY: after_id}, count=512, block=block_ms)
-    return found[0][1] if found else ()
+    """Return the entries after `after_id`, waiting up to `block_ms` for one."""
+    streams: Any = await client.xread({STREAM_KEY: after_id}, count=_MAX_ENTRIES_PER_READ, block=block_ms)
+    return streams[0][1] if streams else ()
 
 
 def encode_entry(run: Sequence[Event]) -> dict[EncodableT, EncodableT]:
-    """No event's JSON holds a line break, so lines can part them."""
+    # JSON as msgspec writes it has no line break, so a line break can separate the bodies.
     return {
         "a": run[0].account_id,
         "s": run[0].seq,
@@ -91,5 +91,6 @@ def encode_entry(run: Sequence[Event]) -> dict[EncodableT, EncodableT]:
 
 
 def decode_entry(fields: Mapping[bytes, bytes]) -> StreamEntry:
+    """Raises KeyError or ValueError for an entry of another form."""
     types = fields[b"t"].decode().split(",")
     return StreamEntry(fields[b"a"].decode(), int(fields[b"s"]), types, fields[b"b"].split(b"\n"))

@@ -1,4 +1,4 @@
-"""Server-Sent Events (WHATWG HTML, section 9.2): one write for everything a subscriber is behind."""
+"""Encode a stream as Server-Sent Events (WHATWG HTML, section 9.2): one write for all that is new."""
 
 from collections.abc import Sequence
 from random import SystemRandom
@@ -8,7 +8,7 @@ import msgspec
 
 from signalhub.streams import control_events
 from signalhub.streams.channel import Frame, OutgoingMessage, PrunedRange
-from signalhub.streams.connections import ConnectionWriter
+from signalhub.streams.connections import Connection
 from signalhub.streams.subscription import Subscription, format_cursor
 
 _random = SystemRandom()
@@ -17,24 +17,32 @@ _encode_json = msgspec.json.Encoder().encode
 END_MESSAGE: Final[Any] = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-async def write_stream(writer: ConnectionWriter, heartbeat_s: float) -> None:
-    """One response, from its first byte to the end of the subscription; the browser then comes back."""
-    await writer.write([encode_opening(writer.subscription)])
-    await writer.run(heartbeat_s, lambda: _encode_heartbeat(writer))
+async def write_stream(connection: Connection, heartbeat_s: float) -> None:
+    """Write a response body, from its first byte to the end of the subscription."""
+    await connection.send([encode_opening(connection.subscription)])
+    await connection.run(heartbeat_s, lambda: encode_heartbeat(connection))
 
 
 def encode_opening(subscription: Subscription) -> OutgoingMessage:
-    # With jitter, or all who were cut together would come back together.
+    # With jitter, or all clients that were disconnected together would reconnect together.
     blocks = [b"retry: %d\n\n" % _random.randint(800, 2200)]
     blocks += [
-        _encode_control_event(one, subscription.epoch, subscription.seq)
-        for one in control_events.build_opening(subscription)
+        _encode_control_event(event, subscription.epoch, subscription.seq)
+        for event in control_events.build_opening(subscription)
     ]
     return to_message(b"".join(blocks))
 
 
 def encode_events(items: Sequence[Frame | PrunedRange], epoch: str) -> list[OutgoingMessage]:
-    return [to_message(b"".join([one.sse if isinstance(one, Frame) else _encode_gap(one, epoch) for one in items]))]
+    return [to_message(b"".join([item.sse if isinstance(item, Frame) else _encode_gap(item, epoch) for item in items]))]
+
+
+def encode_heartbeat(connection: Connection) -> OutgoingMessage:
+    """The id moves the cursor of a filtered stream past events that it does not show."""
+    subscription = connection.subscription
+    if subscription.seq == connection.sent_seq:
+        return to_message(b": heartbeat\n\n")
+    return to_message(b": heartbeat\nid: %b\n\n" % format_cursor(subscription.epoch, subscription.seq).encode())
 
 
 def to_message(text: bytes) -> OutgoingMessage:
@@ -52,11 +60,3 @@ def _encode_control_event(event: control_events.ControlEvent, epoch: str, seq: i
         type_,
         _encode_json(event),
     )
-
-
-def _encode_heartbeat(writer: ConnectionWriter) -> OutgoingMessage:
-    """The id moves a filtered stream's cursor on, though none of the events passed was for it."""
-    subscription = writer.subscription
-    if subscription.seq == writer.sent_seq:
-        return to_message(b": heartbeat\n\n")
-    return to_message(b": heartbeat\nid: %b\n\n" % format_cursor(subscription.epoch, subscription.seq).encode())

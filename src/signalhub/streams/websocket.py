@@ -1,4 +1,4 @@
-"""The log over a WebSocket: what a frame looks like, on the canonical path and on the older ones."""
+"""Encode events as WebSocket text frames, for the canonical path and for the older ones."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -13,13 +13,13 @@ _encode_json = msgspec.json.Encoder().encode
 
 
 def encode_single_events(items: Sequence[Frame | PrunedRange], epoch: str) -> list[OutgoingMessage]:
-    """One event a frame."""
-    return [to_message(_to_json(one, epoch)) for one in items]
+    """Encode each event as a frame of its own."""
+    return [to_message(_to_json(item, epoch)) for item in items]
 
 
 def encode_batch(items: Sequence[Frame | PrunedRange], epoch: str) -> list[OutgoingMessage]:
-    """All there is in one frame, as a JSON array."""
-    return [to_message(b"[" + b",".join([_to_json(one, epoch) for one in items]) + b"]")]
+    """Encode all events as one frame, a JSON array."""
+    return [to_message(b"[" + b",".join([_to_json(item, epoch) for item in items]) + b"]")]
 
 
 def to_message(text: bytes) -> OutgoingMessage:
@@ -80,37 +80,37 @@ _decode_order_event: Final = msgspec.json.Decoder(_OrderEvent).decode
 _decode_rejection_event: Final = msgspec.json.Decoder(_RejectionEvent).decode
 
 
-@lru_cache(maxsize=1024)  # one for all streams of the account: what they are sent is then made once
+@lru_cache(maxsize=1024)  # the same object for all streams of an account, so that they share encoded batches
 def legacy_order_encoder(account_id: str) -> EventEncoder:
-    def dress(found: Sequence[Frame | PrunedRange], epoch: str) -> list[OutgoingMessage]:
+    def encode(items: Sequence[Frame | PrunedRange], epoch: str) -> list[OutgoingMessage]:
         return [
             to_message(
-                _to_json(one, epoch)
-                if isinstance(one, PrunedRange)
-                else _encode_json(_to_legacy_order(one.body, account_id))
+                _to_json(item, epoch)
+                if isinstance(item, PrunedRange)
+                else _encode_json(to_legacy_order(item.body, account_id))
             )
-            for one in found
+            for item in items
         ]
 
-    return dress
+    return encode
 
 
-@lru_cache(maxsize=1024)  # one for all streams of the account: what they are sent is then made once
+@lru_cache(maxsize=1024)  # the same object for all streams of an account, so that they share encoded batches
 def legacy_rejection_encoder(account_id: str) -> EventEncoder:
-    def dress(found: Sequence[Frame | PrunedRange], epoch: str) -> list[OutgoingMessage]:
+    def encode(items: Sequence[Frame | PrunedRange], epoch: str) -> list[OutgoingMessage]:
         return [
             to_message(
-                _to_json(one, epoch)
-                if isinstance(one, PrunedRange)
-                else _encode_json(_to_legacy_rejection(one.body, account_id))
+                _to_json(item, epoch)
+                if isinstance(item, PrunedRange)
+                else _encode_json(to_legacy_rejection(item.body, account_id))
             )
-            for one in found
+            for item in items
         ]
 
-    return dress
+    return encode
 
 
-def _to_legacy_order(body: bytes, account_id: str) -> LegacyOrderFrame:
+def to_legacy_order(body: bytes, account_id: str) -> LegacyOrderFrame:
     event = _decode_order_event(body)
     order = event.data
     return LegacyOrderFrame(
@@ -126,7 +126,7 @@ def _to_legacy_order(body: bytes, account_id: str) -> LegacyOrderFrame:
     )
 
 
-def _to_legacy_rejection(body: bytes, account_id: str) -> LegacyRejectionFrame:
+def to_legacy_rejection(body: bytes, account_id: str) -> LegacyRejectionFrame:
     event = _decode_rejection_event(body)
     data = event.data
     return LegacyRejectionFrame(event.type, event.signal_id, data["raw"], data["reason"], data["detail"], account_id)

@@ -1,7 +1,8 @@
-"""`GET /api/v1/stream`: the log as Server-Sent Events."""
+"""`GET /api/v1/stream`: follow the log as Server-Sent Events."""
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from random import SystemRandom
 from typing import Any, Final
@@ -16,7 +17,7 @@ from signalhub.container import Services
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import READ_ORDERS, Principal
 from signalhub.streams import event_filter, sse
-from signalhub.streams.connections import Connection, ConnectionWriter
+from signalhub.streams.connections import Connection, Transport
 from signalhub.streams.plugin import get_raw_send
 from signalhub.streams.subscription import subscribe
 from signalhub.web.auth import (
@@ -47,70 +48,78 @@ _jitter = SystemRandom()
 async def follow(
     request: Request[Any, Any, Any], *, after: str | None = None, types: str | None = None
 ) -> ASGIResponse:
-    found = get_services(request)
+    services = get_services(request)
     try:
-        who = (await authenticate_stream(request)).require_scope(READ_ORDERS)
+        principal = (await authenticate_stream(request)).require_scope(READ_ORDERS)
     except (SignalHubError, SQLAlchemyError, OSError, TimeoutError) as error:
         return _to_retry_response(request.headers.get("accept", ""), error)
-    # The browser's own reconnect repeats the first address: what it has seen since counts for more.
-    begin = request.headers.get("last-event-id") or after
-    lifetime_s = found.settings.streams.lifetime_s * _jitter.uniform(0.8, 1.2)
-    subscribing = subscribe(
-        found.relay, who.account_id, begin, event_filter=event_filter.parse(types), lifetime_s=lifetime_s
+    # A browser that reconnects repeats the first URL: the cursor in its header is newer than `after`.
+    cursor = request.headers.get("last-event-id") or after
+    subscription_manager = subscribe(
+        services.relay,
+        principal.account_id,
+        cursor,
+        event_filter=event_filter.parse(types),
+        lifetime_s=services.settings.streams.lifetime_s * _jitter.uniform(0.8, 1.2),
     )
+
+    def open_connection(send: Send) -> AbstractAsyncContextManager[Connection]:
+        transport = Transport("sse", send, sse.encode_events)
+        return services.connections.open(principal.account_id, principal.credential_id, transport, subscription_manager)
+
     return EventStreamResponse(
-        found.connections.open(who.account_id, who.credential_id, "sse", subscribing),
-        heartbeat_s=found.settings.streams.heartbeat_s,
+        open_connection,
+        heartbeat_s=services.settings.streams.heartbeat_s,
         accept=request.headers.get("accept", ""),
-        cookies=[_create_stream_cookie(found, who)] if "ticket" in request.query_params else [],
+        cookies=[_create_stream_cookie(services, principal)] if "ticket" in request.query_params else [],
     )
 
 
 class EventStreamResponse(ASGIResponse):
-    """A response that is a stream. The seat is taken only when it is sent, so that none is kept for nobody."""
+    """A response that is a stream. It opens its connection when it is sent: one that is never sent takes no place."""
 
     _should_set_content_length = False
 
     def __init__(
         self,
-        connection: AbstractAsyncContextManager[Connection],
+        open_connection: Callable[[Send], AbstractAsyncContextManager[Connection]],
         *,
         heartbeat_s: float,
         accept: str,
         cookies: list[Cookie],
     ) -> None:
         super().__init__(media_type=_EVENT_STREAM_MEDIA_TYPE, headers=_SSE_HEADERS, cookies=cookies, status_code=200)
-        self._connection, self._heartbeat_s, self._accept = connection, heartbeat_s, accept
+        self._open_connection, self._heartbeat_s, self._accept = open_connection, heartbeat_s, accept
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with self._connection as outlet:
+            async with self._open_connection(get_raw_send(scope, send)) as connection:
                 await self.start_response(send)
-                await self._stream_events(outlet, receive, get_raw_send(scope, send))
+                watcher = asyncio.create_task(_watch_disconnect(receive, connection))
+                try:
+                    await sse.write_stream(connection, self._heartbeat_s)
+                    await send(sse.END_MESSAGE)
+                finally:
+                    watcher.cancel()
         except (SignalHubError, SQLAlchemyError, OSError, TimeoutError) as error:
-            # Only before the first byte: what goes wrong later ends the subscription and not in an error.
+            # Raised before the first byte only: a later failure ends the subscription and is no error.
             await _to_retry_response(self._accept, error)(scope, receive, send)
-
-    async def _stream_events(self, connection: Connection, receive: Receive, send: Send) -> None:
-        listener = asyncio.create_task(_watch_disconnect(receive, connection))
-        try:
-            await sse.write_stream(ConnectionWriter(connection, send, sse.encode_events), self._heartbeat_s)
-            await send(sse.END_MESSAGE)
-        finally:
-            listener.cancel()
 
 
 async def _watch_disconnect(receive: Receive, connection: Connection) -> None:
-    """Sending to a peer that has gone says nothing, so its going must be heard."""
+    """Abort when the client disconnects: granian does not raise when sending to a closed connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
     connection.abort("gone")
 
 
 def _to_retry_response(accept: str, error: Exception) -> ASGIResponse:
-    """A browser's EventSource gives up for good on anything but 200, so trouble that passes must not be an error."""
-    is_passing = not isinstance(error, SignalHubError) or error.code == "unavailable"
-    if not is_passing or _EVENT_STREAM_MEDIA_TYPE not in accept:
+    """Return a 200 that makes a browser retry later: its EventSource gives up for good on any other status.
+
+    Raises `error` where it is permanent, or the client is no EventSource.
+    """
+    is_temporary = not isinstance(error, SignalHubError) or error.code == "unavailable"
+    if not is_temporary or _EVENT_STREAM_MEDIA_TYPE not in accept:
         raise error
     body = _RETRY_BODY % _jitter.randint(800, 2200)
     return ASGIResponse(body=body, media_type=_EVENT_STREAM_MEDIA_TYPE, headers=_SSE_HEADERS, status_code=200)

@@ -1,6 +1,6 @@
-"""`/ws/…`: the log over WebSocket, on the canonical path and on those of the older clients.
+"""`/ws/…`: follow the log over WebSocket, on the canonical path and on those of the older clients.
 
-A socket is accepted first and asked for its credential after, because a close code can only be given to an open one.
+A socket is accepted before its credential is checked, because a close code can be sent to an open socket only.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from signalhub.services.auth import READ_ORDERS, Principal
 from signalhub.streams import control_events, event_filter
 from signalhub.streams import websocket as frames
 from signalhub.streams.channel import EventEncoder, OutgoingMessage
-from signalhub.streams.connections import Connection, ConnectionWriter
+from signalhub.streams.connections import Connection, Transport
 from signalhub.streams.plugin import get_raw_send
 from signalhub.streams.subscription import Subscription, subscribe
 from signalhub.web.auth import SESSION_COOKIE, authenticate_stream, check_origin, get_api_key
@@ -35,10 +35,10 @@ PROTOCOL_ERROR: Final = 1002
 MESSAGE_TOO_BIG: Final = 1009
 TRY_AGAIN_LATER: Final = 1013
 
-# One who has gone and can still be told has broken the rules of framing: a goodbye of its own is answered already.
+# A peer that is gone but can still be written to broke the framing rules: granian has answered a close of its own.
 _CLOSE_CODES: Final = {"revoked": UNAUTHENTICATED, "too long": MESSAGE_TOO_BIG, "gone": PROTOCOL_ERROR}
 _MAX_MESSAGE_CHARS: Final = 4096
-"""Characters of a message from a client, who has nothing to say but a key or a ping."""
+"""Characters of a message from a client, which sends nothing but a key or a ping."""
 
 _AUTHENTICATE_TIMEOUT_S: Final = 5.0
 _CLOSE_TIMEOUT_S: Final = 1.0
@@ -56,36 +56,11 @@ class _ClientMessage(msgspec.Struct):
     type: str = ""
 
 
-class ClientSocket:
-    """One open socket: sends from two sides must not interleave, and the peer's going ends the subscription.
-
-    granian does not raise when sending to a peer that has gone, so a receiver must always be listening.
-    """
-
-    def __init__(self, socket: Socket, connection: Connection) -> None:
-        self._socket, self._connection = socket, connection
-
-    async def send(self, text: bytes) -> None:
-        await self._connection.send(self._socket.send, [frames.to_message(text)])
-
-    async def receive_messages(self) -> None:
-        """Answer pings until the peer goes, then end the subscription."""
-        try:
-            while True:
-                text = await self._socket.receive_data(mode="text")
-                if len(text) > _MAX_MESSAGE_CHARS:
-                    self._connection.subscription.end("too long")
-                elif _message_type(text) == "ping":
-                    await self.send(b'{"type":"pong"}')
-        except (WebSocketDisconnect, RuntimeError):
-            self._connection.abort("gone")
-
-
 @websocket("/ws/stream")
 async def follow(socket: Socket) -> None:
-    """The log: one event a text frame, or with `?batch=1` an array of them."""
-    dress = frames.encode_batch if socket.query_params.get("batch") == "1" else frames.encode_single_events
-    await _serve(socket, lambda _: dress, types=socket.query_params.get("types"))
+    """Follow the log: one event a text frame, or with `?batch=1` an array of events."""
+    encode = frames.encode_batch if socket.query_params.get("batch") == "1" else frames.encode_single_events
+    await _serve(socket, lambda _: encode, types=socket.query_params.get("types"))
 
 
 @websocket("/ws/orders")
@@ -122,9 +97,9 @@ async def _serve(
 ) -> None:
     await socket.accept()
     try:
-        who = await _authenticate(socket, required_account_id)
-        wanted = event_filter.parse(types)
-        await _stream_events(socket, who, encoder_factory(who.account_id), wanted, hello)
+        principal = await _authenticate(socket, required_account_id)
+        encode = encoder_factory(principal.account_id)
+        await _stream_events(socket, principal, encode, event_filter.parse(types), hello)
     except SignalHubError as error:
         await _send_close(socket, _to_close_code(error), error.code)
     except (SQLAlchemyError, OSError, TimeoutError):
@@ -136,63 +111,80 @@ async def _serve(
 async def _authenticate(socket: Socket, required_account_id: str | None) -> Principal:
     has_credential = get_api_key(socket) or "ticket" in socket.query_params or SESSION_COOKIE in socket.cookies
     if not has_credential:
-        who = await _authenticate_by_message(socket)
+        principal = await _authenticate_by_message(socket)
     else:
         if get_api_key(socket) is None:
             check_origin(socket)
-        who = await authenticate_stream(socket)
-    who.require_scope(READ_ORDERS)
-    if required_account_id is not None and required_account_id != who.account_id:
+        principal = await authenticate_stream(socket)
+    principal.require_scope(READ_ORDERS)
+    if required_account_id is not None and required_account_id != principal.account_id:
         raise SignalHubError("missing_scope", "This is another account's stream.")
-    return who
+    return principal
 
 
 async def _authenticate_by_message(socket: Socket) -> Principal:
     try:
         async with asyncio.timeout(_AUTHENTICATE_TIMEOUT_S):
             text = await socket.receive_data(mode="text")
-        sent = msgspec.json.decode(text, type=_AuthenticateMessage)
+        message = msgspec.json.decode(text, type=_AuthenticateMessage)
     except (TimeoutError, msgspec.MsgspecError):
         raise SignalHubError("unauthenticated") from None
-    return await get_services(socket).authenticator.authenticate_key(sent.api_key)
+    return await get_services(socket).authenticator.authenticate_key(message.api_key)
 
 
 async def _stream_events(
     socket: Socket,
     principal: Principal,
-    encoder: EventEncoder,
-    event_filter: event_filter.EventFilter,
+    encode: EventEncoder,
+    filter_: event_filter.EventFilter,
     hello: str | None,
 ) -> None:
-    found = get_services(socket)
-    after = socket.query_params.get("after")
-    lifetime_s = found.settings.streams.lifetime_s * _jitter.uniform(0.8, 1.2)
-    subscribing = subscribe(found.relay, principal.account_id, after, event_filter=event_filter, lifetime_s=lifetime_s)
-    async with found.connections.open(
-        principal.account_id, principal.credential_id, "websocket", subscribing
-    ) as outlet:
-        line = ClientSocket(socket, outlet)
-        listener = asyncio.create_task(line.receive_messages())
+    services = get_services(socket)
+    subscription_manager = subscribe(
+        services.relay,
+        principal.account_id,
+        socket.query_params.get("after"),
+        event_filter=filter_,
+        lifetime_s=services.settings.streams.lifetime_s * _jitter.uniform(0.8, 1.2),
+    )
+    transport = Transport("websocket", get_raw_send(socket.scope, socket.send), encode)
+    async with services.connections.open(
+        principal.account_id, principal.credential_id, transport, subscription_manager
+    ) as connection:
+        # granian does not raise when sending to a peer that is gone, so a receiver must always be waiting.
+        receiver = asyncio.create_task(_receive_messages(socket, connection))
         try:
-            await _send_opening(line, outlet.subscription, hello)
-            beat = None if hello else partial(_encode_heartbeat, outlet.subscription)  # the older clients know none
-            await ConnectionWriter(outlet, get_raw_send(socket.scope, socket.send), encoder).run(
-                found.settings.streams.heartbeat_s, beat
-            )
+            for message in _encode_opening(connection.subscription, hello):
+                await connection.send([message])
+            # The older clients know no heartbeat.
+            heartbeat = None if hello else partial(_encode_heartbeat, connection.subscription)
+            await connection.run(services.settings.streams.heartbeat_s, heartbeat)
         finally:
-            listener.cancel()
-    ended = outlet.subscription.end_reason or ""
-    await outlet.drain(_CLOSE_TIMEOUT_S)
-    await _send_close(socket, _CLOSE_CODES.get(ended, GOING_AWAY), ended)
+            receiver.cancel()
+    end_reason = connection.subscription.end_reason or ""
+    await connection.drain(_CLOSE_TIMEOUT_S)
+    await _send_close(socket, _CLOSE_CODES.get(end_reason, GOING_AWAY), end_reason)
 
 
-async def _send_opening(client: ClientSocket, subscription: Subscription, hello: str | None) -> None:
-    opening = control_events.build_opening(subscription)
+async def _receive_messages(socket: Socket, connection: Connection) -> None:
+    """Answer pings until the peer disconnects, then end the stream."""
+    try:
+        while True:
+            text = await socket.receive_data(mode="text")
+            if len(text) > _MAX_MESSAGE_CHARS:
+                connection.subscription.end("too long")
+            elif _message_type(text) == "ping":
+                # Through the connection: two writes at a time must not interleave.
+                await connection.send([frames.to_message(b'{"type":"pong"}')])
+    except (WebSocketDisconnect, RuntimeError):
+        connection.abort("gone")
+
+
+def _encode_opening(subscription: Subscription, hello: str | None) -> list[OutgoingMessage]:
+    opening: list[msgspec.Struct] = list(control_events.build_opening(subscription))
     if hello:
-        await client.send(_encode(frames.LegacyHello(hello)))
-        del opening[0]
-    for notice in opening:
-        await client.send(_encode(notice))
+        opening[0] = frames.LegacyHello(hello)
+    return [frames.to_message(_encode(event)) for event in opening]
 
 
 def _encode_heartbeat(subscription: Subscription) -> OutgoingMessage:
@@ -200,10 +192,10 @@ def _encode_heartbeat(subscription: Subscription) -> OutgoingMessage:
 
 
 async def _send_close(socket: Socket, code: int, reason: str) -> None:
-    """Say goodbye. Who does not read will not hear it: given up after a moment, it takes the connection with it.
+    """Send a close frame; give up after a second for a peer that does not read, and drop its connection with it.
 
-    It is said to those who have gone, too. A socket that is merely left may stay open for good: granian closes those
-    that nobody is writing to or reading from at that moment, and what was given up goes on for a moment longer.
+    Sent to peers that are gone as well: granian closes a socket that nobody is writing to or reading from at that
+    moment, and an abandoned write goes on for a moment longer. A socket that is merely left may stay open for good.
     """
     with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
