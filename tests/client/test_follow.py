@@ -1,4 +1,4 @@
-"""The client on a running service whose streams end all the time."""
+"""The client on a running service, most of it on one whose streams end after 0.3 s."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,19 +19,19 @@ TRANSPORTS: list[Transport] = ["sse", "websocket"]
 
 @pytest.fixture(scope="module")
 async def short_stream_app(servers: Servers, logs: Path) -> AsyncIterator[RunningApp]:
-    """No stream lives longer than a moment."""
+    """Run a service that ends each stream after 0.3 s."""
     async with run_app(await servers.create_settings(stream_lifetime_s=0.3), logs) as running:
         yield running
 
 
 async def take_items(client: Client, count: int, transport: Transport, after: int | str | None = None) -> list[Item]:
     async with aclosing(client.events(after=after, transport=transport)) as events:
-        found: list[Item] = []
+        items: list[Item] = []
         async for item in events:
-            found.append(item)
-            if len(found) == count:
+            items.append(item)
+            if len(items) == count:
                 break
-    return found
+    return items
 
 
 def _seqs(items: list[Item]) -> list[int]:
@@ -43,17 +43,17 @@ async def test_events_arrive_once_in_order_across_connections(
     short_stream_app: RunningApp, transport: Transport
 ) -> None:
     account = await short_stream_app.create_account()
-    lines: list[bool] = []
+    connection_changes: list[bool] = []
     async with Client(short_stream_app.settings.web.base_url, account.api_key) as client:
-        events = client.events(after=0, transport=transport, on_connection_change=lines.append)
+        events = client.events(after=0, transport=transport, on_connection_change=connection_changes.append)
         async with aclosing(events), asyncio.timeout(20):
-            found = [await anext(events)]
+            received = [await anext(events)]
             for _ in range(4):
                 await short_stream_app.publish_events(await short_stream_app.append_events(account, 5))
-                found += [await anext(events) for _ in range(5)]
+                received += [await anext(events) for _ in range(5)]
                 await asyncio.sleep(0.15)
-    assert _seqs(found) == list(range(1, 22))
-    assert lines.count(True) > 1
+    assert _seqs(received) == list(range(1, 22))
+    assert connection_changes.count(True) > 1
 
 
 async def test_cursor_is_valid_across_transports(app: RunningApp, account: AccountClient) -> None:
@@ -65,17 +65,17 @@ async def test_cursor_is_valid_across_transports(app: RunningApp, account: Accou
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_a_cursor_of_another_log_ends_in_a_reset(
+async def test_cursor_of_another_log_yields_reset(
     app: RunningApp, account: AccountClient, transport: Transport
 ) -> None:
     async with Client(app.settings.web.base_url, account.api_key) as client:
-        found = await take_items(client, 1, transport, after="feed-1")
-    assert isinstance(found[0], Reset)
-    assert (found[0].reason, found[0].seq) == ("epoch", 1)
+        (reset,) = await take_items(client, 1, transport, after="feed-1")
+    assert isinstance(reset, Reset)
+    assert (reset.reason, reset.seq) == ("epoch", 1)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_a_wrong_key_is_an_error_and_not_tried_again(app: RunningApp, transport: Transport) -> None:
+async def test_wrong_key_raises_without_retry(app: RunningApp, transport: Transport) -> None:
     async with Client(app.settings.web.base_url, "shk_wrong") as client:
         with pytest.raises(Refused) as refusal:
             await take_items(client, 1, transport)
@@ -89,7 +89,7 @@ async def test_unreachable_service_fails_the_first_connection(transport: Transpo
             await take_items(client, 1, transport)
 
 
-async def test_a_signal_sent_twice_with_its_key_is_one_order(app: RunningApp, account: AccountClient) -> None:
+async def test_signal_sent_twice_with_one_key_creates_one_order(app: RunningApp, account: AccountClient) -> None:
     async with Client(app.settings.web.base_url, account.api_key) as client:
         first = await client.send(BUY, idempotency_key="a")
         again = await client.send(BUY, idempotency_key="a")
@@ -98,16 +98,18 @@ async def test_a_signal_sent_twice_with_its_key_is_one_order(app: RunningApp, ac
     assert [order.id for order in orders] == [first.order_id]
 
 
-async def test_a_refused_signal_says_where_and_why(app: RunningApp, account: AccountClient) -> None:
+async def test_refused_signal_reports_position_and_code(app: RunningApp, account: AccountClient) -> None:
     async with Client(app.settings.web.base_url, account.api_key) as client:
         with pytest.raises(Refused) as refusal:
             await client.send(STOP_ON_WRONG_SIDE)
-    assert [(one.code, one.line, one.column) for one in refusal.value.problems] == [("sl_wrong_side", 2, 4)]
+    assert [(problem.code, problem.line, problem.column) for problem in refusal.value.problems] == [
+        ("sl_wrong_side", 2, 4)
+    ]
     assert not refusal.value.is_passing
 
 
-async def test_orders_are_read_page_by_page_up_to_the_limit(app: RunningApp, account: AccountClient) -> None:
+async def test_orders_are_paged_up_to_the_limit(app: RunningApp, account: AccountClient) -> None:
     async with Client(app.settings.web.base_url, account.api_key) as client:
         sent = [(await client.send(BUY)).order_id for _ in range(5)]
-        found = await client.orders(limit=3, symbol="EURUSD")
-    assert [order.id for order in found] == sent[:1:-1]
+        listed = await client.orders(limit=3, symbol="EURUSD")
+    assert [order.id for order in listed] == sent[:1:-1]

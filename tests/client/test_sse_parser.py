@@ -1,4 +1,4 @@
-"""The EventSource parser against the text of WHATWG HTML 9.2, and against a second opinion."""
+"""The SSE parser against the text of WHATWG HTML 9.2.6, and against httpx-sse where that follows it."""
 
 from itertools import pairwise
 
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from signalhub.client.sse import Parser, ServerSentEvent
 
 
-def _parse(*pieces: bytes) -> list[ServerSentEvent]:
+def _parse(*chunks: bytes) -> list[ServerSentEvent]:
     parser = Parser()
-    return [event for piece in pieces for event in parser.feed(piece)]
+    return [event for chunk in chunks for event in parser.feed(chunk)]
 
 
 def _data(stream: bytes) -> list[str]:
@@ -43,11 +43,11 @@ def _data(stream: bytes) -> list[str]:
         (b"data: a\x00b\n\n", ["a\x00b"]),
     ],
 )
-def test_a_stream_means_what_the_specification_says(stream: bytes, data: list[str]) -> None:
+def test_stream_is_parsed_as_specified(stream: bytes, data: list[str]) -> None:
     assert _data(stream) == data
 
 
-def test_an_event_without_a_name_is_a_message() -> None:
+def test_event_without_type_is_a_message() -> None:
     assert [event.type for event in _parse(b"data: a\n\nevent: x\ndata: b\n\ndata: c\n\n")] == [
         "message",
         "x",
@@ -55,12 +55,12 @@ def test_an_event_without_a_name_is_a_message() -> None:
     ]
 
 
-def test_an_id_stays_until_another_comes() -> None:
+def test_id_stays_until_replaced() -> None:
     stream = b"id: 1\ndata: a\n\ndata: b\n\nid: 2\x00\ndata: c\n\nid\ndata: d\n\n"
     assert [event.last_event_id for event in _parse(stream)] == ["1", "1", "1", ""]
 
 
-def test_an_id_counts_without_data_and_only_after_the_blank_line() -> None:
+def test_id_without_data_takes_effect_at_blank_line() -> None:
     parser = Parser()
     assert list(parser.feed(b": heartbeat\nid: e-7\n")) == []
     assert parser.last_event_id == ""
@@ -69,13 +69,13 @@ def test_an_id_counts_without_data_and_only_after_the_blank_line() -> None:
 
 
 @pytest.mark.parametrize(("line", "retry_ms"), [(b"1500", 1500), (b"1.5", None), (b"-1", None), (b"", None)])
-def test_a_retry_is_digits_only(line: bytes, retry_ms: int | None) -> None:
+def test_retry_accepts_digits_only(line: bytes, retry_ms: int | None) -> None:
     parser = Parser()
     list(parser.feed(b"retry:" + line + b"\n\n"))
     assert parser.retry_ms == retry_ms
 
 
-def test_a_carriage_return_ends_a_line_without_waiting_for_more() -> None:
+def test_carriage_return_ends_line_immediately() -> None:
     parser = Parser()
     assert [event.data for event in parser.feed(b"data: a\r\r")] == ["a"]
     assert [event.data for event in parser.feed(b"\ndata: b\n\n")] == ["b"]
@@ -91,11 +91,11 @@ _STREAMS = st.lists(st.tuples(_LINES, _ENDS), max_size=30).map(lambda pairs: b""
 
 
 @given(_STREAMS, st.lists(st.integers(0, 400), max_size=12))
-def test_where_the_pieces_end_makes_no_difference(stream: bytes, cuts: list[int]) -> None:
-    places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    pieces = [stream[begin:end] for begin, end in pairwise(places)]
+def test_chunk_boundaries_make_no_difference(stream: bytes, cuts: list[int]) -> None:
+    boundaries = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    chunks = [stream[begin:end] for begin, end in pairwise(boundaries)]
     whole = _parse(stream)
-    assert _parse(*pieces) == whole
+    assert _parse(*chunks) == whole
     assert _parse(*(bytes([byte]) for byte in stream)) == whole
 
 
@@ -104,9 +104,11 @@ _EVENTS = st.lists(st.tuples(_WORDS, st.lists(_WORDS, min_size=1, max_size=3), _
 
 
 @given(_EVENTS, st.sampled_from(["\n", "\r\n"]))
-def test_another_parser_reads_the_same(events: list[tuple[str, list[str], str]], end: str) -> None:
-    blocks = [[f"event: {type_}", *(f"data: {one}" for one in data), f"id: {id_}", ""] for type_, data, id_ in events]
+def test_httpx_sse_parses_the_same_events(events: list[tuple[str, list[str], str]], end: str) -> None:
+    blocks = [[f"event: {type_}", *(f"data: {line}" for line in data), f"id: {id_}", ""] for type_, data, id_ in events]
     stream = "".join(line + end for block in blocks for line in block).encode()
     response = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=stream)
-    other = [ServerSentEvent(one.event, one.data, one.id) for one in httpx_sse.EventSource(response).iter_sse()]
-    assert _parse(stream) == other
+    expected = [
+        ServerSentEvent(event.event, event.data, event.id) for event in httpx_sse.EventSource(response).iter_sse()
+    ]
+    assert _parse(stream) == expected

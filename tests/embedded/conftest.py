@@ -1,4 +1,4 @@
-"""Real servers on a fresh directory each; nothing outlives its test."""
+"""Real servers, each on a fresh directory; none survives its test."""
 
 import pwd
 import subprocess
@@ -19,21 +19,21 @@ def data_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cluster as the first start leaves it; copying one is faster than making one."""
-    with Postgres(tmp_path_factory.mktemp("made")) as server:
+    """Return a cluster as the first start leaves it; copying one is faster than creating one."""
+    with Postgres(tmp_path_factory.mktemp("template")) as server:
         return server.paths.server_dir
 
 
 @pytest.fixture
 def copy_cluster(cluster_template: Path) -> Callable[[Path], Path]:
-    """Make a data directory that has a cluster already."""
+    """Create a data directory that has a cluster already."""
 
-    def seed(where: Path) -> Path:
-        where.mkdir(mode=0o700)
-        subprocess.run(["/bin/cp", "-a", cluster_template, where], check=True)  # noqa: S603  # our own
-        return where
+    def copy(target: Path) -> Path:
+        target.mkdir(mode=0o700)
+        subprocess.run(["/bin/cp", "-a", cluster_template, target], check=True)  # noqa: S603 - our own
+        return target
 
-    return seed
+    return copy
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def valkey(data_dir: Path) -> Iterator[Valkey]:
 
 @pytest.fixture
 def run_python(data_dir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run Python in a process of its own, with `postgres` and `valkey` made but not started."""
+    """Run Python in a subprocess, with `postgres` and `valkey` created but not started."""
 
     def run(body: str, *, user: str = "", where: Path = data_dir) -> subprocess.CompletedProcess[str]:
         lines = [
@@ -63,7 +63,7 @@ def run_python(data_dir: Path) -> Callable[..., subprocess.CompletedProcess[str]
             body,
         ]
         command = [sys.executable, "-c", "\n".join(lines)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603  # our own
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603 - our own
 
     return run
 

@@ -18,7 +18,7 @@ ROUNDS = 3
 WRITERS = 4
 WRITE_DURATION_S = 0.3
 
-# The last is what asyncpg says when the server dies between two of its packets.
+# asyncpg raises the last when the server dies between two of its packets.
 _LOST_CONNECTION = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncpg.InternalClientError)
 
 
@@ -38,9 +38,9 @@ async def test_no_acknowledged_row_is_lost(postgres: Postgres) -> None:
 
 
 async def test_valkey_loses_under_two_percent_of_acknowledged_entries(valkey: Valkey) -> None:
-    """Valkey puts a write off, for two seconds at most, while a busy disk is not done with the one before it.
+    """Valkey defers an fsync for up to 2 s while the previous one is still running on a busy disk.
 
-    It may: what must never be lost is in PostgreSQL.
+    That is acceptable: data that must not be lost is in PostgreSQL.
     """
     acknowledged: set[int] = set()
     numbers = itertools.count()

@@ -20,7 +20,7 @@ SeedDataDir = Callable[[Path], Path]
 
 START_AND_KILL_SELF = {
     "main thread": "postgres.start(); valkey.start(); os.kill(os.getpid(), signal.SIGKILL)",
-    # No signal of the parent's death reaches these: they live on as orphans.
+    # These get no signal when the parent dies, and survive as orphans.
     "other thread": (
         "thread = threading.Thread(target=lambda: (postgres.start(), valkey.start())); thread.start(); thread.join()\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
@@ -40,13 +40,13 @@ def test_servers_of_a_killed_parent_are_replaced(
             assert server.is_ready()
 
 
-def test_a_second_process_is_refused_and_the_first_unharmed(run_python: RunScript, postgres: Postgres) -> None:
+def test_second_process_is_refused_and_first_keeps_running(run_python: RunScript, postgres: Postgres) -> None:
     refused = run_python("postgres.start()")
     assert f"AlreadyRunning: {postgres.paths.data_dir} is in use by process {os.getpid()}" in refused.stderr
     assert postgres.is_ready()
 
 
-def test_a_second_server_in_this_process_is_refused_too(postgres: Postgres) -> None:
+def test_second_server_in_one_process_is_refused(postgres: Postgres) -> None:
     second = Postgres(postgres.paths.data_dir)
     with pytest.raises(AlreadyRunning):
         second.start()
@@ -56,7 +56,7 @@ def test_a_second_server_in_this_process_is_refused_too(postgres: Postgres) -> N
 
 
 @pytest.mark.fault
-async def test_a_busy_backend_of_a_dead_server_does_not_block_the_next(postgres: Postgres) -> None:
+async def test_busy_backend_of_dead_server_does_not_block_restart(postgres: Postgres) -> None:
     connection = await asyncpg.connect(host=str(postgres.paths.socket_dir), user="signalhub", database="signalhub")
     backend = psutil.Process(await connection.fetchval("select pg_backend_pid()"))
     endless = "do $$ begin loop begin perform 1; exception when query_canceled then end; end loop; end $$"
@@ -71,7 +71,7 @@ async def test_a_busy_backend_of_a_dead_server_does_not_block_the_next(postgres:
         await query
 
 
-def test_a_planted_run_directory_is_refused_and_left_as_it_is(data_dir: Path, tmp_path: Path) -> None:
+def test_foreign_run_directory_is_refused_and_unchanged(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "precious" / "postgres").mkdir(parents=True)
     (tmp_path / "precious" / "postgres" / "file").touch()
     server = Postgres(data_dir)
@@ -84,7 +84,7 @@ def test_a_planted_run_directory_is_refused_and_left_as_it_is(data_dir: Path, tm
         server.paths.run_dir.unlink()
 
 
-def test_a_run_directory_that_others_may_write_is_refused(data_dir: Path) -> None:
+def test_run_directory_writable_by_others_is_refused(data_dir: Path) -> None:
     server = Postgres(data_dir)
     server.paths.run_dir.mkdir()
     server.paths.run_dir.chmod(0o777)

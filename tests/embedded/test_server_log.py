@@ -1,11 +1,11 @@
-"""A server's log stays bounded while the server goes on writing."""
+"""The log of a server stays bounded while the server writes to it."""
 
 from pathlib import Path
 
 from signalhub.embedded.server import MAX_LOG_BYTES, open_log, read_last_lines, rotate_log_file
 
 
-def test_a_long_log_is_moved_aside_under_a_writing_server(tmp_path: Path) -> None:
+def test_long_log_is_rotated_while_server_writes(tmp_path: Path) -> None:
     path = tmp_path / "server.log"
     with open_log(path) as log:
         log.write(b"x" * MAX_LOG_BYTES + b"\nold\n")
@@ -20,6 +20,6 @@ def test_last_log_lines_belong_to_this_start(tmp_path: Path) -> None:
     path = tmp_path / "server.log"
     path.write_bytes(b"of an earlier start\n")
     with open_log(path) as log:
-        began = log.tell()
+        start_offset = log.tell()
         log.write(b"one\ntwo\nthree\n")
-    assert read_last_lines(path, offset=began, max_lines=2) == "two\nthree"
+    assert read_last_lines(path, offset=start_offset, max_lines=2) == "two\nthree"

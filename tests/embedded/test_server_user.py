@@ -1,4 +1,4 @@
-"""The servers run for whoever types the command: root, also in a folder only root may enter, or anybody else."""
+"""The servers run for root, also in a directory that only root may enter, and for an ordinary user."""
 
 import os
 import shutil
@@ -28,13 +28,13 @@ RunScript = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.mark.parametrize("kind", [Postgres, Valkey])
 def test_root_runs_servers_as_nobody_in_private_directory(kind: type[Postgres | Valkey], tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    with kind(closed / "data") as server:
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    with kind(private / "data") as server:
         assert set(psutil.Process(server.pid).uids()) == {ServerUser.current().uid}
         assert {path.owner() for path in server.paths.server_dir.rglob("*")} == {"nobody"}
-    assert closed.stat().st_mode & 0o777 == 0o700
-    assert closed.stat().st_uid == 0
+    assert private.stat().st_mode & 0o777 == 0o700
+    assert private.stat().st_uid == 0
 
 
 @pytest.fixture
@@ -44,17 +44,17 @@ def nobody_home() -> Iterator[Path]:
         yield Path(home)
 
 
-def test_an_ordinary_user_runs_them_as_itself(
+def test_ordinary_user_runs_servers_as_itself(
     run_python: RunScript, nobody_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _copy_wheels(nobody_home / "wheels")  # this checkout may lie in a folder that only root may enter
+    _copy_wheels(nobody_home / "wheels")  # this checkout may be in a directory that only root may enter
     monkeypatch.setenv("PYTHONPATH", str(nobody_home / "wheels"))
     run = run_python(ROUND_TRIP, user="nobody", where=nobody_home / "data")
     assert run.stdout.endswith("ran\n"), run.stderr
     assert (nobody_home / "data").owner() == (nobody_home / "data/postgres").owner() == "nobody"
 
 
-def test_data_of_another_user_are_left_alone(data_dir: Path) -> None:
+def test_data_of_another_user_is_refused(data_dir: Path) -> None:
     (data_dir / "postgres").mkdir(parents=True)
     with pytest.raises(EmbeddedError, match="belongs to root, but the server would run as nobody"):
         Postgres(data_dir).start()
@@ -69,7 +69,7 @@ def _copy_wheels(to: Path) -> None:
 
 @pytest.fixture
 def root_only_wheels(tmp_path: Path) -> Iterator[Path]:
-    """The wheels in a folder only root may enter; the copies made of them are taken away again."""
+    """Copy the wheels to a directory that only root may enter; remove the copies made of them afterwards."""
     before = {copy for cache in CACHE_DIRECTORIES if cache.is_dir() for copy in cache.iterdir()}
     _copy_wheels(tmp_path)
     yield tmp_path
@@ -77,7 +77,7 @@ def root_only_wheels(tmp_path: Path) -> Iterator[Path]:
         shutil.rmtree(copy)
 
 
-def test_wheels_that_nobody_can_reach_are_copied_once(
+def test_unreachable_wheels_are_copied_once(
     run_python: RunScript, root_only_wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(root_only_wheels))

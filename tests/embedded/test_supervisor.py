@@ -27,9 +27,9 @@ StartSupervisor = Callable[..., subprocess.Popen[str]]
 
 
 def _wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
-    give_up = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < give_up, "waited in vain"
+        assert time.monotonic() < deadline, f"not within {timeout_s} s"
         time.sleep(0.01)
 
 
@@ -50,13 +50,13 @@ def start_supervisor(data_dir: Path, tmp_path: Path, copy_cluster: Callable[[Pat
         body = f"""
 from pathlib import Path
 from signalhub.embedded.supervisor import ChildSpec, Supervisor
-with Supervisor(Path({str(data_dir)!r}), postgres={servers}, valkey={servers}) as up:
-    up.start_servers()
+with Supervisor(Path({str(data_dir)!r}), postgres={servers}, valkey={servers}) as supervisor:
+    supervisor.start_servers()
     spec = ChildSpec("child", ["/bin/sh", "-c", {script!r}], {{"PATH": "/usr/bin:/bin"}})
-    up.run([spec], lambda: print("ready") is None)
+    supervisor.run([spec], lambda: print("ready") is None)
 """
         command = [*prefix, sys.executable, "-u", "-c", body]
-        process = subprocess.Popen(  # noqa: S603  # our own
+        process = subprocess.Popen(  # noqa: S603 - our own
             command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         started.append(process)
@@ -88,7 +88,7 @@ def _wait_for_pids(tmp_path: Path, runs: int) -> list[tuple[int, int]]:
     return [(int(child), int(grandchild)) for child, grandchild in map(str.split, file.read_text().splitlines())]
 
 
-def test_a_killed_child_is_restarted_and_its_own_children_end_with_it(
+def test_killed_child_is_restarted_and_its_descendants_killed(
     start_supervisor: StartSupervisor, tmp_path: Path
 ) -> None:
     start_supervisor(WITH_GRANDCHILD)
@@ -100,9 +100,11 @@ def test_a_killed_child_is_restarted_and_its_own_children_end_with_it(
     assert _is_living(new_grandchild)
 
 
-def test_killed_servers_come_back_on_the_same_sockets(start_supervisor: StartSupervisor, data_dir: Path) -> None:
+def test_killed_servers_restart_on_the_same_sockets(start_supervisor: StartSupervisor, data_dir: Path) -> None:
     process = start_supervisor(WITH_GRANDCHILD, servers=True)
-    servers = [one for one in psutil.Process(process.pid).children() if one.name() in ("postgres", "valkey-server")]
+    servers = [
+        child for child in psutil.Process(process.pid).children() if child.name() in ("postgres", "valkey-server")
+    ]
     assert len(servers) == 2
     for server in servers:
         server.kill()
@@ -110,7 +112,7 @@ def test_killed_servers_come_back_on_the_same_sockets(start_supervisor: StartSup
     _wait_until(lambda: Postgres(data_dir).is_ready() and Valkey(data_dir).is_ready())
 
 
-def test_a_signal_ends_everything_in_reverse_order(
+def test_signal_stops_everything_in_reverse_order(
     start_supervisor: StartSupervisor, data_dir: Path, tmp_path: Path
 ) -> None:
     process = start_supervisor(WITH_GRANDCHILD, servers=True)
@@ -124,13 +126,13 @@ def test_a_signal_ends_everything_in_reverse_order(
     assert not Postgres(data_dir).paths.run_dir.exists()
 
 
-def test_a_signal_during_the_start_leaves_nothing_running(data_dir: Path, copy_cluster: Callable[[Path], Path]) -> None:
+def test_signal_during_start_leaves_nothing_running(data_dir: Path, copy_cluster: Callable[[Path], Path]) -> None:
     body = (
         "import os, signal; from signalhub.embedded.supervisor import *\n"
         f"with Supervisor(Path({str(copy_cluster(data_dir))!r})) as up:\n"
         "    up.start_servers(); os.kill(os.getpid(), signal.SIGTERM)"
     )
-    run = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=False)  # noqa: S603  # our own
+    run = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=False)  # noqa: S603 - our own
     assert run.returncode == 128 + signal.SIGTERM
     assert run.stdout.index("embedded.stopped") < run.stdout.rindex("embedded.stopped")
     assert not Postgres(data_dir).is_ready()
@@ -150,7 +152,7 @@ def test_second_signal_kills_child_that_ignores_sigterm(start_supervisor: StartS
 def test_next_start_kills_orphans_of_killed_supervisor(start_supervisor: StartSupervisor, tmp_path: Path) -> None:
     first = start_supervisor(WITH_GRANDCHILD, servers=True)
     child, grandchild = _wait_for_pids(tmp_path, 1)[0]
-    for pid in (first.pid, child, *(one.pid for one in psutil.Process(first.pid).children())):
+    for pid in (first.pid, child, *(server.pid for server in psutil.Process(first.pid).children())):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     assert _is_living(grandchild)
@@ -159,25 +161,25 @@ def test_next_start_kills_orphans_of_killed_supervisor(start_supervisor: StartSu
     assert _is_living(_wait_for_pids(tmp_path, 2)[1][0])
 
 
-def test_a_second_supervisor_of_the_same_directory_is_refused(
+def test_second_supervisor_of_one_directory_is_refused(
     start_supervisor: StartSupervisor, data_dir: Path, tmp_path: Path
 ) -> None:
     process = start_supervisor(WITH_GRANDCHILD)
     body = f"from signalhub.embedded.supervisor import *; Supervisor(Path({str(data_dir)!r})).__enter__()"
-    second = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=False)  # noqa: S603  # our own
+    second = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=False)  # noqa: S603 - our own
     assert f"AlreadyRunning: {data_dir} is in use by process {process.pid}: stop that one first." in second.stderr
     assert _is_living(_wait_for_pids(tmp_path, 1)[0][0])
 
 
 def test_pid_1_reaps_orphans(start_supervisor: StartSupervisor, tmp_path: Path) -> None:
     namespace = (shutil.which("unshare") or "/bin/false", "--pid", "--fork", "--mount-proc")
-    if subprocess.run([*namespace, "/bin/true"], check=False, capture_output=True).returncode != 0:  # noqa: S603  # our own
-        pytest.skip("needs the right to make a PID namespace")
-    # The inner shell dies before its child, which so becomes the child of PID 1 and then a zombie.
+    if subprocess.run([*namespace, "/bin/true"], check=False, capture_output=True).returncode != 0:  # noqa: S603 - our own
+        pytest.skip("needs the right to create a PID namespace")
+    # The inner shell exits before its child, which becomes a child of PID 1 and then a zombie.
     process = start_supervisor("(sleep 0.1 &) ; echo $$ $$ >> pids; sleep 1000", prefix=namespace)
     _wait_for_pids(tmp_path, 1)
     time.sleep(0.4)
-    family = psutil.Process(process.pid).children(recursive=True)
-    assert [one for one in family if one.status() == psutil.STATUS_ZOMBIE] == []
+    descendants = psutil.Process(process.pid).children(recursive=True)
+    assert [process for process in descendants if process.status() == psutil.STATUS_ZOMBIE] == []
     psutil.Process(process.pid).children()[0].terminate()
     process.communicate(timeout=20)

@@ -1,4 +1,4 @@
-"""How long to wait before the next try: what the service advised, doubled with each failure in a row, with jitter."""
+"""Delay before the next connection: the service's advice, doubled with each failure in a row, with jitter."""
 
 from random import SystemRandom
 from typing import Final
@@ -22,7 +22,8 @@ class ReconnectBackoff:
         self._failures = 0
 
     def next_delay_s(self, min_delay_s: float = 0.0) -> float:
-        """Without jitter all who were cut off together would come back together."""
-        wait_s: float = min(self._initial_delay_s * 2**self._failures, max(_MAX_DELAY_S, self._initial_delay_s))
+        """Return the delay before the next attempt, at least `min_delay_s`, and count one more failure."""
+        delay_s: float = min(self._initial_delay_s * 2**self._failures, max(_MAX_DELAY_S, self._initial_delay_s))
         self._failures = min(self._failures + 1, _MAX_DOUBLINGS)
-        return max(min_delay_s, wait_s * _jitter.uniform(0.5, 1.0))
+        # Without jitter all clients that lost their connection together would reconnect together.
+        return max(min_delay_s, delay_s * _jitter.uniform(0.5, 1.0))

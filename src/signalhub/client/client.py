@@ -1,6 +1,7 @@
-"""The client: send signals, read orders, follow the log."""
+"""`Client`: send signals, list orders, follow the event log."""
 
 import asyncio
+import warnings
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any, Final, Self, TypeVar
 
@@ -27,7 +28,10 @@ class _OrderPage(msgspec.Struct):
 
 
 class Client:
-    """Use it as `async with Client("http://127.0.0.1:8000", "shk_…") as client`. Every call may raise ClientError."""
+    """Connection to one account: `async with Client("http://127.0.0.1:8000", "shk_…") as client`.
+
+    Every method may raise ClientError.
+    """
 
     def __init__(self, url: str, api_key: str, *, timeout_s: float = 10.0) -> None:
         self._connection = ServiceConnection(url, api_key, timeout_s=timeout_s)
@@ -41,34 +45,34 @@ class Client:
     async def send(
         self, text: str | bytes, *, idempotency_key: str | None = None, simulate: str | None = None
     ) -> Accepted:
-        """Send a signal, as text or JSON. `Refused.problems` say what is wrong with one.
+        """Send a signal, as text or JSON. Raises Refused, whose `problems` name each fault of the text.
 
-        With an `idempotency_key` it is sent again where no answer came, and makes one order however often that is.
-        Without, a lost answer is `Unreachable` and `is_uncertain`: the signal may have been taken.
+        With an `idempotency_key` the signal is sent again while no response arrives, and creates one order however
+        often that is. Without one, a lost response raises Unreachable with `is_uncertain`: the order may exist.
         """
-        wanted = {"Idempotency-Key": idempotency_key, "X-SignalHub-Simulate": simulate}
-        headers = {name: value for name, value in wanted.items() if value is not None}
-        for pause_s in _RETRY_DELAYS_S if idempotency_key else ():
+        optional_headers = {"Idempotency-Key": idempotency_key, "X-SignalHub-Simulate": simulate}
+        headers = {name: value for name, value in optional_headers.items() if value is not None}
+        for delay_s in _RETRY_DELAYS_S if idempotency_key else ():
             try:
                 return await self._send_once(text, headers)
             except (Unreachable, Refused) as error:
                 if isinstance(error, Refused) and not error.is_passing:
                     raise
-                await asyncio.sleep(max(pause_s, getattr(error, "retry_after_s", 0.0)))
+                await asyncio.sleep(max(delay_s, getattr(error, "retry_after_s", 0.0)))
         return await self._send_once(text, headers)
 
     async def orders(self, *, status: str | None = None, symbol: str | None = None, limit: int = 50) -> list[OrderView]:
-        """The newest orders first, up to `limit` of them."""
-        found: list[OrderView] = []
+        """Return up to `limit` orders, the newest first."""
+        listed: list[OrderView] = []
         query = {name: text for name, text in (("status", status), ("symbol", symbol)) if text is not None}
-        while len(found) < limit:
-            query["limit"] = str(min(_MAX_PAGE_SIZE, limit - len(found)))
+        while len(listed) < limit:
+            query["limit"] = str(min(_MAX_PAGE_SIZE, limit - len(listed)))
             page = _decode(await self._request("GET", "/api/v1/orders", params=query), _OrderPage)
-            found += page.items
+            listed += page.items
             if page.next_cursor is None:
                 break
             query["cursor"] = page.next_cursor
-        return found
+        return listed
 
     def events(
         self,
@@ -77,13 +81,18 @@ class Client:
         types: Iterable[str] = (),
         transport: Transport = "sse",
         on_connection_change: Callable[[bool], None] = lambda _: None,
+        told: Callable[[bool], None] | None = None,
     ) -> AsyncGenerator[Item, None]:
-        """Follow the log without an end: each event once, in order, whatever breaks on the way.
+        """Follow the event log endlessly: each event once, in order, across lost connections and service restarts.
 
-        Begins after the event `after` (0: with the first; a cursor `<epoch>-<seq>`), or from now on. `types` are
-        patterns such as `order.*`. Beside events there are `Reset` and `Gap`, which say that the state kept so far is
-        not to be trusted, or that events are gone. `told` hears when a line is up (True) and when it is lost (False).
+        Starts after the event `after` (a `seq`, or a cursor `<epoch>-<seq>`; 0 is the first event), by default with the
+        next event. `types` are patterns such as `order.*`. Besides events it yields Reset (state derived from earlier
+        events is invalid) and Gap (events were deleted). `on_connection_change` is called with True when a connection
+        is established and with False when it is lost; `told` is its deprecated name.
         """
+        if told is not None:
+            warnings.warn("`told` is now `on_connection_change`", DeprecationWarning, stacklevel=2)
+            on_connection_change = told
         return follow(
             self._connection,
             CursorTracker(after),
@@ -93,18 +102,19 @@ class Client:
         )
 
     async def _send_once(self, text: str | bytes, headers: dict[str, str]) -> Accepted:
+        # The bytes that the shell handed over, also where they are not UTF-8: the service reports the position.
         content = text.encode(errors="surrogateescape") if isinstance(text, str) else text
         headers = {"Content-Type": "text/plain; charset=utf-8", **headers}
         return _decode(await self._request("POST", "/api/v1/signals", content=content, headers=headers), Accepted)
 
     async def _request(self, method: str, path: str, **options: Any) -> bytes:  # noqa: ANN401 - handed through to httpx
         try:
-            answer = await self._connection.http.request(method, path, **options)
+            response = await self._connection.http.request(method, path, **options)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._connection.to_unreachable(error) from None
-        if answer.status_code >= _FIRST_ERROR_STATUS:
-            raise parse_refusal(answer.status_code, answer.content, answer.headers.get("retry-after"))
-        return answer.content
+        if response.status_code >= _FIRST_ERROR_STATUS:
+            raise parse_refusal(response.status_code, response.content, response.headers.get("retry-after"))
+        return response.content
 
 
 def _decode(body: bytes, response_type: type[ResponseT]) -> ResponseT:

@@ -1,4 +1,4 @@
-"""What a caller of the client can run into: the service said no, or did not say anything."""
+"""Errors of the client: the service refused the request, or did not respond."""
 
 import msgspec
 
@@ -9,18 +9,18 @@ _FIRST_SERVER_ERROR = 500
 
 
 class ClientError(Exception):
-    """The message is a sentence for people."""
+    """Base of all client errors; the message is a sentence for people."""
 
 
 class Unreachable(ClientError):  # noqa: N818 - it names a state, and reads better so
-    """No answer came. `is_uncertain` where the request may have arrived all the same."""
+    """No response arrived. `is_uncertain`: the request may have been processed."""
 
     def __init__(self, message: str, *, is_uncertain: bool = False) -> None:
         super().__init__(message)
         self.is_uncertain = is_uncertain
 
 
-class Refused(ClientError):  # noqa: N818 - the same
+class Refused(ClientError):  # noqa: N818 - as Unreachable
     """The service's problem document. `code` is a row of docs/errors.md; `problems` point into a signal's text."""
 
     def __init__(
@@ -32,7 +32,7 @@ class Refused(ClientError):  # noqa: N818 - the same
 
     @property
     def is_passing(self) -> bool:
-        """Whether the same request may be answered otherwise a little later."""
+        """Return True where the same request may succeed a little later."""
         return (
             self.status == _TOO_MANY_REQUESTS
             or self.status >= _FIRST_SERVER_ERROR
@@ -47,10 +47,14 @@ class _ProblemDocument(msgspec.Struct):
 
 
 def parse_refusal(status: int, body: bytes, retry_after: str | None) -> Refused:
-    """From an answer that is no success, whoever between us and the service may have written it."""
-    wait_s = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
+    """Convert an error response, which a proxy in front of the service may have written."""
+    retry_after_s = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
     try:
-        told = msgspec.json.decode(body, type=_ProblemDocument)
+        problem = msgspec.json.decode(body, type=_ProblemDocument)
     except msgspec.MsgspecError:
-        told = _ProblemDocument(f"The answer was HTTP {status}, and not in the form of this service.", "unknown")
-    return Refused(told.detail, status=status, code=told.code, problems=told.errors, retry_after_s=wait_s)
+        problem = _ProblemDocument(
+            f"The response was HTTP {status}, in a form that this service does not use.", "unknown"
+        )
+    return Refused(
+        problem.detail, status=status, code=problem.code, problems=problem.errors, retry_after_s=retry_after_s
+    )

@@ -1,42 +1,41 @@
-"""Where a follower is in the log, across connections and transports: what makes each event come exactly once.
+"""Follow the event log over successive connections, each resumed at the cursor where the last one ended.
 
-The log without an end: connection after connection, each begun where the one before broke off.
+The service delivers an event at least once; `CursorTracker` drops the repetitions.
 """
 
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
-from signalhub.client import transport
 from signalhub.client.backoff import ReconnectBackoff
 from signalhub.client.errors import ClientError, Refused
 from signalhub.client.events import CursorAdvanced, Item, StreamMessage
-from signalhub.client.transport import ServiceConnection
+from signalhub.client.transport import ServiceConnection, stream_sse, stream_websocket
 from signalhub.protocol import Event, Gap, Ready, Reset
 
 _CURSOR_PATTERN: Final = re.compile(r"(?:([A-Za-z0-9]+)-)?(\d+)", re.ASCII)
 
 
 class CursorTracker:
-    """Begins at a cursor of the caller's, or nowhere, which means: from now on."""
+    """Cursor of a follower. It starts at the caller's `after`, or with None at the next event."""
 
     def __init__(self, after: int | str | None) -> None:
         self._initial_cursor = None if after is None else str(after)
-        found = _CURSOR_PATTERN.fullmatch(self._initial_cursor or "")
-        self.epoch: str | None = found[1] if found else None
-        self.seq: int | None = int(found[2]) if found else None
+        match = _CURSOR_PATTERN.fullmatch(self._initial_cursor or "")
+        self.epoch: str | None = match[1] if match else None
+        self.seq: int | None = int(match[2]) if match else None
 
     @property
     def cursor(self) -> str | None:
-        """What to ask the service for next."""
+        """Return the `after` of the next connection. A malformed one is passed on: the service says what is wrong."""
         if self.seq is None:
             return self._initial_cursor
         return f"{self.epoch}-{self.seq}" if self.epoch else str(self.seq)
 
     def advance(self, message: StreamMessage) -> Item | None:
-        """Move on, and answer with what the caller has not had yet."""
+        """Advance past `message`; return it where the caller is to see it and has not seen it before."""
         match message:
             case Ready():
                 self._start_at(message)
@@ -55,29 +54,20 @@ class CursorTracker:
         return message
 
     def _start_at(self, ready: Ready) -> None:
-        # Where it disagrees with us a reset follows. Believed now, that reset would be lost if the line broke here.
+        # Where it differs from our cursor a Reset follows. Adopted now, that Reset would be lost if the connection
+        # broke in between.
         if self.cursor is None or (self.seq == ready.seq and self.epoch in {None, ready.epoch}):
             self.epoch, self.seq = ready.epoch, ready.seq
 
     def _advance_to(self, cursor: str) -> None:
-        found = _CURSOR_PATTERN.fullmatch(cursor)
-        if found and found[1] == self.epoch and self.seq is not None:
-            self.seq = max(int(found[2]), self.seq)
+        match = _CURSOR_PATTERN.fullmatch(cursor)
+        if match and match[1] == self.epoch and self.seq is not None:
+            self.seq = max(int(match[2]), self.seq)
 
 
 Transport = Literal["sse", "websocket"]
 
-
-class _StreamFunction(Protocol):
-    def __call__(
-        self, connection: ServiceConnection, query: dict[str, str], backoff: ReconnectBackoff, /
-    ) -> AsyncGenerator[StreamMessage, None]: ...
-
-
-_STREAM_FUNCTIONS: Final[dict[str, _StreamFunction]] = {
-    "sse": transport.stream_sse,
-    "websocket": transport.stream_websocket,
-}
+_STREAM_FUNCTIONS: Final = {"sse": stream_sse, "websocket": stream_websocket}
 
 
 async def follow(
@@ -88,31 +78,29 @@ async def follow(
     transport: Transport,
     on_connection_change: Callable[[bool], None],
 ) -> AsyncGenerator[Item, None]:
-    """Yield what is new, for ever. Raises only what a new connection would not mend, or a failure of the very first."""
-    pace, was_connected = ReconnectBackoff(), False
+    """Yield each new item, endlessly, over as many connections as it takes.
+
+    Raises ClientError when the first connection fails, or when a new one would be refused again.
+    """
+    backoff, was_connected = ReconnectBackoff(), False
     while True:
-        pause_s = 0.0
+        min_delay_s = 0.0
+        query = {"after": tracker.cursor, "types": types or None}
+        stream = _STREAM_FUNCTIONS[transport](
+            connection, {name: text for name, text in query.items() if text is not None}, backoff
+        )
         try:
-            async with aclosing(_open_stream(connection, tracker, types, transport, pace)) as heard:
-                async for one in heard:
-                    if isinstance(one, Ready):
+            async with aclosing(stream) as messages:
+                async for message in messages:
+                    if isinstance(message, Ready):
                         was_connected = True
-                        pace.reset()
+                        backoff.reset()
                         on_connection_change(True)
-                    if (item := tracker.advance(one)) is not None:
+                    if (item := tracker.advance(message)) is not None:
                         yield item
         except ClientError as error:
-            pause_s = error.retry_after_s if isinstance(error, Refused) else 0.0
+            min_delay_s = error.retry_after_s if isinstance(error, Refused) else 0.0
             if not was_connected or (isinstance(error, Refused) and not error.is_passing):
                 raise
         on_connection_change(False)
-        await asyncio.sleep(pace.next_delay_s(pause_s))
-
-
-def _open_stream(
-    connection: ServiceConnection, tracker: CursorTracker, types: str, transport: Transport, backoff: ReconnectBackoff
-) -> AsyncGenerator[StreamMessage, None]:
-    query = {"after": tracker.cursor, "types": types or None}
-    return _STREAM_FUNCTIONS[transport](
-        connection, {name: text for name, text in query.items() if text is not None}, backoff
-    )
+        await asyncio.sleep(backoff.next_delay_s(min_delay_s))

@@ -1,6 +1,6 @@
-"""Which service, with which key.
+"""Connections to the service: HTTP requests, and one stream of the event log over SSE or WebSocket.
 
-One connection to the log, over either transport. It ends when the service ends it, or in a ClientError.
+A stream ends when the service ends it, or raises ClientError; reconnecting is the business of `follow`.
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ from signalhub.client.events import CursorAdvanced, StreamMessage, decode_messag
 
 
 class ServiceConnection:
-    """`http` is opened here and closed by whoever made the target."""
+    """Address and key of a service. `http` is opened here and closed by the owner of the connection."""
 
     def __init__(self, url: str, api_key: str, *, timeout_s: float) -> None:
         parts = urlsplit(url)
@@ -28,7 +28,7 @@ class ServiceConnection:
         if not api_key.isascii() or not api_key.isprintable():
             raise ClientError("The API key holds a character that no key has.")
         self.url, self.api_key = url.rstrip("/"), api_key
-        # A proxy for the outside world must not be asked for this machine.
+        # A proxy set for the internet cannot reach this machine.
         self._is_local = _is_loopback(parts.hostname)
         headers = {"X-API-Key": api_key} if api_key else {}
         self.http = httpx.AsyncClient(
@@ -48,7 +48,7 @@ class ServiceConnection:
             return Unreachable(f"{self.url} cannot be reached: nothing answers there.")
         if isinstance(error, httpx.TimeoutException):
             return Unreachable(f"{self.url} did not answer in time.", is_uncertain=True)
-        return Unreachable(f"The line to {self.url} broke ({type(error).__name__}).", is_uncertain=True)
+        return Unreachable(f"The connection to {self.url} broke ({type(error).__name__}).", is_uncertain=True)
 
 
 def _is_loopback(host: str) -> bool:
@@ -60,56 +60,59 @@ def _is_loopback(host: str) -> bool:
 
 _OK: Final = 200
 
-# The service is heard from every 15 s at least; this much silence means that the line is dead.
+# The service sends a heartbeat every 15 s; three missing ones mean that the connection is dead.
 _READ_TIMEOUT_S: Final = 45.0
 
-# Close codes that a new connection would only meet again, and what the same is called over HTTP.
+# Close codes that a new connection would meet again, with the HTTP status of the same refusal.
 _FINAL_CLOSE_STATUSES: Final = {4401: 401, 4403: 403, 1008: 400}
 
 
 async def stream_sse(
     connection: ServiceConnection, query: dict[str, str], backoff: ReconnectBackoff
 ) -> AsyncGenerator[StreamMessage, None]:
-    """Follow `GET /api/v1/stream`."""
+    """Yield the messages of `GET /api/v1/stream`."""
     parser = sse.Parser()
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
     timeout = httpx.Timeout(10.0, read=_READ_TIMEOUT_S)
     try:
         async with connection.http.stream(
             "GET", "/api/v1/stream", params=query, headers=headers, timeout=timeout
-        ) as reply:
-            if reply.status_code != _OK:
-                raise parse_refusal(reply.status_code, await reply.aread(), reply.headers.get("retry-after"))
-            if not reply.headers.get("content-type", "").startswith("text/event-stream"):
+        ) as response:
+            if response.status_code != _OK:
+                raise parse_refusal(response.status_code, await response.aread(), response.headers.get("retry-after"))
+            if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 raise ClientError(f"What answers at {connection.url} is not this service.")
-            async for piece in reply.aiter_bytes():
-                for heard in _decode_chunk(parser, piece):
-                    yield heard
+            async for chunk in response.aiter_bytes():
+                for message in _decode_chunk(parser, chunk):
+                    yield message
                 backoff.set_initial_delay(parser.retry_ms)
     except httpx.HTTPError as error:
         raise connection.to_unreachable(error) from None
 
 
 def _decode_chunk(parser: sse.Parser, chunk: bytes) -> list[StreamMessage]:
-    told, heard = parser.last_event_id, list[StreamMessage]()
+    last_event_id, messages = parser.last_event_id, list[StreamMessage]()
     for event in parser.feed(chunk):
-        told = event.last_event_id
-        if (item := decode_message(event.data)) is not None:
-            heard.append(item)
-    return heard if parser.last_event_id == told else [*heard, CursorAdvanced(parser.last_event_id)]
+        last_event_id = event.last_event_id
+        if (message := decode_message(event.data)) is not None:
+            messages.append(message)
+    # A heartbeat is an id without data: the cursor moves on past events that a filter hides.
+    if parser.last_event_id != last_event_id:
+        messages.append(CursorAdvanced(parser.last_event_id))
+    return messages
 
 
 async def stream_websocket(
     connection: ServiceConnection, query: dict[str, str], _backoff: ReconnectBackoff
 ) -> AsyncGenerator[StreamMessage, None]:
-    """Follow `WS /ws/stream`."""
+    """Yield the messages of `WS /ws/stream`."""
     url = f"{connection.websocket_url}/ws/stream?{urlencode(query)}"
     headers = {"X-API-Key": connection.api_key}
     try:
         async with connect(url, additional_headers=headers, proxy=connection.websocket_proxy, max_size=None) as socket:
             async for frame in socket:
-                if (item := decode_message(frame)) is not None:
-                    yield item
+                if (message := decode_message(frame)) is not None:
+                    yield message
     except InvalidStatus as error:
         raise parse_refusal(error.response.status_code, bytes(error.response.body), None) from None
     except ConnectionClosed as error:
@@ -123,4 +126,4 @@ def _raise_for_close(error: ConnectionClosed, connection: ServiceConnection) -> 
     if code in _FINAL_CLOSE_STATUSES:
         raise Refused(f"The stream was closed: {reason}.", status=_FINAL_CLOSE_STATUSES[code], code=reason) from None
     if code is None:
-        raise Unreachable(f"The line to {connection.url} broke.") from None
+        raise Unreachable(f"The connection to {connection.url} broke.") from None

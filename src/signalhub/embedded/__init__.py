@@ -1,5 +1,5 @@
 """PostgreSQL and Valkey as child processes, and the supervisor behind `signalhub up`.
 
-The servers come from two wheels (extra `embedded`); their Python wrappers are bypassed, because those outlive a
-killed parent and then hand out a dead server. Here every server is our own child, on a private socket.
+The servers come from two wheels (extra `embedded`). Their Python wrappers are bypassed: they survive a killed
+parent and then return the URL of a dead server. Here each server is a child of this process, on a private socket.
 """

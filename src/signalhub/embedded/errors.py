@@ -1,9 +1,9 @@
-"""What may go wrong below us, in sentences for the person who typed `signalhub up`."""
+"""Errors of the embedded servers, as sentences for the person who typed `signalhub up`."""
 
 
 class EmbeddedError(Exception):
-    """A server cannot run here; the sentence says why and, where there is one, the way out."""
+    """A server cannot run here; the message says why and, where possible, what to do."""
 
 
-class AlreadyRunning(EmbeddedError):  # noqa: N818  # it names a state of the machine, and reads better so
+class AlreadyRunning(EmbeddedError):  # noqa: N818 - names a state of the machine
     """Another process holds this data directory."""

@@ -1,14 +1,11 @@
-"""Who the servers run as.
+"""Users and paths of the embedded servers.
 
-PostgreSQL refuses to run as root. So where we are root the servers run as `nobody`, which every system has: no
-account is created, and nothing outside the data directory changes hands.
+PostgreSQL refuses to run as root. Where we are root the servers run as `nobody`, which every system has: no user is
+created, and nothing outside the data directory changes its owner.
 
-
-Where one server of one data directory keeps its things.
-
-Data, log and lock lie in the data directory. Sockets cannot: a socket's path may have about 107 bytes, a data
-directory's any number. They go to a short directory under /tmp whose name follows from the data directory, so that
-every process finds it without asking. Not under XDG_RUNTIME_DIR: it differs between sessions and vanishes at logout.
+Data, log and lock are in the data directory. Sockets cannot be: the path of a Unix socket has at most about 107 bytes.
+They are in a short directory under /tmp whose name is derived from the data directory, so that every process finds it.
+Not under XDG_RUNTIME_DIR: it differs between sessions and disappears at logout.
 """
 
 import contextlib
@@ -37,11 +34,11 @@ class ServerUser:
         return cls(nobody.pw_uid, nobody.pw_gid, drops_root=True)
 
     def popen_options(self) -> dict[str, Any]:
-        """What makes `subprocess.Popen` start the child as this account."""
+        """Return the options that make `subprocess.Popen` start the child as this user."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.drops_root else {}
 
     def make_directory(self, path: Path) -> None:
-        """Make *path*, 0700 and of this account; one that exists must already be so."""
+        """Create `path` with mode 0700 for this user. Raises EmbeddedError where it exists and another user owns it."""
         try:
             path.mkdir(mode=0o700)
         except FileExistsError:
@@ -77,13 +74,13 @@ class ServerPaths:
 
     @classmethod
     def resolve(cls, server: str, data_dir: Path, run_dir: Path | None) -> "ServerPaths":
-        home = data_dir.resolve()
-        place = cls(server, home, run_dir or Path("/tmp") / f"signalhub-{os.geteuid()}-{_digest(home)}")  # noqa: S108  # ownership is checked
-        if len(os.fsencode(place.run_dir)) + _MAX_SOCKET_NAME_BYTES > MAX_SOCKET_PATH_BYTES:
+        data_dir = data_dir.resolve()
+        paths = cls(server, data_dir, run_dir or Path("/tmp") / f"signalhub-{os.geteuid()}-{_digest(data_dir)}")  # noqa: S108  # ownership is checked
+        if len(os.fsencode(paths.run_dir)) + _MAX_SOCKET_NAME_BYTES > MAX_SOCKET_PATH_BYTES:
             raise EmbeddedError(
-                f"{place.run_dir} is too long a path for a Unix socket: choose a shorter run directory."
+                f"{paths.run_dir} is too long a path for a Unix socket: choose a shorter run directory."
             )
-        return place
+        return paths
 
     @property
     def mark(self) -> str:
@@ -106,23 +103,23 @@ class ServerPaths:
         return self.run_dir / self.server
 
     def create_run_dir(self, user: ServerUser) -> None:
-        """Make the socket directories, or make sure that the ones there are ours and closed to others."""
+        """Create the socket directories. Raises EmbeddedError where others own or can write to existing ones."""
         self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_private(self.run_dir):
             raise EmbeddedError(f"{self.run_dir} was made by somebody else and is not to be trusted: remove it.")
-        # As root the outer one stays root's and lets `nobody` only pass through, so that nothing can be planted in it.
+        # As root the outer one stays root's: `nobody` may only pass through it, and cannot create files in it.
         self.run_dir.chmod(0o711 if user.drops_root else 0o700)
         user.make_directory(self.socket_dir)
 
     def clear_sockets(self) -> None:
-        """Remove what a dead server left: its lock names a pid that may be a zombie's or anybody's by now."""
+        """Remove the sockets of a dead server: its lock file names a pid that another process may have by now."""
         for path in self.socket_dir.iterdir():
             path.unlink()
 
     def remove_run_dir(self) -> None:
         if not _is_private(self.run_dir):
             return
-        # Already gone, or the other server still has its socket beside ours.
+        # Already removed, or the other server still has its socket there.
         with contextlib.suppress(OSError):
             self.clear_sockets()
             self.socket_dir.rmdir()
@@ -130,7 +127,7 @@ class ServerPaths:
 
 
 def compute_mark(data_dir: Path) -> str:
-    """Return a word that every process of this data directory carries, and no other."""
+    """Return the word that marks the processes of this data directory, in command line or environment."""
     return f"signalhub-{_digest(data_dir.resolve())}"
 
 
@@ -139,10 +136,10 @@ def _digest(path: Path) -> str:
 
 
 def _is_private(directory: Path) -> bool:
-    """Tell whether *directory* is a real one, ours, and writable by nobody else."""
+    """Return True where `directory` exists, is no link, is ours, and nobody else can write to it."""
     try:
         status = directory.lstat()
     except FileNotFoundError:
         return False
-    closed = not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and closed
+    is_closed = not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and is_closed

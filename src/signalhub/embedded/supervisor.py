@@ -1,24 +1,13 @@
-"""How long to wait before what has died is started again: not at all at first, but never in a tight loop.
+"""The loop behind `signalhub up`: start servers, then children; restart what exits; stop all in reverse order.
 
-One command and all that descends from it: started, watched and ended together.
-
-Web and worker processes have processes of their own. When the first dies the others would keep the port and the
-queue, so the whole process group goes with it.
-
-
-One thing that is to run for as long as we do, and the memory of how it fared.
-
-The loop behind `signalhub up`: servers first, then children; what dies is started again; all stops in reverse.
-
-    with Supervisor(data_dir) as up:                    # takes the data directory, ends what a killed `up` left
+    with Supervisor(data_dir) as supervisor:            # locks the data directory, stops orphans of a killed `up`
         require_free_port(host, port)
-        urls = up.start_servers()
-        ...                                             # migrate, make a first account
-        up.run([Child("web", argv, env), ...], ready)   # returns after SIGINT or SIGTERM
+        urls = supervisor.start_servers()
+        ...                                             # migrate, create a first account
+        supervisor.run([ChildSpec("web", argv, env), ...], is_ready)   # returns after SIGINT or SIGTERM
                                                         # leaving the block stops everything
 
-It belongs in the main thread: it handles signals there, and the kernel ends the children when that thread ends.
-As PID 1 of a container it also reaps the orphans that the kernel hands to it.
+It runs in the main thread: it handles signals there, and the kernel stops the children when that thread ends.
 """
 
 import contextlib
@@ -26,7 +15,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,21 +29,27 @@ from signalhub.embedded.errors import EmbeddedError
 from signalhub.embedded.paths import compute_mark
 from signalhub.embedded.postgres import Postgres
 from signalhub.embedded.processes import MARK_VARIABLE, spawn
-from signalhub.embedded.reaper import reap_orphans
 from signalhub.embedded.server import STOP_TIMEOUT_S, DirectoryLock, Server
 from signalhub.embedded.valkey import Valkey
+
+logger = structlog.get_logger()
 
 INITIAL_RESTART_DELAY_S = 0.1
 MAX_RESTART_DELAY_S = 5.0
 STABLE_UPTIME_S = 10.0
+CHILD_STOP_TIMEOUT_S = 10.0
+_POLL_INTERVAL_S = 0.05
+_INIT_PID = 1
 
 
 @dataclass
 class RestartBackoff:
+    """Delay before a restart: none at first, then doubling, so that a child that cannot start causes no busy loop."""
+
     early_exits: int = 0
 
     def next_delay_s(self, uptime_s: float) -> float:
-        """Return the wait after a life of *life_s*: none, then doubling; a life of 10 s makes it none again."""
+        """Return the delay after a run of `uptime_s`; one of at least STABLE_UPTIME_S resets it to none."""
         if uptime_s >= STABLE_UPTIME_S:
             self.early_exits = 0
         self.early_exits += 1
@@ -66,7 +61,7 @@ class RestartBackoff:
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """What to keep running; *env* is all of its environment."""
+    """A command to keep running; `env` is its whole environment."""
 
     name: str
     argv: Sequence[str]
@@ -74,6 +69,12 @@ class ChildSpec:
 
 
 class ProcessGroup:
+    """A child and its descendants, in one process group.
+
+    Web and worker have processes of their own. When the leader dies the others would keep the port and the queue, so
+    the whole group is killed with it.
+    """
+
     def __init__(self, spec: ChildSpec, mark: str) -> None:
         self.name = spec.name
         self._argv = spec.argv
@@ -82,7 +83,7 @@ class ProcessGroup:
 
     @property
     def pid(self) -> int | None:
-        """The leader's, and the number of the group; None while there is neither."""
+        """Pid of the leader, which is also the id of the group; None before the start."""
         return self._leader.pid if self._leader else None
 
     @property
@@ -93,33 +94,30 @@ class ProcessGroup:
         return self._leader is not None and self._leader.poll() is None
 
     def launch(self) -> None:
-        """Start the command, after ending what its last run may have left."""
+        """Start the command, after killing what its last run may have left."""
         self.kill()
         self._leader = spawn(self._argv, env=self._env, stop_signal=signal.SIGTERM)
 
     def request_stop(self) -> None:
-        """Ask the leader alone: it knows in which order its own are to stop."""
+        """Signal the leader alone: it knows in which order its own processes are to stop."""
         if self._leader is not None:
             self._leader.terminate()
 
     def kill(self) -> None:
         if self._leader is None:
             return
-        # The leader's pid names the group for as long as one member lives, so it cannot have been reused.
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter is macOS for a group of zombies
+        # The pid of the leader names the group as long as one member lives, so it cannot have been reused.
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter on macOS for a group of zombies
             os.killpg(self._leader.pid, signal.SIGKILL)
         self._leader.wait()
         self._leader = None
 
     def last_log_lines(self) -> str:
-        return ""  # it wrote them where we write ours
-
-
-logger = structlog.get_logger()
+        return ""  # it writes to our stderr
 
 
 class Restartable(Protocol):
-    """A server, or a group of processes."""
+    """A server or a process group."""
 
     @property
     def name(self) -> str: ...
@@ -140,6 +138,8 @@ class Restartable(Protocol):
 
 
 class ManagedProcess:
+    """Restarts one server or process group whenever it exits."""
+
     def __init__(self, process: Restartable) -> None:
         self._process = process
         self._backoff = RestartBackoff()
@@ -147,25 +147,25 @@ class ManagedProcess:
         self._next_start_at: float | None = None if process.is_alive() else self._started_at
 
     def check(self) -> None:
-        """Notice a death, and start again when the time has come. Returns at once."""
+        """Notice an exit, and restart when its delay has passed. Returns at once."""
         if self._next_start_at is None and not self._process.is_alive():
             self._handle_exit()
         if self._next_start_at is not None and time.monotonic() >= self._next_start_at:
             self._launch()
 
     def _handle_exit(self) -> None:
-        life_s = time.monotonic() - self._started_at
-        wait_s = self._backoff.next_delay_s(life_s)
+        uptime_s = time.monotonic() - self._started_at
+        restart_delay_s = self._backoff.next_delay_s(uptime_s)
         logger.warning(
             "supervisor.child_exited",
             name=self._process.name,
             status=self._process.status,
-            last_words=self._process.last_log_lines(),
-            after_s=round(life_s, 1),
-            wait_s=wait_s,
+            last_log_lines=self._process.last_log_lines(),
+            uptime_s=round(uptime_s, 1),
+            restart_delay_s=restart_delay_s,
         )
-        self._process.kill()  # and with it whatever it left running
-        self._next_start_at = time.monotonic() + wait_s
+        self._process.kill()  # and the processes that it left running
+        self._next_start_at = time.monotonic() + restart_delay_s
 
     def _launch(self) -> None:
         self._started_at = time.monotonic()
@@ -173,18 +173,14 @@ class ManagedProcess:
             self._process.launch()
         except (EmbeddedError, OSError) as error:
             self._next_start_at = self._started_at + self._backoff.next_delay_s(uptime_s=0.0)
-            logger.error("supervisor.start_failed", name=self._process.name, error=str(error))  # noqa: TRY400  # its sentence says it all
+            logger.error("supervisor.start_failed", name=self._process.name, error=str(error))  # noqa: TRY400 - the message says why
         else:
             self._next_start_at = None
             logger.info("supervisor.started", name=self._process.name, pid=self._process.pid)
 
 
-CHILD_STOP_TIMEOUT_S = 10.0
-_POLL_INTERVAL_S = 0.05
-
-
 class ServerUrls(NamedTuple):
-    """Where the embedded servers are; None for one that is not embedded."""
+    """URLs of the embedded servers; None for one that is not embedded."""
 
     database: str | None
     redis: str | None
@@ -199,24 +195,24 @@ class Supervisor:
         self._groups: list[ProcessGroup] = []
         self._lock = DirectoryLock(data_dir / "up.lock")
         self._signal_count = 0
-        self._defers_signals = False  # before the loop a signal interrupts; in it, and after it, it is only counted
+        self._defers_signals = False  # until `run` a signal interrupts; from then on it is only counted
 
     def __enter__(self) -> Self:
         self._lock.acquire()
-        if left := processes.stop_all(
+        if orphans := processes.stop_all(
             partial(processes.find_supervisor_processes, compute_mark(self._data_dir)), stop_signal=signal.SIGTERM
         ):
-            logger.warning("supervisor.orphans_ended", processes=left)
-        self._handlers = {which: signal.signal(which, self._handle_signal) for which in _stop_signals()}
+            logger.warning("supervisor.orphans_ended", processes=orphans)
+        self._handlers = {signum: signal.signal(signum, self._handle_signal) for signum in _list_stop_signals()}
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._defers_signals, self._signal_count = True, 0  # one more now means: faster
+        self._defers_signals, self._signal_count = True, 0  # a further signal ends the waiting
         self._stop_groups()
         for server in reversed(self._servers):
             self._stop_server(server)
-        for which, handler in self._handlers.items():
-            signal.signal(which, handler)
+        for signum, handler in self._handlers.items():
+            signal.signal(signum, handler)
         self._lock.release()
 
     def start_servers(self) -> ServerUrls:
@@ -228,20 +224,20 @@ class Supervisor:
         )
 
     def run(self, children: Iterable[ChildSpec], is_ready: Callable[[], bool]) -> None:
-        """Keep servers and *children* running until SIGINT or SIGTERM; ask *ready* now and then until it says yes."""
+        """Keep servers and `children` running until SIGINT or SIGTERM; poll `is_ready` until it returns True."""
         self.start_servers()
         self._defers_signals = True
         self._groups = [ProcessGroup(child, compute_mark(self._data_dir)) for child in children]
-        mortals: list[Restartable] = [*self._servers, *self._groups]
-        kept = [ManagedProcess(one) for one in mortals]
-        told = False
+        restartables: list[Restartable] = [*self._servers, *self._groups]
+        managed_processes = [ManagedProcess(process) for process in restartables]
+        was_ready = False
         while not self._signal_count:
-            for one in kept:
-                one.check()
+            for managed_process in managed_processes:
+                managed_process.check()
             for server in self._servers:
                 server.rotate_log()
-            reap_orphans({one.pid for one in mortals})
-            told = told or is_ready()
+            reap_orphans({process.pid for process in restartables})
+            was_ready = was_ready or is_ready()
             time.sleep(_POLL_INTERVAL_S)
 
     def _handle_signal(self, signum: int, _: FrameType | None) -> None:
@@ -262,12 +258,31 @@ class Supervisor:
         server.stop(timeout_s=0)
 
     def _wait_while(self, condition: Callable[[], bool], timeout_s: float) -> None:
-        give_up = time.monotonic() + timeout_s
-        while condition() and time.monotonic() < give_up and not self._signal_count:
+        deadline = time.monotonic() + timeout_s
+        while condition() and time.monotonic() < deadline and not self._signal_count:
             time.sleep(_POLL_INTERVAL_S)
 
 
-def _stop_signals() -> list[signal.Signals]:
-    """The signals that mean: stop. A closed terminal means it too, unless `nohup` said otherwise."""
+def _list_stop_signals() -> list[signal.Signals]:
+    """Return the signals that stop the supervisor: also that of a closed terminal, unless `nohup` ignores it."""
     hangup = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
     return [signal.SIGINT, signal.SIGTERM, *hangup]
+
+
+def reap_orphans(own_pids: Collection[int | None]) -> None:
+    """As PID 1 of a container without an init, reap orphans, which would stay zombies. Does nothing otherwise.
+
+    Our own children (`own_pids`) are left to the Popen that waits for them.
+    """
+    if os.getpid() != _INIT_PID:
+        return
+    while (pid := _find_dead_child()) and pid not in own_pids:
+        os.waitpid(pid, os.WNOHANG)
+
+
+def _find_dead_child() -> int | None:
+    try:
+        dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # look without reaping
+    except ChildProcessError:
+        return None
+    return dead.si_pid if dead else None

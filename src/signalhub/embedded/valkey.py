@@ -13,7 +13,7 @@ from signalhub.embedded.server import Server
 SETTINGS: Final = {
     "port": "0",
     "unixsocketperm": "700",
-    "dir": ".",  # the process starts in its home
+    "dir": ".",  # the process starts in its own directory
     "save": "",  # the append-only file is the one persistence
     "appendonly": "yes",
     "appendfsync": "everysec",
@@ -24,7 +24,7 @@ SETTINGS: Final = {
 
 
 class Valkey(Server):
-    """Valkey on *data_dir*; *settings* go over `SETTINGS`."""
+    """Valkey on `data_dir`; `settings` override `SETTINGS`."""
 
     name: ClassVar = "valkey"
     program: ClassVar = "valkey-server"
@@ -32,19 +32,22 @@ class Valkey(Server):
 
     @property
     def url(self) -> str:
-        """For redis-py's `from_url`, sync and async."""
+        """Return the URL for redis-py's `from_url`, sync and async."""
         return f"unix://{self._socket_path}"
 
     def prepare(self) -> None:
         self.user.make_directory(self.paths.server_dir)
 
     def build_command(self) -> list[str]:
-        own = {"unixsocket": str(self._socket_path), "proc-title-template": f"{{title}} {self.paths.mark}"}
-        settings = SETTINGS | self.settings | own
-        return [str(self._executable), *(word for name, value in settings.items() for word in (f"--{name}", value))]
+        required = {"unixsocket": str(self._socket_path), "proc-title-template": f"{{title}} {self.paths.mark}"}
+        settings = SETTINGS | self.settings | required
+        return [
+            str(self._executable),
+            *(argument for name, value in settings.items() for argument in (f"--{name}", value)),
+        ]
 
     def is_ready(self) -> bool:
-        """Say PING: while it loads its file the server listens but refuses."""
+        """Return True when PING succeeds: while loading its file the server accepts connections, not commands."""
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
             client.settimeout(1.0)
             client.connect(str(self._socket_path))
