@@ -63,7 +63,12 @@ def serve() -> ASGIApp:
     log.configure(settings.log_level, settings.log_format)
     app = create_app(settings)
     services: Services = app.state.services
-    app.on_startup += [lambda: _drain_on_sigterm(services), process.freeze_gc]
+    web = settings.web
+    app.on_startup += [
+        lambda: _drain_on_sigterm(services),
+        process.freeze_gc,
+        lambda: _log.info("web.started", host=web.host, port=web.port, pid=os.getpid()),
+    ]
     return RawSendMiddleware(app)
 
 

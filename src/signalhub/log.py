@@ -1,7 +1,7 @@
-"""Logging: events with keys, JSON off a terminal, colours on one.
+"""Logging: events with keys, as JSON, or in colours on a terminal.
 
 Event names are dotted constants (`signal.accepted`), data goes in keys. Bodies, headers and credentials are never
-logged; `_redact` is the net under that rule, not the rule.
+logged; `redact_event` only limits the damage where that rule was broken.
 """
 
 import logging
@@ -18,24 +18,24 @@ _CREDENTIAL_PATTERN: Final = re.compile(r"\b(sh[khts]_[A-Za-z0-9]+)_[A-Za-z0-9]+
 def configure(level: str = "info", log_format: str = "auto") -> None:
     """Set up structlog and the standard library's loggers, once per process."""
     is_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
-    number = logging.getLevelNamesMapping()[level.upper()]
+    level_number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,  # first, so that what is bound is seen by all others
+            structlog.contextvars.merge_contextvars,  # first, so that every other processor sees bound values
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,  # before redaction: a traceback can hold a credential too
-            _redact_event,
+            redact_event,
             structlog.processors.JSONRenderer() if is_json else structlog.dev.ConsoleRenderer(colors=True),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
+        wrapper_class=structlog.make_filtering_bound_logger(level_number),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    logging.basicConfig(level=max(number, logging.WARNING), handlers=[_StdlibLogHandler()], force=True)
+    logging.basicConfig(level=max(level_number, logging.WARNING), handlers=[_StdlibLogHandler()], force=True)
 
 
 class _StdlibLogHandler(logging.Handler):
-    """The standard library's log lines, in our form."""
+    """Passes log lines of the standard library, and so of libraries, to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger()
@@ -43,7 +43,7 @@ class _StdlibLogHandler(logging.Handler):
         method(record.name, message=record.getMessage(), exc_info=record.exc_info)
 
 
-def _redact_event(_logger: object, _method: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def redact_event(_logger: object, _method: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event_dict.items():
         if isinstance(value, str):
             event_dict[key] = redact(value)
@@ -51,5 +51,5 @@ def _redact_event(_logger: object, _method: str, event_dict: MutableMapping[str,
 
 
 def redact(text: str) -> str:
-    """`text` without the secret part of any credential of ours."""
+    """Return `text` without the secret part of any credential of this service."""
     return _CREDENTIAL_PATTERN.sub(lambda match: f"{match[1]}_***" if match[1] else "***", text)

@@ -15,7 +15,7 @@ def match_all(_type: str) -> bool:
 
 
 def parse(text: str | None) -> EventFilter:
-    """Raises `bad_request` for a pattern that no event type can match, since that is a typing mistake."""
+    """Return the filter. Raises `bad_request` for a pattern that no event type can match: it is a typing mistake."""
     if not text:
         return match_all
     return select_types(text).__contains__

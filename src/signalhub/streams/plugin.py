@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, cast
 
+import structlog
 from litestar import Litestar
 from litestar.config.app import AppConfig
 from litestar.plugins import InitPlugin
@@ -21,6 +22,8 @@ from signalhub.streams.relay import Relay
 
 _CLOSE_CHECK_INTERVAL_S: Final = 1.0
 _RAW_SEND_KEY: Final = "signalhub.send"
+
+_log = structlog.get_logger()
 
 
 class StreamsPlugin(InitPlugin):
@@ -46,7 +49,13 @@ class StreamsPlugin(InitPlugin):
 
     @asynccontextmanager
     async def lifespan(self, _app: Litestar) -> AsyncIterator[None]:
-        await self._relay.start()
+        try:
+            await self._relay.start()  # the first query of the process: without a database or a schema it ends here
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            reason = str(getattr(error, "orig", None) or error).partition("\n")[0] or type(error).__name__
+            hint = "Check SIGNALHUB_DATABASE_URL, and run `signalhub migrate`."
+            _log.error("web.start_failed", error=reason, hint=hint)
+            raise
         closing = asyncio.create_task(self._close_revoked_and_slow_streams())
         try:
             yield

@@ -91,6 +91,6 @@ def encode_entry(run: Sequence[Event]) -> dict[EncodableT, EncodableT]:
 
 
 def decode_entry(fields: Mapping[bytes, bytes]) -> StreamEntry:
-    """Raises KeyError or ValueError for an entry of another form."""
+    """Decode an entry. Raises KeyError or ValueError for one of another form."""
     types = fields[b"t"].decode().split(",")
     return StreamEntry(fields[b"a"].decode(), int(fields[b"s"]), types, fields[b"b"].split(b"\n"))

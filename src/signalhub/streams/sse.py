@@ -38,7 +38,7 @@ def encode_events(items: Sequence[Frame | PrunedRange], epoch: str) -> list[Outg
 
 
 def encode_heartbeat(connection: Connection) -> OutgoingMessage:
-    """The id moves the cursor of a filtered stream past events that it does not show."""
+    """Encode a comment, with an id where a filtered stream has passed events that it does not show."""
     subscription = connection.subscription
     if subscription.seq == connection.sent_seq:
         return to_message(b": heartbeat\n\n")

@@ -70,7 +70,7 @@ async def follow_legacy_orders(socket: Socket) -> None:
 
 @websocket("/ws/orders/{user_id:str}")
 async def follow_legacy_user_orders(socket: Socket, user_id: str) -> None:
-    """The older clients name the account in the path; it must be the credential's own."""
+    """Serve older clients that name the account in the path. It must be the credential's own."""
     await _serve(
         socket,
         frames.legacy_order_encoder,
