@@ -17,9 +17,10 @@ from signalhub.brokers.chaos import (
     ChaosProfile,
     get_chaos_profile,
 )
-from signalhub.brokers.conformance import CHECKS, Check, SimulatedStep, final_order, orders, simulate_order
+from signalhub.brokers.conformance import CHECKS, Check, final_order, orders, simulate_order
 from signalhub.brokers.execution_costs import Latency
 from signalhub.brokers.mock.broker import MockBroker
+from signalhub.brokers.stepper import OrderStep
 from signalhub.domain.order import Order, Status
 from signalhub.settings import Settings
 from tests.kit.order_factory import make_id, make_order
@@ -38,12 +39,12 @@ def _many(count: int = 400) -> list[Order]:
     return [make_order(id=make_id(number), profile="instant") for number in range(count)]
 
 
-async def _lives(disturbance: ChaosProfile, placed: Sequence[Order]) -> list[list[SimulatedStep]]:
+async def _lives(disturbance: ChaosProfile, placed: Sequence[Order]) -> list[list[OrderStep]]:
     broker = _chaos(disturbance)
     return [await simulate_order(broker, order) for order in placed]
 
 
-def _ends(lives: Sequence[Sequence[SimulatedStep]], placed: Sequence[Order]) -> Counter[Status]:
+def _ends(lives: Sequence[Sequence[OrderStep]], placed: Sequence[Order]) -> Counter[Status]:
     return Counter(final_order(order, story).status for order, story in zip(placed, lives, strict=True))
 
 

@@ -8,9 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from signalhub.brokers import conformance
-from signalhub.brokers.conformance import CHECKS, Breach, Check, StepFailure, run_step
+from signalhub.brokers.conformance import CHECKS, Breach, Check, run_step
 from signalhub.brokers.mock.broker import MockBroker
 from signalhub.brokers.mock.profiles import build_profiles
+from signalhub.brokers.stepper import StepFailure
 from signalhub.domain.order import OPEN, Executed, Move, Order, Status
 from signalhub.settings import BrokerSettings
 

@@ -8,10 +8,11 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
-from signalhub.brokers.conformance import SimulatedStep, final_order, simulate_order
+from signalhub.brokers.conformance import final_order, simulate_order
 from signalhub.brokers.mock.broker import MockBroker
 from signalhub.brokers.mock.prices import MarketClock, anchor_price_path
 from signalhub.brokers.mock.pricing import get_instrument_spec
+from signalhub.brokers.stepper import OrderStep
 from signalhub.domain.order import Closed, CloseReason, Order, Status
 from signalhub.domain.signal import OrderType, Side, Signal
 from tests.kit.order_factory import NOON, make_id, make_order
@@ -47,12 +48,12 @@ def _placed(terms: Signal, number: int = 0, **changes: Any) -> Order:  # noqa: A
     return make_order(terms=terms, **(made | changes))
 
 
-async def _life(order: Order, **options: str) -> tuple[Order, list[SimulatedStep]]:
+async def _life(order: Order, **options: str) -> tuple[Order, list[OrderStep]]:
     moments = await simulate_order(MockBroker(options), order)
     return final_order(order, moments), moments
 
 
-async def _lives(terms: Signal, count: int = 40) -> list[tuple[Order, list[SimulatedStep]]]:
+async def _lives(terms: Signal, count: int = 40) -> list[tuple[Order, list[OrderStep]]]:
     return [await _life(_placed(terms, number)) for number in range(count)]
 
 

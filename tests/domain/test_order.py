@@ -195,7 +195,7 @@ def test_partial_closes_add_up_to_pnl() -> None:
     )
     assert order.pnl is None
     figures = ExecutionStats(mae=Decimal("0.0005"), mfe=Decimal("0.0020"), pip_size=Decimal("0.0001"), currency="USD")
-    order = apply(order, Closed(Decimal("1.0850"), CloseReason.STOP_LOSS, stats=figures), seconds_after_noon(9))
+    order = apply(order, Closed(Decimal("1.0850"), CloseReason.STOP_LOSS, figures=figures), seconds_after_noon(9))
     assert (order.pnl, order.pnl_currency, order.close_price) == (Decimal("-0.0010"), "USD", Decimal("1.0850"))
     assert (order.pips, order.r_multiple) == (Decimal("-3.3"), Decimal("-0.3333"))
     assert (order.mae, order.mfe) == (figures.mae, figures.mfe)

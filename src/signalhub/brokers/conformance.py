@@ -20,45 +20,19 @@ from decimal import Decimal
 from itertools import pairwise, product
 from typing import Final
 
-import msgspec
 from msgspec.structs import replace
 
 from signalhub.brokers.base import Broker, BrokerError, Report
-from signalhub.brokers.reports import apply_report, to_moves
-from signalhub.domain.order import OPEN, Closed, CloseReason, IllegalTransition, Order, Rejected, Retried, Status, apply
+from signalhub.brokers.stepper import OrderStep, OrderStepper, StepFailure
+from signalhub.domain.order import OPEN, Closed, CloseReason, IllegalTransition, Order, Status, apply
+from signalhub.domain.retry import RetryPolicy
 from signalhub.domain.signal import OrderType, Side, Signal
 
 MAX_STEPS: Final = 200
 ONE_SECOND: Final = timedelta(seconds=1)
 
+_RETRY_POLICY: Final = RetryPolicy(max_attempts=MAX_STEPS + 1, base_delay_s=1.0, max_delay_s=1.0)
 _SAMPLE_START: Final = datetime(2026, 1, 5, 12, tzinfo=UTC)
-
-
-class StepFailure(msgspec.Struct, frozen=True):
-    """A BrokerError as a value, so that two can be compared."""
-
-    reason: str
-    permanent: bool
-
-
-class SimulatedStep(msgspec.Struct, frozen=True):
-    """`order` was due at `due` and asked about at `now`; what the broker `said` made it `after`."""
-
-    order: Order
-    due: datetime
-    now: datetime
-    result: Report | StepFailure
-    order_after: Order
-
-    @property
-    def failure(self) -> StepFailure | None:
-        return self.result if isinstance(self.result, StepFailure) else None
-
-    @property
-    def prices(self) -> list[object]:
-        """What is to be paid by the broker's moves; not every move has a price."""
-        moves = () if isinstance(self.result, StepFailure) else to_moves(self.result)
-        return [move.price for move in moves if hasattr(move, "price")]
 
 
 async def run_step(broker: Broker, order: Order, now: datetime) -> Report | StepFailure:
@@ -69,32 +43,17 @@ async def run_step(broker: Broker, order: Order, now: datetime) -> Report | Step
         return StepFailure(error.reason, error.permanent)
 
 
-async def simulate_order(broker: Broker, order: Order) -> list[SimulatedStep]:
-    """From `order` as it stands to where nothing more happens by itself, or to MOST_STEPS steps."""
-    moments: list[SimulatedStep] = []
-    now = order.updated_at
-    while (due := broker.next_due(order)) is not None and len(moments) < MAX_STEPS:
-        now = max(due, now)
-        said = await run_step(broker, order, now)
-        after = apply_report(order, _to_report(order, said, now), now).order
-        moments.append(SimulatedStep(order, due, now, said, after))
-        if after == order:
-            break
-        order = after
-    return moments
+async def simulate_order(broker: Broker, order: Order) -> list[OrderStep]:
+    """Lead `order` to its end as the lifecycle would, for MAX_STEPS steps at most. Raises what the broker raised."""
+    steps = await OrderStepper(broker, _RETRY_POLICY, timeout_s=None).run_to_end(order, MAX_STEPS)
+    for step in steps:
+        if step.fault is not None:
+            raise step.fault
+    return steps
 
 
-def final_order(order: Order, steps: Sequence[SimulatedStep]) -> Order:
+def final_order(order: Order, steps: Sequence[OrderStep]) -> Order:
     return steps[-1].order_after if steps else order
-
-
-def _to_report(order: Order, result: Report | StepFailure, now: datetime) -> Report:
-    """A failure becomes what the lifecycle would make of it: an end where it is final, else another attempt."""
-    if not isinstance(result, StepFailure):
-        return result
-    if result.permanent and order.status is Status.PENDING:
-        return Rejected(result.reason)
-    return Retried(result.reason, now + ONE_SECOND)
 
 
 def orders(profile: str) -> list[Order]:
@@ -250,7 +209,7 @@ async def position_can_be_closed_manually(make_broker: BrokerFactory, samples: S
             _require(await _closes_manually(broker, position), f"could not be closed by hand in {MAX_STEPS} seconds")
 
 
-async def _simulate_or_breach(broker: Broker, order: Order) -> list[SimulatedStep]:
+async def _simulate_or_breach(broker: Broker, order: Order) -> list[OrderStep]:
     try:
         return await simulate_order(broker, order)
     except (IllegalTransition, TypeError) as error:

@@ -1,76 +1,137 @@
-"""How far an order gets at one instant: the broker is asked until it has nothing more to say.
+"""Advance an order through its broker: ask when it is due, make the step, apply the report to the order table.
 
-No database and no clock: the lifecycle stores what comes out, a replay keeps it in memory. A broker that stumbles makes
-the order wait for its next attempt, or ends it; it never makes its caller stumble.
+No database, no clock and no log: the lifecycle stores and logs what comes out, a replay keeps it in memory, the
+conformance checks look at every step. An exception of the broker never reaches the caller; it becomes an attempt that
+is tried again, and `fault` tells of it.
 """
 
 from datetime import datetime
 
 import msgspec
-import structlog
 
-from signalhub.brokers.base import Broker, BrokerError
-from signalhub.brokers.reports import AppliedReport, apply_report
+from signalhub.brokers.base import Broker, BrokerError, Report
+from signalhub.brokers.reports import AppliedReport, apply_report, to_moves
 from signalhub.concurrency import timeout_if_pending
 from signalhub.domain.events import NewEvent, order_event
 from signalhub.domain.order import Move, Order, Rejected, Retried, Status
 from signalhub.domain.retry import RetryPolicy
 
-_log = structlog.get_logger()
+
+class StepFailure(msgspec.Struct, frozen=True):
+    """A BrokerError as a value, so that two can be compared."""
+
+    reason: str
+    permanent: bool
+
+
+class OrderStep(msgspec.Struct, frozen=True):
+    """One question to the broker: `order` was due at `due` and asked about at `now`.
+
+    `fault` is an exception that the broker interface does not allow.
+    """
+
+    order: Order
+    due: datetime
+    now: datetime
+    result: Report | StepFailure
+    applied: AppliedReport
+    fault: Exception | None = None
+
+    @property
+    def order_after(self) -> Order:
+        return self.applied.order
+
+    @property
+    def failure(self) -> StepFailure | None:
+        return self.result if isinstance(self.result, StepFailure) else None
+
+    @property
+    def prices(self) -> list[object]:
+        """The prices of the broker's moves, unchecked; not every move has one."""
+        moves = () if isinstance(self.result, StepFailure) else to_moves(self.result)
+        return [move.price for move in moves if hasattr(move, "price")]
+
+    @property
+    def new_events(self) -> list[NewEvent]:
+        return [order_event(str(move.__struct_config__.tag), after) for move, after in self.applied.applied]
 
 
 class StepResult(msgspec.Struct, frozen=True):
-    """An order as claimed and as it stands now, with what to say about it."""
+    """An order as claimed and as it stands now, when it is due next, and the events that report the way there.
+
+    `ignored` are moves that the order had made already; `faults` are exceptions of the broker.
+    """
 
     claimed: Order
     order: Order
     new_events: tuple[NewEvent, ...]
     due_at: datetime | None
+    ignored: tuple[Move, ...] = ()
+    faults: tuple[Exception, ...] = ()
 
 
 class OrderStepper:
-    """`patience_s` is what one step may take; None where nobody waits for it."""
+    """`timeout_s` limits one step; None does not."""
 
     def __init__(self, broker: Broker, retry_policy: RetryPolicy, *, timeout_s: float | None) -> None:
         self._broker, self._retry_policy, self._timeout_s = broker, retry_policy, timeout_s
 
     async def progress(self, order: Order, now: datetime) -> StepResult:
-        claimed, facts = order, []
+        """Make the steps that are due at `now`."""
+        claimed, steps = order, list[OrderStep]()
         while (due := self.next_due(order, now)) is not None and due <= now:
-            taken = await self._step(order, now)
-            if not taken.applied:
+            step = await self._step(order, due, now)
+            if not step.applied.applied:
                 break
-            order = taken.order
-            facts += [order_event(str(move.__struct_config__.tag), after) for move, after in taken.applied]
-        return StepResult(claimed, order, tuple(facts), due)
+            steps.append(step)
+            order = step.order_after
+        return StepResult(
+            claimed,
+            order,
+            tuple(event for step in steps for event in step.new_events),
+            due,
+            tuple(move for step in steps for move in step.applied.ignored),
+            tuple(step.fault for step in steps if step.fault is not None),
+        )
+
+    async def run_to_end(self, order: Order, max_steps: int) -> list[OrderStep]:
+        """Make every step on a virtual clock that jumps to when the order is due.
+
+        It ends when nothing more happens by itself, after a step that changed nothing, or after `max_steps`.
+        """
+        steps: list[OrderStep] = []
+        now = order.updated_at
+        while len(steps) < max_steps and (due := self.next_due(order, now)) is not None:
+            now = max(due, now)
+            steps.append(await self._step(order, due, now))
+            if not steps[-1].applied.applied:
+                break
+            order = steps[-1].order_after
+        return steps
 
     def next_due(self, order: Order, now: datetime) -> datetime | None:
         try:
             return self._broker.next_due(order)
-        except Exception:  # noqa: BLE001 - as in _step, which is where such an order is led
+        except Exception:  # noqa: BLE001 - the order falls due, and its step meets the fault and schedules a retry
             return order.next_attempt_at or now
 
-    async def _step(self, order: Order, now: datetime) -> AppliedReport:
+    async def _step(self, order: Order, due: datetime, now: datetime) -> OrderStep:
+        fault: Exception | None = None
         try:
-            taken = apply_report(order, await timeout_if_pending(self._timeout_s, self._broker.step(order, now)), now)
+            report = await timeout_if_pending(self._timeout_s, self._broker.step(order, now))
+            return OrderStep(order, due, now, report, apply_report(order, report, now))
         except BrokerError as error:
-            return apply_report(order, self._failure_move(order, error, now), now)
+            failure = StepFailure(error.reason, error.permanent)
         except TimeoutError:
-            return apply_report(
-                order, self._failure_move(order, BrokerError("broker_timeout", permanent=False), now), now
-            )
-        except Exception:  # noqa: BLE001 - one order that makes a broker stumble must not hold up its batch
-            _log.exception("broker.step_failed", order_id=order.id)
-            return apply_report(
-                order, self._failure_move(order, BrokerError("broker_fault", permanent=False), now), now
-            )
-        if taken.ignored:
-            _log.info("broker.duplicate_report", order_id=order.id, moves=len(taken.ignored))
-        return taken
+            failure = StepFailure("broker_timeout", permanent=False)
+        except Exception as error:  # noqa: BLE001 - one order's faulty step must not hold up its batch
+            failure, fault = StepFailure("broker_fault", permanent=False), error
+        retried = apply_report(order, self._to_move(order, failure, now), now)
+        return OrderStep(order, due, now, failure, retried, fault)
 
-    def _failure_move(self, order: Order, error: BrokerError, now: datetime) -> Move:
+    def _to_move(self, order: Order, failure: StepFailure, now: datetime) -> Move:
         attempts = order.attempts + 1
         # A position is never given up: only an order that is not filled yet can end by failing.
-        if order.status is Status.PENDING and (error.permanent or self._retry_policy.is_exhausted(attempts)):
-            return Rejected(error.reason)
-        return Retried(error.reason, self._retry_policy.schedule_next_attempt(order.id, attempts, now))
+        if order.status is Status.PENDING and (failure.permanent or self._retry_policy.is_exhausted(attempts)):
+            return Rejected(failure.reason)
+        return Retried(failure.reason, self._retry_policy.schedule_next_attempt(order.id, attempts, now))

@@ -70,6 +70,10 @@ class ExecutionStats(msgspec.Struct, frozen=True, kw_only=True):
     commission: Decimal | None = None
 
 
+Figures = ExecutionStats
+"""Deprecated: the name by which brokers imported `ExecutionStats` before."""
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """`version` counts the moves, so a writer that read an older one can be told. Times are aware UTC.
 
@@ -157,7 +161,7 @@ class Closed(msgspec.Struct, frozen=True, tag="order.closed"):
     price: Decimal
     reason: CloseReason
     at: datetime | None = None
-    stats: ExecutionStats = ExecutionStats()
+    figures: ExecutionStats = ExecutionStats()
 
 
 class Rejected(msgspec.Struct, frozen=True, tag="order.rejected"):
@@ -240,7 +244,11 @@ def _apply_partially_closed(order: Order, move: PartiallyClosed) -> Order:
 def _apply_closed(order: Order, move: Closed) -> Order:
     if order.fill_price is None:
         raise IllegalTransition(order, Status.CLOSED)
-    at, figures, risk = _clamp_to_updated_at(order, move.at), move.stats, abs(order.fill_price - order.terms.stop_loss)
+    at, figures, risk = (
+        _clamp_to_updated_at(order, move.at),
+        move.figures,
+        abs(order.fill_price - order.terms.stop_loss),
+    )
     order = replace(order, closes=(*order.closes, PartialClose(move.price, order.open_quantity, move.reason, at)))
     won = mean_gain(order.price_gains)
     return replace(

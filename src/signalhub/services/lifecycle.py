@@ -110,6 +110,7 @@ class Lifecycle:
         """Orders of an account that was deleted move unheard: they must not hold up the others of their batch."""
         if not results:
             return []
+        _log_broker_problems(results)
         saved = await event_log.write_and_lock_heads(
             connection,
             orders.save(
@@ -121,6 +122,14 @@ class Lifecycle:
         events = [] if saved is None else await _append_moves(connection, results, *saved)
         await connection.commit()
         return events
+
+
+def _log_broker_problems(results: Sequence[StepResult]) -> None:
+    for result in results:
+        for fault in result.faults:
+            _log.error("broker.step_failed", order_id=result.order.id, exc_info=fault)
+        if result.ignored:
+            _log.info("broker.duplicate_report", order_id=result.order.id, moves=len(result.ignored))
 
 
 async def _append_moves(

@@ -26,7 +26,6 @@ import msgspec
 from signalhub import grammar, process
 from signalhub.brokers import factory
 from signalhub.brokers.stepper import OrderStepper
-from signalhub.domain.events import NewEvent
 from signalhub.domain.identifiers import uuid7
 from signalhub.domain.order import Order, Status
 from signalhub.domain.performance import Performance, compute_performance
@@ -181,21 +180,11 @@ def _to_records(index: int, recorded: RecordedSignal, defaults: OrderDefaults) -
 async def _replay_signal(stepper: OrderStepper, records: NewSignalRecords) -> SignalOutcome:
     facts, order = list(records.new_events), records.order
     if order is not None:
-        order = await _run_to_end(stepper, order, facts)
+        steps = await stepper.run_to_end(order, _MAX_STEPS)
+        facts += [event for step in steps for event in step.new_events]
+        order = steps[-1].order_after if steps else order
     retries = sum(fact.type == "order.retrying" for fact in facts)
     return SignalOutcome(order, retries, sha256(b"".join(map(_encode, facts))).digest())
-
-
-async def _run_to_end(stepper: OrderStepper, order: Order, new_events: list[NewEvent]) -> Order:
-    now, due = order.created_at, stepper.next_due(order, order.created_at)
-    for _ in range(_MAX_STEPS):
-        if due is None:
-            break
-        now = max(now, due)
-        progress = await stepper.progress(order, now)
-        order, due = progress.order, progress.due_at
-        new_events += progress.new_events
-    return order
 
 
 def _summarize(outcomes: Sequence[SignalOutcome]) -> ReplayResult:

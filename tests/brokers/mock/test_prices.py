@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from signalhub.brokers.mock.brownian_path import derive_path_key
+from signalhub.brokers.mock.path_search import Touch
 from signalhub.brokers.mock.prices import (
     Market,
     MarketClock,
@@ -45,6 +46,11 @@ def test_quotes_match_golden_values(at: int, expected: tuple[str, str, str]) -> 
     assert _told(market_quote(EURUSD, Decimal("1.1"), at)) == expected
 
 
+def _touch_text(touch: Touch | None) -> str:
+    """Render a touch as the digest was made: renamed classes and fields must not change it."""
+    return "None" if touch is None else f"Touch(at={touch.time_us}, is_upper={touch.is_upper})"
+
+
 def test_market_answers_match_golden_digest() -> None:
     """The digest was made with Python 3.11, 3.12 and 3.13."""
     digest = sha256()
@@ -56,7 +62,8 @@ def test_market_answers_match_golden_digest() -> None:
         ride = anchor_price_path(market, Decimal("1.0860"), at)
         found = ride.find_first_touch((Decimal("1.085"), Decimal("1.089")), at, at + 300 * HOUR)
         quotes = market_quote(market, Decimal("1.1"), at), *ride.find_extremes(at, at + HOUR)
-        digest.update(repr((found, *map(_told, quotes))).encode())
+        texts = [_touch_text(found), *(repr(_told(quote)) for quote in quotes)]
+        digest.update(f"({', '.join(texts)})".encode())
     assert digest.hexdigest() == "e70b793c51f819924de4327237b63a7076e3954686ddba1092a3564450fce78a"
 
 

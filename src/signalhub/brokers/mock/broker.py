@@ -114,7 +114,7 @@ class MockBroker:
             return replace(move, at=None)  # a wait is between what was seen, also where a worker came late
         if isinstance(move, Closed):
             found = compute_execution_stats(order, profile, self._path_after_fill(order), move, move.at or now)
-            return replace(move, stats=found)
+            return replace(move, figures=found)
         return move
 
     def _build_path_after_fill(self, order: Order) -> OrderPricePath | None:
