@@ -1,1 +1,1 @@
-"""Brokers: one small interface, found by entry point; the mock is one implementation."""
+"""Brokers: one small interface, implementations found by entry point; the mock is one of them."""

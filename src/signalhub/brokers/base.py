@@ -1,7 +1,7 @@
-"""What SignalHub asks of a broker.
+"""The interface of a broker.
 
-Two questions: when does this order next need you, and what happens to it now. Everything else - the log, the retry
-schedule, the fences against doing a step twice - is the lifecycle's business, so that a broker can stay small.
+It answers when an order next needs it, and what happens to the order now. The event log, the retry schedule and the
+fence against a repeated step belong to the lifecycle, so a broker has no state of its own.
 """
 
 from datetime import datetime
@@ -26,10 +26,10 @@ class Broker(Protocol):
     """A broker may be asked about the same order and version twice, and must then answer the same."""
 
     def next_due(self, order: Order) -> datetime | None:
-        """The instant `order` next needs `step`; None when nothing more will happen by itself. Pure."""
+        """Return the instant `order` next needs `step`; None when nothing more will happen by itself. Pure."""
 
     async def step(self, order: Order, now: datetime) -> Report:
-        """What happens to `order`, due at `now`; None when nothing yet. Raises BrokerError. May use the network."""
+        """Return what happens to `order` at `now`; None for nothing yet. Raises BrokerError. May use the network."""
 
     async def close(self, order: Order, now: datetime) -> Move:
         """Close an executed order at market. Raises BrokerError."""

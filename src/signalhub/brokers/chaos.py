@@ -1,12 +1,8 @@
-"""A broker around a broker, that makes it misbehave as real ones do - and again in exactly the same way.
+"""Wrap a broker so that it misbehaves as real ones do, in a way that can be repeated.
 
-Every decision is thrown with the dice of (seed, order, attempt): a retry throws anew, a second worker that decides the
-same attempt throws the same. An order whose outcome is forced (`#sim`) is left in peace: it was to have that one.
-
-
-How much goes wrong at a broker: the profiles `calm`, `flaky`, `slow`, `hostile`, and an installation's own.
-
-Own ones are a line of text: `rainy: fail=20% latency=50ms..300ms; strike: reject=100%`. A known name is replaced.
+Every decision is drawn from a hash of (seed, order, attempt): a retry draws anew, a second worker that decides the same
+attempt draws the same. An order with a forced outcome (`#sim`) is passed through. Custom profiles are a line of text:
+`rainy: fail=20% latency=50ms..300ms; strike: reject=100%`; one with a known name replaces it.
 """
 
 import asyncio
@@ -71,13 +67,13 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class ChaosBroker:
-    """`sleep` is how it hangs; on a virtual clock nobody need wait for that."""
+    """A broker with injected faults. `sleep` makes it hang; a virtual clock passes one that returns at once."""
 
     def __init__(self, broker: Broker, profile: ChaosProfile, seed: str, *, sleep: Sleep = asyncio.sleep) -> None:
         self._broker, self._profile, self._seed, self._sleep = broker, profile, seed, sleep
 
     def next_due(self, order: Order) -> datetime | None:
-        """Latency costs nobody a wait: what has not been reported yet is not due yet."""
+        """Return when the broker is due plus the injected latency, so that a late report holds up no worker."""
         due = self._broker.next_due(order)
         if due is None or order.next_attempt_at is not None or order.simulate is not None:
             return due
@@ -94,7 +90,7 @@ class ChaosBroker:
         return self._duplicate_report(order, report) if self._occurs(order, "double", self._profile.double) else report
 
     async def close(self, order: Order, now: datetime) -> Move:
-        """Each wish to close is an attempt of its own: its time tells one from the next."""
+        """Close the order. Each request is an attempt of its own, told apart by its time."""
         if order.simulate is None and self._occurs(order, f"by hand {now.isoformat()}", self._profile.fail):
             raise BrokerError(self._pick_reason(order, FAILURE_REASONS), permanent=False)
         return await self._broker.close(order, now)
@@ -111,12 +107,12 @@ class ChaosBroker:
             raise BrokerError(self._pick_reason(order, FAILURE_REASONS), permanent=False)
 
     def _report_delay(self, order: Order) -> timedelta:
-        dice, chaos = self._random(order), self._profile
-        delay = chaos.latency.sample(dice, f"{order.status} latency")
-        return delay + chaos.late_by.sample(dice) if self._occurs(order, "late", chaos.late) else delay
+        rng, chaos = self._random(order), self._profile
+        delay = chaos.latency.sample(rng, f"{order.status} latency")
+        return delay + chaos.late_by.sample(rng) if self._occurs(order, "late", chaos.late) else delay
 
     def _duplicate_report(self, order: Order, report: Report) -> Report:
-        """Fills and closes twice, and the old fill once more beside the close."""
+        """Repeat fills and closes, and add the earlier fill to a close."""
         moves = to_moves(report)
         again = tuple(move for move in moves if isinstance(move, Executed | PartiallyClosed | Closed))
         if order.fill_price is None or not moves:
@@ -143,7 +139,7 @@ _SYNTAX_HINT: Final = (
 
 
 def get_chaos_profile(name: str, custom_profiles: str = "") -> ChaosProfile:
-    """The profile `name`, of `own` or ours. Raises LookupError or ValueError with a sentence."""
+    """Return the profile `name`. Raises LookupError or ValueError with a sentence."""
     known = dict(CHAOS_PROFILES) | parse_chaos_profiles(custom_profiles)
     if name not in known:
         raise LookupError(f"There is no chaos profile {name!r}; there are: {', '.join(known)}.")
@@ -151,14 +147,16 @@ def get_chaos_profile(name: str, custom_profiles: str = "") -> ChaosProfile:
 
 
 def parse_chaos_profiles(text: str) -> dict[str, ChaosProfile]:
-    """Profiles by name. Raises ValueError with a sentence that names what is not understood."""
-    found = {}
+    """Return profiles by name. Raises ValueError with a sentence that names the invalid part."""
+    profiles = {}
     for line in filter(None, map(str.strip, text.split(";"))):
         name, colon, directives = line.partition(":")
         if not colon or _PROFILE_NAME.fullmatch(name.strip()) is None:
             raise ValueError(f"The chaos profile {line!r} has no name before a colon. {_SYNTAX_HINT}")
-        found[name.strip()] = msgspec.structs.replace(CALM_PROFILE, **dict(map(_parse_directive, directives.split())))
-    return found
+        profiles[name.strip()] = msgspec.structs.replace(
+            CALM_PROFILE, **dict(map(_parse_directive, directives.split()))
+        )
+    return profiles
 
 
 def _parse_directive(text: str) -> tuple[str, Decimal | Latency]:

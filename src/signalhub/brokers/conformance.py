@@ -1,16 +1,12 @@
-"""What every broker must keep to, as checks that any implementation runs in its own tests.
+"""Checks of the broker interface that any implementation runs in its own tests.
 
     @pytest.mark.parametrize("check", conformance.CHECKS)
     async def test_my_broker_conforms(check):
         await check(lambda: MyBroker({}), conformance.orders("demo"))
 
-Each check makes brokers of its own and leads sample orders through their lives on a virtual clock; it raises Breach
-with a sentence. A broker that asks a network is to be made with its test account, or with an answering fake.
-
-
-Whole lives of orders on a virtual clock: what the broker is asked, step by step, as the lifecycle would ask it.
-
-Nothing is stored and nobody waits: the clock jumps to when the order is due.
+Each check creates its own brokers and leads sample orders to their end on a virtual clock, asking as the lifecycle
+would; nothing is stored and nothing waits. A violation raises Breach with a sentence. Run a broker that uses a network
+with its test account or a fake server.
 """
 
 import re
@@ -36,7 +32,7 @@ _SAMPLE_START: Final = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
 async def run_step(broker: Broker, order: Order, now: datetime) -> Report | StepFailure:
-    """What a step gives, or the BrokerError it raises. Anything else that it raises goes through."""
+    """Return the result of a step, or the BrokerError it raises as a value. Other exceptions propagate."""
     try:
         return await broker.step(order, now)
     except BrokerError as error:
@@ -57,7 +53,7 @@ def final_order(order: Order, steps: Sequence[OrderStep]) -> Order:
 
 
 def orders(profile: str) -> list[Order]:
-    """Sample orders of every kind: both sides, all types, a zone, one target and several."""
+    """Return sample orders of every kind: both sides, all types, an entry range, one take profit and several."""
     kinds = list(product(Side, OrderType, (1, 3)))
     return [_make_sample_order(profile, number, *kind) for number, kind in enumerate(kinds)]
 
@@ -99,53 +95,53 @@ _REASON_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
 class Breach(AssertionError):  # noqa: N818 - it names what happened
-    """A promise of the broker interface that was not kept."""
+    """A violation of the broker interface."""
 
 
 async def next_due_is_pure(make_broker: BrokerFactory, samples: Sequence[Order]) -> None:
-    """The web process asks, a worker asks, and a worker of tomorrow asks: all must hear the same aware instant."""
-    one, other = make_broker(), make_broker()
+    """Check that every process gets the same time-zone-aware instant for the same order."""
+    first, second = make_broker(), make_broker()
     for order in samples:
-        for moment in await _simulate_or_breach(one, order):
-            due = one.next_due(moment.order)
+        for step in await _simulate_or_breach(first, order):
+            due = first.next_due(step.order)
             _require(due is None or due.tzinfo is not None, f"next_due gives a naive time: {due}")
-            _require(due == one.next_due(moment.order) == other.next_due(moment.order), "next_due answers differently")
+            _require(due == first.next_due(step.order) == second.next_due(step.order), "next_due answers differently")
 
 
 async def step_is_deterministic(make_broker: BrokerFactory, samples: Sequence[Order]) -> None:
-    """A worker dies between the answer and the commit; the next one asks again."""
-    one, other = make_broker(), make_broker()
+    """Check that a repeated step answers the same: a worker may die between the answer and the commit."""
+    first, second = make_broker(), make_broker()
     for order in samples:
-        for moment in await _simulate_or_breach(one, order):
-            again = await run_step(other, moment.order, moment.now)
-            _require(again == moment.result, f"at {moment.order.status}: {moment.result}, and asked again {again}")
+        for step in await _simulate_or_breach(first, order):
+            again = await run_step(second, step.order, step.now)
+            _require(again == step.result, f"at {step.order.status}: {step.result}, and asked again {again}")
 
 
 async def due_order_makes_progress(make_broker: BrokerFactory, samples: Sequence[Order]) -> None:
-    """An order that is due and stays as it was is due for ever, and a worker spins on it."""
+    """Check that a due order changes: one that does not stays due, and a worker spins on it."""
     for order in samples:
-        for moment in await _simulate_or_breach(make_broker(), order):
-            _require(moment.result is not None, f"{moment.order.status} was due at {moment.now} and nothing happened")
+        for step in await _simulate_or_breach(make_broker(), order):
+            _require(step.result is not None, f"{step.order.status} was due at {step.now} and nothing happened")
 
 
 async def step_before_due_changes_nothing(make_broker: BrokerFactory, samples: Sequence[Order]) -> None:
     broker = make_broker()
     for order in samples:
-        for moment in await _simulate_or_breach(broker, order):
-            early = moment.due - ONE_SECOND
-            said = await run_step(broker, moment.order, early)
-            _require(said is None, f"{moment.order.status}, due at {moment.due}, did {said} at {early}")
+        for step in await _simulate_or_breach(broker, order):
+            early = step.due - ONE_SECOND
+            result = await run_step(broker, step.order, early)
+            _require(result is None, f"{step.order.status}, due at {step.due}, did {result} at {early}")
 
 
 async def moves_are_legal(make_broker: BrokerFactory, samples: Sequence[Order]) -> None:
-    """As the order table has them; `_life` finds what is not."""
+    """Check moves against the order table; `_simulate_or_breach` reports an illegal one."""
     for order in samples:
-        for moment in await _simulate_or_breach(make_broker(), order):
-            _require(moment.order_after.version > moment.order.version, f"{moment.result} left the order as it was")
+        for step in await _simulate_or_breach(make_broker(), order):
+            _require(step.order_after.version > step.order.version, f"{step.result} left the order as it was")
 
 
 async def order_settles_within_step_limit(make_broker: BrokerFactory, samples: Sequence[Order]) -> None:
-    """Or to a rest: an order may wait for a price that never comes, but then it says so by having no due."""
+    """Check that orders end, or rest without a due time while they wait for a price that may never come."""
     broker = make_broker()
     for order in samples:
         last = final_order(order, await _simulate_or_breach(broker, order))
@@ -159,51 +155,51 @@ async def ended_order_stays_ended(make_broker: BrokerFactory, samples: Sequence[
         for status in set(Status) - OPEN:
             ended = replace(last, status=status, next_attempt_at=None)
             _require(broker.next_due(ended) is None, f"an order that is {status} has a due")
-            said = await run_step(broker, ended, last.updated_at + ONE_SECOND)
-            _require(said is None, f"an order that is {status} did {said}")
+            result = await run_step(broker, ended, last.updated_at + ONE_SECOND)
+            _require(result is None, f"an order that is {status} did {result}")
 
 
 async def due_times_never_decrease(make_broker: BrokerFactory, samples: Sequence[Order]) -> None:
     for order in samples:
-        for before, after in pairwise(moment.due for moment in await _simulate_or_breach(make_broker(), order)):
+        for before, after in pairwise(step.due for step in await _simulate_or_breach(make_broker(), order)):
             _require(before <= after, f"was due at {before} and then at {after}")
 
 
 async def failed_attempt_respects_retry_schedule(make_broker: BrokerFactory, samples: Sequence[Order]) -> None:
     broker = make_broker()
     for order in samples:
-        for moment in await _simulate_or_breach(broker, order):
-            at = moment.now + 60 * ONE_SECOND
-            due = broker.next_due(replace(moment.order, attempts=1, next_attempt_at=at))
+        for step in await _simulate_or_breach(broker, order):
+            at = step.now + 60 * ONE_SECOND
+            due = broker.next_due(replace(step.order, attempts=1, next_attempt_at=at))
             _require(due is not None and due >= at, f"a failed attempt is due at {due}, and was put off to {at}")
 
 
 async def failures_have_a_reason_code(make_broker: BrokerFactory, samples: Sequence[Order]) -> None:
-    """A reason is one word that clients can look at, such as `insufficient_margin`: sentences go to the log."""
+    """Check that a reason is a code that clients can compare, such as `insufficient_margin`."""
     for order in samples:
-        for moment in await _simulate_or_breach(make_broker(), order):
-            if moment.failure is not None:
+        for step in await _simulate_or_breach(make_broker(), order):
+            if step.failure is not None:
                 _require(
-                    _REASON_CODE.fullmatch(moment.failure.reason) is not None, f"a reason is {moment.failure.reason!r}"
+                    _REASON_CODE.fullmatch(step.failure.reason) is not None, f"a reason is {step.failure.reason!r}"
                 )
 
 
 async def prices_are_positive_decimals(make_broker: BrokerFactory, samples: Sequence[Order]) -> None:
     for order in samples:
-        for moment in await _simulate_or_breach(make_broker(), order):
-            for price in moment.prices:
+        for step in await _simulate_or_breach(make_broker(), order):
+            for price in step.prices:
                 is_price = isinstance(price, Decimal) and price.is_finite() and price > 0
                 _require(is_price, f"{price!r} is no price that could be paid")
 
 
 async def position_can_be_closed_manually(make_broker: BrokerFactory, samples: Sequence[Order]) -> None:
-    """Not at the first attempt, maybe: a BrokerError is an answer too."""
+    """Check that a manual close succeeds at last; a BrokerError is a valid answer to an attempt."""
     broker = make_broker()
     for order in samples:
         held = [
-            moment.order_after
-            for moment in await _simulate_or_breach(broker, order)
-            if moment.order_after.status is Status.EXECUTED
+            step.order_after
+            for step in await _simulate_or_breach(broker, order)
+            if step.order_after.status is Status.EXECUTED
         ]
         for position in held[:1]:
             _require(await _closes_manually(broker, position), f"could not be closed by hand in {MAX_STEPS} seconds")

@@ -1,14 +1,8 @@
-"""What a trade costs beside its price and the market's spread: slippage, latency, commission - each to be replaced.
+"""Slippage, latency and commission: the costs of a trade beside its price and the market's spread.
 
-A model is a function of its arguments. Where chance has a part it is drawn from Dice, a hash of (seed, order, attempt):
-a retry that must decide the same, and a second worker, throw the same dice and see the same eyes. Amounts are never
-negative and never rounded; who adds one to a price knows the sign and the tick.
-
-
-What stands between an order's price and its result: the models of `brokers.models`, as the broker's options ask.
-
-Who trades at a price of his own - a limit, a take profit - gets it, and does not slip. Chance is the order's and the
-attempt's: whoever asks again for the same attempt gets the same.
+Each model is a function of its arguments. Chance comes from SeededRandom, a hash of (seed, order, attempt), so that a
+retry of the same attempt and a second worker draw the same. Amounts are never negative and never rounded; the caller
+knows the sign and the tick. A limit or a take profit trades at its own price and does not slip.
 """
 
 import hashlib
@@ -29,20 +23,20 @@ _DURATION_UNITS: Final = {"ms": timedelta(milliseconds=1), "s": timedelta(second
 
 
 class SeededRandom(msgspec.Struct, frozen=True):
-    """`attempt` is the order's count when the question came up: another attempt, another throw."""
+    """Reproducible random numbers of an order's attempt."""
 
     seed: str
     order_id: str
     attempt: int = 0
 
     def uniform(self, purpose: str) -> Decimal:
-        """From 0 up to, but not, 1. Each purpose has a throw of its own."""
-        said = f"{self.seed}/{self.order_id}/{self.attempt}/{purpose}".encode()
-        return Decimal(int.from_bytes(hashlib.sha256(said).digest()[:8], "big") % _RESOLUTION) / _RESOLUTION
+        """Draw from 0 up to, but not including, 1. Each purpose has its own draw."""
+        message = f"{self.seed}/{self.order_id}/{self.attempt}/{purpose}".encode()
+        return Decimal(int.from_bytes(hashlib.sha256(message).digest()[:8], "big") % _RESOLUTION) / _RESOLUTION
 
 
 class Slippage(msgspec.Struct, frozen=True):
-    """Anything up to `basis_points` of the price, against whoever trades."""
+    """Up to `basis_points` of the price, against the trader."""
 
     basis_points: Decimal = Decimal(0)
 
@@ -53,16 +47,16 @@ class Slippage(msgspec.Struct, frozen=True):
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Anything from `least` to `most`."""
+    """A random delay from `minimum` to `maximum`."""
 
     minimum: timedelta = timedelta(0)
     maximum: timedelta = timedelta(0)
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Of `200ms` always the same, of `50ms..2s` anything from the first to the second; None of other texts."""
-        least, dots, most = text.partition("..")
-        spans = [_DURATION.fullmatch(one) for one in (least, most if dots else least)]
+        """Parse a fixed delay such as `200ms` or a range such as `50ms..2s`; None for any other text."""
+        shortest, dots, longest = text.partition("..")
+        spans = [_DURATION.fullmatch(span) for span in (shortest, longest if dots else shortest)]
         times = [int(match[1]) * _DURATION_UNITS[match[2]] for match in spans if match is not None]
         return cls(times[0], times[1]) if len(times) == len(spans) and times[0] <= times[1] else None
 
@@ -87,7 +81,7 @@ _NO_COMMISSION: Final = Commission()
 
 
 class ExecutionCosts(msgspec.Struct, frozen=True, kw_only=True):
-    """`latency` is from the wish to trade to the trade."""
+    """The models of one broker. `latency` is the time from the decision to trade to the trade."""
 
     seed: str
     slippage: Slippage = Slippage()
@@ -102,12 +96,12 @@ class ExecutionCosts(msgspec.Struct, frozen=True, kw_only=True):
         return self.latency.sample(self._random(order), purpose)
 
     def apply_slippage(self, order: Order, price: Decimal, *, tick: Decimal, sign: int) -> Decimal:
-        """What `price` becomes for who trades at the market: a buyer (`sign` 1) pays more, a seller (-1) gets less."""
+        """Return `price` after slippage at the market: a buyer (`sign` 1) pays more, a seller (-1) gets less."""
         slip = self.slippage.amount(price, self._random(order)).quantize(tick, ROUND_DOWN)
         return price + sign * slip if slip else price
 
     def total_commission(self, order: Order, price: Decimal) -> Decimal | None:
-        """For the fill and each part, where the last is closed at `price`; None where nothing is ever charged."""
+        """Sum the commission of the fill and each part, the last closed at `price`; None where none is configured."""
         if self.commission == _NO_COMMISSION:
             return None
         closed = [(part.price, part.quantity) for part in order.closes]

@@ -1,7 +1,7 @@
-"""What a broker reported, put to the order table.
+"""Apply a broker's report to the order table.
 
-Brokers repeat themselves: after a lost line a fill is told again, and an old one beside the close. What has happened
-already, or can no longer happen, is shrugged off; a report of which nothing at all can be true is a fault.
+Brokers repeat themselves: after a lost connection a fill is reported again, and an old one beside the close. A move
+that was made already or has become impossible is ignored; a report of which no move is possible is a fault.
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ from signalhub.domain.order import IllegalTransition, Move, Order, apply
 
 
 class AppliedReport(msgspec.Struct, frozen=True):
-    """The moves that were made, each with the order after it, and those that were shrugged off."""
+    """The moves that were made, each with the order after it, and those that were ignored."""
 
     order: Order
     applied: tuple[tuple[Move, Order], ...] = ()
@@ -28,16 +28,16 @@ def to_moves(report: Report) -> tuple[Move, ...]:
 
 def apply_report(order: Order, report: Report, now: datetime) -> AppliedReport:
     """Make the moves that can be made, in order. Raises IllegalTransition where there were some and none could."""
-    made: list[tuple[Move, Order]] = []
+    applied: list[tuple[Move, Order]] = []
     ignored: list[Move] = []
     faults: list[IllegalTransition] = []
     for move in to_moves(report):
         try:
             order = apply(order, move, now)
-            made.append((move, order))
+            applied.append((move, order))
         except IllegalTransition as fault:
             ignored.append(move)
             faults.append(fault)
-    if faults and not made:
+    if faults and not applied:
         raise faults[0]
-    return AppliedReport(order, tuple(made), tuple(ignored))
+    return AppliedReport(order, tuple(applied), tuple(ignored))

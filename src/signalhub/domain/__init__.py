@@ -1,1 +1,1 @@
-"""The rules of the house: pure functions and frozen structs. No clock, no randomness, no I/O."""
+"""The domain: pure functions and frozen structs. No clock, no randomness, no I/O."""

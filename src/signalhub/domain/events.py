@@ -1,7 +1,7 @@
-"""The account's log: what happened, numbered 1, 2, 3 … without a gap, as the exact bytes every transport sends.
+"""Events of an account's log: numbered without a gap, and encoded once, as the bytes that every transport sends.
 
-An event is encoded once, when it is written, and never again: the database, the Redis stream, SSE, WebSocket and the
-pages of the log all pass on the same bytes.
+An event is encoded when it is written and never again: the database, the Redis stream, SSE, WebSocket and the pages of
+the log all pass on the same bytes.
 """
 
 import hashlib
@@ -90,7 +90,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def append_event(head: Head, new_event: NewEvent, timestamp: datetime) -> tuple[Head, Event]:
-    """Give `fact` the place after `head`. The caller holds the account's lock, or two facts could share a place."""
+    """Append an event after `head`. The caller must hold the account's lock, or two events could share a number."""
     seq = head.seq + 1
     body = _encode(
         _EventBody(
@@ -118,13 +118,13 @@ def append_event(head: Head, new_event: NewEvent, timestamp: datetime) -> tuple[
 
 
 def chain_hash(previous_hash: bytes, body: bytes) -> bytes:
-    """SHA-256 over the hash before and the body, so that no event can be changed without changing all that follow."""
+    """Hash the previous hash and the body, so that changing an event changes the hash of all that follow."""
     return hashlib.sha256(previous_hash + body).digest()
 
 
 @lru_cache(maxsize=256)  # a batch shares its instant, and each of its events tells it three times
 def format_timestamp(timestamp: datetime) -> str:
-    """RFC 3339 in UTC with microseconds, always of the same width so that text order is time order."""
+    """Format as RFC 3339 in UTC with microseconds, of constant width, so that text order is time order."""
     return timestamp.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
@@ -239,7 +239,7 @@ def _to_partial_close_view(partial_close: PartialClose) -> PartialCloseView:
 
 
 def order_event(type_: str, order: Order) -> NewEvent:
-    """What every `order.*` event carries: the order as it now is."""
+    """Create an `order.*` event; its data is the order as it now is."""
     return NewEvent(
         type=type_,
         account_id=order.account_id,

@@ -1,10 +1,7 @@
-"""API keys, hook tokens and tickets as text: `shk_<id>_<secret><checksum>`.
+"""Identifiers: credentials as text (`shk_<id>_<secret><checksum>`) and time-ordered UUIDs (version 7, RFC 9562).
 
-The checksum tells a mistyped key from a revoked one without asking anybody (GitHub's token format has the same idea);
-what is stored is the id and a SHA-256 of the secret, which needs no slow hash because it has 256 bits of its own.
-
-
-Names for things: time-ordered ids (UUID version 7, RFC 9562) and trace ids (W3C Trace Context).
+The checksum tells a mistyped key from a revoked one without a query, as in GitHub's token format. The id and a SHA-256
+of the secret are stored; a secret of 256 random bits needs no slow hash.
 """
 
 import hashlib
@@ -46,7 +43,7 @@ class Token(msgspec.Struct, frozen=True):
 
 
 def mint_token(prefix: str, entropy: bytes) -> Token:
-    """A new token of `kind` from ENTROPY random bytes."""
+    """Create a token from TOKEN_ENTROPY_BYTES random bytes."""
     id_, secret = (
         _encode_base62(entropy[:12], _ID_LENGTH),
         _encode_base62(entropy[12:TOKEN_ENTROPY_BYTES], _SECRET_LENGTH),
@@ -57,10 +54,10 @@ def mint_token(prefix: str, entropy: bytes) -> Token:
 
 def parse_token(prefix: str, text: str) -> Token:
     """Take a token apart; raises SignalHubError `mistyped_key` where form or checksum is off."""
-    found, _, rest = text.partition("_")
+    kind, _, rest = text.partition("_")
     id_, _, secret = rest.partition("_")
     body, checksum = secret[:_SECRET_LENGTH], secret[_SECRET_LENGTH:]
-    if found != prefix or len(id_) != _ID_LENGTH or not text.isascii():
+    if kind != prefix or len(id_) != _ID_LENGTH or not text.isascii():
         raise SignalHubError("mistyped_key", f"This does not look like a credential: it should begin with {prefix}_.")
     if not hmac.compare_digest(checksum, _checksum(f"{prefix}_{id_}_{body}")):
         raise SignalHubError("mistyped_key", "This credential is mistyped or cut short: its checksum does not match.")
@@ -87,7 +84,7 @@ _RANDOM_MASK = (1 << 74) - 1
 
 
 def uuid7(timestamp_ms: int, entropy: bytes) -> str:
-    """The id for an instant in Unix milliseconds; `entropy` is at least ten random bytes.
+    """Create the id for an instant in Unix milliseconds from at least ten random bytes.
 
     Time first, so that an index on it grows at one end and a page of ids is in order of age.
     """

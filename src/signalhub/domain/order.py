@@ -1,7 +1,7 @@
-"""An order, and the only ways it may change.
+"""An order and its legal moves.
 
-TRANSITIONS is the specification. A pair that is not in it raises: either a broker or this table is wrong, and neither
-may be shrugged off.
+TRANSITIONS is the specification. A pair that is not in it raises IllegalTransition: either a broker or the table is
+wrong, and neither may be ignored.
 """
 
 from datetime import datetime
@@ -188,7 +188,7 @@ class IllegalTransition(Exception):  # noqa: N818 - it names the fault, as the o
 
 
 def apply(order: Order, move: Move, now: datetime) -> Order:
-    """The order as it stands after `move` became true at `at`; raises IllegalTransition."""
+    """Return the order after `move`, made at `now`. Raises IllegalTransition."""
     match move:
         case Retried():
             return _apply_retried(_transition(order, order.status, now), move)

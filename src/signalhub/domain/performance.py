@@ -1,4 +1,4 @@
-"""How well a row of results did. Results are in R: divided by what was risked, so that all instruments can be added."""
+"""Performance of a sequence of results in R multiples: profit by risk, so that all instruments can be added."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -21,7 +21,7 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compute_performance(r_multiples: Iterable[Decimal]) -> Performance:
-    """Of `results` in the order in which they came."""
+    """Compute the performance of results in the order of their closes."""
     closed = wins = 0
     won = lost = total = peak = drawdown = Decimal(0)
     for result in r_multiples:

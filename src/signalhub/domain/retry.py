@@ -1,4 +1,4 @@
-"""When to try again: exponential backoff with jitter, a function of the order and the attempt.
+"""The retry schedule: exponential backoff with jitter, a pure function of the order and the attempt.
 
 The jitter is drawn from a hash, so that a second worker that decides the same failure decides the same time.
 """
@@ -10,7 +10,7 @@ import msgspec
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """Seconds; `attempts` counts the tries in all."""
+    """`max_attempts` counts all attempts; delays are in seconds."""
 
     max_attempts: int
     base_delay_s: float
@@ -20,7 +20,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         return attempts >= self.max_attempts
 
     def schedule_next_attempt(self, order_id: str, failed_attempts: int, now: datetime) -> datetime:
-        """After `attempts` failures: base * 2**(attempts-1), at most the cap, of which the last half is jitter."""
+        """Return now + base * 2**(failures - 1), at most the maximum delay, of which the last half is jitter."""
         wait = min(self.max_delay_s, self.base_delay_s * 2 ** min(failed_attempts - 1, 30))
         draw = hashlib.sha256(f"{order_id}/{failed_attempts}".encode()).digest()[0] / 255
         return now + timedelta(seconds=wait * (0.5 + draw / 2))

@@ -1,4 +1,4 @@
-"""A trading signal, understood.
+"""A parsed trading signal.
 
 Prices keep the digits they came with: `1.0860` stays `1.0860`, so nothing here may normalise a `Decimal`.
 """
@@ -52,7 +52,7 @@ class SignalView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def format_decimal(number: Decimal) -> str:
-    """Every digit and no exponent; `str()` would turn 0.0000001 into 1E-7."""
+    """Format with every digit and no exponent; `str()` would turn 0.0000001 into 1E-7."""
     written = str(number)
     return format(number, "f") if "E" in written else written  # which is slower
 
@@ -75,7 +75,7 @@ def to_signal_view(signal: Signal) -> SignalView:
 
 
 def describe_signal(signal: Signal) -> str:
-    """One line for people: `BUY EURUSD @ 1.0860, SL 1.0850, TP 1.0890`."""
+    """Describe a signal in one line: `BUY EURUSD @ 1.0860, SL 1.0850, TP 1.0890`."""
     head = f"{signal.side} {signal.symbol}"
     if signal.order_type is OrderType.STOP:
         head = f"{signal.side} STOP {signal.symbol}"

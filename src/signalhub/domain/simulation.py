@@ -1,6 +1,6 @@
-"""`X-SignalHub-Simulate` and `#sim …`: one order's outcome, forced.
+"""Forced outcomes of an order: the header `X-SignalHub-Simulate` and the directive `#sim …`.
 
-Directives stand side by side, parted by blanks, commas or semicolons: `fail=3 fill_after=2s outcome=take_profit`.
+Directives are separated by blanks, commas or semicolons: `fail=3 fill_after=2s outcome=take_profit`.
 """
 
 import re
@@ -38,17 +38,17 @@ NO_SIMULATION: Final = Simulation()
 
 
 def parse(text: str | None) -> Simulation | Problem:
-    """What `text` asks for, or the problem `bad_simulation`, naming the first directive that is not understood."""
-    found: dict[str, object] = {}
+    """Parse directives, or return the problem `bad_simulation` that names the first invalid one."""
+    directives: dict[str, object] = {}
     for directive in re.split(r"[\s,;]+", (text or "").strip()):
         if not directive:
             continue
         name, _, value = directive.partition("=")
         read = _parse_value(name.lower(), value.lower())
-        if read is None or name.lower() in found:
+        if read is None or name.lower() in directives:
             return Problem(code="bad_simulation", text=directive[:64], length=len(directive), hint=SYNTAX_HINT)
-        found[name.lower()] = read
-    return msgspec.convert(found, Simulation)
+        directives[name.lower()] = read
+    return msgspec.convert(directives, Simulation)
 
 
 def _parse_value(name: str, value: str) -> object | None:

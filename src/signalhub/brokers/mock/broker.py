@@ -1,14 +1,8 @@
-"""A broker that is a function: the same order gets the same prices in every process, after every restart.
+"""The mock broker: the same order gets the same prices in every process and after every restart.
 
-What happens to an order, and when, is planned from the order alone: so it costs nothing until it is due, and a second
-worker plans the same. Prices come from the order's trip through the market (`brokers.trips`); in a profile without a
-market they are drawn from a hash of (seed, order, purpose), between the order's own stop loss and first take profit.
-
-
-What was found for the order that was asked about last.
-
-An order is asked about several times in a row - when is it due, what happens then, how did it go - and by then never
-again: one answer is all that is worth keeping.
+The fate of an order is planned from the order alone, so an open order costs nothing until it is due. Prices come from
+the order's path through the simulated market; in a profile without a market they are drawn from a hash of (seed, order,
+purpose), between the order's stop loss and first take profit.
 """
 
 import hashlib
@@ -68,29 +62,32 @@ class MockBroker:
         return self._finalize_move(order, plan.move, now)
 
     async def close(self, order: Order, now: datetime) -> Move:
-        profile, trip = self._profiles[order.profile], self._path_after_fill(order)
+        profile, path = self._profiles[order.profile], self._path_after_fill(order)
         by_hand = f"manual {now.isoformat()}"
         price = (
             self._draw_price_between(order, by_hand, 5, 95)
-            if trip is None
-            else market_close_price(order, profile, trip, now)
+            if path is None
+            else market_close_price(order, profile, path, now)
         )
         return self._finalize_move(order, Closed(price, CloseReason.MANUAL, now), now)
 
     def _scheduled_time(self, order: Order) -> datetime | None:
-        """When the order is due, where that is decided without a look at the market."""
-        profile, wished = self._profiles[order.profile], _parse_simulation(order.simulate)
-        since, wait = order.created_at, _override(wished.fill_after, profile.fill_after)
+        """Return when the order is due where time alone decides; None where the market does."""
+        profile, forced = self._profiles[order.profile], _parse_simulation(order.simulate)
+        since, wait = order.created_at, _override(forced.fill_after, profile.fill_after)
         if order.status is not Status.PENDING:
-            usual = profile.close_after if wished.outcome is None else profile.forced_outcome_after
-            is_open = order.status is Status.EXECUTED and (profile.market_speed is None or wished.outcome is not None)
-            since, wait = order.filled_at or order.updated_at, _override(wished.close_after, usual) if is_open else None
+            usual = profile.close_after if forced.outcome is None else profile.forced_outcome_after
+            is_open = order.status is Status.EXECUTED and (profile.market_speed is None or forced.outcome is not None)
+            since, wait = (
+                order.filled_at or order.updated_at,
+                _override(forced.close_after, usual) if is_open else None,
+            )
         if wait is None:
             return None
         return max(since + wait, order.next_attempt_at or since)
 
     def _plan_move(self, order: Order) -> PlannedMove | None:
-        profile, wished = self._profiles[order.profile], _parse_simulation(order.simulate)
+        profile, forced = self._profiles[order.profile], _parse_simulation(order.simulate)
         at, clock = self._scheduled_time(order), _market_clock(profile)
         if order.status is Status.PENDING:
             if clock is None:
@@ -98,27 +95,27 @@ class MockBroker:
             return plan_entry_fill(order, profile, partial(before_fill, order, clock, self._seed), at)
         if order.status is not Status.EXECUTED:
             return None
-        if at is not None and wished.outcome is not None:
-            return PlannedMove(at, forced_close(order, wished.outcome, at))
-        trip = self._path_after_fill(order)
-        if trip is None:
+        if at is not None and forced.outcome is not None:
+            return PlannedMove(at, forced_close(order, forced.outcome, at))
+        path = self._path_after_fill(order)
+        if path is None:
             return PlannedMove(
                 at or order.updated_at, Closed(self._draw_price_between(order, "close", 5, 95), CloseReason.TIME)
             )
-        return plan_exit_fill(order, profile, trip, wished.close_after)
+        return plan_exit_fill(order, profile, path, forced.close_after)
 
     def _finalize_move(self, order: Order, move: Move, now: datetime) -> Move:
-        """The move with what is only worked out once it happens."""
+        """Complete a planned move with the figures that are computed only when it happens."""
         profile = self._profiles[order.profile]
         if isinstance(move, Executed) and profile.fill_after is not None:
             return replace(move, at=None)  # a wait is between what was seen, also where a worker came late
         if isinstance(move, Closed):
-            found = compute_execution_stats(order, profile, self._path_after_fill(order), move, move.at or now)
-            return replace(move, figures=found)
+            stats = compute_execution_stats(order, profile, self._path_after_fill(order), move, move.at or now)
+            return replace(move, figures=stats)
         return move
 
     def _build_path_after_fill(self, order: Order) -> OrderPricePath | None:
-        """What was paid too much moves no market: where a fill may have slipped, the trip goes on as it began."""
+        """Return the path after the fill. Slippage must not move it: where a fill may have slipped, it goes on."""
         profile = self._profiles[order.profile]
         clock = _market_clock(profile)
         if clock is None:
@@ -134,7 +131,7 @@ class MockBroker:
         return self._draw_price_between(order, "fill", 40, 60) if level is None else level
 
     def _draw_price_between(self, order: Order, purpose: str, low_percent: int, high_percent: int) -> Decimal:
-        """A price at `low` to `high` percent of the way from the stop loss to the first take profit."""
+        """Draw a price at `low_percent` to `high_percent` of the way from the stop loss to the first take profit."""
         stop, target = order.terms.stop_loss, order.terms.take_profits[0]
         share = (
             Decimal(low_percent) + (Decimal(high_percent) - low_percent) * self._draw_step(order, purpose) / _DRAW_STEPS
@@ -148,18 +145,18 @@ class MockBroker:
 
 
 def _raise_forced_failure(order: Order) -> None:
-    wished = _parse_simulation(order.simulate)
-    if order.attempts < wished.fail:
+    forced = _parse_simulation(order.simulate)
+    if order.attempts < forced.fail:
         raise BrokerError("simulated_failure", permanent=False)
-    if wished.reject is not None:
-        raise BrokerError(wished.reject, permanent=True)
+    if forced.reject is not None:
+        raise BrokerError(forced.reject, permanent=True)
 
 
 @lru_cache(maxsize=1024)
 def _parse_simulation(text: str | None) -> Simulation:
-    """What the door let through is understood; anything else, from wherever it came, forces nothing."""
-    found = simulation.parse(text)
-    return found if isinstance(found, Simulation) else simulation.NO_SIMULATION
+    """Parse a simulation text that ingest accepted; any other text forces nothing."""
+    parsed = simulation.parse(text)
+    return parsed if isinstance(parsed, Simulation) else simulation.NO_SIMULATION
 
 
 def _market_clock(profile: MockProfile) -> MarketClock | None:
@@ -179,7 +176,10 @@ Result = TypeVar("Result")
 
 
 class LastCallCache(Generic[Result]):
-    """`find` must be pure: the same order, the same answer."""
+    """Cache of a pure function for the order asked about last.
+
+    An order is asked about several times in a row (when is it due, what happens, how did it go) and then never again.
+    """
 
     def __init__(self, compute: Callable[[Order], Result]) -> None:
         self._compute = compute

@@ -1,13 +1,12 @@
-"""The curve: Brownian motion as a function, built by halving.
+"""The price path: Brownian motion as a pure function of (seed, symbol, time), by midpoint displacement.
 
 Time is cut into blocks of about 407 days whose corners are drawn from a hash. Inside a block the middle of every
-segment lies half-way between its ends plus a drawn swing, down to leaves of 131 ms, which are straight. So any instant
-is reached in 28 halvings however far away it is, neighbouring blocks share a corner, and what a segment can still do is
-known before looking into it: REACH.
+segment lies half-way between its ends plus a drawn displacement, down to straight leaves of 131 ms. So any instant is
+reached in 28 halvings, neighbouring blocks share a corner, and MAX_EXCURSION bounds a segment before it is examined.
 
-A height is an integer. Its variance grows by 4**37 a microsecond (YEAR is the deviation of a year), which is what the
-halvings of a Brownian bridge add up to; the corners are drawn anew and not summed up, so that a price is never carried
-away however many years go by. Swings are uniform and not normal: their sums are near enough, and their bounds tight.
+A height is an integer. Its variance grows by 4**37 a microsecond (YEAR_DEVIATION is the deviation of a year), as the
+halvings of a Brownian bridge add up to; corners are drawn independently, so that a price stays bounded however many
+years go by. Displacements are uniform and not normal: their sums are close enough, and their bounds tight.
 """
 
 from collections.abc import Iterator

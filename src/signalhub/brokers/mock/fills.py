@@ -1,7 +1,4 @@
-"""When a pending order is filled, and at what price.
-
-When a filled order is closed, or a part of it, at what price, and what became of it meanwhile.
-"""
+"""Plan the fill of a pending order and the closes of a filled one: when, at what price, with what figures."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta

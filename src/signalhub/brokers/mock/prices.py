@@ -1,13 +1,8 @@
-"""The market's own time: microseconds since 1970, which may run faster than the wall clock's.
+"""Prices of the mock market: its clock, its quotes and its candles.
 
-Heights of the curve as prices.
-
-A price is its anchor times e to the power of what the curve has risen since, by the instrument's volatility. Decimal's
-`exp` and `ln` are correctly rounded, in a context of our own: the digits are the same everywhere. There is no drift:
-the logarithm rises as often and as far as it falls.
-
-
-The path as a plot shows it: a row of equal times, each with its first, highest, lowest and last price.
+A price is its anchor times e to the power of the path's rise since, scaled by the instrument's volatility. Decimal's
+`exp` and `ln` are correctly rounded in a context of our own, so the digits are the same on every machine. There is no
+drift. The market clock counts microseconds since 1970 and may run faster than the wall clock.
 """
 
 from datetime import UTC, datetime, timedelta

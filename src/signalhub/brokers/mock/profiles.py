@@ -1,4 +1,4 @@
-"""How patient the mock broker is, and how much of it the market decides."""
+"""The profiles of the mock broker: its waits, its costs and the speed of its market."""
 
 from datetime import timedelta
 from decimal import Decimal

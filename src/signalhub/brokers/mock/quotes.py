@@ -1,7 +1,6 @@
-"""The mock market's own quotes: what a symbol costs when no order has said what it should.
+"""Quotes of the mock market: the price of a symbol where no order has set one.
 
-An order's prices are not these: it rides the same path from its own price. What rises here by a percent rises there by
-a percent.
+An order follows the same path from its own price, so its prices differ, but relative moves are the same.
 """
 
 import re
