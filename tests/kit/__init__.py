@@ -1,5 +1,5 @@
-"""What tests are built from: real servers, running processes, accounts to act with, and words for waiting.
+"""Shared parts of the tests: real servers, running processes, account clients and polling.
 
-Nothing here stands in for a part of the service. What differs from production is that the database may forget on a
-power failure, and that every test has an account of its own.
+Nothing here replaces a part of the service. Two things differ from production: the database may lose data on a power
+failure, and each test has its own account.
 """

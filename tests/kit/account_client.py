@@ -1,4 +1,4 @@
-"""An account, and the hands with which a test acts for it."""
+"""Client of one account, over HTTP, SSE and WebSocket."""
 
 import asyncio
 import itertools
@@ -31,19 +31,19 @@ class AccountClient:
             "account_id": "7",
             "api_key": "s3cret",
         }
-        made = (await http.post("/accounts/", json=body)).raise_for_status().json()
-        return cls(http, made["user"]["id"], made["api_key"])
+        created = (await http.post("/accounts/", json=body)).raise_for_status().json()
+        return cls(http, created["user"]["id"], created["api_key"])
 
     @property
     def headers(self) -> dict[str, str]:
         return {"X-API-Key": self.api_key}
 
     def with_key(self, api_key: str) -> "AccountClient":
-        """The same account, speaking with another key."""
+        """Return a client of the same account with another key."""
         return AccountClient(self.http, self.id, api_key)
 
     async def request(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
-        """A request with the key, whatever the answer."""
+        """Send a request with the key and return any response, also an error."""
         headers = self.headers | dict(options.pop("headers", None) or {})
         return await self.http.request(method, path, headers=headers, **options)
 
@@ -57,7 +57,7 @@ class AccountClient:
     async def send_signal(
         self, text: str | bytes = signal_texts.BUY, *, path: str = "/api/v1/signals", **headers: str
     ) -> Any:  # noqa: ANN401 - JSON
-        """Send a signal that must be taken; the answer's body. `idempotency_key="a"` becomes `Idempotency-Key: a`."""
+        """Send a signal that must be accepted; return the body. `idempotency_key="a"` becomes `Idempotency-Key: a`."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         response = await self.request("POST", path, content=text, headers=named)
         assert response.is_success, response.text
@@ -67,12 +67,12 @@ class AccountClient:
         return await self.get(f"/api/v1/orders/{order_id}")
 
     async def list_events(self, after: int = 0, **params: str) -> list[Any]:
-        """The whole log after `after`, page by page."""
-        found: list[Any] = []
+        """Return all events of the log after `after`, read page by page."""
+        events: list[Any] = []
         while items := (await self.get("/api/v1/events", after=after, limit=500, **params))["items"]:
-            found += items
+            events += items
             after = items[-1]["seq"]
-        return found
+        return events
 
     @asynccontextmanager
     async def open_sse(self, *, last_event_id: str | None = None, **params: str | int) -> AsyncIterator[SseStream]:
@@ -96,20 +96,20 @@ async def connect_websocket(
 
 
 async def receive_json(socket: ClientConnection, timeout_s: float = 8.0) -> Any:  # noqa: ANN401 - JSON
-    """The next text frame, decoded."""
+    """Return the next text frame that is no heartbeat, decoded."""
     return msgspec.json.decode(await receive_bytes(socket, timeout_s))
 
 
 async def receive_bytes(socket: ClientConnection, timeout_s: float = 8.0) -> bytes:
-    """The next text frame's bytes, whatever heartbeats come before it."""
+    """Return the bytes of the next text frame that is no heartbeat."""
     async with asyncio.timeout(timeout_s):
-        while (found := await socket.recv(decode=False)).startswith(b'{"type":"stream.heartbeat"'):
+        while (frame := await socket.recv(decode=False)).startswith(b'{"type":"stream.heartbeat"'):
             pass
-        return found
+        return frame
 
 
 async def wait_for_close_code(socket: ClientConnection, timeout_s: float = 8.0) -> int | None:
-    """The code with which the other side closes, after whatever else it has to say."""
+    """Read until the server closes; return its close code."""
     try:
         while True:
             await receive_bytes(socket, timeout_s)

@@ -1,4 +1,4 @@
-"""The first touch and the extremes, found by looking at everything: slow, and too simple to be wrong."""
+"""Reference for the path search: first touch and extremes by looking at every knot."""
 
 import random
 from bisect import bisect_left
@@ -21,18 +21,18 @@ class TouchCase(NamedTuple):
 
 
 def generate_cases(count: int) -> Iterator[TouchCase]:
-    """A minute or less somewhere, now and then across the edge of a block, in a band of any width, also of none."""
-    draw = random.Random(count)  # noqa: S311 - it draws cases
+    """Generate spans of up to a minute, some across a block boundary, in bands of any width, also of none."""
+    rng = random.Random(count)  # noqa: S311 - no secret depends on it
     for number in range(count):
-        start = draw.randrange(2 * 10**15) if number % 10 else draw.randrange(1, 60) * BLOCK_US - draw.randrange(10**7)
-        span = draw.randrange(60 * _LEAF_US) if number % 7 else draw.randrange(3)
+        start = rng.randrange(2 * 10**15) if number % 10 else rng.randrange(1, 60) * BLOCK_US - rng.randrange(10**7)
+        span = rng.randrange(60 * _LEAF_US) if number % 7 else rng.randrange(3)
         curve = derive_path_key("brute", f"S{number % 50}")
         width = YEAR_DEVIATION * (max(span, 1000) / _YEAR_US) ** 0.5
-        below, above = (int(width * draw.uniform(-0.1, 2)) for _ in range(2))
-        begin = height_at(curve, start)
-        low, high = begin - below, begin + above
+        below, above = (int(width * rng.uniform(-0.1, 2)) for _ in range(2))
+        start_height = height_at(curve, start)
+        low, high = start_height - below, start_height + above
         if number % 5 == 0:
-            low, high = (low, UNREACHABLE_HEIGHT) if draw.random() < 0.5 else (-UNREACHABLE_HEIGHT, high)
+            low, high = (low, UNREACHABLE_HEIGHT) if rng.random() < 0.5 else (-UNREACHABLE_HEIGHT, high)
         yield TouchCase(curve, low, high, start, start + span)
 
 
@@ -41,13 +41,13 @@ def list_knots(start_us: int, end_us: int) -> list[int]:
 
 
 def find_first_touch(case: TouchCase) -> tuple[int, bool] | None:
-    """Between two knots the curve is straight, so that the first instant beyond is found by bisection."""
+    """Return the first instant outside the band, and whether it is above. The curve is linear between knots: bisect."""
     before = case.start_us
     for knot in list_knots(case.start_us, case.end_us):
         if _is_outside(case, knot):
             span = range(before, knot + 1)
-            at = span[bisect_left(span, True, key=lambda when: _is_outside(case, when))]
-            return at, height_at(case.curve, at) >= case.high
+            touch_us = span[bisect_left(span, True, key=lambda time_us: _is_outside(case, time_us))]
+            return touch_us, height_at(case.curve, touch_us) >= case.high
         before = knot
     return None
 

@@ -1,4 +1,4 @@
-"""The database's side of a verdict: orders, logs and heads, read once and directly."""
+"""Snapshot of the database for the invariant checks: orders, event logs and heads, read directly with SQL."""
 
 from collections import defaultdict
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ _SELECT_HEADS = text("SELECT id::text, last_seq, last_hash FROM accounts")
 
 
 class StoredOrder(msgspec.Struct, frozen=True):
-    """An order, and the idempotency key of its signal."""
+    """An order with the idempotency key of its signal."""
 
     id: str
     account_id: str
@@ -46,7 +46,7 @@ class LoggedEvent(msgspec.Struct, frozen=True):
 
 
 class DatabaseSnapshot(msgspec.Struct, frozen=True):
-    """`strays` are orders without a signal and accepted signals without an order."""
+    """`orphan_ids` are orders without a signal and accepted signals without an order."""
 
     orders: dict[str, StoredOrder]
     orphan_ids: list[str]
@@ -55,21 +55,21 @@ class DatabaseSnapshot(msgspec.Struct, frozen=True):
     delays_by_type: dict[str, timedelta]
 
     def compute_lateness_s(self, account_id: str) -> list[float]:
-        """How long after it was due each fill and each close became true."""
-        stories: dict[str, list[LoggedEvent]] = defaultdict(list)
-        for line in self.event_logs[account_id]:
-            if line.order_id is not None and line.type.startswith("order."):
-                stories[line.order_id].append(line)
+        """Return the delay in seconds between due time and event, for each fill and each close."""
+        events_by_order: dict[str, list[LoggedEvent]] = defaultdict(list)
+        for event in self.event_logs[account_id]:
+            if event.order_id is not None and event.type.startswith("order."):
+                events_by_order[event.order_id].append(event)
         return [
             (after.at - before.at - self.delays_by_type[after.type]).total_seconds()
-            for story in stories.values()
-            for before, after in pairwise(story)
+            for order_events in events_by_order.values()
+            for before, after in pairwise(order_events)
             if after.type in self.delays_by_type
         ]
 
 
 async def read_heads(settings: Settings) -> dict[str, int]:
-    """The last number of each account's log."""
+    """Return the last sequence number of each account's log."""
     engine = create_engine(settings.database_url)
     try:
         async with engine.connect() as connection:
@@ -89,14 +89,14 @@ async def read(settings: Settings) -> DatabaseSnapshot:
 
 async def _read_from(connection: AsyncConnection, settings: Settings) -> DatabaseSnapshot:
     orders = {row.id: StoredOrder(*row) for row in await connection.execute(_SELECT_ORDERS)}
-    strays = [row.id for row in await connection.execute(_SELECT_ORPHANS)]
+    orphan_ids = [row.id for row in await connection.execute(_SELECT_ORPHANS)]
     logs: dict[str, list[LoggedEvent]] = defaultdict(list)
-    for account_id, *line in await connection.execute(_SELECT_EVENTS):
-        logs[account_id].append(LoggedEvent(*line))
+    for account_id, *columns in await connection.execute(_SELECT_EVENTS):
+        logs[account_id].append(LoggedEvent(*columns))
     heads = {row.id: Head(row.last_seq, row.last_hash) for row in await connection.execute(_SELECT_HEADS)}
     is_demo = settings.broker.profile == "demo"
-    waits = {
+    delays = {
         "order.executed": timedelta(seconds=settings.broker.demo_fill_s if is_demo else 0),
         "order.closed": timedelta(seconds=settings.broker.demo_close_s if is_demo else 0),
     }
-    return DatabaseSnapshot(orders, strays, logs, heads, waits)
+    return DatabaseSnapshot(orders, orphan_ids, logs, heads, delays)

@@ -1,6 +1,6 @@
-"""The application without a server process: quick to start, for settings that one test alone needs.
+"""HTTP client of an application in this process: quick to start, for settings that a single test needs.
 
-It cannot stream: an answer is whole before it is seen.
+It cannot stream: the transport returns a response only when it is complete.
 """
 
 from collections.abc import AsyncIterator

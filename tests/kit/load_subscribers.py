@@ -1,8 +1,8 @@
-"""Subscribers by the thousand: raw sockets, one regular expression, and a list of what each was given.
+"""Lightweight stream subscribers for load tests: raw sockets and one regular expression.
 
-Each is one client over all its sessions. It remembers nothing but the cursor of the last whole event it was given,
-changes transport as it likes, and can be made to break off in the middle of a frame. What it records is the numbers
-and a digest of each event's exact text, so that a thousand of them fit beside the servers they watch.
+A subscriber is one client over all its sessions. It keeps the cursor of the last complete event, picks a transport at
+random for each session, and can break off in the middle of a frame. It records the number and a digest of each event,
+so that thousands of subscribers fit on one machine with the servers.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ TRANSPORTS: Final = ("sse", "websocket", "batch")
 
 
 class SubscriberBehavior(msgspec.Struct, frozen=True, kw_only=True):
-    """`cut_s` is the mean time after which a session is broken off in the middle of a frame; 0: never.
+    """`mean_cut_interval_s` is the mean time until a session breaks off in the middle of a frame; 0 means never.
 
-    Who does not read opens streams all the same, and takes from them what fits into the system's buffers.
+    With `is_reading` false the subscriber opens streams and takes no more than the system's buffers hold.
     """
 
     transports: Sequence[str] = TRANSPORTS
@@ -37,9 +37,9 @@ class SubscriberBehavior(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Subscriber:
-    """`seqs` and `digests` are every event it was given, in order; `told` what streams said of resets and gaps.
+    """`seqs` and `digests` hold every event in order, `control_messages` the resets and gaps.
 
-    It follows from the first event, or from `after`.
+    It follows from the event after `after`.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Subscriber:
         self.epoch, self.sessions, self.cuts, self.refusals = b"", 0, 0, 0
         self.is_open = False
         self._address, self._key = address, key
-        self._rng = random.Random(id(self))  # noqa: S311 - a test's dice
+        self._rng = random.Random(id(self))  # noqa: S311 - no secret depends on it
         self._task: asyncio.Task[None] | None = None
         self._protocol: _SubscriberProtocol | None = None
 
@@ -82,20 +82,20 @@ class Subscriber:
 
     async def _run_session(self, transport: str) -> None:
         loop = asyncio.get_running_loop()
-        patience_s = (
+        cut_after_s = (
             self._rng.expovariate(1 / self.behavior.mean_cut_interval_s) if self.behavior.mean_cut_interval_s else 0.0
         )
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-            _, line = await loop.create_connection(lambda: _PROTOCOLS[transport](self, patience_s), *self._address)
-        self.sessions, self._protocol = self.sessions + 1, line
+            _, protocol = await loop.create_connection(lambda: _PROTOCOLS[transport](self, cut_after_s), *self._address)
+        self.sessions, self._protocol = self.sessions + 1, protocol
         try:
-            await line.closed
+            await protocol.closed
         finally:
             self.is_open, self._protocol = False, None
-            line.abort()
+            protocol.abort()
 
     def resume_reading(self) -> None:
-        """Read from now on, though it did not until now."""
+        """Start to read, after `is_reading` was false."""
         self.behavior = msgspec.structs.replace(self.behavior, is_reading=True)
         if self._protocol is not None:
             self._protocol.resume_reading()
@@ -105,13 +105,13 @@ class Subscriber:
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
     def truncate_randomly(self, data: bytes) -> bytes:
-        """What still arrives of `data` when the line breaks somewhere in it."""
+        """Return the part of `data` that arrives before the connection breaks."""
         self.cuts += 1
         return data[: self._rng.randrange(len(data))]
 
 
 class _SubscriberProtocol(asyncio.Protocol):
-    """One session. `hear` is given whole messages of the transport."""
+    """One session. `handle_message` gets complete messages of the transport."""
 
     expected_status: bytes
     decoder: MessageDecoder
@@ -124,7 +124,7 @@ class _SubscriberProtocol(asyncio.Protocol):
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
         self._transport.write(self.build_opening_request())
 
     def data_received(self, data: bytes) -> None:
@@ -180,9 +180,9 @@ class _SseProtocol(_SubscriberProtocol):
     def handle_message(self, message: bytes) -> None:
         *blocks, self._buffer = (self._buffer + message).split(b"\n\n")
         for block in blocks:
-            if (found := _SSE_FRAME_PATTERN.fullmatch(block)) is None:
+            if (match := _SSE_FRAME_PATTERN.fullmatch(block)) is None:
                 continue  # retry, or a heartbeat
-            epoch, seq, type_, body = found.groups()
+            epoch, seq, type_, body = match.groups()
             if type_.startswith(b"stream."):
                 _record_control_event(self.subscriber, type_, body)
             else:
@@ -204,12 +204,12 @@ class _WebSocketProtocol(_SubscriberProtocol):
         return self.subscriber.build_request(path, *fields, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
 
     def handle_message(self, message: bytes) -> None:
-        if (found := _EVENT_BODY_PATTERN.match(message)) is not None:
-            self.subscriber.record_event(message, found[1])
+        if (match := _EVENT_BODY_PATTERN.match(message)) is not None:
+            self.subscriber.record_event(message, match[1])
             return
-        told = msgspec.json.decode(message)
-        self.subscriber.epoch = told["epoch"].encode()
-        _record_control_event(self.subscriber, told["type"].encode(), message)
+        control = msgspec.json.decode(message)
+        self.subscriber.epoch = control["epoch"].encode()
+        _record_control_event(self.subscriber, control["type"].encode(), message)
 
 
 class _BatchWebSocketProtocol(_WebSocketProtocol):
@@ -219,8 +219,8 @@ class _BatchWebSocketProtocol(_WebSocketProtocol):
         if not message.startswith(b"["):
             super().handle_message(message)
             return
-        for one in msgspec.json.decode(message, type=list[msgspec.Raw]):
-            super().handle_message(bytes(one))
+        for item in msgspec.json.decode(message, type=list[msgspec.Raw]):
+            super().handle_message(bytes(item))
 
 
 _PROTOCOLS: Final[dict[str, type[_SubscriberProtocol]]] = {

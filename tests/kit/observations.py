@@ -1,7 +1,7 @@
-"""What clients saw, written down as it happens, outside the system that is being judged.
+"""Record what clients observe, outside the system under test.
 
-One JSON line for each acknowledgement, each failed request and each event a subscriber was given. The file is read
-again for the verdict: nothing that the service says of itself counts as an observation.
+One JSON line for each answer, each failed request and each event that a subscriber received. The invariant checks read
+the file; nothing that the service reports about itself counts as an observation.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import msgspec
 
 
 class AnswerObserved(msgspec.Struct, frozen=True, tag="answered"):
-    """A request got an answer, `took_s` after it was sent."""
+    """A request was answered, `took_s` after it was sent."""
 
     key: str
     account_id: str
@@ -23,7 +23,7 @@ class AnswerObserved(msgspec.Struct, frozen=True, tag="answered"):
 
 
 class ConnectionLost(msgspec.Struct, frozen=True, tag="cut"):
-    """A request's connection broke: nobody knows what became of it."""
+    """The connection of a request broke, so its outcome is unknown."""
 
     key: str
     account_id: str
@@ -32,7 +32,7 @@ class ConnectionLost(msgspec.Struct, frozen=True, tag="cut"):
 
 
 class EventObserved(msgspec.Struct, frozen=True, tag="saw"):
-    """A subscriber was given an event: its number and its exact text."""
+    """A subscriber received an event, with this number and exact text."""
 
     subscriber: str
     account_id: str
@@ -42,7 +42,7 @@ class EventObserved(msgspec.Struct, frozen=True, tag="saw"):
 
 
 class ControlEventObserved(msgspec.Struct, frozen=True, tag="told"):
-    """A subscriber was told something about its stream, such as that it begins elsewhere."""
+    """A subscriber received a control event, such as a reset."""
 
     subscriber: str
     account_id: str
@@ -65,7 +65,7 @@ class ObservationLog:
         self._file.write(_encode_observation(observation) + b"\n")
 
     def read_all(self) -> Iterator[Observation]:
-        """Everything noted so far, from the file."""
+        """Yield everything recorded so far, from the file."""
         self._file.flush()
         with self._path.open("rb") as lines:
             for line in lines:
@@ -76,5 +76,5 @@ class ObservationLog:
 
 
 def unix_time_s() -> float:
-    """Unix seconds: comparable with the times in the log, since all runs on one machine."""
+    """Return Unix seconds, comparable with the times in the log because all runs on one machine."""
     return time()

@@ -1,4 +1,4 @@
-"""Orders as the domain has them, without a service around them."""
+"""Build domain orders without a service."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Waiting for something to become true, by asking for it and never by a guess at how long it takes."""
+"""Wait for a condition by polling it, never by sleeping for an estimated time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,10 +9,10 @@ T = TypeVar("T")
 
 
 async def wait_until(probe: Callable[[], Awaitable[T]], *, timeout_s: float = 10.0, interval_s: float = 0.02) -> T:
-    """The first answer that is true. Fails with the last one."""
-    give_up = monotonic() + timeout_s
-    while not (answer := await probe()):
-        if monotonic() > give_up:
-            raise AssertionError(f"still {answer!r} after {timeout_s} s")
+    """Return the first result that is true. On timeout raise AssertionError with the last result."""
+    deadline = monotonic() + timeout_s
+    while not (result := await probe()):
+        if monotonic() > deadline:
+            raise AssertionError(f"still {result!r} after {timeout_s} s")
         await asyncio.sleep(interval_s)
-    return answer
+    return result

@@ -1,4 +1,4 @@
-"""The service's processes, as an operator starts them, on settings of their own."""
+"""Start the processes of the service as an operator does, with their own settings."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ _STOP_TIMEOUT_S = 15
 
 
 class CommandProcess:
-    """A `signalhub` command that runs until it is stopped. `log` is everything it has said."""
+    """A `signalhub` command that runs until it is stopped. `log_text` is its whole output."""
 
     def __init__(self, command: str, settings: Settings, log_path: Path) -> None:
         self.settings, self._log_path = settings, log_path
@@ -37,7 +37,7 @@ class CommandProcess:
         return self._log_path.read_text(errors="replace")
 
     def stop(self) -> int:
-        """Ask it to stop; the answer is its exit status."""
+        """Stop it with SIGTERM; return its exit status."""
         self.popen.terminate()
         try:
             return self.popen.wait(_STOP_TIMEOUT_S)
@@ -46,7 +46,7 @@ class CommandProcess:
             raise
 
     def kill(self) -> None:
-        """`kill -9` it and all its children."""
+        """Kill it and all its children with SIGKILL."""
         if self.popen.poll() is None:
             os.killpg(self.popen.pid, signal.SIGKILL)
             self.popen.wait(_STOP_TIMEOUT_S)
@@ -60,7 +60,7 @@ def find_free_port() -> int:
 
 @asynccontextmanager
 async def run_web(settings: Settings, log_path: Path) -> AsyncIterator[CommandProcess]:
-    """`signalhub web`, answering."""
+    """Run `signalhub web`; yield it once it is ready."""
     process = CommandProcess("web", settings, log_path)
     try:
         async with httpx.AsyncClient(base_url=settings.web.base_url, verify=False) as http:  # noqa: S501 - loopback, no TLS
@@ -72,18 +72,18 @@ async def run_web(settings: Settings, log_path: Path) -> AsyncIterator[CommandPr
 
 @asynccontextmanager
 async def run_worker(settings: Settings, log_path: Path) -> AsyncIterator[CommandProcess]:
-    """`signalhub worker`, listening."""
+    """Run `signalhub worker`; yield it once its heartbeat is there."""
     from signalhub.jobs import WORKER_HEARTBEAT_KEY, connect_redis  # noqa: PLC0415 - brings Dramatiq, which most tests need not load
 
     process = CommandProcess("worker", settings, log_path)
     client = connect_redis(settings.redis_url)
     try:
 
-        async def is_seen() -> bool:
+        async def has_heartbeat() -> bool:
             _raise_if_exited(process)
             return bool(client.exists(WORKER_HEARTBEAT_KEY))
 
-        await wait_until(is_seen, timeout_s=20)
+        await wait_until(has_heartbeat, timeout_s=20)
         yield process
     finally:
         client.close()
@@ -100,7 +100,7 @@ async def _is_ready(process: CommandProcess, http: httpx.AsyncClient) -> bool:
 
 def _raise_if_exited(process: CommandProcess) -> None:
     if process.popen.poll() is not None:
-        raise RuntimeError(f"it ended with {process.popen.returncode}:\n{process.log_text[-2000:]}")
+        raise RuntimeError(f"the process ended with {process.popen.returncode}:\n{process.log_text[-2000:]}")
 
 
 def _stop_if_running(process: CommandProcess) -> None:

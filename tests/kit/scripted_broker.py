@@ -1,4 +1,4 @@
-"""A broker that does what a test says, step by step."""
+"""A broker whose reports follow a script."""
 
 import asyncio
 from datetime import datetime
@@ -7,11 +7,11 @@ from signalhub.brokers.base import Report
 from signalhub.domain.order import OPEN, Closed, CloseReason, Executed, Move, Order
 
 ScriptedOutcome = Report | Exception | float
-"""What a step reports, or raises, or (a number) for how many seconds it hangs."""
+"""A report, an exception to raise, or the number of seconds to hang."""
 
 
 class ScriptedBroker:
-    """Each step of any order takes the next outcome of the script; after its end, orders are filled and closed."""
+    """Each step of any order takes the next outcome. After the end of the script, orders are filled and closed."""
 
     def __init__(self, *script: ScriptedOutcome) -> None:
         self.script = list(script)

@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey, started once a run, and as many databases in them as anybody wants."""
+"""PostgreSQL and Valkey, started once a run, with a new database for each installation."""
 
 import itertools
 from pathlib import Path
@@ -15,13 +15,13 @@ from signalhub.settings import Settings
 from tests.kit.processes import find_free_port
 from tests.kit.setting_changes import make_settings
 
-# A power failure may take the test database: nobody waits for a disk.
+# The test database may be lost on a power failure, so no commit waits for a disk.
 _POSTGRES_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
 _REDIS_DATABASE_COUNT = 64
 
 
 class Servers:
-    """The database that the server comes with is migrated once and is the template of all others."""
+    """The default database is migrated once and is the template of all others."""
 
     def __init__(self, directory: Path) -> None:
         self.postgres = Postgres(directory, settings=_POSTGRES_SETTINGS)
@@ -39,19 +39,19 @@ class Servers:
         self.postgres.stop()
 
     async def create_settings(self, **changes: object) -> Settings:
-        """Settings of an installation of its own: a fresh database, a fresh Redis, a free port, a new Fernet key."""
+        """Create settings with a new database, an unused Redis database, a free port and a new Fernet key."""
         number = next(self._numbers)
-        fresh = {
+        defaults = {
             "database_url": await self.create_database(f"app{number}"),
             "redis_url": f"{self.valkey.url}?db={number % _REDIS_DATABASE_COUNT}",
             "encryption_keys": Fernet.generate_key().decode(),
             "port": find_free_port(),
             "log_format": "json",
         }
-        return make_settings(**(fresh | changes))
+        return make_settings(**(defaults | changes))
 
     async def create_database(self, name: str, *, is_empty: bool = False) -> str:
-        """The URL of a new database: migrated, or without a single table."""
+        """Create a database, migrated or empty; return its URL."""
         await self._migrate_template()
         template = "template0" if is_empty else "signalhub"
         await self._execute_as_admin(f"CREATE DATABASE {name} TEMPLATE {template}")

@@ -1,4 +1,4 @@
-"""Texts that accounts send."""
+"""Signal texts for tests."""
 
 from typing import Final
 
@@ -9,5 +9,5 @@ MISSING_STOP: Final = "BUY EURUSD @ 1.0860\nTP 1.0890"
 
 
 def make_buy_text(number: int) -> str:
-    """A BUY that differs from every other number's."""
+    """Return a BUY text that is different for each number."""
     return f"BUY EURUSD @ 1.{20_000 + number:05d}\nSL 1.1\nTP 1.4"

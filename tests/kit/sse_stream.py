@@ -1,4 +1,4 @@
-"""A reader of Server-Sent Events that keeps every byte, comments and `retry:` included."""
+"""Reader of Server-Sent Events that keeps comments and `retry:`, which clients usually drop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -10,7 +10,7 @@ import msgspec
 
 
 class SseFrame(msgspec.Struct, frozen=True):
-    """One block between blank lines. `data` is the bytes of its data lines."""
+    """One block between blank lines. `data` holds the bytes of its data lines."""
 
     id: str | None
     event: str | None
@@ -28,18 +28,18 @@ def parse_frame(block: bytes) -> SseFrame:
     for line in block.split(b"\n"):
         name, _, value = line.partition(b":")
         fields.setdefault(name, []).append(value.removeprefix(b" "))
-    one = {name: values[-1].decode() for name, values in fields.items()}
+    last_values = {name: values[-1].decode() for name, values in fields.items()}
     return SseFrame(
-        id=one.get(b"id"),
-        event=one.get(b"event"),
+        id=last_values.get(b"id"),
+        event=last_values.get(b"event"),
         data=b"\n".join(fields.get(b"data", [])),
         comment=fields[b""][0] if b"" in fields else None,
-        retry=int(one[b"retry"]) if b"retry" in one else None,
+        retry=int(last_values[b"retry"]) if b"retry" in last_values else None,
     )
 
 
 class SseStream:
-    """An open stream. Frames are read as they come, so that waiting for one in vain costs none."""
+    """An open stream. A task reads the frames, so a wait that times out loses none."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
@@ -48,10 +48,10 @@ class SseStream:
         self._reader_task = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
-        rest = b""
+        incomplete = b""
         try:
             async for chunk in self.response.aiter_bytes():
-                *blocks, rest = (rest + chunk).split(b"\n\n")
+                *blocks, incomplete = (incomplete + chunk).split(b"\n\n")
                 for block in blocks:
                     self._queue.put_nowait(parse_frame(block))
         except httpx.TransportError:
@@ -60,7 +60,7 @@ class SseStream:
             self._queue.put_nowait(None)
 
     async def next_frame(self, timeout_s: float = 8.0) -> SseFrame | None:
-        """The next frame, whatever it is; None where the stream has ended."""
+        """Return the next frame of any kind, or None at the end of the stream."""
         async with asyncio.timeout(timeout_s):
             frame = await self._queue.get()
         if frame is None:
@@ -70,7 +70,7 @@ class SseStream:
         return frame
 
     async def next_event(self, timeout_s: float = 8.0) -> SseFrame:
-        """The next frame that is an event; fails where the stream ends."""
+        """Return the next frame that is an event. Raises AssertionError at the end of the stream."""
         async with asyncio.timeout(timeout_s):
             while (frame := await self.next_frame(timeout_s)) is not None:
                 if frame.event is not None:
@@ -86,20 +86,20 @@ class SseStream:
         return [await self.next_event() for _ in range(count)]
 
     async def read_until(self, event: str) -> list[SseFrame]:
-        """Everything up to and with the first `event`."""
-        found = [await self.next_event()]
-        while found[-1].event != event:
-            found.append(await self.next_event())
-        return found
+        """Return all events up to the first `event`, included."""
+        frames = [await self.next_event()]
+        while frames[-1].event != event:
+            frames.append(await self.next_event())
+        return frames
 
     async def wait_until_closed(self, timeout_s: float = 8.0) -> None:
-        """Wait for the end of the stream; frames on the way are kept in `frames`."""
+        """Wait for the end of the stream. Frames until then are kept in `frames`."""
         async with asyncio.timeout(timeout_s):
             while await self.next_frame(timeout_s) is not None:
                 pass
 
     async def is_silent(self, duration_s: float = 0.3) -> bool:
-        """Whether no event comes for so long."""
+        """Return True if no event arrives within `duration_s`."""
         try:
             await self.next_event(duration_s)
         except TimeoutError:
@@ -115,9 +115,9 @@ class SseStream:
 async def open_sse(
     http: httpx.AsyncClient, *, headers: Mapping[str, str] | None = None, **params: str | int
 ) -> AsyncIterator[SseStream]:
-    """Open `/api/v1/stream`. It must be let in."""
-    asked = http.stream("GET", "/api/v1/stream", params=params, headers=headers, timeout=30)
-    async with asked as response:
+    """Open `/api/v1/stream`, which must be accepted."""
+    request = http.stream("GET", "/api/v1/stream", params=params, headers=headers, timeout=30)
+    async with request as response:
         assert response.status_code == httpx.codes.OK, (await response.aread()).decode()
         stream = SseStream(response)
         try:

@@ -1,8 +1,7 @@
-"""The whole service as real processes on a directory and a port of its own, made to be killed.
+"""The whole service as real processes with their own directory and port, for tests that kill processes.
 
-PostgreSQL and Valkey are children of the tests and stay down when killed until a test starts them again; web and
-worker commands are started again by themselves. Nothing here looks into a process: whatever a test finds out, a
-client or an operator could.
+PostgreSQL and Valkey stay down after a kill until a test starts them again. Web and worker commands are restarted
+automatically. Tests observe the processes only as a client or an operator could.
 """
 
 import asyncio
@@ -61,11 +60,11 @@ class Stack:
 
     @property
     def log_files(self) -> list[Path]:
-        """Every file that a process of ours writes for an operator to read."""
+        """All log files of the processes."""
         return sorted(self.directory.rglob("*.log"))
 
     def start(self) -> Self:
-        """From nothing, or again after everything was killed."""
+        """Start everything, for the first time or after `kill_all`."""
         self.postgres.start()
         self.valkey.start()
         self.migrate()
@@ -89,21 +88,21 @@ class Stack:
         self.postgres.stop()
 
     async def wait_until_ready(self, timeout_s: float = 20.0) -> float:
-        """Wait until traffic is welcome and a worker is there; the answer is how many seconds it took."""
-        began = time.monotonic()
+        """Wait until the service is ready and has a worker; return the seconds it took."""
+        started_at = time.monotonic()
         async with httpx.AsyncClient(base_url=self.base_url, timeout=3.0) as http:
             await wait_until(lambda: _is_ready(http), timeout_s=timeout_s)
-        return time.monotonic() - began
+        return time.monotonic() - started_at
 
     async def read_worker_heartbeat(self) -> bytes | str | None:
-        """The process that last said that it works."""
-        client = redis_stream.connect(self.settings.redis_url, timeout_s=10.0)  # what is busy may be this machine
-        seen = await client.get(WORKER_HEARTBEAT_KEY)
+        """Return the last heartbeat of a worker."""
+        client = redis_stream.connect(self.settings.redis_url, timeout_s=10.0)  # the machine may be busy
+        heartbeat = await client.get(WORKER_HEARTBEAT_KEY)
         await client.aclose()
-        return seen
+        return heartbeat
 
     async def restart_postgres(self, *, down_s: float = 0.0, immediate: bool = False) -> None:
-        """`immediate` is the stop of that name (every backend ends at once); else `kill -9` of them all."""
+        """Stop and start PostgreSQL: with an immediate shutdown (SIGQUIT), or with SIGKILL for every process."""
         if immediate:
             os.kill(self.postgres.pid, signal.SIGQUIT)
             await asyncio.to_thread(_wait_until_dead, self.postgres)
@@ -112,7 +111,7 @@ class Stack:
         await asyncio.to_thread(self.postgres.start)
 
     async def restart_valkey(self, *, down_s: float = 0.0, empty: bool = False) -> None:
-        """`kill -9`; `empty`: and everything it knew is gone."""
+        """Kill Valkey with SIGKILL and start it again, with `empty` without its data."""
         await asyncio.to_thread(self.valkey.kill)
         if empty:
             await asyncio.to_thread(shutil.rmtree, self.valkey.paths.server_dir)
@@ -127,27 +126,27 @@ class Stack:
 
     @contextmanager
     def run_second_worker(self) -> Iterator[SupervisedCommand]:
-        """One more worker command, for as long as the block lasts."""
-        service = self._create_command("worker", self.settings)
-        service.start()
+        """Run a second worker command during the block."""
+        worker = self._create_command("worker", self.settings)
+        worker.start()
         try:
-            yield service
+            yield worker
         finally:
-            service.kill_all()
+            worker.kill_all()
 
     @contextmanager
     def run_worker_with(self, **changes: object) -> Iterator[None]:
-        """The worker on other settings, for as long as the block lasts."""
-        usual = self.worker
-        usual.terminate()
+        """Run the worker with changed settings during the block."""
+        default_worker = self.worker
+        default_worker.terminate()
         self.worker = self._create_command("worker", change_settings(self.settings, **changes))
         self.worker.start()
         try:
             yield
         finally:
             self.worker.terminate()
-            usual.start()
-            self.worker = usual
+            default_worker.start()
+            self.worker = default_worker
 
     def _create_command(self, name: str, settings: Settings) -> SupervisedCommand:
         return SupervisedCommand([*_COMMAND, name], _build_environment(settings), self.directory / f"{name}.log")
@@ -159,9 +158,9 @@ class Stack:
 
 
 class FrozenProcess:
-    """`with Frozen(pid):` stops a process and all its children, and lets them go on at the end.
+    """`with FrozenProcess(pid):` stops a process and its children with SIGSTOP during the block.
 
-    A black hole: connections stay open and nobody answers.
+    Connections to them stay open and get no answer.
     """
 
     def __init__(self, pid: int) -> None:
@@ -181,7 +180,7 @@ class FrozenProcess:
 
 
 def _build_environment(settings: Settings) -> dict[str, str]:
-    inherited = {name: text for name, text in os.environ.items() if not name.startswith("SIGNALHUB_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALHUB_")}
     return inherited | to_env(settings)
 
 
@@ -192,7 +191,7 @@ def _wait_until_dead(server: Postgres) -> None:
 
 async def _is_ready(http: httpx.AsyncClient) -> bool:
     try:
-        answer = await http.get("/health/ready")
+        response = await http.get("/health/ready")
     except httpx.TransportError:
         return False
-    return answer.is_success and bool(answer.json()["workers"])
+    return response.is_success and bool(response.json()["workers"])

@@ -1,4 +1,4 @@
-"""Two ways in which messages are cut out of a stream of bytes, as cheaply as Python can."""
+"""Decoders that cut messages out of a byte stream, fast enough for thousands of subscribers."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -8,12 +8,12 @@ _FINAL_TEXT_FRAME = 0x81
 
 
 class StreamEndedError(Exception):
-    """The other side said something else than a stream."""
+    """The server ended the stream, or sent something else than a stream."""
 
 
 class MessageDecoder(Protocol):
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """The messages that `data` completes."""
+        """Yield the messages that `data` completes."""
 
 
 class ChunkedDecoder:
@@ -27,7 +27,7 @@ class ChunkedDecoder:
         while (end := data.find(b"\r\n", begin)) != -1:
             size = int(data[begin:end], 16)
             if size == 0:
-                raise StreamEndedError  # that was all of it, politely
+                raise StreamEndedError  # the regular end of a chunked body
             if end + 4 + size > len(data):
                 break
             yield data[end + 2 : end + 2 + size]
@@ -36,27 +36,29 @@ class ChunkedDecoder:
 
 
 class WebSocketDecoder:
-    """Unmasked text frames of a WebSocket (RFC 6455, 5.2), each of them whole."""
+    """Unmasked, unfragmented text frames of a WebSocket (RFC 6455, 5.2)."""
 
     def __init__(self) -> None:
         self._buffer = b""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         data, begin = self._buffer + data, 0
-        while (found := _decode_frame(data, begin)) is not None:
-            begin, message = found
+        while (frame := _decode_frame(data, begin)) is not None:
+            begin, message = frame
             yield message
         self._buffer = data[begin:]
 
 
 def _decode_frame(data: bytes, offset: int) -> tuple[int, bytes] | None:
-    """Where the frame that begins at `begin` ends, and what it says; None while it is not whole."""
+    """Return the end of the frame that begins at `offset` and its payload, or None while it is incomplete."""
     if len(data) < offset + 2:
         return None
-    kind, size, at = data[offset], data[offset + 1], offset + 2
+    kind, size, payload_start = data[offset], data[offset + 1], offset + 2
     if kind != _FINAL_TEXT_FRAME:
         raise StreamEndedError
     if size >= _EXTENDED_LENGTH:
         width = 2 if size == _EXTENDED_LENGTH else 8
-        size, at = int.from_bytes(data[at : at + width]), at + width
-    return (at + size, data[at : at + size]) if at + size <= len(data) else None
+        size = int.from_bytes(data[payload_start : payload_start + width])
+        payload_start += width
+    end = payload_start + size
+    return (end, data[payload_start:end]) if end <= len(data) else None

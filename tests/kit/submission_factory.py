@@ -1,4 +1,4 @@
-"""What the intake takes, made without a request."""
+"""Build submissions for ingest without a request."""
 
 from hashlib import sha256
 from typing import Any
@@ -11,14 +11,14 @@ from tests.kit import signal_texts
 
 
 def make_submission(account_id: str, text: str = signal_texts.BUY, **changes: Any) -> Submission:  # noqa: ANN401 - fields
-    raw, read = text.encode(), grammar.parse(text.encode())
-    sent = Submission(
+    raw, result = text.encode(), grammar.parse(text.encode())
+    submission = Submission(
         account_id=account_id,
         credential_id="test",
         raw=raw,
         fingerprint=sha256(raw).digest(),
-        signal=read.signal if isinstance(read, grammar.ParsedSignal) else None,
-        problems=read.problems if isinstance(read, grammar.RefusedText) else (),
+        signal=result.signal if isinstance(result, grammar.ParsedSignal) else None,
+        problems=result.problems if isinstance(result, grammar.RefusedText) else (),
         trace_id="0" * 32,
     )
-    return replace(sent, **changes)
+    return replace(submission, **changes)

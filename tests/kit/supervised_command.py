@@ -1,7 +1,7 @@
-"""One long-running command of ours with the processes it starts, begun again whenever it dies.
+"""A long-running command of the service with its child processes, restarted when it dies.
 
-The command's first process (granian's, Dramatiq's) looks after the others. Both kinds can be killed here, and it is
-not the same fault: the first process replaces a web process that died, and goes down itself with a worker process.
+The main process (of granian or Dramatiq) supervises its children. Killing one or the other is not the same fault:
+granian replaces a web process that died, Dramatiq ends when a worker process dies.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _RESTART_DELAY_S = 0.2
 
 
 class SupervisedCommand:
-    """`is_kept` False leaves a death as it is, so that a test can look at what remains."""
+    """With `is_supervised` false a dead command stays down, so that a test can look at what remains."""
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], log_path: Path) -> None:
         self.env, self.log_path = dict(env), log_path
@@ -35,7 +35,7 @@ class SupervisedCommand:
 
     @property
     def status(self) -> int | None:
-        """How the first process ended; None while it runs."""
+        """Exit status of the main process; None while it runs."""
         return self._main_process.poll() if self._main_process else None
 
     def start(self) -> None:
@@ -51,7 +51,7 @@ class SupervisedCommand:
             self.is_supervised, self._died_at = True, 0.0
 
     def restart_if_dead(self) -> None:
-        """Start again what has died, a moment later, as a supervisor would: with nothing of the old run left."""
+        """Restart a dead command after a delay, as a supervisor would, once all processes of the old run are gone."""
         with self._lock:
             if not self.is_supervised or self.status is None:
                 return
@@ -61,7 +61,7 @@ class SupervisedCommand:
                 self.start()
 
     def child_pids(self) -> list[int]:
-        """The processes that do the work, oldest first; empty while the first process has none."""
+        """Return the children of the main process, oldest first."""
         with contextlib.suppress(psutil.NoSuchProcess):
             return sorted(child.pid for child in psutil.Process(self.pid).children() if child.status() != "zombie")
         return []
@@ -70,7 +70,7 @@ class SupervisedCommand:
         os.kill(self.pid, signal.SIGKILL)
 
     def kill_child(self) -> bool:
-        """Whether there was one to kill."""
+        """Kill the oldest child; return False if there is none."""
         for pid in self.child_pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -78,32 +78,32 @@ class SupervisedCommand:
         return False
 
     def kill_all(self) -> None:
-        """Everything at once, and nobody starts it again."""
+        """Kill all processes and do not restart them."""
         with self._lock:
             self.is_supervised = False
             self.kill_process_group()
 
     def terminate(self, timeout_s: float = 15.0) -> float:
-        """Ask it to end as a supervisor does; the answer is how many seconds it took."""
+        """Stop it with SIGTERM, as a supervisor does; return the seconds it took."""
         with self._lock:
             self.is_supervised = False
             assert self._main_process is not None
-            began = time.monotonic()
+            started_at = time.monotonic()
             self._main_process.terminate()
             self._main_process.wait(timeout_s)
-            return time.monotonic() - began
+            return time.monotonic() - started_at
 
     def kill_process_group(self) -> None:
         if self._main_process is None:
             return
-        # The first process's pid names the group for as long as one member lives.
+        # The pid of the main process names the group for as long as one member lives.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._main_process.pid, signal.SIGKILL)
         self._main_process.wait()
 
 
 def is_process_running(pid: int) -> bool:
-    """A zombie does not run."""
+    """Return True if the process exists and is no zombie."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     return False
