@@ -1,4 +1,4 @@
-"""The only place where the web process is put together."""
+"""Put the web application together from its routes, plugins and exception handlers, and serve it."""
 
 import asyncio
 import os
@@ -18,6 +18,7 @@ from signalhub.container import Services, build_services
 from signalhub.settings import Settings
 from signalhub.streams.plugin import RawSendMiddleware, StreamsPlugin
 from signalhub.web import accounts, dashboard, health, openapi, orders, problems, quotes, signals, sse, websocket
+from signalhub.web.dependencies import DEPENDENCIES
 from signalhub.web.rate_limit import RateLimiter
 
 _USAGE_RECORD_INTERVAL_S = 10.0
@@ -27,7 +28,7 @@ _log = structlog.get_logger()
 
 
 def create_app(settings: Settings) -> Litestar:
-    """The web application. Connections are opened when it starts."""
+    """Create the web application. Its connections are opened when it starts."""
     services = build_services(settings, "web")
     return Litestar(
         route_handlers=[
@@ -48,6 +49,7 @@ def create_app(settings: Settings) -> Litestar:
                 find_inactive_keys=services.authenticator.find_inactive_keys,
             )
         ],
+        dependencies=DEPENDENCIES,
         exception_handlers=problems.EXCEPTION_HANDLERS,
         request_max_body_size=_MAX_REQUEST_BODY_BYTES,
         openapi_config=openapi.create_openapi_config(),
@@ -58,7 +60,7 @@ def create_app(settings: Settings) -> Litestar:
 
 
 def serve() -> ASGIApp:
-    """What granian runs in each web process: the application, with the drain that granian itself lacks."""
+    """Create what granian runs in each web process: the application, and the drain on SIGTERM that granian lacks."""
     settings = settings_.from_env(os.environ)
     log.configure(settings.log_level, settings.log_format)
     app = create_app(settings)
@@ -90,9 +92,9 @@ async def _record_credential_usage(services: Services) -> None:
 
 
 def _drain_on_sigterm(services: Services) -> None:
-    """On SIGTERM, or left without a parent: refuse what is new, end the streams, then let granian stop as on SIGINT.
+    """On SIGTERM, or without a parent: reject new streams, close the open ones, then stop granian as on SIGINT.
 
-    Left to itself granian waits for open streams until its kill timeout, and then skips the lifespan's end.
+    On its own granian waits for open streams until its kill timeout, and then skips the lifespan's end.
     """
 
     async def drain() -> None:

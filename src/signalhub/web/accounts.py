@@ -1,27 +1,27 @@
-"""Accounts, keys, hooks, broker accounts: who may do what."""
+"""Registration, tickets, API keys, hooks and broker accounts."""
 
 import hmac
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from litestar import Controller, Request, Router, delete, get, post
+from litestar import Controller, Router, delete, get, post
 
+from signalhub.container import Services
 from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 from signalhub.services import tickets
 from signalhub.services.accounts import BrokerAccountView, NewBrokerAccount, Registered, Registration
-from signalhub.services.auth import ADMIN, READ_ORDERS
+from signalhub.services.auth import ADMIN, READ_ORDERS, Principal
 from signalhub.services.credentials import HookView, KeyView, NewHook, NewKey
 from signalhub.services.queries import parse_id
-from signalhub.web.auth import authenticate
-from signalhub.web.dependencies import get_services
+from signalhub.settings import Settings
+from signalhub.web.asgi import AnyRequest
+from signalhub.web.auth import require_scope
 from signalhub.web.openapi import CHANGE_PROBLEMS, LOOKUP_PROBLEMS, PUBLIC, READ_PROBLEMS, problem_specs
-
-AnyRequest = Request[Any, Any, Any]
 
 
 class Overlap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long the old key goes on working, in seconds."""
+    """Seconds for which the old key goes on working."""
 
     overlap_s: int = 86_400
 
@@ -35,8 +35,16 @@ class Ticket(msgspec.Struct, frozen=True):
     expires_in: int
 
 
-class Listed(msgspec.Struct, frozen=True):
-    items: list[Any]
+class KeyList(msgspec.Struct, frozen=True):
+    items: list[KeyView]
+
+
+class HookList(msgspec.Struct, frozen=True):
+    items: list[HookView]
+
+
+class BrokerAccountList(msgspec.Struct, frozen=True):
+    items: list[BrokerAccountView]
 
 
 @post(
@@ -47,92 +55,93 @@ class Listed(msgspec.Struct, frozen=True):
     tags=["account"],
     summary="Register an account",
 )
-async def register(request: AnyRequest, data: Registration) -> Registered:
-    found = get_services(request)
-    mode, expected = found.settings.web.registration_mode, found.settings.web.registration_token
-    sent = request.headers.get("x-registration-token", "")
+async def register(request: AnyRequest, data: Registration, services: Services, settings: Settings) -> Registered:
+    mode, expected_token = settings.web.registration_mode, settings.web.registration_token
+    token = request.headers.get("x-registration-token", "")
     if mode == "closed":
         raise SignalHubError("registration_closed", "This service takes no registrations.")
-    if mode == "token" and not (expected and hmac.compare_digest(sent.encode(), expected.encode())):
+    if mode == "token" and not (expected_token and hmac.compare_digest(token.encode(), expected_token.encode())):
         raise SignalHubError("registration_closed", "Registration needs the right X-Registration-Token.")
-    return await found.accounts.register(data)
+    return await services.accounts.register(data)
 
 
 @post(
     "/api/v1/tickets",
     status_code=201,
+    guards=[require_scope(READ_ORDERS)],
     responses=READ_PROBLEMS,
     tags=["events"],
     summary="A ticket that opens one stream",
 )
-async def issue_ticket(request: AnyRequest) -> Ticket:
-    who = (await authenticate(request)).require_scope(READ_ORDERS)
-    text = await get_services(request).tickets.issue(
-        who.credential_id, purpose=identifiers.TICKET_PREFIX, ttl_s=tickets.STREAM_TICKET_TTL_S
+async def issue_ticket(services: Services, principal: Principal) -> Ticket:
+    ticket = await services.tickets.issue(
+        principal.credential_id, purpose=identifiers.TICKET_PREFIX, ttl_s=tickets.STREAM_TICKET_TTL_S
     )
-    return Ticket(text, tickets.STREAM_TICKET_TTL_S)
+    return Ticket(ticket, tickets.STREAM_TICKET_TTL_S)
 
 
 class KeyController(Controller):
     path = "/api/v1/keys"
     tags = ("account",)
+    guards = (require_scope(ADMIN),)
 
     @get(responses=READ_PROBLEMS, summary="The account's keys")
-    async def list_keys(self, request: AnyRequest) -> Listed:
-        return Listed(await get_services(request).keys.list_by_account(await _require_admin(request)))
+    async def list_keys(self, services: Services, principal: Principal) -> KeyList:
+        return KeyList(await services.keys.list_by_account(principal.account_id))
 
     @post(responses=CHANGE_PROBLEMS, summary="A new key")
-    async def create(self, request: AnyRequest, data: NewKey) -> KeyView:
-        return await get_services(request).keys.create(await _require_admin(request), data)
+    async def create(self, services: Services, principal: Principal, data: NewKey) -> KeyView:
+        return await services.keys.create(principal.account_id, data)
 
     @post("/{key_id:str}/rotate", responses=CHANGE_PROBLEMS, summary="A new key in place of this one")
-    async def rotate(self, request: AnyRequest, key_id: str, data: Overlap | None = None) -> KeyView:
+    async def rotate(
+        self, services: Services, principal: Principal, key_id: str, data: Overlap | None = None
+    ) -> KeyView:
         overlap = (data or Overlap()).overlap_s
-        return await get_services(request).keys.rotate(await _require_admin(request), key_id, overlap)
+        return await services.keys.rotate(principal.account_id, key_id, overlap)
 
     @delete("/{key_id:str}", responses=LOOKUP_PROBLEMS, summary="Revoke a key")
-    async def revoke(self, request: AnyRequest, key_id: str) -> None:
-        await get_services(request).keys.revoke(await _require_admin(request), key_id)
+    async def revoke(self, services: Services, principal: Principal, key_id: str) -> None:
+        await services.keys.revoke(principal.account_id, key_id)
 
 
 class HookController(Controller):
     path = "/api/v1/hooks"
     tags = ("account",)
+    guards = (require_scope(ADMIN),)
 
     @get(responses=READ_PROBLEMS, summary="The account's hooks")
-    async def list_hooks(self, request: AnyRequest) -> Listed:
-        return Listed(await get_services(request).hooks.list_by_account(await _require_admin(request)))
+    async def list_hooks(self, services: Services, principal: Principal) -> HookList:
+        return HookList(await services.hooks.list_by_account(principal.account_id))
 
     @post(responses=CHANGE_PROBLEMS, summary="A new hook URL")
-    async def create(self, request: AnyRequest, data: NewHook) -> HookView:
-        return await get_services(request).hooks.create(await _require_admin(request), data)
+    async def create(self, services: Services, principal: Principal, data: NewHook) -> HookView:
+        return await services.hooks.create(principal.account_id, data)
 
     @delete("/{hook_id:str}", responses=LOOKUP_PROBLEMS, summary="Revoke a hook")
-    async def revoke(self, request: AnyRequest, hook_id: str) -> None:
-        await get_services(request).hooks.revoke(await _require_admin(request), hook_id)
+    async def revoke(self, services: Services, principal: Principal, hook_id: str) -> None:
+        await services.hooks.revoke(principal.account_id, hook_id)
 
 
 class BrokerAccountController(Controller):
     path = "/api/v1/broker-accounts"
     tags = ("account",)
+    guards = (require_scope(ADMIN),)
 
     @get(responses=READ_PROBLEMS, summary="The account's broker accounts")
-    async def list_broker_accounts(self, request: AnyRequest) -> Listed:
-        return Listed(await get_services(request).accounts.list_broker_accounts(await _require_admin(request)))
+    async def list_broker_accounts(self, services: Services, principal: Principal) -> BrokerAccountList:
+        return BrokerAccountList(await services.accounts.list_broker_accounts(principal.account_id))
 
     @post(responses=CHANGE_PROBLEMS, summary="Link a broker account")
-    async def create(self, request: AnyRequest, data: NewBrokerAccount) -> BrokerAccountView:
-        return await get_services(request).accounts.add_broker_account(await _require_admin(request), data)
+    async def create(self, services: Services, principal: Principal, data: NewBrokerAccount) -> BrokerAccountView:
+        return await services.accounts.add_broker_account(principal.account_id, data)
 
     @delete("/{id_:str}", responses=LOOKUP_PROBLEMS, summary="Unlink a broker account")
-    async def remove(self, request: AnyRequest, id_: str) -> None:
-        await get_services(request).accounts.remove_broker_account(await _require_admin(request), parse_id(id_))
-
-
-async def _require_admin(request: AnyRequest) -> str:
-    return (await authenticate(request)).require_scope(ADMIN).account_id
+    async def remove(self, services: Services, principal: Principal, id_: str) -> None:
+        await services.accounts.remove_broker_account(principal.account_id, parse_id(id_))
 
 
 ROUTES: Final = Router(
-    "/", route_handlers=[register, issue_ticket, KeyController, HookController, BrokerAccountController]
+    "/",
+    route_handlers=[register, issue_ticket, KeyController, HookController, BrokerAccountController],
 )

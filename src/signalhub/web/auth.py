@@ -1,26 +1,25 @@
-"""Who is calling: by key header, by dashboard cookie, by ticket.
-
-The dashboard's session: signing in and out, and the token that proves a form is our own.
+"""Authentication by key header, dashboard cookie or ticket, and the dashboard's sessions with their CSRF tokens.
 
 Cookies are SameSite=Strict, so the first request that follows a link on another site comes without them: it looks
-signed out and is not (`pages.live` asks once more from its own page).
+signed out and is not (`dashboard.show_dashboard` loads the page once more from its own origin).
 """
 
 import hmac
 import os
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from litestar import Request
 from litestar.datastructures import Cookie
+from litestar.handlers import BaseRouteHandler
+from litestar.types import Guard
 
 from signalhub.container import Services
 from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import Principal
 from signalhub.services.encryption import EncryptionError
-from signalhub.web.asgi import get_header
-from signalhub.web.dependencies import AnyConnection, get_services
+from signalhub.web.asgi import AnyConnection, AnyRequest, get_context, get_header
+from signalhub.web.dependencies import get_services
 
 STREAM_PATH: Final = "/api/v1/stream"
 SESSION_COOKIE: Final = "signalhub_session"
@@ -32,14 +31,28 @@ _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class CookieSession(msgspec.Struct, frozen=True):
-    """What a cookie holds, sealed: it names a key and is worth what the key is worth at that moment."""
+    """The content of an encrypted cookie: it names a key, and gives the access that the key gives at that moment."""
 
     key_id: str
     csrf: str
 
 
+def require_scope(scope: str) -> Guard:
+    """Return a guard: authenticate the caller and check its scope. Guards run before anything else is validated.
+
+    A guard, as Litestar's metrics see the status of an error raised in one; that of a middleware passes them by.
+    """
+
+    async def authorize(connection: AnyConnection, _handler: BaseRouteHandler) -> None:
+        principal = await authenticate(connection)
+        get_context(connection.scope).account_id = principal.account_id
+        connection.scope["user"] = principal.require_scope(scope)
+
+    return authorize
+
+
 async def authenticate(connection: "AnyConnection") -> Principal:
-    """The account behind a request. Raises the 401 that fits, or `bad_csrf`."""
+    """Return the caller, by key or by dashboard session. Raises the 401 that fits, or `bad_csrf`."""
     text = get_api_key(connection)
     if text is not None:
         return await get_services(connection).authenticator.authenticate_key(text)
@@ -52,8 +65,8 @@ async def authenticate(connection: "AnyConnection") -> Principal:
 
 
 async def authenticate_stream(connection: "AnyConnection") -> Principal:
-    """The same for a stream, which may also come with a ticket, or with the cookie that a ticket left behind."""
-    found = get_services(connection)
+    """Return the caller of a stream, which may also come with a ticket, or with the cookie that a ticket left."""
+    services = get_services(connection)
     ticket = connection.query_params.get("ticket")
     if ticket is None or get_api_key(connection) is not None:
         return (
@@ -62,20 +75,20 @@ async def authenticate_stream(connection: "AnyConnection") -> Principal:
             else await _authenticate_by_stream_cookie(connection)
         )
     try:
-        return await found.authenticator.authenticate_key_id(
-            await found.tickets.redeem(ticket, purpose=identifiers.TICKET_PREFIX)
+        return await services.authenticator.authenticate_key_id(
+            await services.tickets.redeem(ticket, purpose=identifiers.TICKET_PREFIX)
         )
     except SignalHubError as error:
-        # A browser that reconnects by itself sends the spent ticket again; its cookie speaks for it then.
+        # A browser that reconnects by itself sends the spent ticket again; its cookie counts then.
         if error.code != "bad_ticket" or read_session(connection, STREAM_COOKIE) is None:
             raise
         return await _authenticate_by_stream_cookie(connection)
 
 
 def get_api_key(connection: "AnyConnection") -> str | None:
-    found = get_header(connection, b"x-api-key")
-    if found is not None:
-        return found.strip()
+    key = get_header(connection, b"x-api-key")
+    if key is not None:
+        return key.strip()
     scheme, _, text = (get_header(connection, b"authorization") or "").partition(" ")
     return text.strip() if scheme.lower() == "bearer" else None
 
@@ -85,21 +98,21 @@ def encrypt_session(services: Services, cookie_name: str, session: CookieSession
 
 
 def read_session(connection: "AnyConnection", cookie_name: str) -> CookieSession | None:
-    """What the cookie `name` says; None where there is none or it is not ours."""
+    """Return the session in a cookie, or None without a cookie that this service has encrypted."""
     text = connection.cookies.get(cookie_name)
     if not text:
         return None
     max_age_s = STREAM_COOKIE_TTL_S if cookie_name == STREAM_COOKIE else SESSION_TTL_S
     try:
-        opened = get_services(connection).encryption.decrypt(cookie_name, text.encode(), max_age_s=max_age_s)
+        content = get_services(connection).encryption.decrypt(cookie_name, text.encode(), max_age_s=max_age_s)
     except (EncryptionError, UnicodeEncodeError):
         return None
-    key_id, _, csrf = opened.partition("/")
+    key_id, _, csrf = content.partition("/")
     return CookieSession(key_id, csrf)
 
 
 def check_origin(connection: "AnyConnection") -> None:
-    """A page of another origin must not ride on our cookies (browsers send them with a WebSocket from anywhere)."""
+    """Reject a page of another origin: browsers send our cookies with a WebSocket from any page."""
     origin = connection.headers.get("origin")
     settings = get_services(connection).settings
     own = {
@@ -133,14 +146,14 @@ _TRUSTED_FETCH_SITES: Final = frozenset({"same-origin", "none"})
 
 
 class DashboardSession(msgspec.Struct, frozen=True):
-    """Who looks at the page, and the token its forms must carry."""
+    """The caller of a page, and the token that its forms must carry."""
 
     principal: Principal
     csrf: str
 
 
-async def load_dashboard_session(request: Request[Any, Any, Any]) -> DashboardSession | None:
-    """None without a session of ours. Raises the 401 that fits where the session's key no longer opens anything."""
+async def load_dashboard_session(request: AnyRequest) -> DashboardSession | None:
+    """Return the session, or None without one. Raises the 401 that fits if the session's key is no longer valid."""
     session = read_session(request, SESSION_COOKIE)
     if session is None:
         return None
@@ -148,13 +161,13 @@ async def load_dashboard_session(request: Request[Any, Any, Any]) -> DashboardSe
 
 
 async def sign_in(services: Services, *, key: str = "", ticket: str = "") -> Cookie:
-    """The cookie for a key, or for the ticket of a sign-in link, which is spent by this."""
+    """Return the session cookie for a key, or for the ticket of a sign-in link, which this redeems."""
     if ticket:
         key_id = await services.tickets.redeem(ticket, purpose=identifiers.SIGN_IN_PREFIX)
-        who = await services.authenticator.authenticate_key_id(key_id)
+        principal = await services.authenticator.authenticate_key_id(key_id)
     else:
-        who = await services.authenticator.authenticate_key(key)
-    session = CookieSession(who.credential_id, os.urandom(16).hex())
+        principal = await services.authenticator.authenticate_key(key)
+    session = CookieSession(principal.credential_id, os.urandom(16).hex())
     return Cookie(
         SESSION_COOKIE,
         value=encrypt_session(services, SESSION_COOKIE, session),
@@ -167,7 +180,7 @@ async def sign_in(services: Services, *, key: str = "", ticket: str = "") -> Coo
 
 
 def expire_cookies() -> list[Cookie]:
-    """What makes a browser forget the session, and the stream cookie that would outlive it."""
+    """Return cookies that make a browser delete the session, and the stream cookie that would outlive it."""
     return [
         Cookie(SESSION_COOKIE, value="", path="/", max_age=0, httponly=True, samesite="strict"),
         Cookie(STREAM_COOKIE, value="", path=STREAM_PATH, max_age=0, httponly=True, samesite="strict"),
@@ -175,12 +188,12 @@ def expire_cookies() -> list[Cookie]:
 
 
 def check_form_token(session: DashboardSession, csrf_token: str) -> None:
-    """Raises `bad_csrf` unless `sent` is the session's token."""
+    """Raise `bad_csrf` unless `csrf_token` is the session's token."""
     if not hmac.compare_digest(csrf_token.encode(), session.csrf.encode()):
         raise SignalHubError("bad_csrf", "This form is of an older session. Load the page again, then repeat it.")
 
 
-def check_fetch_site(request: Request[Any, Any, Any]) -> None:
-    """Nobody else's page may sign its visitor in here, to have him send his signals to a stranger's account."""
+def check_fetch_site(request: AnyRequest) -> None:
+    """Reject a sign-in from a page of another site: its visitor would send signals to a stranger's account."""
     if request.headers.get("sec-fetch-site", "none") not in _TRUSTED_FETCH_SITES:
         raise SignalHubError("bad_origin", "Signing in works from this service's own page only.")

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.response import Redirect
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,6 +27,7 @@ from signalhub.domain.events import OrderView, to_order_view
 from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS
 from signalhub.services.queries import Filters, StoredSignal
 from signalhub.web import signals, templates
+from signalhub.web.asgi import AnyRequest, get_context
 from signalhub.web.auth import (
     SESSION_COOKIE,
     DashboardSession,
@@ -37,7 +38,7 @@ from signalhub.web.auth import (
     sign_in,
 )
 from signalhub.web.dependencies import get_services
-from signalhub.web.problems import STATUSES, get_trace_id
+from signalhub.web.problems import STATUSES
 from signalhub.web.templates import render_page
 
 _LINE_BREAK: Final = re.compile("\r\n|[\n\r\u2028\u2029]")
@@ -77,8 +78,6 @@ def _excerpt_problem(lines: list[str], problem: Problem) -> ProblemExcerpt:
         after=line[end:] if is_here else "",
     )
 
-
-AnyRequest = Request[Any, Any, Any]
 
 _SPENT_LINK_MESSAGE: Final = "This link was used already, or is too old. Sign in with an API key."
 
@@ -269,7 +268,7 @@ def _render_error(request: AnyRequest, error: SignalHubError) -> Response[str]:
         status=STATUSES[error.code],
         title=error.title,
         detail=error.detail,
-        trace_id=get_trace_id(request),
+        trace_id=get_context(request.scope).trace_id,
     )
 
 

@@ -1,16 +1,18 @@
-"""Dependencies of the handlers: the services of this process, found from any request."""
+"""Dependencies of the handlers.
 
-from typing import TYPE_CHECKING, Any, cast
+Hot routes call `get_services` themselves: Litestar's injection of a dependency costs more than authentication does.
+"""
 
-from litestar.connection import ASGIConnection
+from typing import Final, cast
+
+from litestar import Request
+from litestar.di import Provide
 
 from signalhub.container import Services
+from signalhub.services.auth import Principal
+from signalhub.settings import Settings
+from signalhub.web.asgi import AnyConnection
 from signalhub.web.rate_limit import RateLimiter
-
-if TYPE_CHECKING:
-    AnyConnection = ASGIConnection[Any, Any, Any, Any]
-else:
-    AnyConnection = ASGIConnection
 
 
 def get_services(connection: "AnyConnection") -> Services:
@@ -19,3 +21,23 @@ def get_services(connection: "AnyConnection") -> Services:
 
 def get_rate_limiter(connection: "AnyConnection") -> RateLimiter:
     return cast("RateLimiter", connection.app.state["rate_limiter"])
+
+
+def provide_services(request: Request) -> Services:  # type: ignore[type-arg]  # Litestar reads the annotation at run time
+    return get_services(request)
+
+
+def provide_settings(request: Request) -> Settings:  # type: ignore[type-arg]  # as above
+    return get_services(request).settings
+
+
+def provide_principal(request: Request) -> Principal:  # type: ignore[type-arg]  # as above
+    """Return the caller that the guard `auth.require_scope` has authenticated."""
+    return cast("Principal", request.user)
+
+
+DEPENDENCIES: Final = {
+    "services": Provide(provide_services, sync_to_thread=False),
+    "settings": Provide(provide_settings, sync_to_thread=False),
+    "principal": Provide(provide_principal, sync_to_thread=False),
+}

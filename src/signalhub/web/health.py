@@ -1,11 +1,11 @@
-"""Whether the process lives, whether it should get traffic, and what it counts."""
+"""Liveness, readiness and Prometheus metrics of this process."""
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from litestar import MediaType, Request, Response, Router, get
+from litestar import MediaType, Response, Router, get
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis import RedisError
 from sqlalchemy import text
@@ -15,14 +15,13 @@ from db import migrate
 from signalhub.container import Services
 from signalhub.domain.events import format_timestamp
 from signalhub.jobs import WORKER_HEARTBEAT_KEY
-from signalhub.web.dependencies import get_services
 from signalhub.web.openapi import PUBLIC, response_specs
 
 _CHECK_TIMEOUT_S: Final = 1.5
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """`workers` is told and does not count: without one, signals are still taken and run later."""
+    """`workers` does not count: without one, signals are still accepted and run later."""
 
     status: str
     database: bool
@@ -42,16 +41,15 @@ async def live() -> dict[str, str]:
     responses=response_specs(503, Readiness, "It should not."),
     summary="The process should get traffic",
 )
-async def ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
-    found = get_services(request)
+async def ready(services: Services) -> Response[Readiness]:
     database, migrations, redis, workers = await asyncio.gather(
-        _check_passes(_check_database(found)),
-        _check_passes(migrate.is_current(found.engine)),
-        _check_passes(_check_redis(found)),
-        _check_passes(_check_workers(found)),
+        _check_passes(_check_database(services)),
+        _check_passes(migrate.is_current(services.engine)),
+        _check_passes(_check_redis(services)),
+        _check_passes(_check_workers(services)),
     )
-    relay = found.relay.is_reading
-    is_ready = database and migrations and redis and relay and not found.connections.is_closing
+    relay = services.relay.is_reading
+    is_ready = database and migrations and redis and relay and not services.connections.is_closing
     body = Readiness(
         status="ok" if is_ready else "unavailable",
         database=database,
@@ -64,9 +62,8 @@ async def ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
 
 
 @get("/health", summary="The service runs (older shape)")
-async def health(request: Request[Any, Any, Any]) -> dict[str, str]:
-    found = get_services(request)
-    async with found.engine.connect() as connection:
+async def health(services: Services) -> dict[str, str]:
+    async with services.engine.connect() as connection:
         now = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
     return {"status": "ok", "timestamp": format_timestamp(now)}
 

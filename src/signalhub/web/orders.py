@@ -1,26 +1,22 @@
-"""Orders: pages, one, its events; cancel and close; the log and what came of a signal.
-
-Orders in the words of the older clients.
-"""
+"""Orders, the event log, receipts and analytics; and orders in the shape that the older clients know."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from litestar import Controller, Request, Response, Router, get, post
+from litestar import Controller, MediaType, Response, Router, get, post
 
 from db.event_log import StoredEvent
+from signalhub.container import Services
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import OrderView, to_order_view
 from signalhub.domain.order import Order, Status
-from signalhub.services.analytics import Analytics
-from signalhub.services.analytics import compute_analytics as sums
-from signalhub.services.auth import READ_ORDERS, WRITE_ORDERS
+from signalhub.services.analytics import Analytics, compute_analytics
+from signalhub.services.auth import READ_ORDERS, WRITE_ORDERS, Principal
 from signalhub.services.queries import MAX_PAGE_SIZE, Filters, StoredSignal, parse_id
 from signalhub.streams import event_filter
 from signalhub.streams.subscription import parse_cursor_seq, resolve_cursor
-from signalhub.web.auth import authenticate
-from signalhub.web.dependencies import get_services
+from signalhub.web.auth import require_scope
 from signalhub.web.openapi import (
     CHANGE_PROBLEMS,
     LIST_PROBLEMS,
@@ -30,9 +26,6 @@ from signalhub.web.openapi import (
     OrderEventsDocument,
     response_specs,
 )
-from signalhub.web.problems import JSON_MEDIA_TYPE
-
-AnyRequest = Request[Any, Any, Any]
 
 _RESET_MESSAGES: Final = {
     "malformed": "after is a seq or an <epoch>-<seq>; the log ends at %d.",
@@ -57,11 +50,13 @@ class Receipt(msgspec.Struct, frozen=True):
 class OrderController(Controller):
     path = "/api/v1/orders"
     tags = ("orders",)
+    guards = (require_scope(READ_ORDERS),)
 
     @get(responses=LIST_PROBLEMS, summary="A page of orders, newest first")
     async def list_orders(  # noqa: PLR0913 - as many as there are filters
         self,
-        request: AnyRequest,
+        services: Services,
+        principal: Principal,
         *,
         status: Status | None = None,
         symbol: str | None = None,
@@ -69,39 +64,46 @@ class OrderController(Controller):
         limit: int = 50,
         cursor: str | None = None,
     ) -> OrderPage:
-        who = (await authenticate(request)).require_scope(READ_ORDERS)
         if since is not None and since.tzinfo is None:
             raise SignalHubError("invalid_request", "since needs a time zone, such as a final Z.")
-        wanted = Filters(status=status, symbol=symbol, since=since, limit=limit, cursor=cursor)
-        items, following = await get_services(request).queries.list_orders(who.account_id, wanted)
-        return OrderPage([to_order_view(order) for order in items], following)
+        filters = Filters(status=status, symbol=symbol, since=since, limit=limit, cursor=cursor)
+        items, next_cursor = await services.queries.list_orders(principal.account_id, filters)
+        return OrderPage([to_order_view(order) for order in items], next_cursor)
 
-    @get("/{order_id:str}", responses=LOOKUP_PROBLEMS, summary="One order")
-    async def one(self, request: AnyRequest, order_id: str) -> OrderView:
-        who = (await authenticate(request)).require_scope(READ_ORDERS)
-        return to_order_view(await get_services(request).queries.get_order(who.account_id, order_id))
+    @get(
+        "/{order_id:str}",
+        operation_id="ApiV1OrdersOrderIdOne",
+        responses=LOOKUP_PROBLEMS,
+        summary="One order",
+    )
+    async def get_order(self, services: Services, principal: Principal, order_id: str) -> OrderView:
+        return to_order_view(await services.queries.get_order(principal.account_id, order_id))
 
     @get(
         "/{order_id:str}/events",
+        operation_id="ApiV1OrdersOrderIdEventsEvents",
         responses=response_specs(200, OrderEventsDocument) | LOOKUP_PROBLEMS,
         summary="Everything that happened to an order",
     )
-    async def events(self, request: AnyRequest, order_id: str) -> Response[bytes]:
-        who = (await authenticate(request)).require_scope(READ_ORDERS)
-        lines = await get_services(request).queries.list_order_events(who.account_id, order_id)
-        return Response(b'{"items":[%b]}' % join_event_bodies(lines), media_type=JSON_MEDIA_TYPE)
+    async def list_order_events(self, services: Services, principal: Principal, order_id: str) -> Response[bytes]:
+        events = await services.queries.list_order_events(principal.account_id, order_id)
+        return Response(b'{"items":[%b]}' % join_event_bodies(events), media_type=MediaType.JSON)
+
+
+class OrderCommandController(Controller):
+    path = "/api/v1/orders"
+    tags = ("orders",)
+    guards = (require_scope(WRITE_ORDERS),)
 
     @post("/{order_id:str}/cancel", status_code=200, responses=CHANGE_PROBLEMS, summary="Cancel a pending order")
-    async def cancel(self, request: AnyRequest, order_id: str) -> OrderView:
-        who = (await authenticate(request)).require_scope(WRITE_ORDERS)
-        return to_order_view(await get_services(request).order_commands.cancel(who.account_id, parse_id(order_id)))
+    async def cancel(self, services: Services, principal: Principal, order_id: str) -> OrderView:
+        return to_order_view(await services.order_commands.cancel(principal.account_id, parse_id(order_id)))
 
     @post(
         "/{order_id:str}/close", status_code=200, responses=CHANGE_PROBLEMS, summary="Close an executed order at market"
     )
-    async def close(self, request: AnyRequest, order_id: str) -> OrderView:
-        who = (await authenticate(request)).require_scope(WRITE_ORDERS)
-        return to_order_view(await get_services(request).order_commands.close(who.account_id, parse_id(order_id)))
+    async def close(self, services: Services, principal: Principal, order_id: str) -> OrderView:
+        return to_order_view(await services.order_commands.close(principal.account_id, parse_id(order_id)))
 
 
 @get(
@@ -111,39 +113,36 @@ class OrderController(Controller):
     summary="A page of the log, oldest first",
 )
 async def list_events(
-    request: AnyRequest, *, after: str = "0", limit: int = 100, types: str | None = None
+    services: Services, principal: Principal, *, after: str = "0", limit: int = 100, types: str | None = None
 ) -> Response[bytes]:
-    who = (await authenticate(request)).require_scope(READ_ORDERS)
     if after.startswith("-") or not 1 <= limit <= MAX_PAGE_SIZE:
         raise SignalHubError("invalid_request", f"after must not be negative, limit from 1 to {MAX_PAGE_SIZE}.")
-    epoch, seq = get_services(request).relay.epoch, parse_cursor_seq(after) or 0
-    page = await get_services(request).queries.page_events(
-        who.account_id, seq, limit, event_filter.select_types(types) if types else None
+    epoch, seq = services.relay.epoch, parse_cursor_seq(after) or 0
+    page = await services.queries.page_events(
+        principal.account_id, seq, limit, event_filter.select_types(types) if types else None
     )
-    begin = resolve_cursor(after or "0", epoch=epoch, head=page.head)
-    if begin.reset_reason is not None:
-        raise SignalHubError("bad_cursor", _RESET_MESSAGES[begin.reset_reason] % page.head)
+    start = resolve_cursor(after or "0", epoch=epoch, head=page.head)
+    if start.reset_reason is not None:
+        raise SignalHubError("bad_cursor", _RESET_MESSAGES[start.reset_reason] % page.head)
     gap = b',"gap":{"first":%d,"last":%d}' % (seq + 1, page.last_pruned_seq) if page.last_pruned_seq > seq else b""
     body = b'{"items":[%b],"epoch":"%b","head":%d%b}' % (join_event_bodies(page.events), epoch.encode(), page.head, gap)
-    return Response(body, media_type=JSON_MEDIA_TYPE)
+    return Response(body, media_type=MediaType.JSON)
 
 
 @get("/api/v1/receipts/{signal_id:str}", responses=LOOKUP_PROBLEMS, tags=["signals"], summary="A signal's whole story")
-async def receipt(request: AnyRequest, signal_id: str) -> Receipt:
-    who = (await authenticate(request)).require_scope(READ_ORDERS)
-    line, lines = await get_services(request).queries.get_signal_with_events(who.account_id, signal_id)
-    return Receipt(line, [msgspec.Raw(one.body) for one in lines], _measure_stages(line, lines))
+async def receipt(services: Services, principal: Principal, signal_id: str) -> Receipt:
+    signal, events = await services.queries.get_signal_with_events(principal.account_id, signal_id)
+    return Receipt(signal, [msgspec.Raw(event.body) for event in events], _measure_stages(signal, events))
 
 
 @get(["/analytics", "/api/v1/analytics"], responses=READ_PROBLEMS, tags=["orders"], summary="Counts and results")
-async def analytics(request: AnyRequest) -> Analytics:
-    who = (await authenticate(request)).require_scope(READ_ORDERS)
-    return await sums(get_services(request).engine, who.account_id)
+async def analytics(services: Services, principal: Principal) -> Analytics:
+    return await compute_analytics(services.engine, principal.account_id)
 
 
 def join_event_bodies(events: list[StoredEvent]) -> bytes:
-    """The events as they are, between commas: decoding them only to encode them again could change a byte."""
-    return b",".join(line.body for line in events)
+    """Join the encoded events with commas: decoding and encoding them again could change a byte."""
+    return b",".join(event.body for event in events)
 
 
 class _EventTime(msgspec.Struct):
@@ -151,17 +150,17 @@ class _EventTime(msgspec.Struct):
 
 
 def _measure_stages(signal: StoredSignal, events: list[StoredEvent]) -> dict[str, float]:
-    begin = datetime.fromisoformat(signal.received_at)
-    whens = ((line.type, msgspec.json.decode(line.body, type=_EventTime).at) for line in events)
-    return {type_: round((at - begin).total_seconds() * 1000, 3) for type_, at in whens}
+    received_at = datetime.fromisoformat(signal.received_at)
+    times = ((event.type, msgspec.json.decode(event.body, type=_EventTime).at) for event in events)
+    return {type_: round((time - received_at).total_seconds() * 1000, 3) for type_, time in times}
 
 
 _MAX_LEGACY_ORDERS: Final = 10_000
-"""These clients know no pages: they get their orders in one list, the newest so many."""
+"""The older clients know no pages: they get this many of the newest orders in one list."""
 
 
 class LegacyOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """An order in the words of the older clients. They know one take profit: the first."""
+    """An order in the shape of the older clients, which know one take profit: the first."""
 
     id: str
     action: str
@@ -176,40 +175,46 @@ class LegacyOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def to_legacy_order(order: Order) -> LegacyOrder:
-    shown: OrderView = to_order_view(order)
+    view: OrderView = to_order_view(order)
     return LegacyOrder(
-        id=shown.id,
-        action=shown.side,
-        instrument=shown.symbol,
-        entry_price=shown.entry,
-        stop_loss=shown.stop_loss,
-        take_profit=shown.take_profits[0],
-        status=shown.status,
-        fake_order_id=shown.broker_order_id,
-        created_at=shown.created_at,
-        updated_at=shown.updated_at,
+        id=view.id,
+        action=view.side,
+        instrument=view.symbol,
+        entry_price=view.entry,
+        stop_loss=view.stop_loss,
+        take_profit=view.take_profits[0],
+        status=view.status,
+        fake_order_id=view.broker_order_id,
+        created_at=view.created_at,
+        updated_at=view.updated_at,
     )
 
 
 @get("/orders", responses=READ_PROBLEMS, tags=["older clients"], summary="Orders (older shape)")
-async def list_orders(request: AnyRequest) -> list[LegacyOrder]:
-    who = (await authenticate(request)).require_scope(READ_ORDERS)
-    found: list[Order] = []
+async def list_orders(services: Services, principal: Principal) -> list[LegacyOrder]:
+    orders: list[Order] = []
     cursor = None
-    while len(found) < _MAX_LEGACY_ORDERS:
-        page, cursor = await get_services(request).queries.list_orders(
-            who.account_id, Filters(limit=MAX_PAGE_SIZE, cursor=cursor)
+    while len(orders) < _MAX_LEGACY_ORDERS:
+        page, cursor = await services.queries.list_orders(
+            principal.account_id, Filters(limit=MAX_PAGE_SIZE, cursor=cursor)
         )
-        found += page
+        orders += page
         if cursor is None:
             break
-    return [to_legacy_order(order) for order in found]
+    return [to_legacy_order(order) for order in orders]
 
 
 @get("/orders/{order_id:str}", responses=LOOKUP_PROBLEMS, tags=["older clients"], summary="One order (older shape)")
-async def one_order(request: AnyRequest, order_id: str) -> LegacyOrder:
-    who = (await authenticate(request)).require_scope(READ_ORDERS)
-    return to_legacy_order(await get_services(request).queries.get_order(who.account_id, order_id))
+async def one_order(services: Services, principal: Principal, order_id: str) -> LegacyOrder:
+    return to_legacy_order(await services.queries.get_order(principal.account_id, order_id))
 
 
-ROUTES: Final = Router("/", route_handlers=[OrderController, list_events, receipt, analytics, list_orders, one_order])
+_READ_ROUTES: Final = Router(
+    "/",
+    route_handlers=[list_events, receipt, analytics, list_orders, one_order],
+    guards=[require_scope(READ_ORDERS)],
+)
+ROUTES: Final = Router(
+    "/",
+    route_handlers=[OrderController, OrderCommandController, _READ_ROUTES],
+)

@@ -1,25 +1,23 @@
-"""Errors as RFC 9457 problem documents: one shape, rendered in one place.
+"""Render errors as RFC 9457 problem documents; the HTTP status of each error code.
 
 `error` repeats `detail` because the older clients look for it there.
 """
 
 import asyncio
-import os
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 import structlog
-from litestar import MediaType, Request, Response
+from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from signalhub.domain.errors import ErrorCode, Problem, SignalHubError
-from signalhub.web import rate_limit
-from signalhub.web.asgi import get_header
-from signalhub.web.dependencies import AnyConnection, get_services
+from signalhub.web.asgi import AnyConnection, get_context
+from signalhub.web.dependencies import get_services
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
@@ -95,7 +93,7 @@ _CODE_BY_STATUS: Final[Mapping[int, ErrorCode]] = {
 }
 
 _DATA_EXCEPTION_CLASS: Final = "22"
-"""The class of SQLSTATE codes that speak of a value."""
+"""The SQLSTATE class of errors in a value."""
 
 _log = structlog.get_logger()
 
@@ -111,24 +109,6 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[Problem, ...] = ()
 
 
-def get_trace_id(connection: "AnyConnection") -> str:
-    """The request's trace id: the caller's, where it sent a W3C `traceparent`, else a new one."""
-    scope: Any = connection.scope
-    found: str | None = scope.get("signalhub.trace_id")
-    if found is None:
-        found = scope["signalhub.trace_id"] = _parse_traceparent(connection) or os.urandom(16).hex()
-    return found
-
-
-def _parse_traceparent(connection: "AnyConnection") -> str | None:
-    sent = get_header(connection, b"traceparent")
-    if sent is None:
-        return None
-    parts = sent.split("-")
-    is_trace = len(parts) >= 4 and len(parts[1]) == 32 and set(parts[1]) <= set("0123456789abcdef")  # noqa: PLR2004 - the form of W3C Trace Context
-    return parts[1] if is_trace and set(parts[1]) != {"0"} else None
-
-
 def to_problem_document(connection: "AnyConnection", error: SignalHubError, status: int) -> ProblemDocument:
     return ProblemDocument(
         type=f"{get_services(connection).settings.web.base_url}/docs/errors#{error.code}",
@@ -137,7 +117,7 @@ def to_problem_document(connection: "AnyConnection", error: SignalHubError, stat
         code=error.code,
         detail=error.detail,
         error=error.detail,
-        trace_id=get_trace_id(connection),
+        trace_id=get_context(connection.scope).trace_id,
         errors=error.problems,
     )
 
@@ -145,18 +125,21 @@ def to_problem_document(connection: "AnyConnection", error: SignalHubError, stat
 def to_problem_response(
     request: "Request[Any, Any, Any]", error: SignalHubError, *, status: int | None = None
 ) -> Response[ProblemDocument]:
-    """`status` overrides the table's, for the paths whose clients expect another."""
-    final = status or STATUSES[error.code]
-    headers = rate_limit.get_headers(request)
+    """Render an error. `status` overrides the table's, for the paths whose clients expect another."""
+    context = get_context(request.scope)
+    context.error_code = error.code
+    final_status = status or STATUSES[error.code]
+    headers = dict(context.rate_limit_headers)
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
-    if final == 401:  # noqa: PLR2004 - RFC 9110 wants the header with it
+    if final_status == 401:  # noqa: PLR2004 - RFC 9110 requires the header with it
         headers["WWW-Authenticate"] = 'Bearer realm="signalhub"'
-    _log.info(
-        "request.rejected", path=request.scope.get("path_template"), code=error.code, trace_id=get_trace_id(request)
-    )
+    _log.info("request.rejected", path=request.scope.get("path_template"), code=error.code, trace_id=context.trace_id)
     return Response(
-        to_problem_document(request, error, final), status_code=final, media_type=PROBLEM_MEDIA_TYPE, headers=headers
+        to_problem_document(request, error, final_status),
+        status_code=final_status,
+        media_type=PROBLEM_MEDIA_TYPE,
+        headers=headers,
     )
 
 
@@ -170,7 +153,7 @@ def _handle_http_exception(request: "Request[Any, Any, Any]", error: HTTPExcepti
     if error.status_code == 400 and extra:  # noqa: PLR2004 - Litestar lists what did not fit
         code = "invalid_request"
     response = to_problem_response(request, SignalHubError(code, _http_exception_detail(error, extra)))
-    if error.status_code == 405:  # noqa: PLR2004 - RFC 9110 wants the methods that are allowed with it
+    if error.status_code == 405:  # noqa: PLR2004 - RFC 9110 requires the allowed methods with it
         response.headers["Allow"] = (error.headers or {}).get("allow", "")
     return response
 
@@ -189,7 +172,7 @@ def _handle_unreadable_body(request: "Request[Any, Any, Any]", _error: Exception
 
 
 def _handle_database_error(request: "Request[Any, Any, Any]", error: DBAPIError) -> Response[ProblemDocument]:
-    """A value that PostgreSQL cannot hold is the sender's fault; to come again would not help."""
+    """Reject a value that PostgreSQL cannot hold; sending it again would not help."""
     if str(getattr(error.orig, "sqlstate", None)).startswith(_DATA_EXCEPTION_CLASS):
         return to_problem_response(
             request, SignalHubError("invalid_request", "A value cannot be stored: a NUL, or far too large.")
@@ -198,14 +181,14 @@ def _handle_database_error(request: "Request[Any, Any, Any]", error: DBAPIError)
 
 
 def _handle_outage(request: "Request[Any, Any, Any]", error: Exception) -> Response[ProblemDocument]:
-    _log.warning("request.database_unavailable", error=repr(error)[:200], trace_id=get_trace_id(request))
+    _log.warning("request.database_unavailable", error=repr(error)[:200], trace_id=get_context(request.scope).trace_id)
     return to_problem_response(
         request, SignalHubError("unavailable", "The database cannot be reached.", retry_after_s=1)
     )
 
 
 def _handle_unexpected_error(request: "Request[Any, Any, Any]", error: Exception) -> Response[ProblemDocument]:
-    _log.error("request.failed", exc_info=error, trace_id=get_trace_id(request))
+    _log.error("request.failed", exc_info=error, trace_id=get_context(request.scope).trace_id)
     return to_problem_response(
         request, SignalHubError("internal", "Something went wrong here; the trace id finds it in the log.")
     )
@@ -222,5 +205,3 @@ EXCEPTION_HANDLERS: Final[ExceptionHandlersMap] = {
     OSError: _handle_outage,
     Exception: _handle_unexpected_error,
 }
-
-JSON_MEDIA_TYPE: Final = MediaType.JSON

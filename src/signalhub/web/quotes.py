@@ -1,16 +1,16 @@
-"""Prices of the mock market, now or at any time, with candles for a plot."""
+"""Prices of the mock market, now or at a given time, with candles for a plot."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from litestar import Request, Router, get
+from litestar import Router, get
 
 from signalhub.brokers.mock.quotes import MAX_CANDLES, QuoteView
+from signalhub.container import Services
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import READ_ORDERS
-from signalhub.web.auth import authenticate
-from signalhub.web.dependencies import get_services
+from signalhub.web.auth import require_scope
 from signalhub.web.openapi import LOOKUP_PROBLEMS
 
 Interval = Literal["1s", "15s", "1m", "5m", "15m", "1h", "4h", "1d"]
@@ -21,26 +21,29 @@ _MAX_TIME: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 @get(
-    "/api/v1/quotes/{symbol:str}", responses=LOOKUP_PROBLEMS, tags=["quotes"], summary="A price, and how it came there"
+    "/api/v1/quotes/{symbol:str}",
+    guards=[require_scope(READ_ORDERS)],
+    responses=LOOKUP_PROBLEMS,
+    tags=["quotes"],
+    summary="A price, and how it came there",
 )
 async def quote(
-    request: Request[Any, Any, Any],
+    services: Services,
     *,
     symbol: str,
     interval: Interval = "1m",
     count: int = 60,
     at: datetime | None = None,
 ) -> QuoteView:
-    (await authenticate(request)).require_scope(READ_ORDERS)
     if not 0 <= count <= MAX_CANDLES:
         raise SignalHubError("invalid_request", f"count must be from 0 to {MAX_CANDLES}.")
     if at is not None and (at.tzinfo is None or not _MIN_TIME < at < _MAX_TIME):
         raise SignalHubError("invalid_request", "at needs a time zone, such as a final Z, and a year of this age.")
-    when = datetime.now(UTC) if at is None else at.astimezone(UTC)
-    span = timedelta(seconds=int(interval[:-1]) * _SECONDS_PER_UNIT[interval[-1]])
+    time = datetime.now(UTC) if at is None else at.astimezone(UTC)
+    candle_length = timedelta(seconds=int(interval[:-1]) * _SECONDS_PER_UNIT[interval[-1]])
     try:
-        # On a thread: hundreds of candles of a day each take a while, and the doors must stay open.
-        return await asyncio.to_thread(get_services(request).quotes.get_quote, symbol, when, span, count)
+        # On a thread: hundreds of candles of a day each take a while, and other requests must not wait for them.
+        return await asyncio.to_thread(services.quotes.get_quote, symbol, time, candle_length, count)
     except LookupError:
         raise SignalHubError("not_found", "That is no symbol.") from None
 

@@ -1,22 +1,28 @@
-"""The doors for raw text: the canonical path, hook URLs, and the two paths of the older clients."""
+"""Receive raw text: on the canonical path, on hook URLs, and on the two paths of the older clients.
+
+The handlers that receive signals are the hot path. They call authentication and services themselves and send an
+encoded body: a middleware, a guard, injected dependencies and a response class of the framework would cost more than
+the parser does.
+"""
 
 import time
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-import structlog
-from litestar import Controller, Request, Router, get, post
+import msgspec
+from litestar import Controller, Router, get, post
 from litestar.params import Parameter
 from litestar.types import ASGIApp
 
 from signalhub import grammar
-from signalhub.domain.errors import GRAMMAR_ERRORS, ErrorCode, SignalHubError
+from signalhub.container import Services
+from signalhub.domain.errors import GRAMMAR_ERRORS, SignalHubError
 from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS, Principal
 from signalhub.services.credentials import hook_secret_context
 from signalhub.services.ingest import AcceptedSignal
-from signalhub.services.queries import Filters
+from signalhub.services.queries import Filters, StoredSignal
 from signalhub.web import asgi, rate_limit, webhook_signatures
-from signalhub.web.asgi import RawJsonResponse, get_header
-from signalhub.web.auth import authenticate
+from signalhub.web.asgi import AnyRequest, RawJsonResponse, get_context, get_header
+from signalhub.web.auth import authenticate, require_scope
 from signalhub.web.dependencies import get_rate_limiter, get_services
 from signalhub.web.openapi import (
     LIST_PROBLEMS,
@@ -26,12 +32,12 @@ from signalhub.web.openapi import (
     SignalOperation,
     signal_response_specs,
 )
-from signalhub.web.problems import STATUSES, get_trace_id, to_problem_response
-
-_log = structlog.get_logger()
+from signalhub.web.problems import STATUSES, to_problem_response
 
 
-AnyRequest = Request[Any, Any, Any]
+class SignalPage(msgspec.Struct, frozen=True):
+    items: list[StoredSignal]
+    next_cursor: str | None
 
 
 class SignalController(Controller):
@@ -42,33 +48,35 @@ class SignalController(Controller):
         status_code=202, operation_class=SignalOperation, responses=signal_response_specs(202), summary="Send a signal"
     )
     async def send(self, request: AnyRequest) -> ASGIApp:
-        return await _ingest_body(request, await _authenticate_sender(request), 202)
+        return await receive_text(request, 202)
 
     @post(
         "/parse",
         status_code=200,
         operation_class=RawTextOperation,
+        guards=[require_scope(WRITE_SIGNALS)],
         responses=READ_PROBLEMS,
         summary="Explain a text without sending it",
     )
     async def parse(self, request: AnyRequest) -> grammar.Explanation:
-        await _authenticate_sender(request)
         return grammar.explain(await asgi.read_body(request))
 
-    @get(responses=LIST_PROBLEMS, summary="What was sent, accepted or not")
+    @get(
+        guards=[require_scope(READ_ORDERS)],
+        responses=LIST_PROBLEMS,
+        summary="What was sent, accepted or not",
+    )
     async def list_signals(
         self,
-        request: AnyRequest,
+        services: Services,
+        principal: Principal,
         *,
         status: Literal["accepted", "rejected"] | None = None,
         limit: int = 50,
         cursor: str | None = None,
-    ) -> dict[str, Any]:
-        who = (await authenticate(request)).require_scope(READ_ORDERS)
-        items, following = await get_services(request).queries.list_signals(
-            who.account_id, Filters(status=status, limit=limit, cursor=cursor)
-        )
-        return {"items": items, "next_cursor": following}
+    ) -> SignalPage:
+        filters = Filters(status=status, limit=limit, cursor=cursor)
+        return SignalPage(*await services.queries.list_signals(principal.account_id, filters))
 
 
 @post(
@@ -81,17 +89,27 @@ class SignalController(Controller):
     summary="Send a signal to a hook URL",
 )
 async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_length=200)]) -> ASGIApp:
-    found = get_services(request)
-    hook = await found.authenticator.authenticate_hook(token)
-    raw, key = await asgi.read_body(request), None
+    services, context = get_services(request), get_context(request.scope)
+    # 1. Authenticate: by the token in the path and, for a signed hook, by the signature over the body.
+    hook = await services.authenticator.authenticate_hook(token)
+    raw, idempotency_key = await asgi.read_body(request), None
     if hook.encrypted_secret is not None:
-        secret = found.encryption.decrypt(hook_secret_context(hook.credential_id), hook.encrypted_secret)
+        secret = services.encryption.decrypt(hook_secret_context(hook.credential_id), hook.encrypted_secret)
         webhook_signatures.verify(secret, request.headers, raw, time.time())
-        # No other name counts: Idempotency-Key is not under the signature, and would let a captured request in again.
-        key = request.headers["webhook-id"]
-    return _to_response(
-        request, await ingest_signal(request, hook, raw, idempotency_key=key, rate_limited_status=503), 202
+        # No other header counts: Idempotency-Key is not signed, and would let a captured request in again.
+        idempotency_key = request.headers["webhook-id"]
+    # 2. Limit: with a 503 in place of a 429, because TradingView resends on 5xx only.
+    check_rate_limit(request, hook, "unavailable")
+    # 3. Parse and ingest.
+    accepted = await services.ingest.receive(
+        hook,
+        raw,
+        trace_id=context.trace_id,
+        idempotency_key=idempotency_key or get_idempotency_key(request),
+        simulate=get_header(request, b"x-signalhub-simulate"),
     )
+    # 4. Answer.
+    return RawJsonResponse(accepted.body, 202, rate_limit.encode_headers(context))
 
 
 @post(
@@ -103,11 +121,11 @@ async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_
     summary="Send a signal (older path)",
 )
 async def receive_broker(request: AnyRequest) -> ASGIApp:
-    """Clients of this path expect 400 for a text that is no signal."""
+    """Receive a text; the clients of this path expect 400 for one that is no signal."""
     try:
-        return await _ingest_body(request, await _authenticate_sender(request), 200)
+        return await receive_text(request, 200)
     except SignalHubError as error:
-        status = 400 if error.code in GRAMMAR_ERRORS and STATUSES[error.code] == 422 else None  # noqa: PLR2004 - the row's status
+        status = 400 if error.code in GRAMMAR_ERRORS and STATUSES[error.code] == 422 else None  # noqa: PLR2004 - the code's own status
         return to_problem_response(request, error, status=status).to_asgi_response(request.app, request)
 
 
@@ -120,52 +138,45 @@ async def receive_broker(request: AnyRequest) -> ASGIApp:
     summary="Send a signal (older path)",
 )
 async def receive_webhook(request: AnyRequest) -> ASGIApp:
-    return await _ingest_body(request, await _authenticate_sender(request), 200)
+    return await receive_text(request, 200)
 
 
-async def _authenticate_sender(request: AnyRequest) -> Principal:
-    return (await authenticate(request)).require_scope(WRITE_SIGNALS)
-
-
-async def _ingest_body(request: AnyRequest, principal: Principal, status: int) -> ASGIApp:
-    return _to_response(request, await ingest_signal(request, principal, await asgi.read_body(request)), status)
-
-
-def _to_response(request: AnyRequest, answer: AcceptedSignal, status: int) -> ASGIApp:
-    return RawJsonResponse(answer.body, status, rate_limit.get_raw_headers(request))
+async def receive_text(request: AnyRequest, status: int) -> ASGIApp:
+    """Authenticate, limit, parse, ingest; answer with `status`."""
+    principal = (await authenticate(request)).require_scope(WRITE_SIGNALS)
+    accepted = await ingest_signal(request, principal, await asgi.read_body(request))
+    return RawJsonResponse(accepted.body, status, rate_limit.encode_headers(get_context(request.scope)))
 
 
 async def ingest_signal(
-    request: AnyRequest,
-    principal: Principal,
-    raw: bytes,
-    *,
-    idempotency_key: str | None = None,
-    rate_limited_status: int = 429,
+    request: AnyRequest, principal: Principal, raw: bytes, *, idempotency_key: str | None = None
 ) -> AcceptedSignal:
-    """The answer to a text, wherever in the request it came from; `key` is an idempotency key that is in no header."""
-    found = get_services(request)
-    _check_rate_limit(request, principal, rate_limited_status)
-    return await found.ingest.receive(
+    """Limit, parse and ingest a text. `idempotency_key` replaces the one in the headers."""
+    check_rate_limit(request, principal, "too_many_requests")
+    return await get_services(request).ingest.receive(
         principal,
         raw,
-        trace_id=get_trace_id(request),
-        idempotency_key=idempotency_key
-        or get_header(request, b"idempotency-key")
-        or get_header(request, b"webhook-id"),
+        trace_id=get_context(request.scope).trace_id,
+        idempotency_key=idempotency_key or get_idempotency_key(request),
         simulate=get_header(request, b"x-signalhub-simulate"),
     )
 
 
-def _check_rate_limit(request: AnyRequest, principal: Principal, rate_limited_status: int) -> None:
-    rate_limiter = get_rate_limiter(request)
-    verdict = rate_limiter.acquire(principal.account_id)
-    rate_limiter.store_headers(request, verdict)
-    if verdict.is_allowed:
-        return
-    code: ErrorCode = "too_many_requests" if rate_limited_status == 429 else "unavailable"  # noqa: PLR2004 - TradingView resends on 5xx only
-    detail = f"More than {rate_limiter.per_minute} signals a minute; try again in {verdict.retry_after_s} s."
-    raise SignalHubError(code, detail, retry_after_s=verdict.retry_after_s)
+def get_idempotency_key(request: AnyRequest) -> str | None:
+    return get_header(request, b"idempotency-key") or get_header(request, b"webhook-id")
+
+
+def check_rate_limit(
+    request: AnyRequest, principal: Principal, code: Literal["too_many_requests", "unavailable"]
+) -> None:
+    """Take a signal from the account's limit. Raises `code` if it is used up."""
+    rate_limiter, context = get_rate_limiter(request), get_context(request.scope)
+    context.account_id = principal.account_id
+    decision = rate_limiter.acquire(principal.account_id)
+    rate_limiter.store_headers(context, decision)
+    if not decision.is_allowed:
+        detail = f"More than {rate_limiter.per_minute} signals a minute; try again in {decision.retry_after_s} s."
+        raise SignalHubError(code, detail, retry_after_s=decision.retry_after_s)
 
 
 ROUTES: Final = Router("/", route_handlers=[SignalController, receive_hook, receive_broker, receive_webhook])
