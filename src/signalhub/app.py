@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.types import ASGIApp
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,6 +19,7 @@ from signalhub.settings import Settings
 from signalhub.streams.plugin import RawSendMiddleware, StreamsPlugin
 from signalhub.web import accounts, dashboard, health, openapi, orders, problems, quotes, signals, sse, websocket
 from signalhub.web.dependencies import DEPENDENCIES
+from signalhub.web.instrumentation import HTTP_METRICS, RequestLog
 from signalhub.web.rate_limit import RateLimiter
 
 _USAGE_RECORD_INTERVAL_S = 10.0
@@ -33,11 +34,12 @@ def create_app(settings: Settings) -> Litestar:
     return Litestar(
         route_handlers=[
             signals.ROUTES,
-            orders.ROUTES,
-            quotes.ROUTES,
-            accounts.ROUTES,
+            Router(
+                "/",
+                route_handlers=[orders.ROUTES, quotes.ROUTES, accounts.ROUTES, dashboard.ROUTES],
+                middleware=[HTTP_METRICS.middleware],
+            ),
             health.ROUTES,
-            dashboard.ROUTES,
         ],
         state=State({"services": services, "rate_limiter": RateLimiter(settings.web.rate_limit)}),
         lifespan=[lambda _: _manage_lifespan(services)],
@@ -71,7 +73,7 @@ def serve() -> ASGIApp:
         process.freeze_gc,
         lambda: _log.info("web.started", host=web.host, port=web.port, pid=os.getpid()),
     ]
-    return RawSendMiddleware(app)
+    return RawSendMiddleware(RequestLog(app))
 
 
 @asynccontextmanager

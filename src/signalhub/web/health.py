@@ -15,7 +15,7 @@ from db import migrate
 from signalhub.container import Services
 from signalhub.domain.events import format_timestamp
 from signalhub.jobs import WORKER_HEARTBEAT_KEY
-from signalhub.web.openapi import PUBLIC, response_specs
+from signalhub.web.openapi import response_specs
 
 _CHECK_TIMEOUT_S: Final = 1.5
 
@@ -95,4 +95,10 @@ async def _check_workers(services: Services) -> bool:
     return bool(await services.redis.exists(WORKER_HEARTBEAT_KEY))
 
 
-ROUTES: Final = Router("/", route_handlers=[live, ready, health, metrics], security=PUBLIC, tags=["health"])
+ROUTES: Final = Router(
+    "/",
+    route_handlers=[live, ready, health, metrics],
+    security=PUBLIC,
+    tags=["health"],
+    opt={"exclude_from_log": True},
+)

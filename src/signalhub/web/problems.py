@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from signalhub.domain.errors import ErrorCode, Problem, SignalHubError
 from signalhub.web.asgi import AnyConnection, get_context
 from signalhub.web.dependencies import get_services
+from signalhub.web.instrumentation import ERROR_RESPONSES
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
@@ -134,7 +135,7 @@ def to_problem_response(
         headers["Retry-After"] = str(error.retry_after_s)
     if final_status == 401:  # noqa: PLR2004 - RFC 9110 requires the header with it
         headers["WWW-Authenticate"] = 'Bearer realm="signalhub"'
-    _log.info("request.rejected", path=request.scope.get("path_template"), code=error.code, trace_id=context.trace_id)
+    ERROR_RESPONSES.labels(error.code).inc()
     return Response(
         to_problem_document(request, error, final_status),
         status_code=final_status,

@@ -1,8 +1,7 @@
 """Receive raw text: on the canonical path, on hook URLs, and on the two paths of the older clients.
 
 The handlers that receive signals are the hot path. They call authentication and services themselves and send an
-encoded body: a middleware, a guard, injected dependencies and a response class of the framework would cost more than
-the parser does.
+encoded body, in place of guards, injected dependencies and a response class of the framework (see `asgi`).
 """
 
 import time
@@ -24,6 +23,7 @@ from signalhub.web import asgi, rate_limit, webhook_signatures
 from signalhub.web.asgi import AnyRequest, RawJsonResponse, get_context, get_header
 from signalhub.web.auth import authenticate, require_scope
 from signalhub.web.dependencies import get_rate_limiter, get_services
+from signalhub.web.instrumentation import HTTP_METRICS
 from signalhub.web.openapi import (
     LIST_PROBLEMS,
     PUBLIC,
@@ -45,7 +45,11 @@ class SignalController(Controller):
     tags = ("signals",)
 
     @post(
-        status_code=202, operation_class=SignalOperation, responses=signal_response_specs(202), summary="Send a signal"
+        status_code=202,
+        is_hot=True,
+        operation_class=SignalOperation,
+        responses=signal_response_specs(202),
+        summary="Send a signal",
     )
     async def send(self, request: AnyRequest) -> ASGIApp:
         return await receive_text(request, 202)
@@ -54,6 +58,7 @@ class SignalController(Controller):
         "/parse",
         status_code=200,
         operation_class=RawTextOperation,
+        middleware=[HTTP_METRICS.middleware],
         guards=[require_scope(WRITE_SIGNALS)],
         responses=READ_PROBLEMS,
         summary="Explain a text without sending it",
@@ -62,6 +67,7 @@ class SignalController(Controller):
         return grammar.explain(await asgi.read_body(request))
 
     @get(
+        middleware=[HTTP_METRICS.middleware],
         guards=[require_scope(READ_ORDERS)],
         responses=LIST_PROBLEMS,
         summary="What was sent, accepted or not",
@@ -82,6 +88,7 @@ class SignalController(Controller):
 @post(
     "/hooks/{token:str}",
     status_code=202,
+    is_hot=True,
     operation_class=SignalOperation,
     responses=signal_response_specs(202),
     security=PUBLIC,
@@ -115,6 +122,7 @@ async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_
 @post(
     "/api/v1/broker/webhook/receive-signal",
     status_code=200,
+    is_hot=True,
     operation_class=SignalOperation,
     responses=signal_response_specs(200),
     tags=["older clients"],
@@ -132,6 +140,7 @@ async def receive_broker(request: AnyRequest) -> ASGIApp:
 @post(
     "/webhook/receive-signal",
     status_code=200,
+    is_hot=True,
     operation_class=SignalOperation,
     responses=signal_response_specs(200),
     tags=["older clients"],
