@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from litestar import get
+from litestar.testing import create_test_client
 from prometheus_client import REGISTRY
 
 from signalhub.domain.errors import ERRORS
 from signalhub.domain.events import EVENT_TYPES
 from signalhub.settings import ENV_PREFIX, FIELDS_BY_VARIABLE, Settings
 from signalhub.streams import metrics as stream_metrics
+from signalhub.web.instrumentation import HTTP_METRICS
 from signalhub.web.problems import STATUSES
 
 _DOCS = Path(__file__).parent.parent / "docs"
@@ -41,12 +44,21 @@ def test_every_event_is_documented() -> None:
     assert _find_in_page("events.md", r"^\| `([a-z]+\.[a-z_]+)` \|") == list(EVENT_TYPES)
 
 
-def test_every_metric_of_the_streams_is_documented_with_its_kind() -> None:
+@get("/fails")
+async def fail() -> None:
+    raise RuntimeError
+
+
+def test_every_metric_is_documented_with_its_type_and_threshold() -> None:
+    import_module("signalhub.web.problems")
     stream_metrics.register(REGISTRY)
+    # Litestar creates its metrics with the first request, and that of errors with the first error.
+    with create_test_client([fail], middleware=[HTTP_METRICS.middleware], raise_server_exceptions=False) as client:
+        client.get("/fails")
     kinds = {metric.name: metric.type for metric in REGISTRY.collect() if metric.name.startswith("signalhub_")}
     rows = {
         name.removesuffix("_total"): kind
-        for name, kind in _find_in_page("operating.md", r"^\| `(signalhub_\w+)` \| (\w+) \|")
+        for name, kind in _find_in_page("operating.md", r"^\| `(signalhub_\w+)` \| (\w+) \| [^|]+ \| [^|]*\|$")
     }
     assert rows == kinds
 

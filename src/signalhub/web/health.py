@@ -15,7 +15,7 @@ from db import migrate
 from signalhub.container import Services
 from signalhub.domain.events import format_timestamp
 from signalhub.jobs import WORKER_HEARTBEAT_KEY
-from signalhub.web.openapi import response_specs
+from signalhub.web.openapi import PUBLIC, response_specs
 
 _CHECK_TIMEOUT_S: Final = 1.5
 
