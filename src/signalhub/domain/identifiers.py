@@ -95,5 +95,5 @@ def uuid7(timestamp_ms: int, entropy: bytes) -> str:
 
 
 def parse_uuid7_time(uuid: str) -> datetime:
-    """The instant an id was made, to the millisecond."""
+    """Return the instant an id was made, to the millisecond."""
     return datetime.fromtimestamp((UUID(uuid).int >> 80) / 1000, tz=UTC)

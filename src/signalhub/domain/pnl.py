@@ -15,14 +15,14 @@ def net_profit(gains: PriceGains, commission: Decimal | None) -> Decimal:
 
 
 def mean_gain(gains: PriceGains) -> Decimal:
-    """The price won, over all of the quantity."""
+    """Return the mean price gain over the quantity."""
     if len(gains) == 1:
         return gains[0][0]
     return gross_profit(gains) / sum((quantity for _, quantity in gains), Decimal(0))
 
 
 def rounded_mean_gain(gains: PriceGains) -> Decimal:
-    """The mean as it is shown: of several parts, to a hundredth of a price's last digit."""
+    """Round the mean for display: of several parts, to a hundredth of a price's last digit."""
     if len(gains) == 1:
         return gains[0][0]
     return mean_gain(gains).quantize(min((won for won, _ in gains), key=_exponent).scaleb(-2), ROUND_HALF_EVEN)

@@ -66,7 +66,7 @@ Segment = tuple[int, int, int, int]
 
 @lru_cache(maxsize=4096)  # one instant is many orders' beginning, and one order's at each question
 def height_at(path_key: bytes, time_us: int) -> int:
-    """The height at `at`, microseconds of market time."""
+    """Return the height at `time_us`, microseconds of market time."""
     block, offset = divmod(time_us, BLOCK_US)
     index = offset >> (LEAF_BITS + LEAF_DEPTH - _CACHED_DEPTH)
     left, right = _segment_ends(path_key, block, _CACHED_DEPTH, index)
@@ -85,14 +85,14 @@ def height_at(path_key: bytes, time_us: int) -> int:
 
 
 def split_into_blocks(start: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """The blocks from `start` to `end`, and in each the first and the last offset that lies between."""
+    """Yield the blocks from `start` to `end`, each with its first and last offset inside the span."""
     for block in range(start // BLOCK_US, end // BLOCK_US + 1):
         begin = block * BLOCK_US
         yield block, (max(start - begin, 0), min(end - begin, BLOCK_US))
 
 
 def covering_segments(path_key: bytes, block: int, start_offset: int, end_offset: int) -> list[Segment]:
-    """The one or two segments, about as long as the span itself, in which a span of a block lies; in order."""
+    """Return, in order, the one or two segments, about as long as the span, that cover a span of a block."""
     depth = min(max(LEAF_BITS + LEAF_DEPTH - (end_offset - start_offset).bit_length(), 0), _CACHED_DEPTH)
     size = LEAF_BITS + LEAF_DEPTH - depth
     indices = range(start_offset >> size, (min(end_offset, BLOCK_US - 1) >> size) + 1)
@@ -105,13 +105,13 @@ def block_start_height(path_key: bytes, block: int) -> int:
 
 
 def midpoint(path_key: bytes, block: int, depth: int, index: int, sum_of_ends: int) -> int:
-    """The middle of the segment `index` of those at `depth`, whose ends have the sum `ends`; coarse heights."""
+    """Return the middle of segment `index` at `depth`, whose ends add up to `sum_of_ends`; coarse heights."""
     draws, twig = node_draws(path_key, block, depth, index)
     return (sum_of_ends >> 1) + (MAX_DISPLACEMENT[depth] * draws[twig] >> 31)
 
 
 def insert_midpoints(path_key: bytes, block: int, depth: int, first_index: int, ends: list[int]) -> list[int]:
-    """The ends of segments in a row, of which the first has the index `first`, with the middles put between them."""
+    """Insert the middles between the ends of consecutive segments, the first of which has index `first_index`."""
     found, left, swing = ends[:1], ends[0], MAX_DISPLACEMENT[depth]
     draws, twig = node_draws(path_key, block, depth, first_index)
     last = 2 << (depth & 3)
@@ -124,7 +124,7 @@ def insert_midpoints(path_key: bytes, block: int, depth: int, first_index: int, 
 
 
 def node_draws(path_key: bytes, block: int, depth: int, index: int) -> tuple[tuple[int, ...], int]:
-    """The draws among which a segment's own is, and its place there, as in a heap.
+    """Return the draws that hold a segment's own, and its place among them, as in a heap.
 
     Its halves are at twice that place and one more. From TWIGS on they are in branches of their own.
     """

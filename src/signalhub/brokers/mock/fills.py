@@ -110,19 +110,19 @@ def plan_exit_fill(
 
 
 def market_close_price(order: Order, profile: MockProfile, price_path: OrderPricePath, close_time: datetime) -> Decimal:
-    """What a position is closed at when nothing but the time decides."""
+    """Return the price of a close that time alone decides."""
     return _slip_exit_price(order, profile, price_path, price_path.closing_price(close_time))
 
 
 def forced_close(order: Order, outcome: CloseReason, close_time: datetime) -> PartiallyClosed | Closed:
-    """The outcome that was asked for, whatever the market does; a take profit in as many parts as there are targets."""
+    """Return the forced outcome, whatever the market does; a take profit closes one part for each target."""
     if outcome is CloseReason.TAKE_PROFIT:
         return close_at_target(order, next_take_profit(order), close_time)
     return Closed(order.terms.stop_loss, outcome, close_time)
 
 
 def close_at_target(order: Order, price: Decimal, close_time: datetime) -> PartiallyClosed | Closed:
-    """An equal part for each target; with the last goes what is left."""
+    """Close an equal part for each target, and all that is left with the last."""
     shares, part = pnl.split_quantity(order.terms.quantity, len(order.terms.take_profits)), len(order.closes) + 1
     if part >= len(shares) or not shares[0]:
         return Closed(price, CloseReason.TAKE_PROFIT, close_time)
@@ -130,7 +130,7 @@ def close_at_target(order: Order, price: Decimal, close_time: datetime) -> Parti
 
 
 def next_take_profit(order: Order) -> Decimal:
-    """The nearest take profit that was not reached yet."""
+    """Return the nearest take profit that was not reached yet."""
     ahead = sort_take_profits(order.terms)
     return ahead[min(len(order.closes), len(ahead) - 1)]
 
@@ -142,7 +142,7 @@ def sort_take_profits(terms: Signal) -> list[Decimal]:
 def compute_execution_stats(
     order: Order, profile: MockProfile, price_path: OrderPricePath | None, move: Closed, close_time: datetime
 ) -> ExecutionStats:
-    """What the market did while the position was open; without a trip only where it began and ended is known."""
+    """Compute the excursions and the commission; without a price path only the prices of fill and closes count."""
     fill = order.fill_price or move.price
     ends = [fill, move.price, *(part.price for part in order.closes)]
     if price_path is not None:

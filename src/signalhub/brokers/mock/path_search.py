@@ -47,7 +47,7 @@ def approximate_extremes(path_key: bytes, start: int, end: int) -> tuple[int, in
 
 
 def _sample_heights(path_key: bytes, block: int, span: tuple[int, int], sample_depth: int) -> list[int]:
-    """The heights within a span of a block at which segments of the depth `finest` meet."""
+    """Return the heights within a span of a block at which segments of the finest depth meet."""
     since, until = span
     covering = covering_segments(path_key, block, since, until)
     depth, first = covering[0][:2]
@@ -150,7 +150,7 @@ def _search_first_touch(
 def _find_crossing_in_leaf(
     left: int, right: int, band: tuple[int, int], span: tuple[int, int]
 ) -> tuple[int, bool] | None:
-    """The same within a leaf, which is straight; times are offsets from its beginning."""
+    """Search within a leaf, which is straight; times are offsets from its start."""
     (low, high), (since, until) = band, span
     slope = right - left
     begin = (left << LEAF_BITS) + slope * since

@@ -35,7 +35,7 @@ class MarketClock(msgspec.Struct, frozen=True):
         return (timestamp - _UNIX_EPOCH) // _MICROSECOND * over // under
 
     def to_timestamp(self, market_us: int) -> datetime:
-        """The first instant at which the market has come to `reading`, to the microsecond."""
+        """Return the first instant at which the market clock shows `market_us`, to the microsecond."""
         over, under = self.speed.as_integer_ratio()
         return _UNIX_EPOCH - -market_us * under // over * _MICROSECOND
 
@@ -95,18 +95,18 @@ class PricePath(msgspec.Struct, frozen=True):
         return self._quote_at_height(height_at(self.market.path_key, time_us))
 
     def find_first_touch(self, band: tuple[Decimal | None, Decimal | None], start: int, end: int) -> Touch | None:
-        """The first time the middle price is at or beyond an edge of `band`; None as an edge leaves that side open."""
+        """Return when the mid price is first at or beyond an edge of `band`; None as an edge leaves that side open."""
         low = -UNREACHABLE_HEIGHT if band[0] is None else self._height_of_price(band[0], ROUND_FLOOR)
         high = UNREACHABLE_HEIGHT if band[1] is None else self._height_of_price(band[1], ROUND_CEILING)
         return find_first_touch(self.market.path_key, low, high, start, end)
 
     def find_extremes(self, start: int, end: int) -> tuple[Quote, Quote]:
-        """The lowest and the highest, from `start` to `end`."""
+        """Return the lowest and the highest quote from `start` to `end`."""
         low, high = find_extremes(self.market.path_key, start, end)
         return self._quote_at_height(low), self._quote_at_height(high)
 
     def approximate_extremes(self, start: int, end: int) -> tuple[Quote, Quote]:
-        """The same, nearly, for a fraction of the work."""
+        """Return nearly the same as `find_extremes` for a fraction of the work."""
         low, high = approximate_extremes(self.market.path_key, start, end)
         return self._quote_at_height(low), self._quote_at_height(high)
 
@@ -123,12 +123,12 @@ class PricePath(msgspec.Struct, frozen=True):
 
 
 def anchor_price_path(market: Market, price: Decimal, time_us: int) -> PricePath:
-    """The ride on which the middle price at `at` is `price`."""
+    """Return the path whose mid price at the given time is the given price."""
     return PricePath(market, price, height_at(market.path_key, time_us))
 
 
 def market_quote(market: Market, base_price: Decimal, time_us: int) -> Quote:
-    """The market's own price at `at`, when what it swings around is `base`."""
+    """Return the market's own quote around a base price."""
     return PricePath(market, base_price).quote(time_us)
 
 
@@ -143,7 +143,7 @@ class Candle(msgspec.Struct, frozen=True):
 
 
 def build_candles(price_path: PricePath, interval_us: int, count: int, now_us: int) -> list[Candle]:
-    """The last `count` candles, oldest first, from multiples of `interval`; the last is still growing at `now`."""
+    """Return the last candles, oldest first, at multiples of the interval; the last one still grows at `now`."""
     last = now_us // interval_us * interval_us
     starts = range(last - (count - 1) * interval_us, last + 1, interval_us)
     return [_build_candle(price_path, start, min(start + interval_us, now_us)) for start in starts]

@@ -61,7 +61,7 @@ class InstrumentSpec(msgspec.Struct, frozen=True, kw_only=True):
         return ASSET_CLASSES[self.asset_class].spread
 
     def build_market(self, seed: str, *prices: Decimal) -> Market:
-        """The market for an order with these prices: in the instrument's digits, or in finer ones where they are."""
+        """Build the market for an order, in the instrument's digits or in those of its prices where they are finer."""
         finest = min(map(_exponent, prices))
         digits = self.digits if self.digits is not None else _SIGNIFICANT_DIGITS - 1 - max(prices).adjusted()
         tick = Decimal(1).scaleb(min(finest, -max(digits, 0)))
@@ -102,7 +102,7 @@ def _classify(symbol: str, instrument: Instrument | None) -> str:
 
 
 def _base_price(instrument: Instrument | None) -> Decimal:
-    """The middle of the band that the table gives it, as ratios go; 100 where it gives none."""
+    """Return the geometric mean of the price band in the instrument table; 100 where there is none."""
     if instrument is None or not instrument.min_price or not instrument.max_price.is_finite():
         return _DEFAULT_BASE_PRICE
     return Context(prec=_SIGNIFICANT_DIGITS).sqrt(instrument.min_price * instrument.max_price)
@@ -163,7 +163,7 @@ class OrderPricePath(msgspec.Struct, frozen=True):
         return None if found is None else (found[0], found[1] is (self.side is Side.BUY))
 
     def closing_price_range(self, period: tuple[datetime, datetime]) -> tuple[Decimal, Decimal]:
-        """The closing price at its lowest and at its highest, nearly."""
+        """Return the lowest and the highest closing price, approximately."""
         start, end = map(self.clock.to_market_us, period)
         lowest, highest = (
             self._bid_or_ask(quote, self.side is Side.SELL)
@@ -187,12 +187,12 @@ class OrderPricePath(msgspec.Struct, frozen=True):
 
 
 def before_fill(order: Order, clock: MarketClock, seed: str) -> OrderPricePath:
-    """From the order's acceptance to its fill."""
+    """Return the price path from the order's acceptance to its fill."""
     return _build_price_path(order.terms, _reference_mid_price(order.terms), order.created_at, clock, seed)
 
 
 def after_fill(order: Order, clock: MarketClock, seed: str) -> OrderPricePath:
-    """From the order's fill on."""
+    """Return the price path from the fill onwards."""
     if order.fill_price is None or order.filled_at is None:
         raise ValueError(f"order {order.id} is not filled")
     middle = order.fill_price / (1 + order.terms.side.sign * get_instrument_spec(order.terms.symbol).spread / 2)
@@ -200,7 +200,7 @@ def after_fill(order: Order, clock: MarketClock, seed: str) -> OrderPricePath:
 
 
 def entry_trigger_price(terms: Signal) -> Decimal | None:
-    """The price an entry waits for. A zone is reached at its nearer edge: from above it is the higher one."""
+    """Return the price an entry waits for. A range is reached at its nearer edge: from above, the higher one."""
     return terms.entry_high if terms.entry_high is not None and is_entry_below_market(terms) else terms.entry
 
 
@@ -218,7 +218,7 @@ def _build_price_path(
 
 
 def _reference_mid_price(terms: Signal) -> Decimal:
-    """The middle price at the beginning: half a spread away from what the entry waits for."""
+    """Return the mid price at the start: half a spread away from what the entry waits for."""
     level = entry_trigger_price(terms)
     if level is None:
         return (terms.stop_loss + terms.take_profits[0]) / 2

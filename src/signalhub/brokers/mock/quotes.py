@@ -53,7 +53,7 @@ class QuoteProvider:
         self._clock = MarketClock(Decimal(str(settings.market_speed)))
 
     def get_quote(self, symbol: str, timestamp: datetime, interval: timedelta, candle_count: int) -> QuoteView:
-        """The quote at `at` and the `count` candles that lead to it. Raises LookupError for what is no symbol."""
+        """Return the quote at `timestamp` and the candles that lead to it. Raises LookupError for an invalid symbol."""
         listed = get_instrument_spec(_normalize_symbol(symbol))
         ride, now = (
             PricePath(listed.build_market(self._seed, listed.base_price), listed.base_price),
