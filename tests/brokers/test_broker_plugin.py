@@ -22,7 +22,7 @@ def _block(language: str) -> str:
 
 @pytest.fixture
 def installed_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `pip install` leaves behind."""
+    """Install the documented broker as `pip install` would."""
     project = tomllib.loads(_block("toml"))["project"]
     (group, points), *_ = project["entry-points"].items()
     (tmp_path / "paper_broker.py").write_text(_block("python"), encoding="utf-8")

@@ -28,7 +28,7 @@ from tests.kit.setting_changes import make_settings
 
 
 async def _at_once(_seconds: float) -> None:
-    """A hang that nobody waits for."""
+    """Hang without waiting."""
 
 
 def _chaos(disturbance: ChaosProfile) -> ChaosBroker:

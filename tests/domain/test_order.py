@@ -52,7 +52,7 @@ QUANTITY: Final = Decimal(3)
 
 
 def _is_legal(order: Order, move: Move) -> bool:
-    """The table, and what it cannot say: a fill happens once, a part is the next one and leaves something over."""
+    """Check the table and two further rules: one fill only, and a part is the next one and leaves a rest."""
     if (order.status, LEADS_TO.get(type(move), order.status)) not in TRANSITIONS:
         return False
     match move:
@@ -90,14 +90,14 @@ class Life(RuleBasedStateMachine):
 
     @rule(price=prices, share=st.integers(1, 9))
     def close_the_next_part(self, price: Decimal, share: int) -> None:
-        """What no chance would hit upon."""
+        """Cover what random choice would hardly reach."""
         part = PartiallyClosed(price, self.order.open_quantity * share / 10, len(self.order.closes) + 1)
         self.try_to_move(part, 1)
 
     @precondition(lambda self: self.said)
     @rule(data=st.data())
     def say_again(self, data: st.DataObject) -> None:
-        """A broker repeats itself, late. Another failure is another attempt, so that one may be said twice."""
+        """Repeat an old report. Another failure is another attempt, so a failure may be repeated."""
         move = data.draw(st.sampled_from(self.said))
         if not isinstance(move, Retried):
             assert _take(self.order, move, self.at) is self.order
@@ -132,7 +132,7 @@ class Life(RuleBasedStateMachine):
 
 
 def _take(order: Order, move: Move, at: datetime) -> Order:
-    """The order after a report, or as it was where none of it can be true."""
+    """Apply a report, or return the order unchanged where no move is legal."""
     try:
         return apply_report(order, move, at).order
     except IllegalTransition:
