@@ -1,10 +1,10 @@
-# `just` alone lists what there is. Every recipe first brings .venv up to date, which takes no time when it is.
+# `just` alone lists the recipes. Each first checks that .venv is up to date.
 # Settings (SIGNALHUB_*) come from the environment and from a file .env beside this one: see .env.example.
 
 set positional-arguments
 set dotenv-load
 
-# What a shell has set for other projects; empty counts as not set.
+# Set by a shell for other projects; Python ignores empty ones.
 export PYTHONHOME := ""
 export PYTHONPATH := ""
 export VIRTUAL_ENV := ""
@@ -27,17 +27,17 @@ up *args: setup
 send *args: setup
     @exec {{ bin }}/signalhub send "$@"
 
-# Follow what happens, live
+# Follow events live
 [no-exit-message]
 tail *args: setup
     @exec {{ foreground }} {{ bin }}/signalhub tail "$@"
 
-# Make .venv from requirements.lock, or do nothing where it is up to date
+# Create or update .venv from requirements.lock
 [no-exit-message]
 setup:
     @sh .just/setup.sh
 
-# Run the tests, on a PostgreSQL and a Valkey of their own; arguments are pytest's
+# Run the tests, with their own PostgreSQL and Valkey; arguments are pytest's
 [no-exit-message]
 test *args: setup
     @exec {{ bin }}/pytest "$@"
@@ -45,24 +45,24 @@ test *args: setup
 # Format, lint, types, layers and tests: all that CI runs
 check: lint test
 
-# All of `check` but the tests
+# Format, lint, types and layers
 lint: setup
     {{ bin }}/ruff format --check
     {{ bin }}/ruff check
     {{ bin }}/mypy
     {{ bin }}/lint-imports
 
-# Check that the documentation is true: settings, errors, events, commands, examples
+# Check the documentation against the code: settings, errors, events, commands, examples
 [no-exit-message]
 docs: setup
     @exec {{ bin }}/pytest -n 0 tests/test_docs.py tests/grammar/test_docs.py
 
-# Repair what a tool can repair
+# Fix lint and format automatically
 fix: setup
     {{ bin }}/ruff check --fix
     {{ bin }}/ruff format
 
-# Measure; a name chooses what
+# Run benchmarks; a name selects one
 [no-exit-message]
 bench *name: setup
     @exec {{ bin }}/python tests/bench/run.py "$@"
@@ -72,18 +72,18 @@ bench *name: setup
 trace *args: setup
     @exec {{ bin }}/python tests/trace/run.py "$@"
 
-# Kill parts of a running service and check that nothing is lost; a name chooses which
+# Kill parts of a running service and check that nothing is lost; a name selects a run
 [no-exit-message]
 faults *name: setup
     @exec {{ bin }}/python tests/faults/run.py "$@"
 
-# Throw made-up texts at the grammar, `n` of them, guided by what they reach (Linux)
+# Fuzz the grammar with `n` generated texts, guided by coverage (Linux)
 [no-exit-message]
 fuzz *n: setup
     @{{ bin }}/uv pip install --quiet --no-config --require-hashes --only-binary :all: --requirement requirements-fuzz.lock
     @exec {{ bin }}/python tests/grammar/fuzz.py "$@"
 
-# Run the web processes alone, on a database and a Redis that the settings name
+# Run the web processes alone, on the database and Redis of the settings
 [no-exit-message]
 web *args: setup
     @exec {{ foreground }} {{ bin }}/signalhub web "$@"
@@ -93,12 +93,12 @@ web *args: setup
 worker *args: setup
     @exec {{ foreground }} {{ bin }}/signalhub worker "$@"
 
-# Bring the database's schema up to date
+# Migrate the database schema
 [no-exit-message]
 migrate *args: setup
     @exec {{ bin }}/signalhub migrate "$@"
 
-# Bring the lock files up to date with pyproject.toml; `--upgrade` takes newer versions
+# Update the lock files from pyproject.toml; `--upgrade` takes newer versions
 lock *args: setup
     {{ compile }} --all-extras "$@" --output-file requirements.lock pyproject.toml
     {{ compile }} --constraint requirements.lock --output-file requirements-runtime.lock pyproject.toml

@@ -1,7 +1,7 @@
-"""Make the files in `secrets/` that `compose.yaml` hands to its services. One that is there is left as it is.
+"""Create the files in `secrets/` that `compose.yaml` mounts into its services. Existing ones are kept.
 
-compose mounts them as they are, owner and mode included, and the services run as users that this machine does not
-know. So each file can be read by everybody, and the directory entered by its owner alone.
+Compose mounts them with owner and mode, and the services run as users that this machine does not know. So everybody may
+read each file, and only the owner may enter the directory.
 """
 
 import base64
@@ -21,11 +21,11 @@ def main(directory: Path) -> None:
 
 
 def _read_or_create(path: Path, default: str) -> str:
-    """What `file` holds; `fresh`, where it is not there yet."""
+    """Return the content of the file, which is created with `default` where it is missing."""
     if not path.exists():
         path.write_text(default, encoding="ascii")
         path.chmod(0o444)
-        sys.stdout.write(f"{path} made\n")
+        sys.stdout.write(f"{path} created\n")
     return path.read_text(encoding="ascii").strip()
 
 

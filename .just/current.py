@@ -1,7 +1,7 @@
-"""Say whether `.venv` is what the sources ask for, by exit status; with `--written`, say from now on that it is.
+"""Exit with 0 where `.venv` matches `requirements.lock` and `pyproject.toml`; `--written` records that it does.
 
-It runs before every recipe, in the environment's own Python, whose version is part of the answer. So it imports next to
-nothing, and `.venv/current` holds the sources whole: to compare them is quicker than to hash them.
+It runs before every recipe, in the Python of the environment, whose version is part of the comparison. So it imports
+very little, and `.venv/current` holds the files themselves: comparing them is faster than hashing them.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 
 CURRENT, STALE, BROKEN = 0, 3, 4
 
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - pathlib takes too long
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - pathlib takes too long to import
 _STAMP_FILE = os.path.join(_ROOT, ".venv", "current")  # noqa: PTH118 - the same
 _SOURCE_FILES = ("requirements.lock", "pyproject.toml")
 
@@ -22,17 +22,17 @@ def main() -> int:
 
 def _check_stamp() -> int:
     try:
-        found = _read_file(_STAMP_FILE)
+        stamp = _read_file(_STAMP_FILE)
     except OSError:
-        return BROKEN  # never completed
-    if not found.startswith(_interpreter_id()):
-        return BROKEN  # made by another Python, or somewhere else: the scripts in bin/ name that place
-    return CURRENT if found == _interpreter_id() + _read_sources() else STALE
+        return BROKEN  # never complete
+    if not stamp.startswith(_interpreter_id()):
+        return BROKEN  # created by another Python or at another path, which the scripts in bin/ contain
+    return CURRENT if stamp == _interpreter_id() + _read_sources() else STALE
 
 
 def _write_stamp() -> None:
-    with open(_STAMP_FILE + ".new", "wb") as fresh:  # noqa: PTH123 - the same
-        fresh.write(_interpreter_id() + _read_sources())
+    with open(_STAMP_FILE + ".new", "wb") as new_file:  # noqa: PTH123 - the same
+        new_file.write(_interpreter_id() + _read_sources())
     os.replace(_STAMP_FILE + ".new", _STAMP_FILE)  # noqa: PTH105 - the same
 
 

@@ -1,7 +1,7 @@
-"""Bring `.venv` up to date with `requirements.lock`: made anew, changed in place, or left alone.
+"""Bring `.venv` up to date with `requirements.lock`: create it, change it in place, or leave it.
 
-It runs before anything is installed, so it has nothing but the standard library. What tells a whole environment from
-half of one is `.venv/current` (see `current.py`): gone before the first change, written after the last.
+It runs before anything is installed, so it uses only the standard library. `.venv/current` (see `current.py`) marks a
+complete environment: it is removed before the first change and written after the last.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 VENV: Final = ROOT / ".venv"
 PYTHON: Final = VENV / "bin" / "python"
 
-# What a user has set for other projects: it would send the packages elsewhere, or have others come with them.
+# Set by users for other projects: they would install packages elsewhere, or install others as well.
 _REMOVED_VARIABLES: Final = {
     "PYTHONPATH",
     "PYTHONHOME",
@@ -36,11 +36,11 @@ def main() -> int:
     with _exclusive_lock() as lock:
         state = _check_environment()
         if state == _CURRENT:
-            return 0  # another one has just done it
+            return 0  # another process has just done it
         try:
             _rebuild(lock, in_place=state == _STALE)
         except subprocess.CalledProcessError:
-            sys.stderr.write("The environment .venv could not be made; the reason is above.\n")
+            sys.stderr.write("The environment .venv could not be created; the reason is above.\n")
             return 1
     return 0
 
@@ -49,7 +49,7 @@ def _check_environment() -> int:
     try:
         return subprocess.run(_stamp_command(), check=False, capture_output=True).returncode  # noqa: S603 - our own
     except OSError:
-        return 1  # there is no environment, or its Python is gone
+        return 1  # there is no environment, or its Python is missing
 
 
 def _stamp_command(*arguments: str) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def _rebuild(lock: int, *, in_place: bool) -> None:
     (VENV / "current").unlink(missing_ok=True)
     if not in_place:
         version = ".".join(map(str, sys.version_info[:3]))
-        sys.stderr.write(f"Making .venv with Python {version}: once, about a minute …\n")
+        sys.stderr.write(f"Creating .venv with Python {version}: once, about a minute …\n")
         _run(lock, sys.executable, "-Im", "venv", "--clear", str(VENV))
     pip = (str(PYTHON), "-Im", "pip", "--quiet", "--no-input", "install")
     _run(lock, *pip, "--require-hashes", "--only-binary", ":all:", "--requirement", str(ROOT / "requirements.lock"))
@@ -69,14 +69,14 @@ def _rebuild(lock: int, *, in_place: bool) -> None:
 
 
 def _run(lock: int, *command: str) -> None:
-    """The child inherits the lock: if this process is killed, the next one waits for what the child still writes."""
-    kept = {name: text for name, text in os.environ.items() if name not in _REMOVED_VARIABLES}
-    subprocess.run(command, check=True, env=kept | _PIP_VARIABLES, pass_fds=[lock], stdin=subprocess.DEVNULL)  # noqa: S603 - our own
+    """Run a command that inherits the lock: if this process is killed, the next one waits until the command ends."""
+    environ = {name: text for name, text in os.environ.items() if name not in _REMOVED_VARIABLES}
+    subprocess.run(command, check=True, env=environ | _PIP_VARIABLES, pass_fds=[lock], stdin=subprocess.DEVNULL)  # noqa: S603 - our own
 
 
 @contextmanager
 def _exclusive_lock() -> Iterator[int]:
-    """One at a time in this checkout; its directory is the lock, as that is no file which somebody may replace."""
+    """Lock this checkout by its directory, which nobody replaces while it is in use."""
     lock = os.open(ROOT, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

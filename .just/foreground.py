@@ -1,6 +1,6 @@
-"""Run a command until Ctrl-C, and end as one that Ctrl-C has ended (status 130), though the command itself ended well.
+"""Run a command until Ctrl-C, and exit with status 130 then, although the command itself exits with 0.
 
-Otherwise `just`, which is interrupted too, takes a clean stop for an error and says so.
+Otherwise `just`, which is interrupted too, reports the clean stop as an error.
 """
 
 import signal
@@ -11,14 +11,16 @@ _INTERRUPTED = 130
 
 
 def main() -> int:
-    typed: list[int] = []
+    interrupts: list[int] = []
     command = subprocess.Popen(sys.argv[1:])  # noqa: S603 - the justfile's own
-    signal.signal(signal.SIGINT, lambda which, _: typed.append(which))  # the terminal has told the command as well
-    signal.signal(signal.SIGTERM, lambda which, _: command.send_signal(which))
+    signal.signal(
+        signal.SIGINT, lambda signum, _: interrupts.append(signum)
+    )  # the terminal signals the command as well
+    signal.signal(signal.SIGTERM, lambda signum, _: command.send_signal(signum))
     status = command.wait()
     if status < 0:
         return 128 - status
-    return status or (_INTERRUPTED if typed else 0)
+    return status or (_INTERRUPTED if interrupts else 0)
 
 
 if __name__ == "__main__":

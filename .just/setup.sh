@@ -1,5 +1,5 @@
-# Find a Python and let it bring .venv up to date. It cannot be Python that finds Python; all else is in environment.py.
-# The environment's own Python is asked first: where nothing is to do, which is nearly always, that is all that runs.
+# Find a Python and let it bring .venv up to date. Only this part cannot be Python; the rest is in environment.py.
+# The Python of the environment is tried first: where .venv is up to date, which is nearly always, nothing else runs.
 cd "$(dirname "$0")/.." || exit
 .venv/bin/python -ISB .just/current.py 2>/dev/null && exit
 

@@ -1,4 +1,4 @@
-"""Commands with nothing of this environment's settings: in this process where that is enough, else in their own."""
+"""Run commands without the settings of this environment, in this process or in a subprocess."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ RunCommand = Callable[..., CommandResult]
 
 
 def build_environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with these settings and no others."""
+    """Return the environment of this process with these settings and no others."""
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("SIGNALHUB_")}
     return inherited | {f"SIGNALHUB_{name.upper()}": text for name, text in settings.items()}
 
@@ -36,11 +36,11 @@ def build_environment(settings: Mapping[str, str]) -> dict[str, str]:
 def run_command(tmp_path: Path) -> RunCommand:
     """Run a command to its end, with settings as keywords."""
 
-    def run(*words: str, stdin: str = "", **settings: str) -> CommandResult:
-        wanted = build_environment({"data_dir": str(tmp_path / "data"), **settings})
-        env = {name: wanted.get(name) for name in {*os.environ, *wanted}}
+    def run(*arguments: str, stdin: str = "", **settings: str) -> CommandResult:
+        environment = build_environment({"data_dir": str(tmp_path / "data"), **settings})
+        env = {name: environment.get(name) for name in {*os.environ, *environment}}
         with CliRunner().isolation(stdin, env) as (out, err, _):
-            status = _run_main(words)
+            status = _run_main(arguments)
             return CommandResult(status, out.getvalue().decode(), err.getvalue().decode())
 
     return run
@@ -56,22 +56,22 @@ def _run_main(arguments: tuple[str, ...]) -> int:
 
 @pytest.fixture
 def run_on_service(run_command: RunCommand, app: RunningApp) -> RunCommand:
-    """The same, with the settings of the running app."""
-    known = {name.removeprefix("SIGNALHUB_").lower(): text for name, text in to_env(app.settings).items()}
+    """Run a command with the settings of the running app."""
+    app_settings = {name.removeprefix("SIGNALHUB_").lower(): text for name, text in to_env(app.settings).items()}
 
-    def run(*words: str, stdin: str = "", **settings: str) -> CommandResult:
-        return run_command(*words, stdin=stdin, **(known | settings))
+    def run(*arguments: str, stdin: str = "", **settings: str) -> CommandResult:
+        return run_command(*arguments, stdin=stdin, **(app_settings | settings))
 
     return run
 
 
 @pytest.fixture
 def run_in_subprocess() -> RunCommand:
-    """The same in a process of its own, for commands that take over signals and logging."""
+    """Run a command in a subprocess, for commands that change signal handlers and logging."""
 
-    def run(*words: str, stdin: str = "", **settings: str) -> CommandResult:
-        done = subprocess.run(  # noqa: S603 - our own
-            [*COMMAND, *words],
+    def run(*arguments: str, stdin: str = "", **settings: str) -> CommandResult:
+        process = subprocess.run(  # noqa: S603 - our own
+            [*COMMAND, *arguments],
             env=build_environment(settings),
             input=stdin,
             capture_output=True,
@@ -79,6 +79,6 @@ def run_in_subprocess() -> RunCommand:
             check=False,
             timeout=30,
         )
-        return CommandResult(done.returncode, done.stdout, done.stderr)
+        return CommandResult(process.returncode, process.stdout, process.stderr)
 
     return run

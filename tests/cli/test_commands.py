@@ -1,4 +1,4 @@
-"""Commands on a running service, and what they say when there is none."""
+"""Commands on a running service, and their errors without one."""
 
 import asyncio
 import json
@@ -20,14 +20,14 @@ from tests.kit.signal_texts import BUY, STOP_ON_WRONG_SIDE
 URLS = {"database_url": "postgresql+asyncpg://nowhere/x", "redis_url": "redis://nowhere", "encryption_keys": "x"}
 
 
-def test_a_signal_is_sent_and_listed(run_on_service: RunCommand, account: AccountClient) -> None:
+def test_sent_signal_is_listed(run_on_service: RunCommand, account: AccountClient) -> None:
     sent = run_on_service("send", "--json", "--id", "a", *BUY.split(), api_key=account.api_key)
     listed = run_on_service("orders", "--json", api_key=account.api_key)
     assert (sent.returncode, listed.returncode) == (0, 0)
     assert json.loads(listed.stdout)["id"] == json.loads(sent.stdout)["order_id"]
 
 
-def test_a_refused_signal_is_shown_with_a_caret(run_on_service: RunCommand, account: AccountClient) -> None:
+def test_refused_signal_is_shown_with_a_caret(run_on_service: RunCommand, account: AccountClient) -> None:
     done = run_on_service("send", "-", stdin=STOP_ON_WRONG_SIDE, api_key=account.api_key)
     assert done.returncode == 1
     assert "   2 | SL 1.0890\n          ^^^^^^\n" in done.stdout
@@ -54,7 +54,7 @@ def test_api_key_is_created_rotated_and_revoked(run_on_service: RunCommand) -> N
     assert run_on_service("orders", api_key=rotated["api_key"]).returncode == 0
     assert run_on_service("key", "revoke", rotated["id"], "--account", name).returncode == 0
     listed = json.loads(run_on_service("key", "list", "--account", name, "--json").stdout)
-    assert [one["revoked_at"] is not None for one in listed] == [False, False, True]
+    assert [key["revoked_at"] is not None for key in listed] == [False, False, True]
     assert not any(key in json.dumps(listed) for key in (first, made["api_key"]))
 
 
@@ -62,27 +62,27 @@ async def test_rotate_encryption_reencrypts_secrets_with_first_key(
     run_on_service: RunCommand, app: RunningApp, account: AccountClient
 ) -> None:
     hook = await account.post("/api/v1/hooks", {"is_signed": True})
-    old, fresh = str(app.settings.encryption_keys), run_on_service("key", "encryption").stdout.strip()
+    old, new = str(app.settings.encryption_keys), run_on_service("key", "encryption").stdout.strip()
 
     async def rotate(keys: str) -> tuple[int, bytes]:
         done = await asyncio.to_thread(run_on_service, "keys", "rotate-encryption", encryption_keys=keys)
         stored = await app.execute_sql("SELECT secret FROM hooks WHERE id = :id", id=hook["id"])
         return done.returncode, bytes(stored[0][0])  # type: ignore[call-overload]  # a column
 
-    status, sealed = await rotate(f"{fresh},{old}")
+    status, encrypted = await rotate(f"{new},{old}")
     assert status == 0
-    assert Encryption(fresh).decrypt(f"hook {hook['id']}", sealed) == hook["secret"]
-    assert await rotate(old) == (1, sealed)
+    assert Encryption(new).decrypt(f"hook {hook['id']}", encrypted) == hook["secret"]
+    assert await rotate(old) == (1, encrypted)
     # The app goes on with its own key.
-    assert (await rotate(f"{old},{fresh}"))[0] == 0
+    assert (await rotate(f"{old},{new}"))[0] == 0
 
 
 def test_doctor_reports_each_check(run_on_service: RunCommand) -> None:
     done = run_on_service("doctor", "--json")
-    told = {finding["name"]: finding["ok"] for finding in map(json.loads, done.stdout.splitlines())}
+    verdicts = {check["name"]: check["ok"] for check in map(json.loads, done.stdout.splitlines())}
     names = ("settings", "files", "encryption", "database", "migrations", "clock", "redis", "web")
     # This app has no worker process.
-    assert told == {**dict.fromkeys(names, True), "workers": False}
+    assert verdicts == {**dict.fromkeys(names, True), "workers": False}
     assert done.returncode == 1
 
 
@@ -125,16 +125,18 @@ def test_help_lists_every_command(run_command: RunCommand) -> None:
 
 
 def test_local_state_is_private_and_completes_settings(tmp_path: Path) -> None:
-    home = LocalState(tmp_path)
-    home.save_running_service(RunningService(os.getpid(), "http://127.0.0.1:1", "postgresql+asyncpg://x", "unix://y"))
-    home.save_credentials(LocalCredentials("shk_z", None, is_told=True))
-    found = complete_settings(Settings(data_dir=tmp_path))
-    assert (found.url, found.database_url, found.redis_url) == (
+    local_state = LocalState(tmp_path)
+    local_state.save_running_service(
+        RunningService(os.getpid(), "http://127.0.0.1:1", "postgresql+asyncpg://x", "unix://y")
+    )
+    local_state.save_credentials(LocalCredentials("shk_z", None, is_told=True))
+    settings = complete_settings(Settings(data_dir=tmp_path))
+    assert (settings.url, settings.database_url, settings.redis_url) == (
         "http://127.0.0.1:1",
         "postgresql+asyncpg://x",
         "unix://y",
     )
-    assert found.api_key == "shk_z"
+    assert settings.api_key == "shk_z"
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
 
 

@@ -1,4 +1,4 @@
-"""`signalhub parse`, which needs nothing but itself."""
+"""`signalhub parse`, which needs no service and few imports."""
 
 import json
 import subprocess
@@ -42,7 +42,7 @@ def test_caret_accounts_for_wide_characters_and_json_wrapper() -> None:
     assert caret.index("^") - len("   1 | ") == line.index("1.0890") + 1
 
 
-def test_a_control_character_does_not_reach_the_terminal() -> None:
+def test_control_characters_are_not_printed() -> None:
     result = CliRunner().invoke(parse, [], input="BUY \x1b[2JEURUSD SL 1 TP 2")
     assert result.exit_code == 1
     assert "\x1b" not in result.stdout

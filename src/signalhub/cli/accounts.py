@@ -1,7 +1,4 @@
-"""`signalhub account`: accounts, made by whoever can reach the database.
-
-`signalhub epoch`: which incarnation of the log this is.
-"""
+"""`signalhub account` and `signalhub epoch`: administration that needs the database, and no API key."""
 
 import os
 import secrets
@@ -10,16 +7,16 @@ from pathlib import Path
 import click
 
 from db import epoch as epochs
-from signalhub import settings
 from signalhub.cli.context import ServiceContext, run_with_services
 from signalhub.cli.local_state import complete_settings
 from signalhub.cli.output import print_json, print_line
 from signalhub.services.accounts import Registered, Registration
+from signalhub.settings import from_env
 
 
 @click.group()
 def account() -> None:
-    """Make accounts. Works on the database, so it needs no key and no open registration."""
+    """Create accounts. Works on the database, so it needs no API key and no open registration."""
 
 
 @account.command()
@@ -29,25 +26,27 @@ def account() -> None:
 @click.option("--secret-file", type=click.Path(dir_okay=False, path_type=Path), help="Holds the broker's API key.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 def create(username: str, *, broker: str, number: str, secret_file: Path | None, as_json: bool) -> None:
-    """Make an account and print its first API key, once."""
+    """Create an account and print its first API key, once."""
     try:
-        wish = Registration(username=username, broker_name=broker, account_id=number, api_key=_read_secret(secret_file))
+        registration = Registration(
+            username=username, broker_name=broker, account_id=number, api_key=_read_secret(secret_file)
+        )
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
 
-    async def work(office: ServiceContext) -> Registered:
-        return await office.accounts.register(wish)
+    async def register(services: ServiceContext) -> Registered:
+        return await services.accounts.register(registration)
 
-    made = run_with_services(complete_settings(settings.from_env(os.environ)), work)
+    registered = run_with_services(complete_settings(from_env(os.environ)), register)
     if as_json:
-        print_json(made)
+        print_json(registered)
         return
-    print_line(f"Account {made.user.username} ({made.user.id}).")
-    print_line(f"  API key  {made.api_key}\n           {click.style('shown this once', dim=True)}")
+    print_line(f"Account {registered.user.username} ({registered.user.id}).")
+    print_line(f"  API key  {registered.api_key}\n           {click.style('shown this once', dim=True)}")
 
 
 def _read_secret(path: Path | None) -> str:
-    """From a file, never from the command line, where every process can read it. The mock broker needs none."""
+    """Read the broker's key from a file: every process can read a command line. The mock broker needs none."""
     if path is None:
         return secrets.token_urlsafe(24)
     try:
@@ -58,19 +57,19 @@ def _read_secret(path: Path | None) -> str:
 
 @click.group()
 def epoch() -> None:
-    """Say that the log was restored from a backup."""
+    """Start a new log epoch after restoring a backup."""
 
 
 @epoch.command()
 def renew() -> None:
-    """Begin a new epoch: every client's place in the log is void, and it is told so.
+    """Start a new epoch: the cursors of all clients become invalid, and their streams say so.
 
-    Needed after a data directory was copied back from a backup in place. A restore into another database cluster, or
-    a standby that took over, is noticed without this. Running web processes notice it within seconds.
+    Needed after a data directory was restored from a backup in place. A restore into another database cluster, or a
+    standby that took over, is detected without this. Running web processes notice it within seconds.
     """
 
-    async def work(office: ServiceContext) -> str:
-        async with office.engine.begin() as connection:
+    async def renew_epoch(services: ServiceContext) -> str:
+        async with services.engine.begin() as connection:
             return await epochs.get_or_create(connection, renew=True)
 
-    print_line(f"The epoch is now {run_with_services(complete_settings(settings.from_env(os.environ)), work)}.")
+    print_line(f"The epoch is now {run_with_services(complete_settings(from_env(os.environ)), renew_epoch)}.")

@@ -1,8 +1,7 @@
-"""The first account of an installation, and the credentials of it that this machine keeps.
+"""Create the first account of an installation, and keep its credentials on this machine.
 
-A `kill -9` may come anywhere: between the commit that makes a key and the line that shows it, the key would be lost.
-So a key that is not in `local.json` is as good as not made: the next `up` makes another. One that is there but was
-not shown yet is shown again.
+A `kill -9` may come between the commit that creates a key and the line that prints it. So a key that is not in
+`local.json` counts as not created, and the next `up` creates another; one that was not shown yet is shown again.
 """
 
 import secrets
@@ -21,14 +20,14 @@ _CREDENTIAL_LABEL = "signalhub up"
 
 
 class OwnerAccess(msgspec.Struct, frozen=True):
-    """How the owner gets in: the credentials, and the ticket of a link that signs in once."""
+    """Credentials of the first account, and the ticket of a link that signs in once."""
 
     credentials: LocalCredentials
     ticket: str
 
 
 async def bootstrap_account(context: ServiceContext, local_state: LocalState) -> OwnerAccess:
-    """The first account's way in; the account, its key and its hook are made where they are missing."""
+    """Return access to the first account. Creates the account, its API key and its hook where they are missing."""
     local = local_state.read_credentials()
     if local is None or not await _is_valid_key(context, local.api_key):
         local = await _create_credentials(context)
@@ -50,16 +49,13 @@ async def _is_valid_key(context: ServiceContext, api_key: str) -> bool:
 async def _create_credentials(context: ServiceContext) -> LocalCredentials:
     account_id = await context.accounts.find_account_id(DEFAULT_ACCOUNT)
     if account_id is None:
-        made = await context.accounts.register(_build_registration())
-        account_id, api_key = made.user.id, made.api_key
+        # The mock broker needs no secret; a random one gives the row the form of a real broker's.
+        registration = Registration(
+            username=DEFAULT_ACCOUNT, broker_name="mock", account_id="first", api_key=secrets.token_urlsafe(24)
+        )
+        registered = await context.accounts.register(registration)
+        account_id, api_key = registered.user.id, registered.api_key
     else:
         api_key = (await context.keys.create(account_id, NewKey(label=_CREDENTIAL_LABEL))).api_key or ""
     hook = await context.hooks.create(account_id, NewHook(label=_CREDENTIAL_LABEL))
     return LocalCredentials(api_key=api_key, hook_path=hook.path, is_told=False)
-
-
-def _build_registration() -> Registration:
-    # The mock broker asks for no secret; a made one keeps the row of the same form as a real broker's.
-    return Registration(
-        username=DEFAULT_ACCOUNT, broker_name="mock", account_id="first", api_key=secrets.token_urlsafe(24)
-    )

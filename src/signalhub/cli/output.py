@@ -1,11 +1,6 @@
-"""What commands print: sentences for people, JSON for scripts, colours on a terminal only.
+"""Output of commands: sentences for people, JSON for scripts, colours on a terminal only.
 
-Errors and progress go to stderr, what was asked for to stdout, so that a pipe gets data and nothing else.
-
-
-A database driver's complaint, as a person wants to read it.
-
-Problems of a text, each with its line and a caret under the place.
+Results go to stdout, errors and progress to stderr, so that a pipe gets data and nothing else.
 """
 
 import re
@@ -27,7 +22,7 @@ def print_line(sentence: str = "") -> None:
 
 
 def print_note(sentence: str) -> None:
-    """Say something beside the matter, where it cannot end up in somebody's data."""
+    """Print a remark to stderr, so that it is not in the data of a pipe."""
     click.echo(click.style(sentence, dim=True), err=True)
 
 
@@ -37,28 +32,28 @@ def exit_with_error(sentence: str, *, status: int = 1) -> NoReturn:
 
 
 def print_json(value: object) -> None:
-    """One line of JSON, out at once: whoever reads the pipe may be waiting for it."""
+    """Print one line of JSON and flush it: the reader of a pipe may be waiting for it."""
     click.echo(msgspec.json.encode(value))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as they need to be, under a header that only a person gets to see."""
+    """Print aligned columns, with a header only on a terminal."""
     lines = [[make_printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         lines = [list(header), *lines]
-    widths = [max(len(line[place]) for line in lines) if lines else 0 for place in range(len(header))]
+    widths = [max(len(line[column]) for line in lines) if lines else 0 for column in range(len(header))]
     for number, line in enumerate(lines):
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         click.echo(click.style(text, bold=True) if number == 0 and sys.stdout.isatty() else text)
 
 
 def make_printable(text: str) -> str:
-    """`text` with a dot for each control character: one of them could rewrite the terminal."""
+    """Return `text` with a dot for each control character, which could rewrite the terminal."""
     return _CONTROL_CHARACTERS.sub("·", text)
 
 
 def summarize_error(error: Exception) -> str:
-    """What a driver complains of, in one line and without the statement it was at."""
+    """Return the message of a database driver in one line, without the SQL statement."""
     cause = getattr(error, "orig", None) or error
     first = str(cause).strip().partition("\n")[0]
     return first.rpartition("'>: ")[2] or type(cause).__name__
@@ -69,6 +64,7 @@ _MAX_LINE_WIDTH = 110
 
 
 def print_problems(text: str, problems: Sequence[Problem]) -> None:
+    """Print each problem of a signal, with its line of the text and carets under its position."""
     lines = _extract_text(text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for problem in problems:
         title = ERRORS[problem.code].title if problem.code in ERRORS else problem.code
@@ -79,39 +75,39 @@ def print_problems(text: str, problems: Sequence[Problem]) -> None:
 
 
 def _print_location(line: str, problem: Problem) -> None:
-    begin = problem.column - 1
-    fault = line[begin : begin + problem.length]
-    # A long line is shown from a little before the fault.
-    start = max(0, begin - 40) if len(line) > _MAX_LINE_WIDTH else 0
+    column = problem.column - 1
+    problem_text = line[column : column + problem.length]
+    # A long line is cut 40 characters before the problem.
+    start = max(0, column - 40) if len(line) > _MAX_LINE_WIDTH else 0
     gutter = f"{problem.line:>4} | "
     print_line(click.style(gutter, dim=True) + make_printable(line[start : start + _MAX_LINE_WIDTH]))
-    carets = "^" * max(1, min(_display_width(fault), _MAX_LINE_WIDTH - _display_width(line[start:begin])))
-    print_line(" " * (len(gutter) + _display_width(line[start:begin])) + click.style(carets, fg="red", bold=True))
+    carets = "^" * max(1, min(_display_width(problem_text), _MAX_LINE_WIDTH - _display_width(line[start:column])))
+    print_line(" " * (len(gutter) + _display_width(line[start:column])) + click.style(carets, fg="red", bold=True))
 
 
 def _extract_text(text: str) -> str:
-    """The text that positions count in: of a wrapper such as {"signal": "…"}, the inner one."""
+    """Return the text that positions refer to: of a wrapper such as {"signal": "…"}, the inner text."""
     try:
-        found: Any = msgspec.json.decode(text)
+        wrapper: Any = msgspec.json.decode(text)
     except msgspec.MsgspecError:
         return text
-    if not isinstance(found, dict):
+    if not isinstance(wrapper, dict):
         return text
-    return next((found[name] for name in _TEXT_FIELDS if isinstance(found.get(name), str)), text)
+    return next((wrapper[name] for name in _TEXT_FIELDS if isinstance(wrapper.get(name), str)), text)
 
 
 def _display_width(text: str) -> int:
-    """Columns on a terminal: two for an ideograph or an emoji, none for what sits on the character before."""
+    """Return the width in terminal columns: two for an ideograph or emoji, none for a combining character."""
     return sum(
-        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
 
 
 def read_text_argument(arguments: Sequence[str]) -> str:
-    """The text of `TEXT…` on the command line, or of stdin where there is none or a `-`."""
+    """Return the text of the arguments, or of stdin where there are none or a `-`."""
     if arguments and tuple(arguments) != ("-",):
         return " ".join(arguments)
     if sys.stdin.isatty():
         print_note("Type the signal, then Ctrl-D.")
-    # Whatever bytes these are, the service and the grammar are to see the same ones.
+    # Surrogates keep bytes that are not UTF-8, so that service and grammar see the same ones.
     return sys.stdin.buffer.read().decode(errors="surrogateescape")

@@ -1,4 +1,4 @@
-"""`signalhub parse`: the grammar at the terminal, without a server, for people and for scripts."""
+"""`signalhub parse`: explain signal texts at the terminal, without a server."""
 
 import sys
 from typing import BinaryIO
@@ -29,12 +29,12 @@ class _RejectedVerdict(msgspec.Struct, frozen=True):
 @click.command()
 @click.argument("text", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole explanation as one line of JSON.")
-@click.option("--jsonl", is_flag=True, help='Read a {"text": …} a line from stdin, write a verdict a line.')
+@click.option("--jsonl", is_flag=True, help='Read lines of {"text": …} from stdin, write one verdict for each.')
 def parse(text: tuple[str, ...], *, as_json: bool, jsonl: bool) -> None:
-    """Explain TEXT (or what stdin has) without sending it.
+    """Explain TEXT (or stdin) without sending it.
 
-    Shows what was understood, which words it came from, what was ignored, and every problem with its place. It is the
-    same grammar as the service's, and needs no service. Exit status 1 where the text is no signal.
+    Shows the parts of the signal with the words they come from, ignored text, and each problem with its position. It
+    uses the grammar of the service, but needs no service. Exit status 1 where the text is not a valid signal.
 
     \b
     signalhub parse BUY EURUSD @ 1.0860 SL 1.0850 TP 1.0890
@@ -42,16 +42,16 @@ def parse(text: tuple[str, ...], *, as_json: bool, jsonl: bool) -> None:
     """  # noqa: D301 - \b is the character that click looks for
     if jsonl:
         if text or as_json:
-            raise click.UsageError("--jsonl reads stdin and goes with nothing else.")
+            raise click.UsageError("--jsonl reads stdin and cannot be combined with TEXT or --json.")
         _parse_lines(sys.stdin.buffer)
         return
     sent = read_text_argument(text)
-    found = grammar.explain(sent.encode(errors="surrogateescape"))
+    explanation = grammar.explain(sent.encode(errors="surrogateescape"))
     if as_json:
-        print_json(found)
+        print_json(explanation)
     else:
-        _print_explanation(sent, found)
-    if not found.ok:
+        _print_explanation(sent, explanation)
+    if not explanation.ok:
         sys.exit(1)
 
 
@@ -63,15 +63,15 @@ def _parse_lines(stdin: BinaryIO) -> None:
 
 def _parse_line(line: bytes) -> _ParsedVerdict | _RejectedVerdict:
     try:
-        read = grammar.parse(msgspec.json.decode(line, type=_ParseRequest).text.encode())
+        result = grammar.parse(msgspec.json.decode(line, type=_ParseRequest).text.encode())
     except msgspec.MsgspecError as error:
         return _RejectedVerdict(
-            False, (Problem(code="malformed_json", hint=f'A line is to be {{"text": …}}: {error}.'),)
+            False, (Problem(code="malformed_json", hint=f'Each line must be {{"text": …}}: {error}.'),)
         )
     return (
-        _ParsedVerdict(True, to_signal_view(read.signal))
-        if isinstance(read, grammar.ParsedSignal)
-        else _RejectedVerdict(False, read.problems)
+        _ParsedVerdict(True, to_signal_view(result.signal))
+        if isinstance(result, grammar.ParsedSignal)
+        else _RejectedVerdict(False, result.problems)
     )
 
 
@@ -79,8 +79,8 @@ def _print_explanation(text: str, explanation: grammar.Explanation) -> None:
     if explanation.info is not None:
         print_line(click.style(explanation.info, fg="green", bold=True))
     for part in explanation.parts:
-        place = click.style(f"{part.line}:{part.column}", dim=True)
-        print_line(f"  {part.kind:<12} {make_printable(part.value):<16} {place} {make_printable(part.text)}")
+        position = click.style(f"{part.line}:{part.column}", dim=True)
+        print_line(f"  {part.kind:<12} {make_printable(part.value):<16} {position} {make_printable(part.text)}")
     for ignored in explanation.ignored:
         print_line(click.style(f"  ignored      {make_printable(ignored.text)} ({ignored.reason})", dim=True))
     for note in explanation.notes:

@@ -1,8 +1,6 @@
-"""What `send`, `tail` and `orders` share: which service, which key, and how a failure reads.
+"""`signalhub send` and `signalhub orders`: use a running service as its client.
 
-`signalhub orders`: the newest orders.
-
-`signalhub send`: a signal from the terminal.
+`signalhub tail` shares their options and error handling.
 """
 
 import asyncio
@@ -14,7 +12,6 @@ from typing import Any, TypeVar
 import click
 from msgspec.structs import replace
 
-from signalhub import settings
 from signalhub.cli.local_state import complete_settings
 from signalhub.cli.output import (
     exit_with_error,
@@ -28,71 +25,64 @@ from signalhub.cli.output import (
 from signalhub.client import Accepted, Client, ClientError, Refused, Unreachable
 from signalhub.domain.events import OrderView
 from signalhub.domain.order import Status
-from signalhub.settings import Secret, Settings
+from signalhub.settings import Secret, from_env
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 ResultT = TypeVar("ResultT")
 
 
 def service_options(command: CommandT) -> CommandT:
-    """The options that say which service and whose key."""
-    url = click.option("--url", help="The service's address. Default: SIGNALHUB_URL, else the running `signalhub up`.")
-    key = click.option("--key", help="The API key. Default: SIGNALHUB_API_KEY, else the one that `signalhub up` keeps.")
+    """Add --url and --key, which select the service and the account."""
+    url = click.option("--url", help="Address of the service. Default: SIGNALHUB_URL, else the running `signalhub up`.")
+    key = click.option("--key", help="API key. Default: SIGNALHUB_API_KEY, else the key that `signalhub up` saved.")
     return url(key(command))
 
 
 def run_with_client(url: str | None, key: str | None, operation: Callable[[Client], Awaitable[ResultT]]) -> ResultT:
-    """Do `work` with a client. What can be expected to go wrong ends in a sentence."""
-    found = settings.from_env(os.environ)
-    found = complete_settings(replace(found, url=url or found.url, api_key=Secret(key) if key else found.api_key))
-    if not found.api_key:
-        exit_with_error(_missing_key_message(found), status=2)
+    """Run `operation` with a client. Expected failures exit with status 1, or 2 for a missing key, and a sentence."""
+    settings = from_env(os.environ)
+    settings = replace(settings, url=url or settings.url, api_key=Secret(key) if key else settings.api_key)
+    settings = complete_settings(settings)
+    if not settings.api_key:
+        reason = f"no `signalhub up` has saved one in {settings.data_dir}"
+        exit_with_error(f"There is no API key: give --key or SIGNALHUB_API_KEY ({reason}).", status=2)
+
+    async def run_operation() -> ResultT:
+        async with Client(settings.url, settings.api_key) as client:
+            return await operation(client)
+
     try:
-        return asyncio.run(_run(found, operation))
+        return asyncio.run(run_operation())
     except KeyboardInterrupt:
         sys.exit(130)
     except Unreachable as error:
         hint = "" if error.is_uncertain else " Is it running? Start it with: signalhub up"
         exit_with_error(f"{error}{hint}")
     except ClientError as error:
-        exit_with_error(_format_error(error))
-
-
-async def _run(found: Settings, operation: Callable[[Client], Awaitable[ResultT]]) -> ResultT:
-    async with Client(found.url, found.api_key) as client:
-        return await operation(client)
-
-
-def _missing_key_message(found: Settings) -> str:
-    where = "no `signalhub up` has kept one in " + str(found.data_dir)
-    return f"There is no API key: give --key or SIGNALHUB_API_KEY ({where})."
-
-
-def _format_error(error: ClientError) -> str:
-    return f"{error} [{error.code}]" if isinstance(error, Refused) else str(error)
+        exit_with_error(f"{error} [{error.code}]" if isinstance(error, Refused) else str(error))
 
 
 _HEADER = ("CREATED", "ORDER", "SIDE", "SYMBOL", "ENTRY", "STATUS", "FILL", "CLOSE", "PNL", "WHY")
 
 
 @click.command()
-@click.option("--status", type=click.Choice([status.value for status in Status]), help="Only orders of this status.")
-@click.option("--symbol", help="Only orders of this symbol.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many at most.")
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON an order.")
+@click.option("--status", type=click.Choice([status.value for status in Status]), help="Only orders with this status.")
+@click.option("--symbol", help="Only orders for this symbol.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Maximum number of orders.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each order.")
 @service_options
-def orders(  # noqa: PLR0913 - as many as there are options
+def orders(  # noqa: PLR0913 - one for each option
     *, status: str | None, symbol: str | None, limit: int, as_json: bool, url: str | None, key: str | None
 ) -> None:
     """List orders, the newest first."""
-    found = run_with_client(url, key, lambda client: client.orders(status=status, symbol=symbol, limit=limit))
+    listed = run_with_client(url, key, lambda client: client.orders(status=status, symbol=symbol, limit=limit))
     if as_json:
-        for order in found:
+        for order in listed:
             print_json(order)
         return
-    print_table(_HEADER, [_to_row(order) for order in found])
-    if not found:
-        print_note("There are none.")
+    print_table(_HEADER, [_to_row(order) for order in listed])
+    if not listed:
+        print_note("There are no orders.")
 
 
 def _to_row(order: OrderView) -> tuple[str, ...]:
@@ -112,23 +102,23 @@ def _to_row(order: OrderView) -> tuple[str, ...]:
 
 @click.command()
 @click.argument("text", nargs=-1)
-@click.option("--id", "key_of_signal", help="Idempotency key: sent again with it, a signal makes no second order.")
+@click.option("--id", "idempotency_key", help="Idempotency key: a signal sent again with it creates no second order.")
 @click.option("--simulate", help="Force the mock broker's outcome, such as outcome=take_profit or fail=3.")
-@click.option("--json", "as_json", is_flag=True, help="Print the service's answer as one line of JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the response as one line of JSON.")
 @service_options
-def send(  # noqa: PLR0913 - as many as there are options
+def send(  # noqa: PLR0913 - one for each option
     text: tuple[str, ...],
     *,
-    key_of_signal: str | None,
+    idempotency_key: str | None,
     simulate: str | None,
     as_json: bool,
     url: str | None,
     key: str | None,
 ) -> None:
-    """Send TEXT (or what stdin has) as a signal.
+    """Send TEXT (or stdin) as a signal.
 
-    When this says so, signal and order are in the service's database. A text that is no signal is shown with a caret
-    under each fault, and the exit status is 1.
+    On success, signal and order are committed in the database of the service. An invalid signal is shown with carets
+    under each problem, and the exit status is 1.
 
     \b
     signalhub send BUY EURUSD @ 1.0860 SL 1.0850 TP 1.0890
@@ -136,27 +126,27 @@ def send(  # noqa: PLR0913 - as many as there are options
     """  # noqa: D301 - \b is the character that click looks for
     sent = read_text_argument(text)
 
-    async def work(client: Client) -> Accepted | Refused:
+    async def send_text(client: Client) -> Accepted | Refused:
         try:
-            return await client.send(sent, idempotency_key=key_of_signal, simulate=simulate)
+            return await client.send(sent, idempotency_key=idempotency_key, simulate=simulate)
         except Refused as error:
             if not error.problems:
                 raise
             return error
 
-    answer = run_with_client(url, key, work)
-    if isinstance(answer, Refused):
-        _print_refused(sent, answer, as_json=as_json)
+    response = run_with_client(url, key, send_text)
+    if isinstance(response, Refused):
+        _print_refused(sent, response, as_json=as_json)
     elif as_json:
-        print_json(answer)
+        print_json(response)
     else:
-        _print_accepted(answer)
+        _print_accepted(response)
 
 
 def _print_accepted(accepted: Accepted) -> None:
     print_line(click.style(accepted.info, fg="green", bold=True))
-    again = ", sent before" if accepted.duplicate else ""
-    print_line(f"  order {accepted.order_id} is {accepted.status}{again}; event {accepted.seq}")
+    duplicate = ", sent before" if accepted.duplicate else ""
+    print_line(f"  order {accepted.order_id} is {accepted.status}{duplicate}; event {accepted.seq}")
 
 
 def _print_refused(text: str, refused: Refused, *, as_json: bool) -> None:
@@ -166,4 +156,4 @@ def _print_refused(text: str, refused: Refused, *, as_json: bool) -> None:
         )
         sys.exit(1)
     print_problems(text, refused.problems)
-    exit_with_error("This was refused; there is no order.")
+    exit_with_error("The signal was refused; no order was created.")

@@ -1,7 +1,4 @@
-"""`migrate`, and the wait for a database that starts at the same time as we do.
-
-The long-running processes: `web` and `worker`.
-"""
+"""`signalhub web`, `worker` and `migrate`: the commands that a deployment runs."""
 
 import asyncio
 import os
@@ -11,10 +8,11 @@ from sqlalchemy.exc import DBAPIError
 
 from db.engine import create_engine
 from db.migrate import upgrade
-from signalhub import log, settings
-from signalhub.cli.local_state import complete_settings, require_broker, require_settings
-from signalhub.cli.output import summarize_error
-from signalhub.settings import Settings
+from signalhub import log
+from signalhub.brokers import factory
+from signalhub.cli.local_state import complete_settings, require_settings
+from signalhub.cli.output import exit_with_error, summarize_error
+from signalhub.settings import Settings, from_env
 
 
 @click.command()
@@ -24,13 +22,13 @@ def migrate(wait: float) -> None:
 
     Safe to run from many machines at once: one does it, the others wait.
     """
-    found = require_settings(complete_settings(settings.from_env(os.environ)), "database_url")
-    revision = asyncio.run(upgrade_schema(found.database_url, wait))
+    settings = require_settings(complete_settings(from_env(os.environ)), "database_url")
+    revision = asyncio.run(upgrade_schema(settings.database_url, wait))
     click.echo(f"The schema is at revision {revision}.")
 
 
 async def upgrade_schema(database_url: str, timeout_s: float) -> str:
-    """The revision reached. A database that refuses is asked again for `wait_s`: it may still be starting."""
+    """Upgrade the schema and return its revision. Retries for `timeout_s`: the database may still be starting."""
     engine = create_engine(database_url, statement_timeout_s=None)
     deadline = asyncio.get_running_loop().time() + timeout_s
     try:
@@ -48,10 +46,10 @@ async def upgrade_schema(database_url: str, timeout_s: float) -> str:
 
 
 def load_server_settings(*required: str) -> Settings:
-    """The settings, with the `needed` ones given: these processes start nothing that could stand in for them."""
-    found = require_broker(require_settings(settings.from_env(os.environ), *required))
-    log.configure(found.log_level, found.log_format)
-    return found
+    """Return the settings and configure logging. Exits with status 2 where one of `required` is not set."""
+    settings = require_broker(require_settings(from_env(os.environ), *required))
+    log.configure(settings.log_level, settings.log_format)
+    return settings
 
 
 @click.command()
@@ -61,26 +59,26 @@ def web() -> None:
     Needs SIGNALHUB_DATABASE_URL, SIGNALHUB_REDIS_URL and SIGNALHUB_ENCRYPTION_KEYS, and a schema that `signalhub
     migrate` has brought up to date.
     """
-    from granian import Granian  # noqa: PLC0415 - a web server is imported by those who serve
+    from granian import Granian  # noqa: PLC0415 - only this command needs a web server
     from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes  # noqa: PLC0415
 
-    # Web processes are forks of this one: what it has loaded, one that takes a dead one's place need not load again.
+    # Web processes are forks of this one: a respawned one need not import the application again.
     import signalhub.app  # noqa: F401, PLC0415
 
-    found = load_server_settings("database_url", "redis_url", "encryption_keys")
+    settings = load_server_settings("database_url", "redis_url", "encryption_keys")
     Granian(
         "signalhub.app:serve",
         factory=True,
-        address=found.web.host,
-        port=found.web.port,
+        address=settings.web.host,
+        port=settings.web.port,
         interface=Interfaces.ASGI,
-        workers=found.web.processes,
+        workers=settings.web.processes,
         loop=Loops.uvloop,
-        # Writes to a socket are begun without waiting for one another; a pool of threads need not keep their order.
+        # Socket writes are started without awaiting the previous one; a thread pool would not keep their order.
         runtime_mode=RuntimeModes.st,
-        # HTTP/2 without TLS is spoken by nobody, hides that a stream's reader has gone, and takes 11 kB a stream.
+        # No client uses HTTP/2 without TLS; it hides that a subscriber has disconnected, and takes 11 kB a stream.
         http=HTTPModes.http1,
-        # Open streams count against this: at its default of 1,024 of them a process answers nothing else.
+        # Open streams count as pending requests: at the default, 1,024 of them block the process.
         backpressure=20_000,
         backlog=4_096,
         respawn_failed_workers=True,
@@ -92,17 +90,30 @@ def web() -> None:
 
 @click.command()
 def worker() -> None:
-    """Run the worker processes (Dramatiq actors and the clock).
+    """Run the worker processes (Dramatiq actors and the scheduler).
 
     Needs SIGNALHUB_DATABASE_URL and SIGNALHUB_REDIS_URL, and a schema that `signalhub migrate` has brought up to date.
     """
-    found = load_server_settings("database_url", "redis_url")
-    # Twice the threads would leave the consumer asleep half the time; many more would starve other processes.
-    os.environ.setdefault("dramatiq_queue_prefetch", str(found.worker.threads * 4))
+    settings = load_server_settings("database_url", "redis_url")
+    # A prefetch of twice the threads would leave the consumer asleep half the time; a much larger one would starve
+    # other processes.
+    os.environ.setdefault("dramatiq_queue_prefetch", str(settings.worker.threads * 4))
     from dramatiq.cli import main, make_argument_parser  # noqa: PLC0415 - reads the environment when imported
 
-    arguments = ["actors.worker:boot", "-p", str(found.worker.processes), "-t", str(found.worker.threads)]
-    # Until this has passed a worker that dies while it boots goes unnoticed; the default is half a minute.
+    arguments = ["actors.worker:boot", "-p", str(settings.worker.processes), "-t", str(settings.worker.threads)]
+    # A worker that exits during boot goes unnoticed for this long (ms); the default is 30 s.
     arguments += ["--worker-fork-timeout", "100"]
     arguments += ["--worker-shutdown-timeout", "8000", "--skip-logging"]
     raise SystemExit(main(make_argument_parser().parse_args(arguments)))  # type: ignore[no-untyped-call]
+
+
+def require_broker(settings: Settings) -> Settings:
+    """Return the settings. Exits with status 2 where the broker is unknown or misconfigured.
+
+    Checked before processes start, which would exit and be restarted again and again.
+    """
+    try:
+        factory.create_broker(settings)
+    except (LookupError, ValueError) as error:
+        exit_with_error(str(error), status=2)
+    return settings

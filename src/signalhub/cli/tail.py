@@ -1,11 +1,7 @@
-"""The table of `signalhub tail` on a terminal: a row an order, changing in place, the newest at the bottom.
-
-`signalhub tail`: what happens, as it happens. A live table on a terminal, a line an event anywhere else.
-"""
+"""`signalhub tail`: follow events, in a live table on a terminal and as lines elsewhere."""
 
 import sys
 from contextlib import aclosing, nullcontext
-from itertools import count
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -34,7 +30,10 @@ _RESERVED_LINES: Final = 8
 
 
 class LiveTable:
-    """Keeps as many orders as the terminal has lines: what scrolls out is in `signalhub orders`."""
+    """One row for each order, updated in place, the last changed at the bottom.
+
+    It keeps as many orders as the terminal has lines; `signalhub orders` lists the rest.
+    """
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
@@ -52,14 +51,14 @@ class LiveTable:
         self._live.stop()
 
     def show_connection_state(self, is_connected: bool) -> None:  # noqa: FBT001 - the client's callback
-        self._connection_state = "live" if is_connected else "the connection broke; trying again …"
+        self._connection_state = "live" if is_connected else "connection lost; reconnecting …"
         self._refresh()
 
     def show(self, item: Item) -> None:
         if not isinstance(item, Event):
             self._caption = describe_control_event(item)
         elif item.order_id is not None and "status" in item.data:
-            self._rows.pop(item.order_id, None)  # so that what moved last stands last
+            self._rows.pop(item.order_id, None)  # so that the order that changed last is the last row
             self._rows[item.order_id] = (item, item.data)
         else:
             self._caption = f"{item.seq} {item.type} {make_printable(summarize_event(item))}"
@@ -80,11 +79,13 @@ class LiveTable:
 
 
 def _format_cells(event: Event, order: dict[str, Any]) -> list[Text]:
-    shown = [str(order.get(name) or "-") for name in ("fill_price", "close_price", "pnl")]
-    why = str(order.get("close_reason") or order.get("reason") or "")
+    results = [str(order.get(name) or "-") for name in ("fill_price", "close_price", "pnl")]
+    reason = str(order.get("close_reason") or order.get("reason") or "")
     status = str(order["status"])
     head = [str(event.seq), f"{event.at:%H:%M:%S}", str(order["side"]), str(order["symbol"])]
-    cells = [Text(make_printable(cell)) for cell in [*head, str(order.get("entry") or "market"), status, *shown, why]]
+    cells = [
+        Text(make_printable(cell)) for cell in [*head, str(order.get("entry") or "market"), status, *results, reason]
+    ]
     cells[len(head) + 1].stylize(_STATUS_STYLES.get(status, ""))
     return cells
 
@@ -99,57 +100,53 @@ _EVENT_COLOURS: Final = {
 
 
 @click.command()
-@click.option("--after", help="Begin after this event (its number, or <epoch>-<number>); 0 is everything.")
-@click.option("--types", default="", help="Only these, such as order.*,signal.rejected.")
-@click.option("-n", "--count", "most", type=click.IntRange(1), help="Stop after so many events.")
+@click.option("--after", help="Start after this event (its number, or <epoch>-<number>); 0 for all events.")
+@click.option("--types", default="", help="Only these types, such as order.*,signal.rejected.")
+@click.option("-n", "--count", "max_events", type=click.IntRange(1), help="Stop after this many events.")
 @click.option("--transport", type=click.Choice(["sse", "websocket"]), default="sse", show_default=True)
-@click.option("--plain", is_flag=True, help="Lines instead of a table, also on a terminal.")
-@click.option("--json", "as_json", is_flag=True, help="Print each event as the line of JSON it is in the log.")
+@click.option("--plain", is_flag=True, help="Print lines instead of a table, also on a terminal.")
+@click.option("--json", "as_json", is_flag=True, help="Print each event as its line of JSON in the log.")
 @service_options
-def tail(  # noqa: PLR0913 - as many as there are options
+def tail(  # noqa: PLR0913 - one for each option
     *,
     after: str | None,
     types: str,
-    most: int | None,
+    max_events: int | None,
     transport: Transport,
     plain: bool,
     as_json: bool,
     url: str | None,
     key: str | None,
 ) -> None:
-    """Follow the account's events, from now on or from --after.
+    """Follow the events of the account, from now on or from --after.
 
-    Each event comes once and in order, also when the connection or the service breaks on the way: this waits, comes
-    back and goes on where it was. Ctrl-C ends it.
+    Each event is printed once and in order. When the connection is lost or the service restarts, this reconnects and
+    resumes after the last event. Ctrl-C stops it.
     """
     is_live = sys.stdout.isatty() and not as_json and not plain
 
-    async def work(client: Client) -> None:
-        with _open_table(is_live=is_live) as table:
+    async def print_events(client: Client) -> None:
+        with LiveTable() if is_live else nullcontext() as table:
             show = table.show if table else _print_item_as_json if as_json else _print_item_as_text
-            told = table.show_connection_state if table else _print_connection_lost
-            wanted = [part for part in types.split(",") if part]
-            events = client.events(after=after, types=wanted, transport=transport, on_connection_change=told)
+            show_connection = table.show_connection_state if table else _print_connection_lost
+            event_types = [part for part in types.split(",") if part]
+            events = client.events(
+                after=after, types=event_types, transport=transport, on_connection_change=show_connection
+            )
             async with aclosing(events) as items:
-                left = count(1)
+                event_count = 0
                 async for item in items:
                     show(item)
-                    if isinstance(item, Event) and next(left) == most:
+                    event_count += isinstance(item, Event)
+                    if event_count == max_events:
                         return
 
-    run_with_client(url, key, work)
-
-
-def _open_table(*, is_live: bool) -> Any:  # noqa: ANN401 - a context manager with or without a table in it
-    if not is_live:
-        return nullcontext()
-
-    return LiveTable()
+    run_with_client(url, key, print_events)
 
 
 def _print_connection_lost(is_connected: bool) -> None:  # noqa: FBT001 - the client's callback
     if not is_connected:
-        click.echo(click.style("the connection broke; trying again …", dim=True), err=True)
+        click.echo(click.style("connection lost; reconnecting …", dim=True), err=True)
 
 
 def _print_item_as_json(item: Item) -> None:
@@ -170,20 +167,20 @@ def _print_item_as_text(item: Item) -> None:
 def describe_control_event(item: Reset | Gap) -> str:
     if isinstance(item, Gap):
         return f"Events {item.first} to {item.last} are no longer kept."
-    return f"The place asked for is not in this log ({item.reason}); going on after event {item.seq}."
+    return f"The requested cursor is not in this log ({item.reason}); continuing after event {item.seq}."
 
 
 def summarize_event(event: Event) -> str:
-    """An event's data in a few words."""
+    """Return the data of an event in a few words."""
     data = event.data
     if "symbol" in data and "status" in data:
-        figures = [
+        fields = [
             ("fill", "fill_price"),
             ("close", "close_price"),
             ("pnl", "pnl"),
             ("", "close_reason"),
             ("", "reason"),
         ]
-        said = [f"{word} {data[name]}".strip() for word, name in figures if data.get(name)]
-        return " ".join([f"{data['side']} {data['symbol']} @ {data.get('entry') or 'market'}", *said])
+        details = [f"{label} {data[name]}".strip() for label, name in fields if data.get(name)]
+        return " ".join([f"{data['side']} {data['symbol']} @ {data.get('entry') or 'market'}", *details])
     return str(data.get("info") or data.get("detail") or data.get("label") or data.get("username") or "")
