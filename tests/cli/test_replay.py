@@ -13,7 +13,7 @@ from tests.kit.signal_texts import BUY, SELL
 
 @pytest.fixture(autouse=True)
 def restore_logging() -> Iterator[None]:
-    """The command says how it logs, which in a test would be how all that follow log."""
+    """Restore logging, which the command configures for the whole process."""
     yield
     structlog.reset_defaults()
 
