@@ -1,14 +1,14 @@
-"""Accounts and their broker accounts. A registration is all or nothing: one transaction, nothing half made."""
+"""Accounts and their broker accounts. A registration creates account, broker account and key in one transaction."""
 
 import os
 import time
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
+from db.repositories import AccountRepository, ApiKeyRepository, BrokerAccountRepository
 from db.tables import AccountRow, BrokerAccountRow
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import Publish
@@ -18,7 +18,7 @@ from signalhub.services.encryption import Encryption
 
 
 class NewBrokerAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`api_key` is the broker's secret; it is sealed before it is stored."""
+    """`api_key` is the broker's secret; it is encrypted before it is stored."""
 
     broker_name: str
     account_id: str
@@ -63,18 +63,18 @@ class Accounts:
         self._encryption, self._publish = encryption, publish
 
     async def register(self, registration: Registration) -> Registered:
-        """A new account, its broker account and its first key. Raises `username_taken`."""
+        """Create an account, its broker account and its first key. Raises `username_taken`."""
         account_id = _generate_id()
         account = AccountRow(id=account_id, username=registration.username)
         token, key = credentials.generate_api_key(account_id, credentials.NewKey(label="first"))
         broker_account = self._build_broker_account(account_id, registration)
         async with self._sessions() as session:
-            session.add(account)
             try:
-                await session.flush()
+                await AccountRepository(session).add(account)
             except IntegrityError:
                 raise SignalHubError("username_taken", f"There is a user {registration.username!r} already.") from None
-            session.add_all([key, broker_account])
+            await ApiKeyRepository(session).add(key)
+            await BrokerAccountRepository(session).add(broker_account)
             data = {"username": registration.username, "broker_name": registration.broker_name}
             events = await credentials.append_account_event(session, account_id, "account.created", data)
             await session.commit()
@@ -86,12 +86,11 @@ class Accounts:
         )
 
     async def add_broker_account(self, account_id: str, new_broker_account: NewBrokerAccount) -> BrokerAccountView:
-        """Raises `broker_account_taken`."""
+        """Link a broker account. Raises `broker_account_taken`."""
         row = self._build_broker_account(account_id, new_broker_account)
         async with self._sessions() as session:
-            session.add(row)
             try:
-                await session.flush()
+                await BrokerAccountRepository(session).add(row)
             except IntegrityError:
                 raise SignalHubError("broker_account_taken", "This broker account is linked already.") from None
             data = {"id": row.id, "broker_name": row.broker_name}
@@ -101,17 +100,15 @@ class Accounts:
         return _to_broker_account_view(row)
 
     async def list_broker_accounts(self, account_id: str) -> list[BrokerAccountView]:
-        mine = select(BrokerAccountRow).where(BrokerAccountRow.account_id == account_id)
+        """Return the account's broker accounts, in the order of their creation."""
         async with self._sessions() as session:
-            return [_to_broker_account_view(row) for row in await session.scalars(mine.order_by(BrokerAccountRow.id))]
+            rows = await BrokerAccountRepository(session).list_by_account(account_id, "id")
+        return [_to_broker_account_view(row) for row in rows]
 
     async def remove_broker_account(self, account_id: str, broker_account_id: str) -> None:
-        """Raises `not_found`. The secret goes with the row."""
-        mine = select(BrokerAccountRow).where(
-            BrokerAccountRow.id == broker_account_id, BrokerAccountRow.account_id == account_id
-        )
+        """Delete a broker account together with its secret. Raises `not_found`."""
         async with self._sessions() as session:
-            row = (await session.scalars(mine.with_for_update())).one_or_none()
+            row = await BrokerAccountRepository(session).lock_owned(account_id, broker_account_id)
             if row is None:
                 raise SignalHubError("not_found", "There is no such broker account.")
             await session.delete(row)
@@ -122,14 +119,16 @@ class Accounts:
         self._publish(events, ())
 
     async def find_account_id(self, username: str) -> str | None:
-        """The id of the account of this name."""
+        """Return the id of the account of this name, None if there is none."""
         async with self._sessions() as session:
-            return await session.scalar(select(AccountRow.id).where(AccountRow.username == username))
+            account = await AccountRepository(session).get_one_or_none(username=username)
+        return None if account is None else account.id
 
     async def rotate_secrets(self) -> int:
-        """Seal every broker secret anew under the first encryption key; the answer counts them."""
+        """Encrypt every broker secret again under the first encryption key and return how many there are."""
         async with self._sessions() as session:
-            rows = (await session.scalars(select(BrokerAccountRow).with_for_update())).all()
+            broker_accounts = BrokerAccountRepository(session)
+            rows = await broker_accounts.get_many(statement=broker_accounts.statement.with_for_update())
             for row in rows:
                 row.secret = self._encryption.rotate(row.secret)
             await session.commit()

@@ -1,8 +1,6 @@
-"""What keys and hooks share: rows of an account, each change of which is an event in its log.
+"""API keys and hook URLs. Each change is an event in the account's log, committed in the same transaction.
 
-API keys: made, listed, rotated, revoked. A key is shown once, in the answer that made it.
-
-Hook URLs: for senders that cannot set headers. A hook can write signals and nothing else.
+A key or a hook token is returned once, by the call that creates it: the database keeps a digest.
 """
 
 import base64
@@ -11,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session, async_sessionmaker
 
 from db import event_log
+from db.repositories import ApiKeyRepository, HookRepository, Repository
 from db.tables import ApiKeyRow, HookRow
 from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
@@ -25,34 +23,33 @@ from signalhub.services.encryption import Encryption
 Row = TypeVar("Row", ApiKeyRow, HookRow)
 
 
-async def lock_owned_row(session: AsyncSession, model: type[Row], account_id: str, id_: str) -> Row:
-    """The account's row, locked. Raises `not_found`, also for another account's."""
-    row = await session.get(model, id_, with_for_update=True)
-    if row is None or row.account_id != account_id:
+async def lock_credential(repository: Repository[Row], account_id: str, id_: str) -> Row:
+    """Return the account's credential, locked. Raises `not_found`, also if it belongs to another account."""
+    row = await repository.lock_owned(account_id, id_)
+    if row is None:
         raise SignalHubError("not_found", "There is no such credential.")
     return row
 
 
-async def revoke_credential(
-    session: AsyncSession, model: type[Row], account_id: str, id_: str, event_type: str
-) -> list[Event]:
-    """Revoking twice is the same as once, and is logged once."""
-    row = await lock_owned_row(session, model, account_id, id_)
+async def revoke_credential(repository: Repository[Row], account_id: str, id_: str, event_type: str) -> list[Event]:
+    """Revoke a credential and append the event. Revoking it again changes nothing and appends nothing."""
+    row = await lock_credential(repository, account_id, id_)
     if row.revoked_at is not None:
         return []
     row.revoked_at = datetime.now(UTC)
-    return await append_account_event(session, account_id, event_type, {"id": id_, "label": row.label})
+    data = {"id": id_, "label": row.label}
+    return await append_account_event(repository.session, account_id, event_type, data)
 
 
 async def append_account_event(
-    session: AsyncSession, account_id: str, event_type: str, data: dict[str, str]
+    session: AsyncSession | async_scoped_session[AsyncSession], account_id: str, event_type: str, data: dict[str, str]
 ) -> list[Event]:
-    """Append one event in the session's transaction."""
+    """Append one event in the session's transaction, so that it commits together with the change it reports."""
     await session.flush()
     connection = await session.connection()
     heads = await event_log.lock_heads(connection, {account_id})
-    fact = NewEvent(type=event_type, account_id=account_id, data=data, trace_id=os.urandom(16).hex())
-    return await event_log.append_events(connection, heads, [fact])
+    new_event = NewEvent(type=event_type, account_id=account_id, data=data, trace_id=os.urandom(16).hex())
+    return await event_log.append_events(connection, heads, [new_event])
 
 
 class KeyView(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +61,7 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     last_used_at: datetime | None
     revoked_at: datetime | None
     api_key: str | None = None
-    """The key itself, in the answer that made it and never again."""
+    """The key itself; set only in the answer that created it."""
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,42 +83,49 @@ class ApiKeys:
         self._publish = publish
 
     async def create(self, account_id: str, new_key: NewKey) -> KeyView:
+        """Create a key. Only this answer holds the key itself."""
         token, row = generate_api_key(account_id, new_key)
         async with self._sessions() as session:
-            session.add(row)
+            await ApiKeyRepository(session).add(row)
             events = await append_account_event(session, account_id, "key.created", {"id": row.id, "label": row.label})
             await session.commit()
         self._publish(events, ())
         return to_key_view(row, token.text)
 
     async def list_by_account(self, account_id: str) -> list[KeyView]:
-        mine = select(ApiKeyRow).where(ApiKeyRow.account_id == account_id).order_by(ApiKeyRow.created_at)
+        """Return the account's keys, oldest first, also those that are revoked or expired."""
         async with self._sessions() as session:
-            return [to_key_view(row) for row in await session.scalars(mine)]
+            return [
+                to_key_view(row) for row in await ApiKeyRepository(session).list_by_account(account_id, "created_at")
+            ]
 
     async def rotate(self, account_id: str, key_id: str, overlap_s: int) -> KeyView:
-        """A new key with the old one's label and scopes; the old one works for `overlap_s` more."""
+        """Create a key with the label and scopes of an old one, which works for `overlap_s` longer.
+
+        Raises `not_found`.
+        """
         async with self._sessions() as session:
-            old = await lock_owned_row(session, ApiKeyRow, account_id, key_id)
+            keys = ApiKeyRepository(session)
+            old = await lock_credential(keys, account_id, key_id)
             token, row = generate_api_key(account_id, NewKey(label=old.label, scopes=tuple(old.scopes)))
             ends_at = datetime.now(UTC) + timedelta(seconds=overlap_s)
             old.expires_at = min(ends_at, old.expires_at or ends_at)
-            session.add(row)
+            await keys.add(row)
             events = await append_account_event(session, account_id, "key.rotated", {"id": row.id, "replaces": old.id})
             await session.commit()
         self._publish(events, ())
         return to_key_view(row, token.text)
 
     async def revoke(self, account_id: str, key_id: str) -> None:
-        """Raises `not_found`."""
+        """Revoke a key; within 5 s it opens nothing any more. Raises `not_found`."""
         async with self._sessions() as session:
-            events = await revoke_credential(session, ApiKeyRow, account_id, key_id, "key.revoked")
+            events = await revoke_credential(ApiKeyRepository(session), account_id, key_id, "key.revoked")
             await session.commit()
         self._publish(events, ())
 
 
 def generate_api_key(account_id: str, new_key: NewKey) -> tuple[identifiers.Token, ApiKeyRow]:
-    """A new key and the row to store for it."""
+    """Generate a key and the row to store for it."""
     token = identifiers.mint_token(identifiers.API_KEY_PREFIX, os.urandom(identifiers.TOKEN_ENTROPY_BYTES))
     row = ApiKeyRow(
         id=token.id,
@@ -151,7 +155,7 @@ _MAX_DUPLICATE_WINDOW_S = 86_400
 
 
 class HookView(msgspec.Struct, frozen=True, kw_only=True):
-    """`token`, `path` and `secret` are in the answer that made the hook and never again."""
+    """A hook without its secrets: `token`, `path` and `secret` are set only in the answer that created it."""
 
     id: str
     label: str
@@ -166,7 +170,7 @@ class HookView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewHook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`is_signed` makes a Standard Webhooks secret, without which nothing is accepted then."""
+    """`is_signed` generates a Standard Webhooks secret; the hook then rejects requests without a valid signature."""
 
     label: str = ""
     is_signed: bool = False
@@ -183,6 +187,7 @@ class Hooks:
         self._encryption, self._publish = encryption, publish
 
     async def create(self, account_id: str, new_hook: NewHook) -> HookView:
+        """Create a hook. Only this answer holds its URL and secret."""
         token = identifiers.mint_token(identifiers.HOOK_PREFIX, os.urandom(identifiers.TOKEN_ENTROPY_BYTES))
         secret = "whsec_" + base64.b64encode(os.urandom(32)).decode() if new_hook.is_signed else None
         row = HookRow(
@@ -194,37 +199,41 @@ class Hooks:
             duplicate_window_s=new_hook.duplicate_window_s,
         )
         async with self._sessions() as session:
-            session.add(row)
+            await HookRepository(session).add(row)
             events = await append_account_event(session, account_id, "hook.created", {"id": row.id, "label": row.label})
             await session.commit()
         self._publish(events, ())
         return to_hook_view(row, token.text, secret)
 
     async def list_by_account(self, account_id: str) -> list[HookView]:
-        mine = select(HookRow).where(HookRow.account_id == account_id).order_by(HookRow.created_at)
+        """Return the account's hooks, oldest first, also those that are revoked."""
         async with self._sessions() as session:
-            return [to_hook_view(row) for row in await session.scalars(mine)]
+            return [
+                to_hook_view(row) for row in await HookRepository(session).list_by_account(account_id, "created_at")
+            ]
 
     async def revoke(self, account_id: str, hook_id: str) -> None:
-        """Raises `not_found`."""
+        """Revoke a hook; within 5 s its URL accepts nothing any more. Raises `not_found`."""
         async with self._sessions() as session:
-            events = await revoke_credential(session, HookRow, account_id, hook_id, "hook.revoked")
+            events = await revoke_credential(HookRepository(session), account_id, hook_id, "hook.revoked")
             await session.commit()
         self._publish(events, ())
 
     async def rotate_secrets(self) -> int:
-        """Seal every hook's secret anew under the first encryption key; the answer counts them."""
+        """Encrypt every hook's secret again under the first encryption key and return how many there are."""
         async with self._sessions() as session:
-            signed = select(HookRow).where(HookRow.secret.is_not(None)).with_for_update()
-            secrets = [(row, row.secret) for row in await session.scalars(signed) if row.secret is not None]
-            for row, secret in secrets:
-                row.secret = self._encryption.rotate(secret)
+            hooks = HookRepository(session)
+            statement = hooks.statement.where(HookRow.secret.is_not(None)).with_for_update()
+            rows = await hooks.get_many(statement=statement)
+            for row in rows:
+                if row.secret is not None:
+                    row.secret = self._encryption.rotate(row.secret)
             await session.commit()
-        return len(secrets)
+        return len(rows)
 
 
 def hook_secret_context(hook_id: str) -> str:
-    """What a hook's secret is bound to in the vault."""
+    """Return the context that a hook's encrypted secret is bound to."""
     return f"hook {hook_id}"
 
 
