@@ -1,13 +1,13 @@
-"""The way to PostgreSQL.
+"""The connection pool to PostgreSQL.
 
-A server can be silent as well as slow: a machine that hangs keeps every connection open and answers nothing, and no
-limit that it enforces itself is worth anything then. So every wait has an end on this side too.
+A machine that hangs keeps its connections open and enforces none of its own limits, so every wait has a limit on the
+client as well.
 """
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-# Every answer is owed within 2 seconds, so waiting longer for a connection helps nobody.
+# Every request is answered within 2 seconds, so waiting longer for a connection helps nobody.
 CONNECT_TIMEOUT_S = 1.5
 
 _CLOSE_TIMEOUT_S = 0.2
@@ -15,16 +15,17 @@ _COMMAND_TIMEOUT_MARGIN_S = 1.0
 
 
 class FastClosingConnection(asyncpg.Connection):  # type: ignore[misc]  # untyped, as above
-    """A connection that is left quickly. SQLAlchemy gives a server that was given up 2 s to say goodbye."""
+    """A connection that closes quickly. SQLAlchemy would wait 2 s for a server that does not answer any more."""
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
         await super().close(timeout=_CLOSE_TIMEOUT_S if timeout is None else min(timeout, _CLOSE_TIMEOUT_S))
 
 
 def create_engine(url: str, *, pool_size: int = 10, statement_timeout_s: float | None = 10.0) -> AsyncEngine:
-    """`statement_timeout_s` ends a statement on the server: a client that has given up must not hold locks there.
+    """Return an engine whose statements end after `statement_timeout_s` on the server.
 
-    A server that does not do so is given up a second later. None is for migrations, which take what they take.
+    Without that limit the statement of a client that has gone would keep its locks. The client itself gives up a second
+    later. None is for migrations, which have no limit.
     """
     limit_s = statement_timeout_s
     return create_async_engine(
@@ -48,5 +49,5 @@ def create_engine(url: str, *, pool_size: int = 10, statement_timeout_s: float |
 
 
 def autocommit(engine: AsyncEngine) -> AsyncEngine:
-    """The same connections for what is one statement: BEGIN and COMMIT would be two more waits for the server."""
+    """Return the same pool for single statements, which BEGIN and COMMIT would make wait for two more round trips."""
     return engine.execution_options(isolation_level="AUTOCOMMIT")

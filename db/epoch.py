@@ -1,9 +1,9 @@
-"""Which incarnation of the log this is.
+"""The epoch: the incarnation of the event log.
 
 A cursor is a number in a log; after a restore from backup the same number may name another event. The epoch tells the
-two apart. It is made anew when the database finds itself in another cluster (a dump restored elsewhere) or on another
-timeline (a standby promoted, a point-in-time recovery). A data directory copied back in place looks the same from
-inside: there `signalhub epoch renew` says it.
+two apart. It changes when the database is in another cluster (a dump restored elsewhere) or on another timeline (a
+standby promoted, a point-in-time recovery). A data directory copied back in place looks the same from inside: after
+that, run `signalhub epoch renew`.
 """
 
 import secrets
@@ -31,20 +31,20 @@ _SELECT_CURRENT_EPOCH = text("""
 
 
 async def get_current(connection: AsyncConnection) -> str | None:
-    """The epoch, if this is still the incarnation that it was made for: a question that writes nothing."""
+    """Return the epoch, None if it belongs to another incarnation or does not exist. Writes nothing."""
     epoch: str | None = (await connection.execute(_SELECT_CURRENT_EPOCH)).scalar_one_or_none()
     return epoch
 
 
 async def get_or_create(connection: AsyncConnection, *, renew: bool = False) -> str:
-    """The epoch, made if there is none or it is another incarnation's. Safe to ask from many processes at once."""
+    """Return the epoch, a new one if there is none or it belongs to another incarnation. Safe to call concurrently."""
     identity = (await connection.execute(_SELECT_CLUSTER_IDENTITY)).one()
-    fresh = {
+    parameters = {
         "epoch": secrets.token_hex(4),
         "system": identity.system_identifier,
         "timeline": identity.timeline,
         "renew": renew,
     }
-    await connection.execute(_UPSERT_EPOCH, fresh)
+    await connection.execute(_UPSERT_EPOCH, parameters)
     epoch: str = (await connection.execute(text("SELECT epoch FROM installation"))).scalar_one()
     return epoch

@@ -1,10 +1,8 @@
-"""Reading the log.
+"""The event log of the accounts: append and read.
 
-The one place where the log grows.
-
-The order of steps is the promise: lock the heads, give the facts their places, write them, move the heads - all in the
-caller's transaction. Because the lock is held until commit, `seq` has no gap and commit order is `seq` order; a serial
-column gives neither.
+Appending locks the heads of the logs, numbers the events, writes them and moves the heads, all in the caller's
+transaction. Because the lock is held until commit, `seq` has no gaps and commit order is `seq` order; a serial column
+gives neither.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,15 +20,15 @@ from signalhub.domain.events import Event, Head, NewEvent, append_event
 
 _SELECT_PAGE = text("""
     SELECT seq, type, body FROM events
-    WHERE account_id = CAST(:account AS uuid) AND seq > :after AND seq <= :until ORDER BY seq LIMIT :most
+    WHERE account_id = CAST(:account AS uuid) AND seq > :after AND seq <= :until ORDER BY seq LIMIT :max_events
 """)
 
-# Bytes that are already running when a line begins: so there is always one line, however long it is.
+# `before` counts the bytes of the events before, so there is always one event, however long it is.
 _SELECT_PAGE_BY_BYTES = text("""
     SELECT seq, type, body FROM (
         SELECT seq, type, body, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before FROM (
             SELECT seq, type, body FROM events
-            WHERE account_id = CAST(:account AS uuid) AND seq > :after ORDER BY seq LIMIT :most
+            WHERE account_id = CAST(:account AS uuid) AND seq > :after ORDER BY seq LIMIT :max_events
         ) AS page
     ) AS measured WHERE before < :bytes ORDER BY seq
 """)
@@ -38,7 +36,7 @@ _SELECT_PAGE_BY_BYTES = text("""
 _SELECT_PAGE_BY_TYPES = text("""
     SELECT seq, type, body FROM events
     WHERE account_id = CAST(:account AS uuid) AND seq > :after AND seq <= :until AND type = ANY(:types)
-    ORDER BY seq LIMIT :most
+    ORDER BY seq LIMIT :max_events
 """)
 
 _SELECT_HEADS = text("SELECT id::text, last_seq FROM accounts WHERE id = ANY(CAST(:ids AS uuid[]))")
@@ -68,34 +66,34 @@ async def page(  # noqa: PLR0913 - a page has as many edges
     until_seq: int = _MAX_SEQ,
     types: Collection[str] | None = None,
 ) -> list[StoredEvent]:
-    """Up to `most` events after `after`, oldest first, of `types` only if given."""
-    asked = {"account": account_id, "after": after_seq, "until": until_seq, "most": max_events}
+    """Return up to `max_events` events after `after_seq`, oldest first, only of `types` if given."""
+    parameters = {"account": account_id, "after": after_seq, "until": until_seq, "max_events": max_events}
     if types is None:
-        return _to_stored_events(await connection.execute(_SELECT_PAGE, asked))
-    return _to_stored_events(await connection.execute(_SELECT_PAGE_BY_TYPES, asked | {"types": list(types)}))
+        return _to_stored_events(await connection.execute(_SELECT_PAGE, parameters))
+    return _to_stored_events(await connection.execute(_SELECT_PAGE_BY_TYPES, parameters | {"types": list(types)}))
 
 
 async def page_by_bytes(
     connection: AsyncConnection, account_id: str, after_seq: int, *, max_events: int, max_bytes: int
 ) -> list[StoredEvent]:
-    """Events after `after`, oldest first: up to `most`, and no more once `most_bytes` are full."""
-    asked = {"account": account_id, "after": after_seq, "most": max_events, "bytes": max_bytes}
-    return _to_stored_events(await connection.execute(_SELECT_PAGE_BY_BYTES, asked))
+    """Return up to `max_events` events after `after_seq`, oldest first; the one that fills `max_bytes` is the last."""
+    parameters = {"account": account_id, "after": after_seq, "max_events": max_events, "bytes": max_bytes}
+    return _to_stored_events(await connection.execute(_SELECT_PAGE_BY_BYTES, parameters))
 
 
 async def get_oldest_seq(connection: AsyncConnection, account_id: str) -> int | None:
-    """The first `seq` that is kept."""
+    """Return the first `seq` that is kept, None if there is none."""
     seq: int | None = (await connection.execute(_SELECT_OLDEST_SEQ, {"account": account_id})).scalar_one_or_none()
     return seq
 
 
 async def list_by_signal(connection: AsyncConnection, account_id: str, signal_id: str) -> list[StoredEvent]:
-    """Every event of one signal and its order."""
+    """Return every event of one signal and its order."""
     return _to_stored_events(await connection.execute(_SELECT_BY_SIGNAL, {"account": account_id, "signal": signal_id}))
 
 
 async def get_heads(connection: AsyncConnection, account_ids: Sequence[str]) -> dict[str, int]:
-    """The last `seq` of each of these logs."""
+    """Return the last `seq` of each of these logs."""
     return {row.id: row.last_seq for row in await connection.execute(_SELECT_HEADS, {"ids": list(account_ids)})}
 
 
@@ -105,7 +103,7 @@ def _to_stored_events(rows: Iterable[Row[Any]]) -> list[StoredEvent]:
 
 _EVENTS_TABLE = bulk.get_table(EventRow)
 
-# In id order, or two batches with the same accounts could each wait for the other.
+# In id order, or two batches with the same accounts could deadlock.
 _LOCK_HEADS_TEMPLATE = """
     SELECT accounts.id::text, last_seq, last_hash, clock_timestamp() AS now {also} FROM accounts
     WHERE id = ANY(CAST(:ids AS uuid[])) {provided} ORDER BY accounts.id FOR NO KEY UPDATE
@@ -121,14 +119,17 @@ _UPDATE_HEADS = """
 
 
 class LockedHeads(msgspec.Struct, frozen=True):
-    """Locked heads by account id, and the database's time at which the last lock was had."""
+    """Locked heads by account id, and the database's time when the last lock was granted."""
 
     by_account: Mapping[str, Head]
     now: datetime
 
 
 async def lock_heads(connection: AsyncConnection, account_ids: Collection[str]) -> LockedHeads:
-    """Lock the logs of these accounts until the transaction ends. An unknown account is not in the answer."""
+    """Lock the logs of these accounts until the transaction ends. Unknown accounts are left out.
+
+    Raises LookupError if none of them exists.
+    """
     rows = (await connection.execute(_LOCK_HEADS, {"ids": sorted(account_ids)})).fetchall()
     if not rows:
         raise LookupError("none of these accounts exists")
@@ -138,9 +139,9 @@ async def lock_heads(connection: AsyncConnection, account_ids: Collection[str]) 
 async def write_and_lock_heads(
     connection: AsyncConnection, write: bulk.Statement, account_ids: Collection[str]
 ) -> tuple[LockedHeads, set[str]] | None:
-    """The same behind a write, in one round trip; with the `id`s that the write returned.
+    """Write and then lock the logs, in one round trip. Returns the heads and the `id`s that the write returned.
 
-    None where it returned none, or no account is left: then there is nothing to say, or nobody to say it to.
+    Returns None if the write returned no row or no account exists any more: then there is nothing to append.
     """
     arguments = {**write.parameters, "ids": sorted(account_ids)}
     rows = (await connection.execute(_write_then_lock_sql(write.sql), arguments)).fetchall()
@@ -149,7 +150,7 @@ async def write_and_lock_heads(
 
 @cache
 def _write_then_lock_sql(write_sql: str) -> TextClause:
-    # What is asked of the write in a condition without a column is asked before anything is locked.
+    # A condition without a column of `accounts` is evaluated first, so nothing is locked before the write has ended.
     written, provided = "(SELECT array_agg(id) FROM first) AS written", "AND EXISTS (SELECT FROM first)"
     return text(f"WITH first AS ({write_sql}) {_LOCK_HEADS_TEMPLATE.format(also=f', {written}', provided=provided)}")
 
@@ -159,35 +160,35 @@ def _to_locked_heads(rows: Sequence[Row[Any]]) -> LockedHeads:
 
 
 async def append_events(connection: AsyncConnection, heads: LockedHeads, new_events: Sequence[NewEvent]) -> list[Event]:
-    """Append `facts`, in order, to the locked logs."""
-    events, parts = assign_sequence(heads, new_events)
-    await bulk.execute(connection, parts)
+    """Append events, in order, to the locked logs."""
+    events, statements = assign_sequence(heads, new_events)
+    await bulk.execute(connection, statements)
     return events
 
 
 def assign_sequence(heads: LockedHeads, new_events: Sequence[NewEvent]) -> tuple[list[Event], list[bulk.Statement]]:
-    """The same in two steps: the events in their places, and what must be written for it while the lock is held."""
-    moved = dict(heads.by_account)
+    """Return the numbered events, and the writes that append them, for a caller that has more to write."""
+    new_heads = dict(heads.by_account)
     events: list[Event] = []
-    for fact in new_events:
-        moved[fact.account_id], event = append_event(moved[fact.account_id], fact, heads.now)
+    for new_event in new_events:
+        account_id = new_event.account_id
+        new_heads[account_id], event = append_event(new_heads[account_id], new_event, heads.now)
         events.append(event)
     if not events:
         return [], []
-    touched = {event.account_id: moved[event.account_id] for event in events}
+    moved_heads = {event.account_id: new_heads[event.account_id] for event in events}
+    update_heads = bulk.Statement(
+        _UPDATE_HEADS,
+        {
+            "head_ids": list(moved_heads),
+            "head_seqs": [head.seq for head in moved_heads.values()],
+            "head_hashes": [head.hash for head in moved_heads.values()],
+        },
+    )
     return events, [
-        _update_heads(touched),
+        update_heads,
         bulk.insert(_EVENTS_TABLE, [_event_row(event) for event in events], {"at": heads.now}),
     ]
-
-
-def _update_heads(heads: Mapping[str, Head]) -> bulk.Statement:
-    arguments = {
-        "head_ids": list(heads),
-        "head_seqs": [head.seq for head in heads.values()],
-        "head_hashes": [head.hash for head in heads.values()],
-    }
-    return bulk.Statement(_UPDATE_HEADS, arguments)
 
 
 def _event_row(event: Event) -> dict[str, object]:

@@ -1,7 +1,6 @@
 """Bring the schema up to date, one process at a time.
 
-Several processes that start together all call this; four simultaneous upgrades without the lock failed in three rounds
-of three.
+Processes that start together all call this: without the lock, four concurrent upgrades failed in each of three tries.
 """
 
 from pathlib import Path
@@ -18,13 +17,13 @@ _LOCK_MIGRATIONS = text("SELECT pg_advisory_xact_lock(5_167_402_231)")
 
 
 def build_alembic_config() -> Config:
-    found = Config()
-    found.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return found
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
 
 
 async def upgrade(engine: AsyncEngine) -> str:
-    """Apply what is missing, in one transaction; the answer is the revision reached."""
+    """Apply the missing migrations in one transaction and return the revision reached."""
     async with engine.connect() as connection:
         await connection.execute(text("SET LOCAL statement_timeout = 0"))
         await connection.execute(_LOCK_MIGRATIONS)
@@ -34,7 +33,7 @@ async def upgrade(engine: AsyncEngine) -> str:
 
 
 async def is_current(engine: AsyncEngine) -> bool:
-    """Whether the database has every migration this code knows."""
+    """Return whether the database has every migration that this code knows."""
     async with engine.connect() as connection:
         return await connection.run_sync(_get_revision) == head_revision()
 
@@ -44,9 +43,9 @@ def head_revision() -> str:
 
 
 def _run_upgrade(connection: Connection) -> None:
-    ready = build_alembic_config()
-    ready.attributes["connection"] = connection
-    command.upgrade(ready, "head")
+    config = build_alembic_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _get_revision(connection: Connection) -> str | None:

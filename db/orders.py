@@ -1,10 +1,9 @@
-"""Lanes: an account's orders are seen to by one worker at a time, so that they move in the order they fell due.
+"""Orders in the database: insert, claim, save.
 
-A lane is a share of all accounts, held by an advisory lock of the session. A worker that dies gives its lanes back, and
-one that hangs loses them: the server ends a session that holds lanes and says nothing for too long.
-
-
-Orders in and out of the database, and the claim that makes the database the clock.
+A due order is claimed by a lease, on the database's clock. A sweep also locks shards, so that one worker at a time
+moves an account's orders, in the order in which they fell due. A shard is a part of the accounts, locked by an advisory
+lock of the session: a worker that dies releases its shards, and one that hangs loses them, as the server ends a session
+that holds shards and is idle for too long.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -24,36 +23,36 @@ from signalhub.domain.signal import OrderType, Side, Signal
 SHARD_COUNT: Final = 16
 SHARD_OF_ACCOUNT_SQL: Final = f"(uuid_hash(orders.account_id) & {SHARD_COUNT - 1})"
 
-# More in one turn would make larger batches of little work, and leave other workers nothing of much.
+# With more, one sweep would take what other workers could do at the same time, and gain little from larger batches.
 _MAX_SHARDS_PER_SWEEP: Final = 4
 SHARD_LOCK_CLASS: Final = 0x516E414C
 
 _LOCK_DUE_SHARDS = text(f"""
-    SELECT lane, set_config('idle_session_timeout', :patience, false) FROM (
-        SELECT DISTINCT {SHARD_OF_ACCOUNT_SQL} AS lane FROM (
+    SELECT shard, set_config('idle_session_timeout', :idle_timeout, false) FROM (
+        SELECT DISTINCT {SHARD_OF_ACCOUNT_SQL} AS shard FROM (
             SELECT account_id FROM orders WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT 400
         ) AS orders
-    ) AS due WHERE pg_try_advisory_lock({SHARD_LOCK_CLASS}, lane) LIMIT {_MAX_SHARDS_PER_SWEEP}
+    ) AS due WHERE pg_try_advisory_lock({SHARD_LOCK_CLASS}, shard) LIMIT {_MAX_SHARDS_PER_SWEEP}
 """)  # noqa: S608 - our own constants
 _UNLOCK_SHARDS = text("SELECT pg_advisory_unlock_all(), set_config('idle_session_timeout', '0', false)")
 
 
 @asynccontextmanager
 async def acquire_shards(connection: AsyncConnection, idle_timeout_s: float) -> AsyncIterator[list[int]]:
-    """Some lanes in which orders are due: none where nothing is due, or others hold all of those.
+    """Lock some shards with due orders, none if nothing is due or other workers hold all of those shards.
 
-    `patience_s` is how long the connection may be silent meanwhile.
+    The server ends the session, and so releases the shards, when it is idle for `idle_timeout_s`.
     """
     try:
-        asked = await connection.execute(_LOCK_DUE_SHARDS, {"patience": str(int(idle_timeout_s * 1000))})
-        lanes = [row.lane for row in asked]
+        rows = await connection.execute(_LOCK_DUE_SHARDS, {"idle_timeout": str(int(idle_timeout_s * 1000))})
+        shards = [row.shard for row in rows]
         await connection.commit()
-        yield lanes
-        if lanes:
+        yield shards
+        if shards:
             await connection.execute(_UNLOCK_SHARDS)
             await connection.commit()
     except BaseException:
-        # The pool would keep the connection, and the connection the lanes.
+        # The pool would keep the connection, and the connection its shards.
         await connection.invalidate()
         raise
 
@@ -63,7 +62,7 @@ TABLE = bulk.get_table(OrderRow)
 _encode_closes = msgspec.json.Encoder().encode
 _decode_closes = msgspec.json.Decoder(tuple[PartialClose, ...]).decode
 
-# What a move may change; all else is written once.
+# The columns that a move may change; the others are written once.
 _MUTABLE_COLUMNS: Final = (
     "status", "reason", "broker_order_id", "fill_price", "filled_at", "close_price", "closed_at", "close_reason",
     "closes", "pnl", "pnl_currency", "pips", "r_multiple", "mae", "mfe", "commission", "attempts",
@@ -72,45 +71,45 @@ _MUTABLE_COLUMNS: Final = (
 
 
 SCHEDULER_GRACE: Final = timedelta(milliseconds=250)
-"""For so long an order that is rung for is left to whoever hears the bell: the clock would only get in the way."""
+"""How long a sweep leaves alone an order whose worker was notified: both would only work on the same order."""
 
 
 class ClaimedOrders(msgspec.Struct, frozen=True):
-    """Orders that are ours until the lease ends, and the database's time when they were claimed."""
+    """Orders that this worker owns until the lease ends, and the database's time when they were claimed."""
 
     orders: tuple[Order, ...]
     now: datetime
 
 
-# Whoever claims pushes `due_at` ahead by the lease: should he die, the order falls due again by itself. For the same
-# reason a lease may be forgotten when the server crashes, and no one waits for a disk; it is said inside the statement
-# because a statement of its own would cost a round trip.
+# A claim moves `due_at` ahead by the lease, so if the worker dies the order falls due again. For the same reason a
+# server crash may lose a lease, and the commit need not wait for the disk; set inside the statement because a statement
+# of its own would cost a round trip.
 _CLAIM_TEMPLATE = """
     UPDATE orders SET due_at = statement_timestamp() + make_interval(secs => :lease)
     FROM (
-        SELECT id, due_at FROM orders WHERE due_at <= {which}
-        ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
-    ) AS due, (SELECT set_config('synchronous_commit', 'off', true)) AS hurry
+        SELECT id, due_at FROM orders WHERE due_at <= {due_before}
+        ORDER BY due_at LIMIT :max_orders FOR UPDATE SKIP LOCKED
+    ) AS due, (SELECT set_config('synchronous_commit', 'off', true)) AS asynchronous
     WHERE orders.id = due.id
     RETURNING {columns}, due.due_at AS was_due_at, statement_timestamp() AS claimed_at
 """
 
 
 def _build_claim(due_before_sql: str) -> TextualSelect:
-    """Columns that are named need not be made out anew from each answer: a seventh of a claim's processor time."""
+    """Build a claim with named columns: to derive them from each result would take a seventh of a claim's CPU time."""
     names = TABLE.columns.keys()
-    statement = _CLAIM_TEMPLATE.format(which=due_before_sql, columns=", ".join(f"orders.{name}" for name in names))
+    statement = _CLAIM_TEMPLATE.format(due_before=due_before_sql, columns=", ".join(f"orders.{name}" for name in names))
     return text(statement).columns(*map(column, (*names, "was_due_at", "claimed_at")))
 
 
 _NOW_SQL = "statement_timestamp()"
 _CLAIM_ANY = _build_claim(_NOW_SQL)
-_CLAIM_IN_SHARDS = _build_claim(f"{_NOW_SQL} AND {SHARD_OF_ACCOUNT_SQL} = ANY(:lanes)")
+_CLAIM_IN_SHARDS = _build_claim(f"{_NOW_SQL} AND {SHARD_OF_ACCOUNT_SQL} = ANY(:shards)")
 _GRACE_END_SQL = f"{_NOW_SQL} + interval '{SCHEDULER_GRACE.total_seconds()} s'"
 _CLAIM_BY_ID = _build_claim(f"{_GRACE_END_SQL} AND id = ANY(CAST(:ids AS uuid[]))")
 
 _COUNT_DUE = text(
-    "SELECT count(*) FROM (SELECT 1 FROM orders WHERE due_at <= statement_timestamp() LIMIT :most) AS due"
+    "SELECT count(*) FROM (SELECT 1 FROM orders WHERE due_at <= statement_timestamp() LIMIT :max_count) AS due"
 )
 
 _UPDATE_ORDERS = f"""
@@ -136,16 +135,16 @@ async def claim(
     order_ids: Sequence[str] | None = None,
     shards: Sequence[int] | None = None,
 ) -> ClaimedOrders | None:
-    """Take up to `most` due orders, in `lanes` only if given, in the order in which they fell due; or those of `ids`.
+    """Claim up to `max_orders` due orders, only those in `shards` or with `order_ids` if given.
 
-    None when nothing is due. Needs no transaction.
+    Returns them in the order in which they fell due, None if nothing is due. Needs no transaction.
     """
-    arguments: dict[str, Any] = {"lease": lease_s, "most": max_orders}
+    arguments: dict[str, Any] = {"lease": lease_s, "max_orders": max_orders}
     statement = _CLAIM_ANY
     if order_ids is not None:
         statement, arguments["ids"] = _CLAIM_BY_ID, list(order_ids)
     elif shards is not None:
-        statement, arguments["lanes"] = _CLAIM_IN_SHARDS, list(shards)
+        statement, arguments["shards"] = _CLAIM_IN_SHARDS, list(shards)
     rows = (await connection.execute(statement, arguments)).mappings().fetchall()
     if not rows:
         return None
@@ -160,10 +159,9 @@ def _due_sort_key(row: RowMapping) -> tuple[datetime, str]:
 def save(
     changed_orders: Mapping[str, tuple[Order, datetime | None]], expected_versions: Mapping[str, int]
 ) -> bulk.Statement:
-    """Store orders as they now stand; it returns the `id` of each whose version was still that of its fence.
+    """Store changed orders; the statement returns the `id` of each whose stored version was the expected one.
 
-    An order that is missing from the answer was moved by someone else meanwhile: what the caller decided about it
-    must not be written anywhere.
+    Another worker has moved an order that is missing from the result: the caller must discard what it decided about it.
     """
     rows = [
         _update_row(order, due_at) for order, due_at in sorted(changed_orders.values(), key=lambda pair: pair[0].id)
@@ -177,13 +175,13 @@ def save(
 
 
 async def count_due(connection: AsyncConnection, max_count: int) -> int:
-    """How many orders are due now, counted up to `most`."""
-    count: int = (await connection.execute(_COUNT_DUE, {"most": max_count})).scalar_one()
+    """Return how many orders are due now, at most `max_count`."""
+    count: int = (await connection.execute(_COUNT_DUE, {"max_count": max_count})).scalar_one()
     return count
 
 
 def from_row(row: RowMapping) -> Order:
-    # One line for each field: only so are their types looked at.
+    """Return the order of a row. Written out: by name in a loop it takes longer, and a claim reads 200 orders."""
     return Order(
         id=str(row["id"]),
         account_id=str(row["account_id"]),
@@ -253,5 +251,9 @@ def _insert_row(order: Order, due_at: datetime | None) -> dict[str, Any]:
 
 
 def _update_row(order: Order, due_at: datetime | None) -> dict[str, Any]:
-    made = {"id": order.id, "due_at": due_at, "closes": _encode_closes(order.closes).decode() if order.closes else None}
-    return {name: getattr(order, name) for name in _MUTABLE_COLUMNS if name not in made} | made
+    encoded = {
+        "id": order.id,
+        "due_at": due_at,
+        "closes": _encode_closes(order.closes).decode() if order.closes else None,
+    }
+    return {name: getattr(order, name) for name in _MUTABLE_COLUMNS if name not in encoded} | encoded

@@ -1,7 +1,7 @@
-"""Forgetting what is older than an operator wants to keep: events, and the raw signals of orders that have ended.
+"""Delete events and raw signals that are older than the retention period, in small batches.
 
-Orders stay, and so does the head of each log: numbers go on where they were, and who asks for what is gone is told of
-the gap. A log is shortened from its beginning only, or its subscribers would meet holes.
+Orders stay, and so does the head of each log: numbering continues, and a subscriber that asks for deleted events gets a
+gap. A log is pruned from its beginning only, or its subscribers would meet holes.
 """
 
 from datetime import timedelta
@@ -14,10 +14,10 @@ from signalhub.domain.identifiers import uuid7
 _MAX_ACCOUNTS_PER_BATCH = 50
 _MAX_ROWS_PER_ACCOUNT = 200
 
-# The time is the database's: a worker whose clock is a year ahead must not forget a year.
+# The database's time: a worker whose clock is a year ahead must not delete a year.
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('signalhub retention')) AS is_mine, now() AS now")
 
-# By the age of an account's first event, so that accounts with nothing to forget cost one look at an index each.
+# By the age of an account's first event, so that an account with nothing to delete costs one index lookup.
 _DELETE_EVENTS = text("""
     WITH old AS MATERIALIZED (
         SELECT accounts.id FROM accounts
@@ -32,7 +32,7 @@ _DELETE_EVENTS = text("""
     DELETE FROM events USING cut WHERE events.account_id = cut.id AND events.seq <= cut.upto
 """)
 
-# Ids begin with their time. What an order that is still due came from is kept until it has ended.
+# Ids begin with their time. The signal of an order that is still due is kept until the order has ended.
 _DELETE_SIGNALS = text("""
     WITH old AS MATERIALIZED (
         SELECT signals.account_id, signals.id FROM accounts CROSS JOIN LATERAL (
@@ -47,19 +47,19 @@ _DELETE_SIGNALS = text("""
 
 
 async def prune(connection: AsyncConnection, max_age: timedelta) -> int:
-    """Delete some of what is older, in the caller's transaction; the answer is how many rows. 0: there is no more.
+    """Delete a batch of older rows in the caller's transaction and return how many; 0 when none is left.
 
-    One at a time in the whole installation: whoever comes while another is at it has nothing to do.
+    One process prunes at a time: it returns 0 while another is at work.
     """
     lock = (await connection.execute(_TRY_LOCK)).one()
     if not lock.is_mine:
         return 0
-    before = lock.now - max_age
-    bound = uuid7(int(before.timestamp() * 1000), bytes(10))
+    cutoff = lock.now - max_age
+    cutoff_id = uuid7(int(cutoff.timestamp() * 1000), bytes(10))
     events = await connection.execute(
-        _DELETE_EVENTS, {"before": before, "logs": _MAX_ACCOUNTS_PER_BATCH, "lines": _MAX_ROWS_PER_ACCOUNT}
+        _DELETE_EVENTS, {"before": cutoff, "logs": _MAX_ACCOUNTS_PER_BATCH, "lines": _MAX_ROWS_PER_ACCOUNT}
     )
     signals = await connection.execute(
-        _DELETE_SIGNALS, {"bound": bound, "logs": _MAX_ACCOUNTS_PER_BATCH, "lines": _MAX_ROWS_PER_ACCOUNT}
+        _DELETE_SIGNALS, {"bound": cutoff_id, "logs": _MAX_ACCOUNTS_PER_BATCH, "lines": _MAX_ROWS_PER_ACCOUNT}
     )
     return events.rowcount + signals.rowcount

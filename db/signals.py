@@ -1,4 +1,4 @@
-"""Signals in the database, and the question whether one was here before."""
+"""Signals in the database: insert, and find duplicates."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ TABLE = bulk.get_table(SignalRow)
 
 
 class DuplicateCheck(msgspec.Struct, frozen=True):
-    """Asks for an accepted signal with this key or, without a key, with this fingerprint in the hook's window."""
+    """Search for an accepted signal with this key or, without a key, with this fingerprint in the hook's window."""
 
     account_id: str
     idempotency_key: str | None
@@ -32,16 +32,16 @@ class DuplicateCheck(msgspec.Struct, frozen=True):
 
 
 class PreviousSignal(msgspec.Struct, frozen=True):
-    """The first signal: its fingerprint tells a resend from another body under the same key."""
+    """The first signal. Its fingerprint tells a resend from another body under the same key."""
 
     fingerprint: bytes
     answer: str
 
 
-# Held until commit, so that of two processes with the same key one knows that the other is at work.
+# Held until commit, so that of two processes with the same key one sees that the other is storing it.
 _TRY_LOCK = text("""
     SELECT pg_try_advisory_xact_lock(hashtextextended(name, 7)) FROM unnest(CAST(:names AS text[])) WITH ORDINALITY
-    AS probe (name, place) ORDER BY place
+    AS checked (name, position) ORDER BY position
 """)
 
 _SELECT_BY_KEY = text("""
@@ -58,30 +58,30 @@ _SELECT_IN_WINDOW = text("""
 
 
 async def try_lock(connection: AsyncConnection, checks: Sequence[DuplicateCheck]) -> list[bool]:
-    """For each probe, whether nobody else is storing the same signal at this moment."""
-    rows = await connection.execute(_TRY_LOCK, {"names": [probe.lock_name for probe in checks]})
+    """Return for each check whether no other transaction is storing the same signal now."""
+    rows = await connection.execute(_TRY_LOCK, {"names": [check.lock_name for check in checks]})
     return [row[0] for row in rows]
 
 
 async def find_previous(connection: AsyncConnection, checks: Sequence[DuplicateCheck]) -> list[PreviousSignal | None]:
-    """For each probe, the signal that was here before."""
-    keyed = [probe for probe in checks if probe.idempotency_key is not None]
-    found: dict[tuple[str, str | None], PreviousSignal] = {}
+    """Return for each check the earlier signal."""
+    keyed = [check for check in checks if check.idempotency_key is not None]
+    by_key: dict[tuple[str, str | None], PreviousSignal] = {}
     if keyed:
-        asked = {"accounts": [probe.account_id for probe in keyed], "keys": [probe.idempotency_key for probe in keyed]}
-        for row in await connection.execute(_SELECT_BY_KEY, asked):
-            found[row.account_id, row.idempotency_key] = PreviousSignal(row.fingerprint, row.answer)
+        keys = {"accounts": [check.account_id for check in keyed], "keys": [check.idempotency_key for check in keyed]}
+        for row in await connection.execute(_SELECT_BY_KEY, keys):
+            by_key[row.account_id, row.idempotency_key] = PreviousSignal(row.fingerprint, row.answer)
     return [
-        found.get((probe.account_id, probe.idempotency_key))
-        if probe.idempotency_key is not None
-        else await _find_in_window(connection, probe)
-        for probe in checks
+        by_key.get((check.account_id, check.idempotency_key))
+        if check.idempotency_key is not None
+        else await _find_in_window(connection, check)
+        for check in checks
     ]
 
 
 async def _find_in_window(connection: AsyncConnection, check: DuplicateCheck) -> PreviousSignal | None:
-    asked = {"hook": check.hook_id, "fingerprint": check.fingerprint, "window": check.window_s}
-    row = (await connection.execute(_SELECT_IN_WINDOW, asked)).one_or_none()
+    parameters = {"hook": check.hook_id, "fingerprint": check.fingerprint, "window": check.window_s}
+    row = (await connection.execute(_SELECT_IN_WINDOW, parameters)).one_or_none()
     return None if row is None else PreviousSignal(row.fingerprint, row.answer)
 
 

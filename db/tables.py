@@ -1,7 +1,7 @@
 """The tables. Prices are NUMERIC without a scale, so that `1.0860` keeps its last digit; times are TIMESTAMPTZ.
 
 Signals, orders and events carry no foreign keys: each is written in one transaction with what it refers to, and the
-checks would cost a busy door as much as the rows themselves.
+checks would cost a busy service as much as the rows themselves.
 """
 
 from datetime import datetime
@@ -31,7 +31,7 @@ _NOW = func.now()
 
 
 class AccountRow(DefaultBase):
-    """`last_seq` and `last_hash` are the head of the account's log; they move only with the events they speak of."""
+    """`last_seq` and `last_hash` are the head of the account's log; they change only with its events."""
 
     __tablename__ = "accounts"
 

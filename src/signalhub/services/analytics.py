@@ -1,15 +1,12 @@
-"""How well closed orders did, by symbol, by source, by day.
+"""Analytics over an account's orders: counts, wins and results, by symbol, by source and by day.
 
-Everything is in R - the result divided by what was risked - because pounds, yen and bitcoin cannot be added.
-
-
-The sums over an account's orders: counts, wins, results.
+Performance is measured in R, the result divided by the risk, because pounds, yen and bitcoin cannot be added.
 """
 
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import RowMapping, Select, func, select, text
+from sqlalchemy import Select, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db import orders, signals
@@ -23,8 +20,8 @@ GROUPINGS: Final[tuple[Grouping, ...]] = ("symbol", "credential", "day")
 class Performance(msgspec.Struct, frozen=True, kw_only=True):
     """`name` is a symbol, a credential's id, or a day in UTC.
 
-    `expectancy` is the mean result, `profit_factor` what was won by what was lost (null where nothing was lost), and
-    `drawdown` the deepest fall of the running sum below its highest so far, from 0.
+    `expectancy` is the mean result, `profit_factor` the gains divided by the losses (null without losses), and
+    `drawdown` the deepest fall of the running sum below its highest value so far, from 0.
     """
 
     name: str
@@ -61,19 +58,18 @@ _STATEMENTS: Final = {by: text(_PERFORMANCE_TEMPLATE.format(key=key)) for by, ke
 
 async def compute_performance(connection: AsyncConnection, account_id: str, grouping: Grouping) -> list[Performance]:
     rows = await connection.execute(_STATEMENTS[grouping], {"account": account_id})
-    return [_to_performance(row) for row in rows.mappings()]
-
-
-def _to_performance(row: RowMapping) -> Performance:
-    return Performance(
-        name=row["name"],
-        closed=row["closed"],
-        wins=row["wins"],
-        win_rate=f"{row['wins'] / row['closed']:.4f}",
-        expectancy=f"{row['expectancy']:.4f}",
-        profit_factor=f"{(row['won'] or 0) / row['lost']:.4f}" if row["lost"] else None,
-        drawdown=f"{row['drawdown']:.4f}",
-    )
+    return [
+        Performance(
+            name=row["name"],
+            closed=row["closed"],
+            wins=row["wins"],
+            win_rate=f"{row['wins'] / row['closed']:.4f}",
+            expectancy=f"{row['expectancy']:.4f}",
+            profit_factor=f"{(row['won'] or 0) / row['lost']:.4f}" if row["lost"] else None,
+            drawdown=f"{row['drawdown']:.4f}",
+        )
+        for row in rows.mappings()
+    ]
 
 
 class SymbolSum(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +107,7 @@ async def compute_analytics(engine: AsyncEngine, account_id: str) -> Analytics:
         symbols = [
             _to_symbol_sum(row) for row in (await connection.execute(_select_symbol_totals(account_id))).mappings()
         ]
-    closed, wins = sum(one.closed for one in symbols), sum(one.wins for one in symbols)
+    closed, wins = sum(symbol.closed for symbol in symbols), sum(symbol.wins for symbol in symbols)
     return Analytics(
         total_signals=sum(verdicts.values()),
         rejected_signals=verdicts.get(False, 0),
@@ -156,5 +152,5 @@ def _to_symbol_sum(row: Any) -> SymbolSum:  # noqa: ANN401 - a row mapping
 
 
 def _format_ratio(part: int, whole: int) -> str | None:
-    """`part` of `whole` as a decimal with four digits."""
+    """Return `part / whole` with four decimals, None for an empty whole."""
     return f"{part / whole:.4f}" if whole else None

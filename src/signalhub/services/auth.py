@@ -1,8 +1,6 @@
-"""Who is asking, and what for.
+"""Authenticate API keys and hook tokens.
 
-Telling who a credential belongs to, without asking the database each time.
-
-What was read is believed for two seconds: that is how long a revoked key can still work, in any process.
+Credentials are cached for 2 s in each process, so a revoked key works for at most 2 s longer.
 """
 
 import asyncio
@@ -31,21 +29,21 @@ SCOPES: Final = (WRITE_SIGNALS, READ_ORDERS, WRITE_ORDERS, ADMIN)
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """An account, by way of one of its keys or hooks."""
+    """The account behind a request, and the key or hook that authenticated it."""
 
     account_id: str
     credential_id: str
     scopes: frozenset[str]
 
     def require_scope(self, scope: str) -> "Principal":
-        """Itself, or raises `missing_scope`."""
+        """Return this principal. Raises `missing_scope`."""
         if scope not in self.scopes:
             raise SignalHubError("missing_scope", f"This needs a key with the scope {scope}.")
         return self
 
 
 class HookPrincipal(Principal, frozen=True, kw_only=True):
-    """`sealed_secret` is None where the hook takes unsigned signals."""
+    """`encrypted_secret` is None if the hook accepts unsigned signals."""
 
     encrypted_secret: bytes | None
     duplicate_window_s: int
@@ -53,8 +51,9 @@ class HookPrincipal(Principal, frozen=True, kw_only=True):
 
 CREDENTIAL_CACHE_TTL_S: Final = 2.0
 _READ_TIMEOUT_S: Final = 0.5
-"""For the database to answer. With the commit that may follow, a sender has his answer within two seconds."""
-# Ids that do not exist, tried by the thousand, must not fill the memory.
+"""Limit of one read. With the commit that may follow, a sender gets an answer within two seconds."""
+
+# Requests with thousands of unknown ids must not fill the memory.
 _MAX_CACHED_CREDENTIALS: Final = 20_000
 _EXPIRED_ENTRY: Final = (0.0, Principal(account_id="", credential_id="", scopes=frozenset()))
 
@@ -81,7 +80,7 @@ Row = TypeVar("Row", _CachedKey, _CachedHook)
 
 
 class _CredentialCache(Generic[Row]):
-    """Rows by id, each believed for BELIEVED_S; those who ask for the same at once share one read.
+    """Rows by id, cached for CREDENTIAL_CACHE_TTL_S, also the knowledge that there is no such row.
 
     Read without a session: the first signal after a quiet time waits for this, and a session takes twice as long.
     """
@@ -97,33 +96,33 @@ class _CredentialCache(Generic[Row]):
         self._reads: SingleFlight[str, Row | None] = SingleFlight()
 
     def get(self, id_: str) -> tuple[bool, Row | None]:
-        known = self._entries.get(id_)
-        return (False, None) if known is None or known[0] < monotonic() else (True, known[1])
+        """Return whether the row is cached, and the row."""
+        expires_at, row = self._entries.get(id_, (0.0, None))
+        return (True, row) if expires_at >= monotonic() else (False, None)
 
     def expires_at(self, id_: str) -> float:
-        """When what is known of this row is to be believed no longer."""
-        known = self._entries.get(id_)
-        return 0.0 if known is None else known[0]
+        """Return the time, on the monotonic clock, until which the row is cached."""
+        return self._entries.get(id_, (0.0, None))[0]
 
     def extend(self, ids: Iterable[str], expires_at: float) -> None:
-        """Go on believing what is known of these rows."""
+        """Keep those of these rows that are cached until `expires_at`."""
         for id_ in ids:
-            if (known := self._entries.get(id_)) is not None:
-                self._entries[id_] = expires_at, known[1]
+            if (entry := self._entries.get(id_)) is not None:
+                self._entries[id_] = expires_at, entry[1]
 
     async def fetch(self, id_: str) -> Row | None:
         """Return the row, read from the database. Callers that ask for the same row at once share one read."""
         return await self._reads.run(id_, partial(self._load, id_))
 
     async def _load(self, id_: str) -> Row | None:
-        # Its age counts from before the read, or a revocation during it could be believed away for longer.
-        until = monotonic() + CREDENTIAL_CACHE_TTL_S
+        # The age counts from before the read, or a key revoked during the read would work for longer.
+        expires_at = monotonic() + CREDENTIAL_CACHE_TTL_S
         async with asyncio.timeout(_READ_TIMEOUT_S), self._autocommit_engine.connect() as connection:
-            found = (await connection.execute(self._select_row, {"id": id_})).one_or_none()
-        row = None if found is None else self._row_type(*found)
+            values = (await connection.execute(self._select_row, {"id": id_})).one_or_none()
+        row = None if values is None else self._row_type(*values)
         if len(self._entries) > _MAX_CACHED_CREDENTIALS:
             self._entries.clear()
-        self._entries[id_] = (until, row)
+        self._entries[id_] = (expires_at, row)
         return row
 
 
@@ -137,9 +136,9 @@ class Authenticator:
         self._authenticated_keys: dict[str, tuple[float, Principal]] = {}
 
     async def authenticate_key(self, api_key: str) -> Principal:
-        """Whose API key this is. Raises `mistyped_key`, `unknown_key`, `revoked_key`, `expired_key`."""
-        until, principal = self._authenticated_keys.get(api_key, _EXPIRED_ENTRY)
-        if until < monotonic():
+        """Return the owner of an API key. Raises `mistyped_key`, `unknown_key`, `revoked_key`, `expired_key`."""
+        expires_at, principal = self._authenticated_keys.get(api_key, _EXPIRED_ENTRY)
+        if expires_at < monotonic():
             principal = await self._authenticate_uncached_key(api_key)
         return principal
 
@@ -151,17 +150,17 @@ class Authenticator:
         if row is None or not token.matches(row.digest):
             raise SignalHubError("unknown_key")
         principal = self._to_principal(row)
-        self._cache_principal(api_key, token.id, principal)
-        return principal
-
-    def _cache_principal(self, api_key: str, key_id: str, principal: Principal) -> None:
-        """A busy sender's key need not be taken apart and compared a thousand times in two seconds."""
+        # By the whole key: a busy sender's is not parsed and compared a thousand times in two seconds.
         if len(self._authenticated_keys) > _MAX_CACHED_CREDENTIALS:
             self._authenticated_keys.clear()
-        self._authenticated_keys[api_key] = self._key_cache.expires_at(key_id), principal
+        self._authenticated_keys[api_key] = self._key_cache.expires_at(token.id), principal
+        return principal
 
     async def authenticate_key_id(self, key_id: str) -> Principal:
-        """The same for a key that has proved itself before, as behind a cookie or a ticket."""
+        """Return the owner of a key that a cookie or ticket stands for.
+
+        Raises `unknown_key`, `revoked_key`, `expired_key`.
+        """
         is_known, row = self._key_cache.get(key_id)
         if not is_known:
             row = await self._key_cache.fetch(key_id)
@@ -170,7 +169,7 @@ class Authenticator:
         return self._to_principal(row)
 
     async def authenticate_hook(self, hook_token: str) -> HookPrincipal:
-        """Whose hook URL this is. Raises `unknown_hook`, whatever is wrong with it."""
+        """Return the owner of a hook URL. Raises `unknown_hook` for any fault, so that nobody can probe for tokens."""
         try:
             token = identifiers.parse_token(identifiers.HOOK_PREFIX, hook_token)
         except SignalHubError:
@@ -198,30 +197,32 @@ class Authenticator:
         return Principal(account_id=row.account_id, credential_id=row.id, scopes=frozenset(row.scopes))
 
     async def find_inactive_keys(self, key_ids: Iterable[str]) -> set[str]:
-        """Which of these keys no longer open anything, as the database has it now.
+        """Return those of these keys that are revoked, expired or unknown now in the database.
 
-        Who asks for a key again and again, as for those of open streams, keeps it known: its next use need not wait.
+        The active ones stay cached for another period, so a key with open streams is never read for a request.
         """
-        asked = list(key_ids)
-        if not asked:
+        polled_ids = list(key_ids)
+        if not polled_ids:
             return set()
-        until, now = monotonic() + CREDENTIAL_CACHE_TTL_S, datetime.now(UTC)
-        alive = select(ApiKeyRow.id).where(
-            ApiKeyRow.id == any_(literal(asked, ARRAY(Text))),  # one parameter, however many keys there are
+        expires_at, now = monotonic() + CREDENTIAL_CACHE_TTL_S, datetime.now(UTC)
+        select_active = select(ApiKeyRow.id).where(
+            ApiKeyRow.id == any_(literal(polled_ids, ARRAY(Text))),  # one parameter, however many keys there are
             or_(ApiKeyRow.revoked_at.is_(None), ApiKeyRow.revoked_at > now),
             or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now),
         )
         async with self._autocommit_engine.connect() as connection:
-            living = set((await connection.scalars(alive)).all())
-        self._key_cache.extend(living, until)
-        return set(asked) - living
+            active_ids = set((await connection.scalars(select_active)).all())
+        self._key_cache.extend(active_ids, expires_at)
+        return set(polled_ids) - active_ids
 
     async def record_uses(self) -> None:
-        """Write down which credentials were used since the last time."""
-        used, self._used_credential_ids = self._used_credential_ids, set()
-        if not used:
+        """Store when the credentials used since the last call were used."""
+        used_ids, self._used_credential_ids = self._used_credential_ids, set()
+        if not used_ids:
             return
         async with self._sessions() as session:
             for model in (ApiKeyRow, HookRow):
-                await session.execute(update(model).where(model.id.in_(used)).values(last_used_at=datetime.now(UTC)))
+                await session.execute(
+                    update(model).where(model.id.in_(used_ids)).values(last_used_at=datetime.now(UTC))
+                )
             await session.commit()

@@ -1,6 +1,6 @@
-"""Secrets at rest: Fernet with several keys, each token bound to the row it belongs to.
+"""Encrypt secrets at rest: Fernet with several keys, each token bound to the row it belongs to.
 
-Fernet has no associated data, so the row's name goes inside: a token copied to another row does not open there.
+Fernet has no associated data, so the name of the row is inside: a token copied to another row does not decrypt there.
 """
 
 import msgspec
@@ -8,11 +8,11 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 
 class EncryptionError(Exception):
-    """No key opens this, or it was made for something else."""
+    """No key decrypts this token, or it belongs to another row; or the keys themselves are unusable."""
 
 
 class Encryption:
-    """`keys`: the first encrypts, all decrypt."""
+    """`encryption_keys` are separated by commas: the first encrypts, all decrypt. Raises EncryptionError."""
 
     def __init__(self, encryption_keys: str) -> None:
         parts = [part.strip() for part in encryption_keys.split(",") if part.strip()]
@@ -24,20 +24,21 @@ class Encryption:
             raise EncryptionError("SIGNALHUB_ENCRYPTION_KEYS holds something that is no Fernet key.") from None
 
     def encrypt(self, context: str, secret: str) -> bytes:
+        """Return a token that decrypts only with the same `context`, the name of its row."""
         return self._fernet.encrypt(msgspec.json.encode((context, secret)))
 
     def decrypt(self, context: str, token: bytes, *, max_age_s: int | None = None) -> str:
-        """Raises VaultError; `max_age_s` counts from when the token was made."""
+        """Return the secret. `max_age_s` counts from the encryption. Raises EncryptionError."""
         try:
-            sealed_for, secret = msgspec.json.decode(self._fernet.decrypt(token, max_age_s), type=tuple[str, str])
+            token_context, secret = msgspec.json.decode(self._fernet.decrypt(token, max_age_s), type=tuple[str, str])
         except (InvalidToken, msgspec.MsgspecError):
             raise EncryptionError("The secret cannot be opened.") from None
-        if sealed_for != context:
+        if token_context != context:
             raise EncryptionError("The secret belongs to something else.")
         return secret
 
     def rotate(self, token: bytes) -> bytes:
-        """The same secret under the first key. Raises VaultError."""
+        """Return the same secret encrypted with the first key. Raises EncryptionError."""
         try:
             return self._fernet.rotate(token)
         except InvalidToken:

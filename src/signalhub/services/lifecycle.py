@@ -1,8 +1,8 @@
-"""What happens to an order after its acceptance.
+"""Advance accepted orders: claim, step, save.
 
-Claim, decide, save: the claim is a lease on due rows (whoever dies holding one loses nothing but the lease's time), the
-broker decides outside any transaction, and the save is fenced by the version that was read, so that of two workers
-with the same order one writes.
+A claim is a lease on due rows, so a worker that dies delays its orders by the lease and loses nothing. The broker
+decides outside any transaction. The save is fenced by the version that was read, so of two workers with the same order
+one writes.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ async def _discard_events(_events: Sequence[Event]) -> None:
 
 
 class Lifecycle:
-    """`lease_s`: how long an order that was claimed is left alone by others; a step gets a little less.
+    """`lease_s` is how long other workers leave a claimed order alone; a step may take 0.8 of it.
 
-    `tell` hears of what was saved after its batch had gone on without it.
+    `publish` gets the events of steps that were saved after their batch.
     """
 
     def __init__(
@@ -53,28 +53,28 @@ class Lifecycle:
         self._autocommit_engine = autocommit(engine)
 
     async def advance(self, order_ids: Sequence[str]) -> list[Event] | None:
-        """Take those of `ids` that are due a step on; None when none was.
+        """Advance those of these orders that are due by one step. Returns their events, None if none was due.
 
-        Doing it twice, late, or in two places at once changes nothing. An order whose broker takes its time holds up
-        nobody: it is seen to in the background, and saved when the broker has answered.
+        Doing it twice, late or concurrently changes nothing. A slow broker does not delay the other orders: its step
+        goes on in the background and is saved when it ends.
         """
         async with self._autocommit_engine.connect() as connection:
             claimed = await orders.claim(connection, self._lease_s, max_orders=MAX_CLAIMED_ORDERS, order_ids=order_ids)
         if claimed is None:
             return None
-        moved = await self._step_orders(claimed)
+        results = await self._step_orders(claimed)
         async with self._engine.connect() as connection:
-            return await self._save(connection, moved)
+            return await self._save(connection, results)
 
     async def sweep(self) -> list[Event] | None:
-        """Take a batch of whatever is due a step on, each account's orders in the order in which they fell due.
+        """Advance a batch of due orders by one step, each account's in the order in which they fell due.
 
-        None when nothing was due that others are not seeing to.
+        Returns their events, None if nothing is due that other workers have not claimed.
         """
-        async with self._engine.connect() as connection, orders.acquire_shards(connection, self._lease_s) as mine:
+        async with self._engine.connect() as connection, orders.acquire_shards(connection, self._lease_s) as shards:
             claimed = (
-                await orders.claim(connection, self._lease_s, max_orders=MAX_CLAIMED_ORDERS, shards=mine)
-                if mine
+                await orders.claim(connection, self._lease_s, max_orders=MAX_CLAIMED_ORDERS, shards=shards)
+                if shards
                 else None
             )
             await connection.commit()
@@ -87,7 +87,7 @@ class Lifecycle:
         return [step.result() for step in steps if step.done()]
 
     async def close(self) -> None:
-        """Leave the late ones to their leases."""
+        """Cancel the late steps: their orders fall due again when the leases end."""
         for task in self._late_steps:
             task.cancel()
         await asyncio.gather(*self._late_steps, return_exceptions=True)
@@ -100,24 +100,24 @@ class Lifecycle:
 
     async def _save_late_step(self, step: "asyncio.Task[StepResult]") -> None:
         try:
-            moved = await step
+            result = await step
             async with self._engine.connect() as connection:
-                await self._publish(await self._save(connection, [moved]))
+                await self._publish(await self._save(connection, [result]))
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            _log.warning("lifecycle.late_step_save_failed", error=repr(error))  # its lease ends, and it is tried again
+            _log.warning("lifecycle.late_step_save_failed", error=repr(error))  # it is tried again after its lease
 
     async def _save(self, connection: AsyncConnection, results: Sequence[StepResult]) -> list[Event]:
-        """Orders of an account that was deleted move unheard: they must not hold up the others of their batch."""
+        """Save the moved orders and append their events, which those of a deleted account do not have any more."""
         if not results:
             return []
         _log_broker_problems(results)
         saved = await event_log.write_and_lock_heads(
             connection,
             orders.save(
-                {one.order.id: (one.order, one.due_at) for one in results},
-                {one.claimed.id: one.claimed.version for one in results},
+                {result.order.id: (result.order, result.due_at) for result in results},
+                {result.claimed.id: result.claimed.version for result in results},
             ),
-            {one.order.account_id for one in results},
+            {result.order.account_id for result in results},
         )
         events = [] if saved is None else await _append_moves(connection, results, *saved)
         await connection.commit()
@@ -135,5 +135,10 @@ def _log_broker_problems(results: Sequence[StepResult]) -> None:
 async def _append_moves(
     connection: AsyncConnection, results: Sequence[StepResult], heads: event_log.LockedHeads, saved_order_ids: set[str]
 ) -> list[Event]:
-    told = [one for one in results if one.order.id in saved_order_ids and one.order.account_id in heads.by_account]
-    return await event_log.append_events(connection, heads, [fact for one in told for fact in one.new_events])
+    new_events = [
+        new_event
+        for result in results
+        if result.order.id in saved_order_ids and result.order.account_id in heads.by_account
+        for new_event in result.new_events
+    ]
+    return await event_log.append_events(connection, heads, new_events)

@@ -1,4 +1,4 @@
-"""What a trader may do to an order of his own: cancel it before the fill, close it after."""
+"""Commands of a trader: cancel an order before its fill, close it after."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -21,7 +21,7 @@ class OrderCommands:
         self._engine, self._broker, self._publish = engine, broker, publish
 
     async def cancel(self, account_id: str, order_id: str) -> Order:
-        """Raises `not_found`, or `illegal_transition` where the order is pending no longer."""
+        """Cancel an order. Raises `not_found`, or `illegal_transition` if it is no longer pending."""
 
         async def decide(_order: Order, _now: datetime) -> Move:
             return Cancelled()
@@ -29,7 +29,7 @@ class OrderCommands:
         return await self._apply_move(account_id, order_id, Status.PENDING, decide)
 
     async def close(self, account_id: str, order_id: str) -> Order:
-        """At market. Raises `not_found`, `illegal_transition` where it is not executed, `unavailable`."""
+        """Close an order at market. Raises `not_found`, `illegal_transition` if it is not executed, `unavailable`."""
 
         async def decide(order: Order, now: datetime) -> Move:
             try:
@@ -40,7 +40,7 @@ class OrderCommands:
         return await self._apply_move(account_id, order_id, Status.EXECUTED, decide)
 
     async def _apply_move(self, account_id: str, order_id: str, required_status: Status, decide: _DecideMove) -> Order:
-        """The row stays locked from the look to the write, so a fill at the same moment comes before or after."""
+        """Apply a move while the row is locked, so that a concurrent fill comes entirely before or after it."""
         async with self._engine.connect() as connection:
             order = await _lock_order(connection, account_id, order_id)
             if order.status is not required_status:
@@ -52,17 +52,18 @@ class OrderCommands:
             except IllegalTransition:
                 raise _illegal_transition_error(order) from None
             heads = await event_log.lock_heads(connection, {account_id})
-            events, parts = event_log.assign_sequence(heads, [order_event(str(move.__struct_config__.tag), moved)])
-            saved = orders.save({moved.id: (moved, self._broker.next_due(moved))}, {order.id: order.version})
-            await bulk.execute(connection, [saved, *parts])
+            events, statements = event_log.assign_sequence(heads, [order_event(str(move.__struct_config__.tag), moved)])
+            save = orders.save({moved.id: (moved, self._broker.next_due(moved))}, {order.id: order.version})
+            await bulk.execute(connection, [save, *statements])
             await connection.commit()
         self._publish(events, ())
         return moved
 
 
 async def _lock_order(connection: AsyncConnection, account_id: str, order_id: str) -> Order:
-    mine = orders.TABLE.c.id == order_id, orders.TABLE.c.account_id == account_id
-    row = (await connection.execute(select(orders.TABLE).where(*mine).with_for_update())).mappings().one_or_none()
+    table = orders.TABLE
+    query = select(table).where(table.c.id == order_id, table.c.account_id == account_id).with_for_update()
+    row = (await connection.execute(query)).mappings().one_or_none()
     if row is None:
         raise SignalHubError("not_found", "There is no such order.")
     return orders.from_row(row)

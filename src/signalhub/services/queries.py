@@ -1,4 +1,7 @@
-"""Reading: pages of orders and signals, one order, its events, the sums. Never another account's."""
+"""Read an account's orders, signals and events. Pages go newest first; a cursor is the id of the last row.
+
+Every query is limited to one account: another account's row is `not_found`.
+"""
 
 from datetime import datetime
 from typing import Any, Final
@@ -42,7 +45,7 @@ class Queries:
         self._engine = engine
 
     async def list_orders(self, account_id: str, filters: Filters) -> tuple[list[Order], str | None]:
-        """A page, newest first, and the cursor of the next."""
+        """Return a page of orders, newest first, and the cursor of the next page."""
         table = orders.TABLE.c
         query = select(orders.TABLE).where(table.account_id == account_id).order_by(table.id.desc())
         if filters.status is not None:
@@ -51,11 +54,11 @@ class Queries:
             query = query.where(table.symbol == filters.symbol.upper())
         if filters.since is not None:
             query = query.where(table.created_at >= filters.since)
-        rows, following = await self._fetch_page(query, table.id, filters.limit, filters.cursor)
-        return [orders.from_row(row) for row in rows], following
+        rows, next_cursor = await self._fetch_page(query, table.id, filters.limit, filters.cursor)
+        return [orders.from_row(row) for row in rows], next_cursor
 
     async def get_order(self, account_id: str, order_id: str) -> Order:
-        """Raises `not_found`."""
+        """Return an order. Raises `not_found`."""
         table = orders.TABLE.c
         query = select(orders.TABLE).where(table.id == parse_id(order_id), table.account_id == account_id)
         async with self._engine.connect() as connection:
@@ -67,36 +70,36 @@ class Queries:
     async def list_order_events(self, account_id: str, order_id: str) -> list[event_log.StoredEvent]:
         order = await self.get_order(account_id, order_id)
         async with self._engine.connect() as connection:
-            lines = await event_log.list_by_signal(connection, account_id, order.signal_id)
-        return [line for line in lines if line.type.startswith("order.")]
+            events = await event_log.list_by_signal(connection, account_id, order.signal_id)
+        return [event for event in events if event.type.startswith("order.")]
 
     async def page_events(
         self, account_id: str, after_seq: int, limit: int, types: frozenset[str] | None
     ) -> "EventPage":
         async with self._engine.connect() as connection:
             head = (await event_log.get_heads(connection, [account_id])).get(account_id, 0)
-            lines = await event_log.page(
+            events = await event_log.page(
                 connection, account_id, after_seq, max_events=limit, until_seq=head, types=types
             )
-            is_next = after_seq >= head or (lines and lines[0].seq == after_seq + 1)
+            is_next = after_seq >= head or (events and events[0].seq == after_seq + 1)
             oldest = after_seq + 1 if is_next else await event_log.get_oldest_seq(connection, account_id)
-        return EventPage(lines, head, last_pruned_seq=(head if oldest is None else oldest - 1))
+        return EventPage(events, head, last_pruned_seq=(head if oldest is None else oldest - 1))
 
     async def list_signals(self, account_id: str, filters: Filters) -> tuple[list[StoredSignal], str | None]:
-        """A page of what was sent, accepted or not, newest first, and the cursor of the next."""
+        """Return a page of signals, accepted or not, newest first, and the cursor of the next page."""
         table = signals.TABLE.c
         query = select(signals.TABLE).where(table.account_id == account_id).order_by(table.id.desc())
         if filters.status is not None:
             query = query.where(table.is_accepted == (filters.status == "accepted"))
         if filters.since is not None:
             query = query.where(table.received_at >= filters.since)
-        rows, following = await self._fetch_page(query, table.id, filters.limit, filters.cursor)
-        return [_to_stored_signal(row) for row in rows], following
+        rows, next_cursor = await self._fetch_page(query, table.id, filters.limit, filters.cursor)
+        return [_to_stored_signal(row) for row in rows], next_cursor
 
     async def get_signal_with_events(
         self, account_id: str, signal_id: str
     ) -> tuple[StoredSignal, list[event_log.StoredEvent]]:
-        """What was sent, and everything that came of it. Raises `not_found`."""
+        """Return a signal and every event of it and its order. Raises `not_found`."""
         table = signals.TABLE.c
         query = select(signals.TABLE).where(table.id == parse_id(signal_id), table.account_id == account_id)
         async with self._engine.connect() as connection:
@@ -122,7 +125,7 @@ class Queries:
 
 
 class EventPage(msgspec.Struct, frozen=True):
-    """`pruned` is the last event that is no longer kept, if it is after what was asked for."""
+    """`last_pruned_seq` is the last event that is no longer kept, if it is after the requested position."""
 
     events: list[event_log.StoredEvent]
     head: int
@@ -130,7 +133,7 @@ class EventPage(msgspec.Struct, frozen=True):
 
 
 def parse_id(text: str, error_code: ErrorCode = "not_found") -> str:
-    """`text` if it can be an id at all; anything else names nothing."""
+    """Return `text` as an id. Raises `error_code` if it is no UUID."""
     try:
         return str(UUID(text))
     except ValueError:

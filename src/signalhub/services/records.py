@@ -1,7 +1,4 @@
-"""What the intake takes and what it gives back.
-
-From a submission to what will be written: pure, so that one transaction can do it for a whole batch.
-"""
+"""Submissions, and the signal, order and events to store for each. No I/O: one transaction stores a whole batch."""
 
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -18,7 +15,7 @@ from signalhub.settings import Settings
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """One text on its way in. `signal` is None where the grammar refused it; `problems` says why."""
+    """A parsed text with its sender. `signal` is None if the text was refused; `problems` says why."""
 
     account_id: str
     credential_id: str
@@ -56,7 +53,7 @@ class RejectedData(msgspec.Struct, frozen=True):
 
 
 class NewSignalRecords(msgspec.Struct, frozen=True, kw_only=True):
-    """One submission, decided. Without an `order` it is a refusal."""
+    """The signal, order and events to store for one submission. Without an `order` it is a refusal."""
 
     submission: Submission
     signal_id: str
@@ -65,7 +62,7 @@ class NewSignalRecords(msgspec.Struct, frozen=True, kw_only=True):
     new_events: tuple[NewEvent, ...]
 
     def to_accepted(self, events: list[Event]) -> Accepted:
-        """The body of the 2xx, once the facts have their places in the log."""
+        """Return the body of the 2xx. `events` are the submission's, numbered."""
         if self.order is None or isinstance(self.event_data, RejectedData):
             raise TypeError("a refusal has no answer")
         return Accepted(
@@ -80,20 +77,20 @@ class NewSignalRecords(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def to_row(self, stored_answer: bytes) -> dict[str, Any]:
-        """The `signals` row."""
-        sent = self.submission
+        """Return the `signals` row."""
+        submission = self.submission
         return {
             "id": self.signal_id,
-            "account_id": sent.account_id,
-            "credential_id": sent.credential_id,
-            "hook_id": sent.hook_id,
+            "account_id": submission.account_id,
+            "credential_id": submission.credential_id,
+            "hook_id": submission.hook_id,
             "is_accepted": self.order is not None,
-            "raw": encode_bytea(sent.raw),
-            "fingerprint": encode_bytea(sent.fingerprint),
-            # A refusal leaves its key free: the sender may mend the text and send it again under the same key.
-            "idempotency_key": sent.idempotency_key if self.order is not None else None,
+            "raw": encode_bytea(submission.raw),
+            "fingerprint": encode_bytea(submission.fingerprint),
+            # A refusal leaves its key free: the sender may correct the text and send it again under the same key.
+            "idempotency_key": submission.idempotency_key if self.order is not None else None,
             "answer": stored_answer.decode(),
-            "trace_id": sent.trace_id,
+            "trace_id": submission.trace_id,
         }
 
 
@@ -120,16 +117,16 @@ class OrderDefaults(msgspec.Struct, frozen=True):
 def build_records(
     submission: Submission, signal_and_order_ids: tuple[str, str], defaults: OrderDefaults, now: datetime
 ) -> NewSignalRecords:
-    """Decide a submission at `now`; `ids` are the signal's and the order's."""
+    """Return what to store for a submission that is accepted or refused at `now`."""
     signal_id, order_id = signal_and_order_ids
     if submission.signal is None:
-        refused = _rejected_data(submission)
+        rejected_data = _rejected_data(submission)
         return NewSignalRecords(
             submission=submission,
             signal_id=signal_id,
             order=None,
-            event_data=refused,
-            new_events=(_new_event("signal.rejected", submission, refused, signal_id),),
+            event_data=rejected_data,
+            new_events=(_new_event("signal.rejected", submission, rejected_data, signal_id),),
         )
     order = Order(
         id=order_id,
@@ -144,25 +141,27 @@ def build_records(
         updated_at=now,
     )
     terms = order.terms
-    said = AcceptedData(
+    accepted_data = AcceptedData(
         describe_signal(terms), _decode_raw(submission.raw), submission.credential_id, to_signal_view(terms)
     )
-    facts = (
-        _new_event("signal.accepted", submission, said, signal_id, order_id),
+    new_events = (
+        _new_event("signal.accepted", submission, accepted_data, signal_id, order_id),
         order_event("order.pending", order),
     )
-    return NewSignalRecords(submission=submission, signal_id=signal_id, order=order, event_data=said, new_events=facts)
+    return NewSignalRecords(
+        submission=submission, signal_id=signal_id, order=order, event_data=accepted_data, new_events=new_events
+    )
 
 
 def _expires_at(signal: Signal, defaults: OrderDefaults, now: datetime) -> datetime | None:
-    """Only an entry that waits for a price can wait for too long."""
+    """Return when the order expires. A market order does not wait for a price, so it never does."""
     if defaults.expires_after is None or signal.order_type is OrderType.MARKET:
         return None
     return now + defaults.expires_after
 
 
 def to_refusal_error(problems: tuple[Problem, ...]) -> SignalHubError:
-    """The error a sender gets for these problems: the first one speaks, all are listed."""
+    """Return the error for these problems: code and detail are those of the first, `problems` lists all."""
     return SignalHubError(problems[0].code, _problem_message(problems[0]), problems=problems)
 
 

@@ -1,13 +1,7 @@
-"""Recorded signals, read from a file: texts with their times.
+"""Replay recorded signals through grammar, order table and broker on a virtual clock, without servers or waiting.
 
-Three forms are told apart by their first character: lines of JSON with `text` and `at`, a page of
-`GET /api/v1/signals` (the account's own history), and plain texts with an empty line between two.
-
-
-Recorded signals through grammar, order table and broker on a virtual clock: no servers, no waiting, no chance.
-
-Orders do not know of each other, so each is led through its whole life alone; what they did is put in order of time
-afterwards. The same recording in the same scenario gives the same digest, wherever it runs.
+Orders are independent, so each runs to its end alone, and the results are sorted by time afterwards. The same recording
+with the same settings gives the same digest on every machine.
 """
 
 import asyncio
@@ -34,7 +28,7 @@ from signalhub.services.records import NewSignalRecords, OrderDefaults, Submissi
 from signalhub.settings import Settings
 
 DEFAULT_START_AT: Final = datetime(2026, 1, 5, tzinfo=UTC)
-"""The time of the first text, where none is said: a Monday."""
+"""The time of the first text, if it has none: a Monday."""
 
 DEFAULT_INTERVAL: Final = timedelta(minutes=1)
 
@@ -59,7 +53,11 @@ class _HistoryPage(msgspec.Struct):
 
 
 def read_recording(raw: bytes) -> list[RecordedSignal]:
-    """In the order in which they came. Raises ValueError with a sentence."""
+    """Return the recorded signals in the order of their times. Raises ValueError with a sentence.
+
+    The first characters tell the three formats apart: lines of JSON with `text` and `at`, a page of
+    `GET /api/v1/signals` (the account's own history), or plain texts separated by empty lines.
+    """
     text = raw.decode("utf-8-sig")
     if not text.lstrip().startswith("{"):
         return _with_default_times(
@@ -67,12 +65,12 @@ def read_recording(raw: bytes) -> list[RecordedSignal]:
         )
     if re.match(r'\s*\{\s*"items"', text):
         page = msgspec.json.decode(raw, type=_HistoryPage)
-        found = [RecordedSignal(sent.raw, sent.received_at) for sent in page.items]
+        recorded = [RecordedSignal(signal.raw, signal.received_at) for signal in page.items]
     else:
-        found = _with_default_times(
+        recorded = _with_default_times(
             _decode_line(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()
         )
-    return sorted(found, key=lambda one: one.received_at)
+    return sorted(recorded, key=lambda signal: signal.received_at)
 
 
 def _decode_line(number: int, line: str) -> _RecordedLine:
@@ -83,27 +81,27 @@ def _decode_line(number: int, line: str) -> _RecordedLine:
 
 
 def _with_default_times(lines: Iterable[_RecordedLine]) -> list[RecordedSignal]:
-    """A text without a time comes a minute after the one before it."""
-    found: list[RecordedSignal] = []
-    after = DEFAULT_START_AT
+    """Give each text without a time a time one minute after the text before it."""
+    recorded: list[RecordedSignal] = []
+    default_time = DEFAULT_START_AT
     for line in lines:
-        at = line.at or after
-        at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-        found.append(RecordedSignal(line.text, at))
-        after = at + DEFAULT_INTERVAL
-    return found
+        received_at = line.at or default_time
+        received_at = received_at if received_at.tzinfo is not None else received_at.replace(tzinfo=UTC)
+        recorded.append(RecordedSignal(line.text, received_at))
+        default_time = received_at + DEFAULT_INTERVAL
+    return recorded
 
 
 _ACCOUNT_ID: Final = "00000000-0000-7000-8000-000000000000"
 _MAX_STEPS: Final = 1000
 _SIGNALS_PER_CHUNK: Final = 500
-"""Signals that one process takes at a time: more than that are shared among all cores."""
+"""Signals of one chunk. A longer recording is split among all cores."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class ReplayResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`digest` is over every event of every signal: equal digests, equal runs."""
+    """`digest` covers every event of every signal, so equal digests mean equal runs."""
 
     signals: int
     refused: int
@@ -114,7 +112,7 @@ class ReplayResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignalOutcome(msgspec.Struct, frozen=True):
-    """What became of one signal; `order` is None where it was refused."""
+    """The end of one signal; `order` is None if it was refused."""
 
     order: Order | None
     retries: int
@@ -122,17 +120,17 @@ class SignalOutcome(msgspec.Struct, frozen=True):
 
 
 def replay(recorded: Sequence[RecordedSignal], settings: Settings) -> ReplayResult:
-    """What would have become of `recorded` under `settings`. Raises LookupError, ValueError for unknown names."""
-    parts = [
+    """Return the results of the recorded signals under `settings`. Raises LookupError, ValueError for unknown names."""
+    chunks = [
         (settings, start, recorded[start : start + _SIGNALS_PER_CHUNK])
         for start in range(0, len(recorded), _SIGNALS_PER_CHUNK)
     ]
-    if len(parts) == 1:
-        return _summarize(_run_chunk(parts[0]))
-    _build_stepper(settings)  # what is wrong with the settings is better said here than in another process
-    # Forked, they have everything loaded already: begun afresh, they would take longer to start than to do the work.
+    if len(chunks) == 1:
+        return _summarize(_run_chunk(chunks[0]))
+    _build_stepper(settings)  # raises here, not in another process, if the settings are wrong
+    # Forked processes have everything loaded; spawned ones would take longer to start than to do the work.
     with ProcessPoolExecutor(mp_context=get_context("fork"), initializer=process.freeze_gc) as processes:
-        return _summarize([life for lives in processes.map(_run_chunk, parts) for life in lives])
+        return _summarize([outcome for outcomes in processes.map(_run_chunk, chunks) for outcome in outcomes])
 
 
 def _run_chunk(chunk: tuple[Settings, int, Sequence[RecordedSignal]]) -> list[SignalOutcome]:
@@ -140,9 +138,10 @@ def _run_chunk(chunk: tuple[Settings, int, Sequence[RecordedSignal]]) -> list[Si
 
 
 async def _replay_chunk(settings: Settings, start: int, recorded: Sequence[RecordedSignal]) -> list[SignalOutcome]:
-    steps, placing = _build_stepper(settings), OrderDefaults.from_settings(settings)
+    stepper, defaults = _build_stepper(settings), OrderDefaults.from_settings(settings)
     return [
-        await _replay_signal(steps, _to_records(number, one, placing)) for number, one in enumerate(recorded, start)
+        await _replay_signal(stepper, _to_records(index, signal, defaults))
+        for index, signal in enumerate(recorded, start)
     ]
 
 
@@ -152,54 +151,59 @@ def _build_stepper(settings: Settings) -> OrderStepper:
 
 
 async def _skip_sleep(_seconds: float) -> None:
-    """On a virtual clock nobody waits for a broker that hangs."""
+    """Return at once: a broker that hangs takes no time on a virtual clock."""
 
 
 def _to_records(index: int, recorded: RecordedSignal, defaults: OrderDefaults) -> NewSignalRecords:
-    """Ids come from the text and its place: the dice know orders by them."""
+    """Derive the ids from the text and its index, as they seed the broker's random numbers."""
     raw = recorded.text.encode()
-    read = grammar.parse(raw)
-    understood = read if isinstance(read, grammar.ParsedSignal) else None
+    parsed = grammar.parse(raw)
+    accepted = parsed if isinstance(parsed, grammar.ParsedSignal) else None
     digest = sha256(f"{index}/{recorded.text}".encode()).digest()
-    at_ms = int(recorded.received_at.timestamp() * 1000)
-    sent = Submission(
+    timestamp_ms = int(recorded.received_at.timestamp() * 1000)
+    submission = Submission(
         account_id=_ACCOUNT_ID,
         credential_id="replay",
         raw=raw,
         fingerprint=digest,
-        signal=understood.signal if understood else None,
-        problems=read.problems if isinstance(read, grammar.RefusedText) else (),
-        simulate=understood.simulate if understood else None,
+        signal=accepted.signal if accepted else None,
+        problems=parsed.problems if isinstance(parsed, grammar.RefusedText) else (),
+        simulate=accepted.simulate if accepted else None,
         trace_id=digest.hex()[:32],
     )
     return build_records(
-        sent, (uuid7(at_ms, digest[:10]), uuid7(at_ms, digest[10:20])), defaults, recorded.received_at.astimezone(UTC)
+        submission,
+        (uuid7(timestamp_ms, digest[:10]), uuid7(timestamp_ms, digest[10:20])),
+        defaults,
+        recorded.received_at.astimezone(UTC),
     )
 
 
 async def _replay_signal(stepper: OrderStepper, records: NewSignalRecords) -> SignalOutcome:
-    facts, order = list(records.new_events), records.order
+    new_events, order = list(records.new_events), records.order
     if order is not None:
         steps = await stepper.run_to_end(order, _MAX_STEPS)
-        facts += [event for step in steps for event in step.new_events]
+        new_events += [new_event for step in steps for new_event in step.new_events]
         order = steps[-1].order_after if steps else order
-    retries = sum(fact.type == "order.retrying" for fact in facts)
-    return SignalOutcome(order, retries, sha256(b"".join(map(_encode, facts))).digest())
+    retries = sum(new_event.type == "order.retrying" for new_event in new_events)
+    return SignalOutcome(order, retries, sha256(b"".join(map(_encode, new_events))).digest())
 
 
 def _summarize(outcomes: Sequence[SignalOutcome]) -> ReplayResult:
-    ended = [life.order for life in outcomes if life.order is not None]
+    ended = [outcome.order for outcome in outcomes if outcome.order is not None]
     statuses = Counter(order.status for order in ended)
     return ReplayResult(
         signals=len(outcomes),
         refused=len(outcomes) - len(ended),
         orders={status.value: statuses[status] for status in Status},
-        retries=sum(life.retries for life in outcomes),
+        retries=sum(outcome.retries for outcome in outcomes),
         performance=compute_performance(_r_multiples(ended)),
-        digest=sha256(b"".join(life.digest for life in outcomes)).hexdigest(),
+        digest=sha256(b"".join(outcome.digest for outcome in outcomes)).hexdigest(),
     )
 
 
 def _r_multiples(orders: Iterable[Order]) -> list[Decimal]:
-    closed = [(one.closed_at, one.id, one.r_multiple or Decimal(0)) for one in orders if one.closed_at is not None]
+    closed = [
+        (order.closed_at, order.id, order.r_multiple or Decimal(0)) for order in orders if order.closed_at is not None
+    ]
     return [result for _, _, result in sorted(closed)]
