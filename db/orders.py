@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import asdict
 from sqlalchemy import RowMapping, TextualSelect, column, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import bulk
 from db.tables import OrderRow
-from signalhub.domain.order import CloseReason, Order, PartialClose, Status
-from signalhub.domain.signal import OrderType, Side, Signal
+from signalhub.domain.order import Order, Status
 
 SHARD_COUNT: Final = 16
 SHARD_OF_ACCOUNT_SQL: Final = f"(uuid_hash(orders.account_id) & {SHARD_COUNT - 1})"
@@ -60,7 +60,7 @@ async def acquire_shards(connection: AsyncConnection, idle_timeout_s: float) -> 
 TABLE = bulk.get_table(OrderRow)
 
 _encode_closes = msgspec.json.Encoder().encode
-_decode_closes = msgspec.json.Decoder(tuple[PartialClose, ...]).decode
+_ID_COLUMNS: Final = ("id", "account_id", "signal_id")
 
 # The columns that a move may change; the others are written once.
 _MUTABLE_COLUMNS: Final = (
@@ -181,68 +181,21 @@ async def count_due(connection: AsyncConnection, max_count: int) -> int:
 
 
 def from_row(row: RowMapping) -> Order:
-    """Return the order of a row. Written out: by name in a loop it takes longer, and a claim reads 200 orders."""
-    return Order(
-        id=str(row["id"]),
-        account_id=str(row["account_id"]),
-        signal_id=str(row["signal_id"]),
-        trace_id=row["trace_id"],
-        terms=_signal_from_row(row),
-        profile=row["profile"],
-        simulate=row["simulate"],
-        expires_at=row["expires_at"],
-        status=Status(row["status"]),
-        reason=row["reason"],
-        broker_order_id=row["broker_order_id"],
-        fill_price=row["fill_price"],
-        filled_at=row["filled_at"],
-        close_price=row["close_price"],
-        closed_at=row["closed_at"],
-        close_reason=CloseReason(row["close_reason"]) if row["close_reason"] else None,
-        closes=_decode_closes(row["closes"]) if row["closes"] else (),
-        pnl=row["pnl"],
-        pnl_currency=row["pnl_currency"],
-        pips=row["pips"],
-        r_multiple=row["r_multiple"],
-        mae=row["mae"],
-        mfe=row["mfe"],
-        commission=row["commission"],
-        attempts=row["attempts"],
-        next_attempt_at=row["next_attempt_at"],
-        version=row["version"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-    )
-
-
-def _signal_from_row(row: RowMapping) -> Signal:
-    return Signal(
-        side=Side(row["side"]),
-        symbol=row["symbol"],
-        order_type=OrderType(row["order_type"]),
-        entry=row["entry"],
-        entry_high=row["entry_high"],
-        stop_loss=row["stop_loss"],
-        take_profits=tuple(row["take_profits"]),
-        quantity=row["quantity"],
-    )
+    """Return the order of a row. One conversion takes half the time of a construction field by field."""
+    values: dict[str, Any] = dict(row)
+    for name in _ID_COLUMNS:
+        values[name] = str(values[name])
+    values["closes"] = msgspec.json.decode(row["closes"]) if row["closes"] else ()
+    values["terms"] = values  # the columns of the signal are named as its fields are
+    return msgspec.convert(values, Order)
 
 
 def _insert_row(order: Order, due_at: datetime | None) -> dict[str, Any]:
-    terms = order.terms
-    return {
+    return asdict(order.terms) | {
         "id": order.id,
         "account_id": order.account_id,
         "signal_id": order.signal_id,
         "trace_id": order.trace_id,
-        "side": terms.side,
-        "symbol": terms.symbol,
-        "order_type": terms.order_type,
-        "entry": terms.entry,
-        "entry_high": terms.entry_high,
-        "stop_loss": terms.stop_loss,
-        "take_profits": terms.take_profits,
-        "quantity": terms.quantity,
         "profile": order.profile,
         "simulate": order.simulate,
         "expires_at": order.expires_at,

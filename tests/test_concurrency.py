@@ -22,7 +22,7 @@ async def _answer(*waits_s: float) -> str:
 
 
 @pytest.mark.parametrize("waits_s", [(), (0,), (0.001,), (0.001, 0, 0.001)])
-async def test_the_answer_comes_however_often_it_waits(waits_s: tuple[float, ...]) -> None:
+async def test_result_is_returned_after_any_number_of_waits(waits_s: tuple[float, ...]) -> None:
     assert await timeout_if_pending(1, _answer(*waits_s)) == "answer"
     assert await timeout_if_pending(None, _answer(*waits_s)) == "answer"
 
@@ -33,35 +33,35 @@ async def test_timeout_applies_to_any_await(waits_s: tuple[float, ...]) -> None:
         await timeout_if_pending(0.02, _answer(*waits_s))
 
 
-async def test_an_error_is_raised_as_it_is() -> None:
-    async def stumble(wait_s: float | None) -> None:
+async def test_error_is_raised_unchanged() -> None:
+    async def fail(wait_s: float | None) -> None:
         if wait_s is not None:
             await asyncio.sleep(wait_s)
         raise LookupError
 
     for wait_s in (None, 0, 0.001):
         with pytest.raises(LookupError):
-            await timeout_if_pending(1, stumble(wait_s))
+            await timeout_if_pending(1, fail(wait_s))
 
 
-async def test_who_is_cancelled_may_tidy_up_and_even_answer() -> None:
-    heard = []
+async def test_cancelled_awaitable_can_clean_up() -> None:
+    events = []
 
     async def stubborn() -> str:
         try:
             await asyncio.sleep(9)
         except asyncio.CancelledError:
             await asyncio.sleep(0.001)
-            heard.append("tidied")
+            events.append("tidied")
             raise
         return "never"
 
     with pytest.raises(TimeoutError):
         await timeout_if_pending(0.01, stubborn())
-    assert heard == ["tidied"]
+    assert events == ["tidied"]
 
 
-async def test_a_cancellation_from_outside_goes_through() -> None:
+async def test_cancellation_of_the_caller_is_raised() -> None:
     asking = asyncio.create_task(timeout_if_pending(9, _answer(9)))
     await asyncio.sleep(0.01)
     asking.cancel()

@@ -1,4 +1,4 @@
-"""Lanes: two workers never see to one account at the same time, and nobody keeps a lane by dying or hanging."""
+"""Account shards: two workers never advance one account at the same time, and no dead or hung worker keeps a shard."""
 
 import os
 from collections.abc import AsyncIterator

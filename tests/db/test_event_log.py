@@ -1,4 +1,4 @@
-"""The log's numbers: no gap, no double, in the order of the commits; whoever writes at the same time."""
+"""Event numbers have no gaps and no duplicates, and follow the commits, with any number of concurrent writers."""
 
 import asyncio
 import random
@@ -81,7 +81,7 @@ async def test_lock_heads_rejects_unknown_account(app: RunningApp) -> None:
 
 
 def _rename(account: AccountClient, name: str) -> bulk.Statement:
-    """A write of one row, which is not the row that is locked."""
+    """Return a write of one row, which is not the row that is locked."""
     statement = "UPDATE api_keys SET label = :label WHERE account_id = CAST(:owner AS uuid) RETURNING id"
     return bulk.Statement(statement, {"label": name, "owner": account.id})
 

@@ -1,4 +1,4 @@
-"""The schema: made from nothing, by any number of processes at once, and the same as the tables say."""
+"""Migrations from an empty database, by several processes at once, to the schema that the tables declare."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ async def _empty(servers: Servers, name: str) -> AsyncEngine:
     return create_engine(await servers.create_database(name, is_empty=True))
 
 
-async def test_four_processes_at_once_migrate_an_empty_database(servers: Servers) -> None:
+async def test_concurrent_processes_migrate_an_empty_database(servers: Servers) -> None:
     engine = await _empty(servers, "empty4")
     assert not await migrate.is_current(engine)
     others = [create_engine(servers.postgres.build_url("empty4")) for _ in range(4)]
@@ -30,7 +30,7 @@ async def test_four_processes_at_once_migrate_an_empty_database(servers: Servers
         await one.dispose()
 
 
-async def test_the_migrations_make_what_the_tables_say(servers: Servers) -> None:
+async def test_migrated_schema_matches_the_tables(servers: Servers) -> None:
     engine = create_engine((await servers.create_settings()).database_url)
     async with engine.connect() as connection:
         differences = await connection.run_sync(_differences)
@@ -43,7 +43,7 @@ def _differences(connection: Connection) -> list[object]:
     return list(compare_metadata(context, AccountRow.metadata))
 
 
-async def test_every_migration_can_be_taken_back(servers: Servers) -> None:
+async def test_every_migration_can_be_reverted(servers: Servers) -> None:
     engine = await _empty(servers, "downgrade")
     await migrate.upgrade(engine)
     async with engine.connect() as connection:

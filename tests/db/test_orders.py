@@ -1,4 +1,4 @@
-"""The claim that makes the database the clock, and the fence that lets one of two writers win."""
+"""Claims of due orders, and the version fence that lets one of two writers win."""
 
 import asyncio
 import os
@@ -51,13 +51,13 @@ async def _save(
     return {row.id for row in await connection.execute(text(part.sql), part.parameters)}
 
 
-async def test_what_is_due_is_claimed_and_what_is_not_is_left(app: RunningApp) -> None:
+async def test_claim_takes_due_orders_only(app: RunningApp) -> None:
     due, later, never = _fresh(), _fresh(), _fresh()
     ids = [*await _insert(app, due), *await _insert(app, later, due_in_s=60), *await _insert(app, never, due_in_s=None)]
     assert await _claim(app, ids) == [due.id]
 
 
-async def test_a_live_lease_is_respected_and_an_expired_one_is_not(app: RunningApp) -> None:
+async def test_order_is_claimed_again_after_its_lease_only(app: RunningApp) -> None:
     ids = await _insert(app, _fresh())
     assert await _claim(app, ids, lease_s=0.3) == ids
     assert await _claim(app, ids) == []
@@ -86,7 +86,7 @@ async def test_concurrent_saves_of_one_version_write_once(app: RunningApp) -> No
     assert sorted(results, key=len) == [set()] * 5 + [{order.id}]
 
 
-async def test_a_save_of_many_writes_those_that_nobody_has_moved(app: RunningApp) -> None:
+async def test_save_of_many_writes_those_with_the_expected_version(app: RunningApp) -> None:
     placed = [_fresh() for _ in range(4)]
     ids = await _insert(app, *placed)
     await app.execute_sql("UPDATE orders SET version = 2 WHERE id = CAST(:id AS uuid)", id=ids[1])
@@ -116,7 +116,7 @@ async def test_order_round_trips(app: RunningApp, entry: Decimal | None, targets
 
 
 @pytest.mark.parametrize("column", ["quantity", "stop_loss"])
-async def test_the_database_refuses_what_could_not_be_traded(app: RunningApp, column: str) -> None:
+async def test_untradable_order_violates_a_constraint(app: RunningApp, column: str) -> None:
     order = _fresh(terms=replace(EURUSD_LIMIT_BUY, **{column: Decimal(0)}))
     with pytest.raises(Exception, match="positive"):
         await _insert(app, order)

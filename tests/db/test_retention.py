@@ -1,4 +1,4 @@
-"""What is older than an operator wants to keep is forgotten, from the beginning and never out of the middle."""
+"""Retention prunes logs from the beginning and never from the middle."""
 
 import asyncio
 from datetime import timedelta
@@ -56,7 +56,7 @@ async def test_pruning_stops_at_first_recent_event(app: RunningApp, account: Acc
     assert [event["seq"] for event in await account.list_events()] == [3, 4, 5, 6]
 
 
-async def test_old_signals_go_when_their_orders_have_ended(app: RunningApp, account: AccountClient) -> None:
+async def test_old_signals_are_deleted_after_their_orders_end(app: RunningApp, account: AccountClient) -> None:
     waiting, ended = await account.send_signal(), await account.send_signal(signal_texts.SELL)
     await app.advance_order(ended["order_id"])
     await app.advance_order(ended["order_id"])
@@ -70,7 +70,7 @@ async def test_old_signals_go_when_their_orders_have_ended(app: RunningApp, acco
 
 
 @pytest.mark.parametrize(("days", "kept"), [(0, 6), (30, 2)])
-async def test_the_clock_prunes_what_is_older_than_the_setting_and_for_0_nothing(
+async def test_scheduler_prunes_by_the_setting_and_nothing_for_0(
     app: RunningApp, account: AccountClient, days: int, kept: int
 ) -> None:
     await app.append_events(account, 5)

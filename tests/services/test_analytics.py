@@ -1,4 +1,4 @@
-"""The sums over an account's orders: how well each symbol, source and day did."""
+"""Analytics by symbol, source and day."""
 
 from typing import Any
 
@@ -29,11 +29,11 @@ async def _performance(account: AccountClient) -> dict[str, list[Any]]:
     return found
 
 
-async def test_an_account_without_orders_has_no_performance(account: AccountClient) -> None:
+async def test_account_without_orders_has_no_performance(account: AccountClient) -> None:
     assert await _performance(account) == {"symbol": [], "credential": [], "day": []}
 
 
-async def test_each_symbol_source_and_day_is_told_in_r(
+async def test_performance_of_symbol_source_and_day_is_in_r(
     app: RunningApp, account: AccountClient, other_account: AccountClient
 ) -> None:
     for outcome in ("take_profit", "stop_loss", "stop_loss", "take_profit"):

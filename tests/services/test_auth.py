@@ -1,4 +1,4 @@
-"""A key that is looked after need not be read again when it is used, and a revoked one is not believed for long."""
+"""The credential cache: polled keys stay cached, revoked ones expire soon."""
 
 import asyncio
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ _BELIEVED_S = 0.4
 
 @pytest.fixture
 def authenticator(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> auth.Authenticator:
-    """A keyring that knows nothing yet, and believes what it reads for less than two seconds."""
+    """Return an authenticator with an empty cache whose entries live for less than two seconds."""
     monkeypatch.setattr(auth, "CREDENTIAL_CACHE_TTL_S", _BELIEVED_S)
     return auth.Authenticator(app.services.engine)
 
 
 @contextmanager
 def statements(app: RunningApp) -> Iterator[list[str]]:
-    """What the database is asked meanwhile."""
+    """Collect the SQL statements of the block."""
     asked: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
@@ -37,7 +37,7 @@ def statements(app: RunningApp) -> Iterator[list[str]]:
         event.remove(app.services.engine.sync_engine, "before_cursor_execute", note)
 
 
-async def _look_after(authenticator: auth.Authenticator, key_id: str, seconds: float) -> set[str]:
+async def _poll_inactive_keys(authenticator: auth.Authenticator, key_id: str, seconds: float) -> set[str]:
     dead = set[str]()
     for _ in range(int(seconds / 0.1)):
         await asyncio.sleep(0.1)
@@ -45,9 +45,7 @@ async def _look_after(authenticator: auth.Authenticator, key_id: str, seconds: f
     return dead
 
 
-async def test_a_key_is_read_again_after_a_while(
-    app: RunningApp, account: AccountClient, authenticator: auth.Authenticator
-) -> None:
+async def test_cached_key_expires(app: RunningApp, account: AccountClient, authenticator: auth.Authenticator) -> None:
     await authenticator.authenticate_key(account.api_key)
     with statements(app) as asked:
         await authenticator.authenticate_key(account.api_key)
@@ -61,18 +59,18 @@ async def test_polled_key_stays_cached(
     app: RunningApp, account: AccountClient, authenticator: auth.Authenticator
 ) -> None:
     principal = await authenticator.authenticate_key(account.api_key)
-    assert not await _look_after(authenticator, principal.credential_id, 3 * _BELIEVED_S)
+    assert not await _poll_inactive_keys(authenticator, principal.credential_id, 3 * _BELIEVED_S)
     with statements(app) as asked:
         assert await authenticator.authenticate_key(account.api_key) == principal
         assert not asked
 
 
-async def test_a_revoked_key_that_is_looked_after_is_soon_refused(
+async def test_polled_key_is_refused_soon_after_revocation(
     app: RunningApp, account: AccountClient, authenticator: auth.Authenticator
 ) -> None:
     made = await account.post("/api/v1/keys", {})
     await authenticator.authenticate_key(made["api_key"])
     await app.services.keys.revoke(account.id, made["id"])
-    assert await _look_after(authenticator, made["id"], 2 * _BELIEVED_S) == {made["id"]}
+    assert await _poll_inactive_keys(authenticator, made["id"], 2 * _BELIEVED_S) == {made["id"]}
     with pytest.raises(SignalHubError, match="revoked_key"):
         await authenticator.authenticate_key(made["api_key"])

@@ -37,7 +37,7 @@ async def fast_retry_app(servers: Servers, logs: Path) -> AsyncIterator[RunningA
 
 @asynccontextmanager
 async def _working(app: RunningApp, chaos: str, *, life_s: float | None = None) -> AsyncIterator[None]:
-    """A worker amid `chaos` for as long as the block lasts, which is cut off in the middle of it each `life_s`."""
+    """Run a worker under `chaos` during the block, and cancel its work in the middle every `life_s`."""
     worker = WorkerServices(change_settings(app.settings, chaos=chaos))
 
     async def work() -> None:
@@ -84,7 +84,7 @@ async def _check(account: AccountClient, stories: dict[str, list[Any]]) -> None:
 
 
 @pytest.mark.parametrize("chaos", CHAOS_PROFILES)
-async def test_amid_chaos_every_order_ends_once(fast_retry_app: RunningApp, chaos: str) -> None:
+async def test_every_order_ends_once_under_chaos(fast_retry_app: RunningApp, chaos: str) -> None:
     account = await fast_retry_app.create_account()
     async with _working(fast_retry_app, chaos):
         stories = await _told(
@@ -97,7 +97,7 @@ async def test_amid_chaos_every_order_ends_once(fast_retry_app: RunningApp, chao
     assert bool(retries) == (chaos in {"flaky", "hostile"})
 
 
-async def test_work_that_is_cut_off_amid_hostility_is_neither_lost_nor_done_twice(fast_retry_app: RunningApp) -> None:
+async def test_interrupted_work_is_neither_lost_nor_repeated(fast_retry_app: RunningApp) -> None:
     account = await fast_retry_app.create_account()
     async with _working(fast_retry_app, "hostile", life_s=0.2):
         stories = await _told(
@@ -118,7 +118,7 @@ async def test_work_that_is_cut_off_amid_hostility_is_neither_lost_nor_done_twic
         ("fail=1, outcome=stop_loss", ["retrying", "executed", "closed"], {"close_reason": "stop_loss"}),
     ],
 )
-async def test_a_forced_outcome_is_that_outcome_even_amid_chaos(
+async def test_forced_outcome_holds_under_chaos(
     fast_retry_app: RunningApp, directives: str, told: list[str], last: dict[str, Any]
 ) -> None:
     account = await fast_retry_app.create_account()

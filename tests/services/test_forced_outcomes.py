@@ -42,7 +42,7 @@ async def _types(account: AccountClient, order_id: str) -> list[str]:
         ("fail=99", "rejected", ("reason", "simulated_failure")),
     ],
 )
-async def test_a_forced_outcome_comes_true(
+async def test_forced_outcome_happens(
     app: RunningApp, account: AccountClient, directive: str, status: str, seen: tuple[str, str]
 ) -> None:
     sent = await account.send_signal(f"{TEXT}\n#sim {directive} fill_after=0s close_after=0s")
@@ -51,9 +51,7 @@ async def test_a_forced_outcome_comes_true(
     assert (order["status"], order[field]) == (status, value)
 
 
-async def test_an_order_that_fails_three_times_is_retried_on_the_stored_schedule_and_then_works(
-    app: RunningApp, account: AccountClient
-) -> None:
+async def test_order_that_fails_three_times_is_retried_on_schedule(app: RunningApp, account: AccountClient) -> None:
     sent = await account.send_signal(TEXT, x_signalhub_simulate="fail=3 fill_after=0s close_after=0s")
     order = await _end(app, account, sent["order_id"])
     assert (order["status"], order["attempts"]) == ("closed", 4)
@@ -61,7 +59,7 @@ async def test_an_order_that_fails_three_times_is_retried_on_the_stored_schedule
     assert await _types(account, sent["order_id"]) == ["order.pending", *retries, "order.executed", "order.closed"]
 
 
-async def test_a_directive_that_is_not_understood_refuses_the_signal_with_a_hint(account: AccountClient) -> None:
+async def test_unknown_directive_refuses_the_signal_with_a_hint(account: AccountClient) -> None:
     response = await account.request(
         "POST", "/api/v1/signals", content=TEXT, headers={"X-SignalHub-Simulate": "outcome=riches"}
     )
@@ -71,7 +69,7 @@ async def test_a_directive_that_is_not_understood_refuses_the_signal_with_a_hint
     assert "outcome=take_profit" in problem["hint"]
 
 
-async def test_where_simulation_is_off_a_signal_that_asks_for_it_is_refused(servers: Servers) -> None:
+async def test_simulation_is_refused_if_it_is_disabled(servers: Servers) -> None:
     async with open_in_process_client(await servers.create_settings(simulate="off")) as http:
         account = await AccountClient.register(http)
         for text, headers in ((f"{TEXT}\n#sim fail=1", {}), (TEXT, {"X-SignalHub-Simulate": "fail=1"})):

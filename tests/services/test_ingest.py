@@ -1,4 +1,4 @@
-"""The door on a real database: one transaction for a batch, one fate for each."""
+"""Ingest on a real database: one transaction for a batch, an own outcome for each signal."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ async def _accept(app: RunningApp, batch: Sequence[Submission]) -> list[Accepted
     return await asyncio.gather(*(app.services.ingest.accept(one) for one in batch), return_exceptions=True)
 
 
-async def test_a_row_that_the_database_refuses_fails_alone(app: RunningApp, account: AccountClient) -> None:
+async def test_row_refused_by_the_database_fails_alone(app: RunningApp, account: AccountClient) -> None:
     batch = [make_submission(account.id, signal_texts.make_buy_text(number)) for number in range(20)]
     batch[7] = replace(batch[7], idempotency_key="no\0text")
     batch[13] = replace(batch[13], trace_id="no\0text")
@@ -41,15 +41,15 @@ LONG = "".join(chr(0x4E00 + (number * 7919) % 20_000) for number in range(3000))
 
 @pytest.mark.parametrize("name", ["id", "sim"])
 @pytest.mark.parametrize("word", ["a\\u0000b", LONG, "\\n", "\\u2028"])
-async def test_a_word_that_cannot_be_stored_is_the_sender_s_fault(account: AccountClient, name: str, word: str) -> None:
-    """A 503 would make the sender come again, with the same text, for ever."""
+async def test_option_that_cannot_be_stored_is_a_client_error(account: AccountClient, name: str, word: str) -> None:
+    """A 503 would make the sender resend the same text for ever."""
     text = f'{{"signal": "BUY EURUSD @ 1.0860 SL 1.0850 TP 1.0890", "{name}": "{word}"}}'
     response = await account.request("POST", "/api/v1/signals", content=text)
     assert response.status_code in {400, 422}, response.text
     assert (await account.list_events())[-1]["type"] == "signal.rejected"
 
 
-async def test_accounts_in_one_batch_keep_their_own_numbers(
+async def test_accounts_in_one_batch_have_their_own_sequences(
     app: RunningApp, account: AccountClient, other_account: AccountClient
 ) -> None:
     batch = [
@@ -62,7 +62,7 @@ async def test_accounts_in_one_batch_keep_their_own_numbers(
         assert [event["seq"] for event in await who.list_events()] == list(range(1, 32))
 
 
-async def test_refusals_and_orders_of_one_batch_do_not_mix(app: RunningApp, account: AccountClient) -> None:
+async def test_refusals_and_orders_share_a_batch(app: RunningApp, account: AccountClient) -> None:
     batch = [
         make_submission(account.id, signal_texts.MISSING_STOP if number % 2 else signal_texts.make_buy_text(number))
         for number in range(10)
@@ -74,7 +74,7 @@ async def test_refusals_and_orders_of_one_batch_do_not_mix(app: RunningApp, acco
     assert types == ["signal.accepted", "order.pending", "signal.rejected"] * 5
 
 
-async def test_two_processes_with_the_same_key_make_one_order(app: RunningApp, account: AccountClient) -> None:
+async def test_same_key_in_two_processes_makes_one_order(app: RunningApp, account: AccountClient) -> None:
     """The running web process and this one: neither sees what the other has in flight."""
     ours = [
         app.services.ingest.accept(make_submission(account.id, signal_texts.BUY, idempotency_key="k")) for _ in range(4)
@@ -89,7 +89,7 @@ async def test_two_processes_with_the_same_key_make_one_order(app: RunningApp, a
     assert len((await account.get("/api/v1/orders"))["items"]) == 1
 
 
-async def test_the_log_is_chained_from_its_first_event(app: RunningApp, account: AccountClient) -> None:
+async def test_event_hashes_chain_from_the_first_event(app: RunningApp, account: AccountClient) -> None:
     for number in range(3):
         await account.send_signal(signal_texts.make_buy_text(number))
     rows = await app.execute_sql(
@@ -103,24 +103,24 @@ async def test_the_log_is_chained_from_its_first_event(app: RunningApp, account:
     assert head == [(len(rows), previous)]
 
 
-async def test_a_submission_of_nobody_is_refused_and_harms_no_other(app: RunningApp, account: AccountClient) -> None:
+async def test_unknown_account_is_refused_alone(app: RunningApp, account: AccountClient) -> None:
     nobody = "00000000-0000-7000-8000-000000000000"
     batch = [make_submission(account.id), make_submission(nobody), make_submission(account.id, signal_texts.SELL)]
     answers = await _accept(app, batch)
     assert [isinstance(answer, BaseException) for answer in answers] == [False, True, False]
 
 
-async def test_a_database_that_is_away_is_told_in_time_and_keeps_nothing(app: RunningApp) -> None:
+async def test_unreachable_database_is_reported_in_time(app: RunningApp) -> None:
     gone = replace(app.settings, database_url=Secret("postgresql+asyncpg://nobody@/nothing?host=/nowhere"))
-    house = build_services(gone, "web")
+    services = build_services(gone, "web")
     async with asyncio.timeout(2):
         with pytest.raises(SignalHubError) as caught:
-            await house.ingest.accept(make_submission("00000000-0000-7000-8000-000000000000"))
+            await services.ingest.accept(make_submission("00000000-0000-7000-8000-000000000000"))
     assert (caught.value.code, caught.value.retry_after_s) == ("unavailable", 1)
-    await house.close()
+    await services.close()
 
 
-async def test_the_stored_answer_is_the_answer_byte_for_byte(app: RunningApp, account: AccountClient) -> None:
+async def test_stored_answer_is_repeated_byte_for_byte(app: RunningApp, account: AccountClient) -> None:
     submission = make_submission(account.id, idempotency_key="k")
     first = (await app.services.ingest.accept(submission)).body
     again = (await app.services.ingest.accept(submission)).body

@@ -1,4 +1,4 @@
-"""What happens to an order after its acceptance: steps, failures, the stored schedule of retries."""
+"""The lifecycle of an accepted order: steps, failures, the stored schedule of retries."""
 
 import asyncio
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Bench:
         return (await self._intake.accept(make_submission(self.account.id, text))).order_id
 
     async def advance(self, *order_ids: str) -> list[Event]:
-        """The events of the next step; waits until one is due."""
+        """Return the events of the next step, after waiting until one is due."""
 
         async def step() -> list[Event] | None:
             return await self.lifecycle.advance(order_ids)
@@ -68,7 +68,7 @@ async def _order(account: AccountClient) -> Any:  # noqa: ANN401 - JSON
     return (await account.get("/api/v1/orders"))["items"][0]
 
 
-async def test_an_order_that_need_not_wait_goes_all_the_way_in_one_step(
+async def test_order_without_delays_is_executed_and_closed_by_advancing(
     app: RunningApp, account: AccountClient
 ) -> None:
     bench = Bench(app, account, ())
@@ -80,7 +80,7 @@ async def test_an_order_that_need_not_wait_goes_all_the_way_in_one_step(
     assert (order["pnl"], order["r_multiple"]) == ("0.0030", "3.0000")
 
 
-async def test_nothing_happens_before_its_time(app: RunningApp, account: AccountClient) -> None:
+async def test_order_does_not_move_before_it_is_due(app: RunningApp, account: AccountClient) -> None:
     sent = await account.send_signal()
     await app.worker.advance([sent["order_id"]])
     assert (await account.get_order(sent["order_id"]))["status"] == "pending"
@@ -106,7 +106,7 @@ async def test_sweep_advances_order_without_notification(app: RunningApp, accoun
     assert await wait_until(bench.lifecycle.sweep, timeout_s=2)
 
 
-async def test_orders_of_a_deleted_account_hold_up_nobody(
+async def test_orders_of_a_deleted_account_do_not_block_others(
     app: RunningApp, account: AccountClient, other_account: AccountClient
 ) -> None:
     bench, gone = Bench(app, account, ()), Bench(app, other_account, ())
@@ -117,7 +117,7 @@ async def test_orders_of_a_deleted_account_hold_up_nobody(
     assert [event.order_id for event in await bench.advance(further, kept)] == [kept, kept]
 
 
-async def test_stepping_twice_changes_nothing(app: RunningApp, account: AccountClient) -> None:
+async def test_advancing_twice_changes_nothing(app: RunningApp, account: AccountClient) -> None:
     bench = Bench(app, account, ())
     order_id = await bench.accept()
     both = await asyncio.gather(*(bench.lifecycle.advance([order_id]) for _ in range(6)))
@@ -126,7 +126,7 @@ async def test_stepping_twice_changes_nothing(app: RunningApp, account: AccountC
     assert len(await account.list_events(after=1)) == 4
 
 
-async def test_a_passing_failure_is_tried_again_on_the_stored_schedule(app: RunningApp, account: AccountClient) -> None:
+async def test_transient_failure_is_retried_on_the_stored_schedule(app: RunningApp, account: AccountClient) -> None:
     bench = Bench(app, account, (PASSING, PASSING, FILL))
     order_id = await bench.accept()
     (first,) = await bench.advance(order_id)
@@ -144,13 +144,13 @@ async def test_a_passing_failure_is_tried_again_on_the_stored_schedule(app: Runn
     assert order["fill_price"] == "1.0860"
 
 
-async def test_retries_that_are_spent_end_the_order(app: RunningApp, account: AccountClient) -> None:
+async def test_order_ends_after_its_last_retry(app: RunningApp, account: AccountClient) -> None:
     types, order = await Bench(app, account, (PASSING,) * 9).run()
     assert types == ["order.pending", "order.retrying", "order.retrying", "order.rejected"]
     assert (order["status"], order["reason"], order["next_attempt_at"]) == ("rejected", "venue_busy", None)
 
 
-async def test_a_final_refusal_ends_the_order_at_once(app: RunningApp, account: AccountClient) -> None:
+async def test_permanent_broker_error_ends_the_order(app: RunningApp, account: AccountClient) -> None:
     types, order = await Bench(app, account, (FINAL,)).run()
     assert types == ["order.pending", "order.rejected"]
     assert order["reason"] == "insufficient_margin"
@@ -166,7 +166,7 @@ async def test_a_final_refusal_ends_the_order_at_once(app: RunningApp, account: 
     ],
     ids=["raises", "loses its line", "hangs", "answers what cannot be"],
 )
-async def test_a_broker_that_stumbles_is_asked_again(
+async def test_broker_that_raises_is_asked_again(
     app: RunningApp, account: AccountClient, fault: ScriptedOutcome, reason: str
 ) -> None:
     bench = Bench(app, account, (fault, FILL))
@@ -190,14 +190,14 @@ async def test_executed_order_retries_after_permanent_broker_error(app: RunningA
     assert order["status"] == "closed"
 
 
-async def test_one_order_that_stumbles_does_not_hold_up_its_batch(app: RunningApp, account: AccountClient) -> None:
+async def test_failing_order_does_not_block_its_batch(app: RunningApp, account: AccountClient) -> None:
     bench = Bench(app, account, (ValueError("bug"),))
     order_ids = [await bench.accept(signal_texts.make_buy_text(number)) for number in range(3)]
     await bench.advance(*order_ids)
     assert sorted([(await account.get_order(one))["status"] for one in order_ids]) == ["closed", "closed", "pending"]
 
 
-async def test_an_order_that_hangs_holds_up_nobody(app: RunningApp, account: AccountClient) -> None:
+async def test_hung_order_does_not_block_others(app: RunningApp, account: AccountClient) -> None:
     bench = Bench(app, account, (0.3,))
     order_ids = [await bench.accept(signal_texts.make_buy_text(number)) for number in range(3)]
     events = await bench.lifecycle.advance(order_ids)
@@ -213,7 +213,7 @@ async def test_duplicate_broker_report_is_ignored(app: RunningApp, account: Acco
     assert (order["fill_price"], order["broker_order_id"], order["version"]) == ("1.0860", "b-1", 3)
 
 
-async def test_an_order_whose_worker_died_goes_on_after_the_lease(app: RunningApp, account: AccountClient) -> None:
+async def test_order_of_a_dead_worker_continues_after_the_lease(app: RunningApp, account: AccountClient) -> None:
     bench = Bench(app, account, ())
     order_id = await bench.accept()
     async with app.services.engine.begin() as connection:
@@ -222,7 +222,7 @@ async def test_an_order_whose_worker_died_goes_on_after_the_lease(app: RunningAp
     assert [event.type for event in await bench.advance(order_id)] == ["order.executed", "order.closed"]
 
 
-async def test_a_cancelled_order_stays_cancelled(app: RunningApp, account: AccountClient) -> None:
+async def test_cancelled_order_stays_cancelled(app: RunningApp, account: AccountClient) -> None:
     bench = Bench(app, account, ())
     order_id = await bench.accept()
     cancelled = await bench.commands.cancel(account.id, order_id)
@@ -231,7 +231,7 @@ async def test_a_cancelled_order_stays_cancelled(app: RunningApp, account: Accou
     assert bench.broker.stepped_order_ids == []
 
 
-async def test_of_a_cancel_and_a_fill_at_once_one_wins(app: RunningApp, account: AccountClient) -> None:
+async def test_concurrent_cancel_and_fill_apply_one(app: RunningApp, account: AccountClient) -> None:
     for number in range(12):
         bench = Bench(app, account, ())
         order_id = await bench.accept(signal_texts.make_buy_text(number))
@@ -247,7 +247,7 @@ async def test_of_a_cancel_and_a_fill_at_once_one_wins(app: RunningApp, account:
             assert [error.code for error in refused] == ["illegal_transition"]
 
 
-async def test_of_a_close_by_hand_and_the_brokers_own_at_once_one_wins(app: RunningApp, account: AccountClient) -> None:
+async def test_concurrent_manual_and_broker_close_apply_one(app: RunningApp, account: AccountClient) -> None:
     for number in range(12):
         bench = Bench(app, account, (FILL, None))
         order_id = await bench.accept(signal_texts.make_buy_text(number))
@@ -262,7 +262,7 @@ async def test_of_a_close_by_hand_and_the_brokers_own_at_once_one_wins(app: Runn
         assert (order["close_reason"], refused) in [("manual", []), ("take_profit", ["illegal_transition"])]
 
 
-async def test_of_many_closes_at_once_one_closes(app: RunningApp, account: AccountClient) -> None:
+async def test_concurrent_closes_apply_one(app: RunningApp, account: AccountClient) -> None:
     sent = await account.send_signal()
     await app.advance_order(sent["order_id"])
     path = f"/api/v1/orders/{sent['order_id']}/close"
@@ -272,7 +272,7 @@ async def test_of_many_closes_at_once_one_closes(app: RunningApp, account: Accou
     assert (order["status"], order["close_reason"], order["version"]) == ("closed", "manual", 3)
 
 
-async def test_a_move_decided_on_an_old_version_is_written_nowhere(app: RunningApp, account: AccountClient) -> None:
+async def test_move_of_an_old_version_is_discarded(app: RunningApp, account: AccountClient) -> None:
     """While the broker thinks, the account cancels: what the broker then says is void."""
     thinking, go_on = asyncio.Event(), asyncio.Event()
 

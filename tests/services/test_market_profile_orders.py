@@ -61,9 +61,7 @@ async def _story(account: AccountClient, order_id: str) -> list[Any]:
     return items
 
 
-async def test_an_order_waits_is_filled_and_closed_in_parts_by_the_market_alone(
-    app: RunningApp, account: AccountClient
-) -> None:
+async def test_market_fills_and_closes_an_order_in_parts(app: RunningApp, account: AccountClient) -> None:
     bench = Bench(app, account)
     order_ids = [await bench.accept(LADDER) for _ in range(3)]
     for order in await asyncio.gather(*map(bench.end, order_ids)):
@@ -79,7 +77,7 @@ async def test_an_order_waits_is_filled_and_closed_in_parts_by_the_market_alone(
         assert None not in {order["pnl_price"], order["pips"], order["mae"], order["mfe"]}
 
 
-async def test_each_part_is_an_event_and_the_last_one_the_end(app: RunningApp, account: AccountClient) -> None:
+async def test_each_partial_close_is_an_event(app: RunningApp, account: AccountClient) -> None:
     bench = Bench(app, account)
     order = await bench.end(await bench.accept(LADDER, "fill_after=0s close_after=0s outcome=take_profit"))
     story = await _story(account, order["id"])
@@ -96,7 +94,7 @@ async def test_each_part_is_an_event_and_the_last_one_the_end(app: RunningApp, a
     )
 
 
-async def test_an_entry_that_waits_for_too_long_expires_and_says_so(app: RunningApp, account: AccountClient) -> None:
+async def test_entry_that_waits_too_long_expires(app: RunningApp, account: AccountClient) -> None:
     bench = Bench(app, account, timedelta(milliseconds=250), speed="1")
     order_id = await bench.accept(FAR)
     pending = await account.get_order(order_id)
@@ -107,9 +105,7 @@ async def test_an_entry_that_waits_for_too_long_expires_and_says_so(app: Running
     assert [event["type"] for event in await _story(account, order_id)] == ["order.pending", "order.expired"]
 
 
-async def test_what_the_broker_charges_is_kept_and_taken_from_the_result(
-    app: RunningApp, account: AccountClient
-) -> None:
+async def test_commission_is_stored_and_deducted(app: RunningApp, account: AccountClient) -> None:
     bench = Bench(app, account, commission_bp="2", commission_per_unit="0.0001")
     order = await bench.end(await bench.accept(FAR, "fill_after=0s close_after=0s outcome=take_profit"))
     # 0.0002 for two sides of one unit, and 0.02 % of 1.0860 and of 1.0890.

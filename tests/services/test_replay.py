@@ -1,4 +1,4 @@
-"""Recorded signals on a virtual clock: what becomes of them, the same each time."""
+"""Replay of recorded signals on a virtual clock, with the same result each time."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -19,20 +19,20 @@ RECORDED = [
 
 
 @pytest.mark.parametrize("profile", ["demo", "market", "instant"])
-def test_the_same_recording_gives_the_same_run(profile: str) -> None:
+def test_same_recording_gives_the_same_digest(profile: str) -> None:
     settings = make_settings(broker_profile=profile)
     first, again = replay(RECORDED, settings), replay(RECORDED, settings)
     assert first == again
     assert sum(first.orders.values()) == 60
 
 
-def test_many_are_shared_among_processes_and_told_as_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_recording_is_split_among_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = replay(RECORDED, INSTANT)
     monkeypatch.setattr(replaying, "_SIGNALS_PER_CHUNK", 40)
     assert replay(RECORDED, INSTANT) == whole
 
 
-def test_another_seed_another_run(hostile: ReplayResult) -> None:
+def test_other_seed_gives_another_digest(hostile: ReplayResult) -> None:
     other = replay(RECORDED, make_settings(broker_profile="instant", chaos="hostile", broker_seed="other"))
     assert other.digest != hostile.digest
 
@@ -42,13 +42,13 @@ def hostile() -> ReplayResult:
     return replay(RECORDED, make_settings(broker_profile="instant", chaos="hostile"))
 
 
-def test_amid_chaos_orders_are_retried_and_rejected_as_they_would_be(hostile: ReplayResult) -> None:
+def test_chaos_retries_and_rejects_orders(hostile: ReplayResult) -> None:
     assert hostile.retries > 10
     assert hostile.orders["rejected"] > 0
     assert hostile.orders["closed"] + hostile.orders["rejected"] == 60
 
 
-def test_what_is_no_signal_is_counted_and_what_is_forced_comes_true() -> None:
+def test_refused_texts_are_counted_and_forced_outcomes_happen() -> None:
     forced = [
         RecordedSignal(f"{signal_texts.BUY}\n#sim outcome={outcome}", DEFAULT_START_AT)
         for outcome in ("take_profit", "stop_loss", "take_profit")
@@ -59,30 +59,35 @@ def test_what_is_no_signal_is_counted_and_what_is_forced_comes_true() -> None:
     assert (done.total, done.drawdown, done.profit_factor) == (Decimal(5), Decimal(1), Decimal(6))
 
 
-def _texts(found: list[RecordedSignal]) -> list[tuple[str, datetime]]:
-    return [(one.text, one.received_at) for one in found]
+def _texts(recorded: list[RecordedSignal]) -> list[tuple[str, datetime]]:
+    return [(one.text, one.received_at) for one in recorded]
 
 
-def test_lines_of_json_are_read_in_order_of_time() -> None:
+def test_json_lines_are_sorted_by_time() -> None:
     lines = [
         {"text": "b", "at": "2026-03-01T12:00:00Z"},
         {"text": "a", "at": "2026-02-01T12:00:00"},
     ]
-    found = read_recording("\n".join(map(json.dumps, lines)).encode())
-    assert _texts(found) == [("a", datetime(2026, 2, 1, 12, tzinfo=UTC)), ("b", datetime(2026, 3, 1, 12, tzinfo=UTC))]
+    recorded = read_recording("\n".join(map(json.dumps, lines)).encode())
+    assert _texts(recorded) == [
+        ("a", datetime(2026, 2, 1, 12, tzinfo=UTC)),
+        ("b", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+    ]
 
 
-def test_plain_texts_are_parted_by_an_empty_line_and_come_a_minute_apart() -> None:
-    found = read_recording(f"{signal_texts.BUY}\n\n{signal_texts.SELL}\r\n\r\nhello\n".encode())
-    assert [one.text.split()[0] for one in found] == ["BUY", "SELL", "hello"]
-    assert [one.received_at - DEFAULT_START_AT for one in found] == [timedelta(minutes=number) for number in range(3)]
+def test_plain_texts_are_separated_by_empty_lines() -> None:
+    recorded = read_recording(f"{signal_texts.BUY}\n\n{signal_texts.SELL}\r\n\r\nhello\n".encode())
+    assert [one.text.split()[0] for one in recorded] == ["BUY", "SELL", "hello"]
+    assert [one.received_at - DEFAULT_START_AT for one in recorded] == [
+        timedelta(minutes=number) for number in range(3)
+    ]
 
 
-def test_the_accounts_own_history_is_read_as_the_service_gives_it() -> None:
+def test_history_page_is_read() -> None:
     page = {"items": [{"raw": "b", "received_at": "2026-03-01T12:00:00Z", "accepted": True}], "next_cursor": None}
     assert _texts(read_recording(json.dumps(page).encode())) == [("b", datetime(2026, 3, 1, 12, tzinfo=UTC))]
 
 
-def test_a_line_that_is_none_is_named() -> None:
+def test_invalid_line_is_named() -> None:
     with pytest.raises(ValueError, match="Line 2 is to be"):
         read_recording(b'{"text": "a"}\n{"txt": "b"}')
