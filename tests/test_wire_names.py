@@ -1,4 +1,4 @@
-"""Names that travel: messages in flight, rows in the log and clients' code carry them across a deploy.
+"""Wire names: messages in flight, rows in the log and client code carry them across a deploy.
 
 A change here is a change of the contract: it needs a migration or a second name, never a rename.
 """
@@ -27,9 +27,9 @@ class _RecordingActors:
         self.calls.append(("sweep",))
 
 
-def _declare_actors(work: _RecordingActors) -> StubBroker:
+def _declare_actors(actors: _RecordingActors) -> StubBroker:
     broker = StubBroker(middleware=[AsyncIO(), TimeLimit()])
-    declare(broker, work)
+    declare(broker, actors)
     return broker
 
 
@@ -40,15 +40,15 @@ def test_actor_and_queue_names_are_fixed() -> None:
 
 
 def test_notifier_messages_match_the_actors() -> None:
-    work = _RecordingActors()
-    broker = _declare_actors(work)
+    actors = _RecordingActors()
+    broker = _declare_actors(actors)
     worker = dramatiq.Worker(broker, worker_timeout=10, worker_threads=1)
     worker.start()
     for message in (jobs.build_message(jobs.ADVANCE_ACTOR, ["a", "b"]), jobs.build_message(jobs.SWEEP_ACTOR)):
         broker.enqueue(message)
     broker.join(jobs.QUEUE_NAME)
     worker.stop()
-    assert work.calls == [("advance", "a", "b"), ("sweep",)]
+    assert actors.calls == [("advance", "a", "b"), ("sweep",)]
 
 
 def test_redis_keys_are_fixed() -> None:
@@ -77,6 +77,6 @@ def test_every_order_move_has_an_event_type() -> None:
 
 
 def test_control_event_types_are_fixed() -> None:
-    assert {str(one.__struct_config__.tag) for one in get_args(control_events.ControlEvent)} == {
+    assert {str(event.__struct_config__.tag) for event in get_args(control_events.ControlEvent)} == {
         "stream.ready", "stream.reset", "stream.gap", "stream.heartbeat",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A real worker process: what rings wakes it, and what nobody rings for is found all the same."""
+"""A real worker process: a message wakes it, and the scheduler finds orders without a message."""
 
 import asyncio
 from statistics import median
@@ -18,23 +18,23 @@ async def test_worker_runs_a_signal_to_a_closed_order(running_service_account: A
     async with running_service_account.open_sse() as stream:
         await stream.expect_ready()
         sent = await running_service_account.send_signal()
-        found = await stream.read_until("order.closed")
-    assert [frame.event for frame in found] == ["signal.accepted", "order.pending", "order.executed", "order.closed"]
-    assert [frame.json["seq"] for frame in found] == list(range(sent["seq"] - 1, sent["seq"] + 3))
-    assert {frame.json["trace_id"] for frame in found} == {sent["trace_id"]}
+        frames = await stream.read_until("order.closed")
+    assert [frame.event for frame in frames] == ["signal.accepted", "order.pending", "order.executed", "order.closed"]
+    assert [frame.json["seq"] for frame in frames] == list(range(sent["seq"] - 1, sent["seq"] + 3))
+    assert {frame.json["trace_id"] for frame in frames} == {sent["trace_id"]}
 
 
 async def test_idle_worker_wakes_without_polling_delay(running_service_account: AccountClient) -> None:
-    """Left to itself, Dramatiq's consumer sleeps up to a second between two looks."""
+    """Dramatiq's own consumer would sleep up to a second between two polls."""
     waits = []
     async with running_service_account.open_sse() as stream:
         await stream.expect_ready()
         for number in range(5):
             await asyncio.sleep(0.6)
-            began = monotonic()
+            started_at = monotonic()
             await running_service_account.send_signal(signal_texts.make_buy_text(number))
             await stream.read_until("order.executed")
-            waits.append(monotonic() - began)
+            waits.append(monotonic() - started_at)
             await stream.read_until("order.closed")
     assert median(waits) < 0.1
 
@@ -42,7 +42,7 @@ async def test_idle_worker_wakes_without_polling_delay(running_service_account: 
 async def test_scheduler_finds_orders_without_wakeup(
     running_service: RunningApp, running_service_account: AccountClient
 ) -> None:
-    """As after a Redis that lost the bell: the order is due, and the clock sees it."""
+    """As when Redis has lost the message: the order is due, and the scheduler sees it."""
     silent = Ingest(
         running_service.services.engine,
         running_service.services.ingest._broker,  # noqa: SLF001 - the same broker as the service's
@@ -69,8 +69,8 @@ async def test_concurrent_signals_are_each_processed_once(running_service_accoun
     assert await wait_until(are_closed, timeout_s=15)
     events = await running_service_account.list_events()
     assert [event["seq"] for event in events] == list(range(1, 402))
-    stories = [(event["order_id"], event["type"]) for event in events[1:]]
-    assert len(set(stories)) == len(stories)
+    order_events = [(event["order_id"], event["type"]) for event in events[1:]]
+    assert len(set(order_events)) == len(order_events)
 
 
 async def test_wakeup_without_messages_is_ignored(

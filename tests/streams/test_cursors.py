@@ -1,4 +1,4 @@
-"""Any text may come as a cursor. Each is answered in words, and none opens another account's log."""
+"""Any text may come as a cursor: each gets the log or a reset, and none opens another account's log."""
 
 import asyncio
 import random
@@ -16,29 +16,29 @@ from signalhub.streams.subscription import Subscription, parse_cursor_seq, resol
 from tests.kit.account_client import AccountClient, receive_json
 from tests.kit.running_app import RunningApp
 
-_ODD = "\0\n\r\t -.:/\\'\"%&+é٣\U0001f600abcXYZ0123456789"
+ODD_CHARACTERS = "\0\n\r\t -.:/\\'\"%&+é٣\U0001f600abcXYZ0123456789"
 HEAD, PRUNED = 40, 12
 
 
-def tries(epoch: str, count: int) -> list[str]:
+def random_cursors(epoch: str, count: int) -> list[str]:
     """Cursors malformed, over-long, of this and other epochs, from the past, from the future."""
-    dice = random.Random(11)  # noqa: S311 - a test's dice
+    rng = random.Random(11)  # noqa: S311 - not for security
     made = [
-        lambda: "".join(dice.choices(_ODD, k=dice.randint(1, 40))),
-        lambda: "9" * dice.randint(19, 300),
-        lambda: f"{epoch}-{dice.randint(0, HEAD)}",
-        lambda: str(dice.randint(0, HEAD)),
-        lambda: f"{epoch}-{dice.randint(HEAD + 1, 10**17)}",
-        lambda: f"{dice.getrandbits(32):08x}-{dice.randint(0, HEAD)}",
-        lambda: f"{epoch}-{dice.randint(0, HEAD)}{dice.choice(_ODD[:10])}",
-        lambda: f"{epoch.upper()}-{dice.randint(0, PRUNED)}",
+        lambda: "".join(rng.choices(ODD_CHARACTERS, k=rng.randint(1, 40))),
+        lambda: "9" * rng.randint(19, 300),
+        lambda: f"{epoch}-{rng.randint(0, HEAD)}",
+        lambda: str(rng.randint(0, HEAD)),
+        lambda: f"{epoch}-{rng.randint(HEAD + 1, 10**17)}",
+        lambda: f"{rng.getrandbits(32):08x}-{rng.randint(0, HEAD)}",
+        lambda: f"{epoch}-{rng.randint(0, HEAD)}{rng.choice(ODD_CHARACTERS[:10])}",
+        lambda: f"{epoch.upper()}-{rng.randint(0, PRUNED)}",
     ]
-    return [dice.choice(made)() for _ in range(count)]
+    return [rng.choice(made)() for _ in range(count)]
 
 
 @pytest.fixture
 async def relay(app: RunningApp) -> AsyncIterator[Relay]:
-    """One in this process, so that ten thousand cursors need no connections."""
+    """A relay in this process, so that ten thousand cursors need no connections."""
     running = Relay(app.services.engine, app.settings.redis_url)
     await running.start()
     yield running
@@ -57,17 +57,19 @@ async def log(app: RunningApp, account: AccountClient, other_account: AccountCli
 async def test_random_cursors_resume_or_reset(relay: Relay, account: AccountClient, log: list[Event]) -> None:
     bodies = {event.seq: event.body for event in log}
     async with relay.open_channel(account.id):
-        made = tries(relay.epoch, 10_000)
+        made = random_cursors(relay.epoch, 10_000)
         for begin in range(0, len(made), 200):
-            await asyncio.gather(*(_try(relay, account.id, text, bodies) for text in made[begin : begin + 200]))
+            await asyncio.gather(
+                *(_check_cursor(relay, account.id, text, bodies) for text in made[begin : begin + 200])
+            )
 
 
-async def _try(relay: Relay, account_id: str, text: str, bodies: dict[int, bytes]) -> None:
+async def _check_cursor(relay: Relay, account_id: str, text: str, bodies: dict[int, bytes]) -> None:
     async with subscribe(relay, account_id, text, event_filter=event_filter.match_all, lifetime_s=9) as subscription:
-        await _judge(text, subscription, bodies)
+        await _assert_follows_log(text, subscription, bodies)
 
 
-async def _judge(text: str, subscription: Subscription, bodies: dict[int, bytes]) -> None:
+async def _assert_follows_log(text: str, subscription: Subscription, bodies: dict[int, bytes]) -> None:
     opening = control_events.build_opening(subscription)
     asked = parse_cursor_seq(text)
     is_ours = text.rpartition("-")[0] in {"", subscription.epoch} and asked is not None and asked <= HEAD
@@ -89,7 +91,7 @@ async def _judge(text: str, subscription: Subscription, bodies: dict[int, bytes]
 
 async def test_cursors_resolve_alike_on_every_transport(account: AccountClient, log: list[Event]) -> None:
     epoch = (await account.get("/api/v1/events"))["epoch"]
-    for text in tries(epoch, 40):
+    for text in random_cursors(epoch, 40):
         start = resolve_cursor(text, epoch=epoch, head=HEAD)
         seqs = [event.seq for event in log if event.seq > start.seq]
         page = await account.request("GET", f"/api/v1/events?limit=500&after={quote(text)}")

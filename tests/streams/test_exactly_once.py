@@ -16,11 +16,11 @@ from tests.kit.running_app import RunningApp
 
 
 class Follower:
-    """A client that is cut at random, changes transport as it likes, and remembers only where it was."""
+    """A client that disconnects at random, changes its transport, and remembers its cursor only."""
 
     def __init__(self, account: AccountClient, seed: int) -> None:
         self.account, self.seen = account, list[Any]()
-        self._random = random.Random(seed)  # noqa: S311 - a test's dice
+        self._random = random.Random(seed)  # noqa: S311 - not for security
         self._place = "0"
 
     async def follow(self, until_seq: int) -> None:
@@ -58,11 +58,11 @@ async def test_reconnecting_client_receives_each_event_once(account: AccountClie
 
 
 async def test_accounts_receive_only_their_own_events(app: RunningApp) -> None:
-    """Twelve accounts trade at once; each hears its own log, whole and nothing else."""
+    """Twelve accounts trade at the same time; each receives its own log, complete and nothing else."""
     accounts = [await app.create_account() for _ in range(12)]
-    dice = random.Random(7)  # noqa: S311 - a test's dice
-    sends = [account for account in accounts for _ in range(dice.randint(4, 14))]
-    dice.shuffle(sends)
+    rng = random.Random(7)  # noqa: S311 - not for security
+    sends = [account for account in accounts for _ in range(rng.randint(4, 14))]
+    rng.shuffle(sends)
 
     async def hear(account: AccountClient, until_seq: int) -> list[Any]:
         async with account.open_sse(after=0) as stream, account.open_websocket(after=0) as socket:
@@ -84,37 +84,37 @@ async def test_accounts_receive_only_their_own_events(app: RunningApp) -> None:
         assert {event["order_id"] for event in events if event["order_id"]} == own[account.id]
 
 
-def _dropped(events: list[Event]) -> list[Event]:
+def drop_every_third(events: list[Event]) -> list[Event]:
     return [event for event in events if event.seq % 3]
 
 
-def _doubled(events: list[Event]) -> list[Event]:
+def duplicate(events: list[Event]) -> list[Event]:
     return [event for event in events for _ in range(2)]
 
 
-def _reordered(events: list[Event]) -> list[Event]:
+def reorder(events: list[Event]) -> list[Event]:
     return sorted(events, key=lambda event: (event.seq // 4, -event.seq))
 
 
-def _first_only(events: list[Event]) -> list[Event]:
+def keep_first(events: list[Event]) -> list[Event]:
     return events[:1]
 
 
-def _nothing(events: list[Event]) -> list[Event]:
+def drop_all(events: list[Event]) -> list[Event]:
     return events[:0]
 
 
-@pytest.mark.parametrize("news", [_dropped, _doubled, _reordered, _first_only, _nothing])
-async def test_what_redis_drops_doubles_or_reorders_is_put_right(
+@pytest.mark.parametrize("distort", [drop_every_third, duplicate, reorder, keep_first, drop_all])
+async def test_lost_duplicated_or_reordered_stream_entries_are_backfilled(
     app: RunningApp,
     account: AccountClient,
-    news: Any,  # noqa: ANN401 - a function over stream entries
+    distort: Any,  # noqa: ANN401 - a function over stream entries
 ) -> None:
     async with account.open_sse() as stream, account.open_websocket() as socket:
         await stream.expect_ready()
         await receive_json(socket)
         events = await app.append_events(account, 20)
-        await app.publish_events(news(events))
+        await app.publish_events(distort(events))
         assert [frame.data for frame in await stream.next_events(20)] == [event.body for event in events]
         assert [(await receive_json(socket))["seq"] for _ in range(20)] == [event.seq for event in events]
         await account.send_signal()
@@ -130,7 +130,7 @@ async def test_undecodable_stream_entries_are_skipped(app: RunningApp, account: 
         await redis.xadd("signalhub:events", {"a": b"\xff\xfe", "s": "1"})
         sent = await account.send_signal()
         assert [frame.json["seq"] for frame in await stream.next_events(2)] == [sent["seq"] - 1, sent["seq"]]
-        # Fast again means: by the reader, not by the comparison of heads every two seconds.
+        # Faster than two seconds means: delivered by the reader, not by the comparison of heads.
         async with asyncio.timeout(1.0):
             for _ in range(5):
                 await account.send_signal()
@@ -149,7 +149,7 @@ async def test_flushed_redis_loses_no_events(app: RunningApp, account: AccountCl
 
 
 async def test_slow_reader_receives_every_event(app: RunningApp, account: AccountClient) -> None:
-    """4,000 events while it sleeps: more than any buffer on the way holds, and more than the ring."""
+    """4,000 events while it does not read: more than all buffers between and more than the ring hold."""
     async with _unread_stream(account) as reader:
         events = []
         for _ in range(4):
@@ -185,11 +185,11 @@ async def test_closed_stream_is_unregistered(app: RunningApp, account: AccountCl
     async with account.open_sse(after=0) as stream:
         await stream.expect_ready()
         assert [frame.json["seq"] for frame in await stream.next_events(7)] == list(range(1, ids[-1] + 1))
-    assert await wait_until(lambda: _open_streams(app), timeout_s=5)
+    assert await wait_until(lambda: _has_no_open_streams(app), timeout_s=5)
 
 
-async def _open_streams(app: RunningApp) -> bool:
-    """Whether the streams of this test are gone from the process."""
+async def _has_no_open_streams(app: RunningApp) -> bool:
+    """Return whether the process has no open SSE stream."""
     text = (await app.http.get("/metrics")).text
     counts = [line for line in text.splitlines() if line.startswith('signalhub_stream_subscribers{transport="sse"}')]
     return counts == ['signalhub_stream_subscribers{transport="sse"} 0.0']

@@ -1,4 +1,4 @@
-"""Redis carries the news and no fact: it may go, come back empty, or never have been there."""
+"""Redis holds nothing that matters: it may stop, come back empty, or never have been there."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ from tests.kit.servers import Servers
 
 @pytest.fixture
 def valkey(tmp_path: Path) -> Valkey:
-    """One of this test's own, which it may stop; not started yet."""
+    """A server of this test's own, not started yet."""
     return Valkey(tmp_path / "valkey", settings={"appendonly": "no"})
 
 
@@ -51,9 +51,9 @@ async def test_signals_are_ingested_and_streamed_without_redis(
         assert (ready.status_code, ready.json()["redis"], ready.json()["relay"]) == (503, False, False)
         await asyncio.to_thread(valkey.start)
         async with run_worker(app_with_own_redis.settings, tmp_path / "worker.log"):
-            found = [(await stream.next_event()).json for _ in range(10)]
-        assert [event["seq"] for event in found] == list(range(12, 22))
-        assert {event["order_id"] for event in found} == {one["order_id"] for one in sent}
+            orders = [(await stream.next_event()).json for _ in range(10)]
+        assert [event["seq"] for event in orders] == list(range(12, 22))
+        assert {event["order_id"] for event in orders} == {one["order_id"] for one in sent}
     assert (await app_with_own_redis.http.get("/health/ready")).status_code == 200
 
 
@@ -81,10 +81,10 @@ async def test_shutdown_closes_streams_and_exits_in_time(app_with_own_redis: Run
         app_with_own_redis.web.popen.send_signal(signal.SIGTERM)
         assert await wait_for_close_code(socket) == 1001
         await stream.wait_until_closed(5)
-        await wait_until(lambda: _is_gone(app_with_own_redis), timeout_s=10)
+        await wait_until(lambda: _has_exited(app_with_own_redis), timeout_s=10)
     assert monotonic() - began < 10
     assert app_with_own_redis.web.popen.returncode == 0
 
 
-async def _is_gone(app: RunningApp) -> bool:
+async def _has_exited(app: RunningApp) -> bool:
     return app.web.popen.poll() is not None

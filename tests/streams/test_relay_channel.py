@@ -1,24 +1,24 @@
-"""How an account's news is told to those who listen."""
+"""How a channel notifies its listeners of new events."""
 
 import asyncio
 import time
 
 from signalhub.streams.channel import Channel, encode_frame
 
-_A_FEW = 5
-"""A machine that is busy elsewhere may hold up a few of twenty tellings, and the rests after them; not most."""
+MAX_DELAYED_NOTIFICATIONS = 5
+"""A busy machine may delay a few of twenty notifications, and the pauses after them; not most."""
 
 
-def _told(channel: Channel, takes_s: float) -> list[int]:
-    """The ends of the log that a listener is told of, who needs `takes_s` to hear it."""
+def _record_heads(channel: Channel, takes_s: float) -> list[int]:
+    """Add a listener that takes `takes_s`, and return the list of heads that it will have seen."""
     heads: list[int] = []
 
-    def listen() -> None:
+    def record_head() -> None:
         heads.append(channel.head)
-        if takes_s:  # even a sleep of nothing gives the core away
+        if takes_s:  # even a sleep of 0 s yields the core
             time.sleep(takes_s)
 
-    channel.listeners.add(listen)
+    channel.listeners.add(record_head)
     return heads
 
 
@@ -31,18 +31,18 @@ async def _push(channel: Channel, *seqs: int) -> None:
 async def test_events_during_a_slow_notification_are_coalesced() -> None:
     channel = Channel("a", "e")
     channel.start(0)
-    heads = _told(channel, takes_s=0.03)
+    heads = _record_heads(channel, takes_s=0.03)
     await _push(channel, *range(1, 21))
     await asyncio.sleep(0.1)
     assert heads[-1] == 20
-    assert len(heads) <= _A_FEW
+    assert len(heads) <= MAX_DELAYED_NOTIFICATIONS
 
 
 async def test_fast_listeners_are_notified_without_delay() -> None:
     channel = Channel("a", "e")
     channel.start(0)
-    heads = _told(channel, takes_s=0)
+    heads = _record_heads(channel, takes_s=0)
     for seq in range(1, 21):
         await asyncio.sleep(0.002)
         await _push(channel, seq)
-    assert len(heads) >= 20 - _A_FEW
+    assert len(heads) >= 20 - MAX_DELAYED_NOTIFICATIONS

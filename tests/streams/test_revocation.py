@@ -1,4 +1,4 @@
-"""A credential that ends, ends its streams: within five seconds, in whichever process it was ended."""
+"""An ended credential closes its streams within five seconds, in every process."""
 
 import asyncio
 
@@ -30,9 +30,9 @@ async def test_ended_key_closes_its_streams(app: RunningApp, account: AccountCli
             await stream.wait_until_closed(5)
             assert await wait_for_close_code(socket, 5) == 4401
         sent = await account.send_signal()
-        found = await survivor.next_event()
-        while found.json["seq"] < sent["seq"]:
-            found = await survivor.next_event()
+        event = await survivor.next_event()
+        while event.json["seq"] < sent["seq"]:
+            event = await survivor.next_event()
 
 
 async def test_deleted_account_closes_its_streams(app: RunningApp) -> None:
@@ -52,14 +52,14 @@ async def test_deleted_account_closes_its_streams(app: RunningApp) -> None:
 
 
 async def test_dead_keys_are_found_in_one_query(app: RunningApp, account: AccountClient) -> None:
-    """More than a statement may have parameters."""
+    """More keys than a statement may have parameters."""
     mine = account.api_key.split("_")[1]
     others = {f"nobody{number}" for number in range(40_000)}
     assert await app.services.authenticator.find_inactive_keys({mine, *others}) == others
 
 
 async def test_revoked_key_receives_no_further_events(app: RunningApp, account: AccountClient) -> None:
-    """At most for as long as the watch takes to notice: then the stream is over for good."""
+    """Except within the check interval: then the stream is closed for good."""
     made = await account.post("/api/v1/keys", {})
     async with account.with_key(made["api_key"]).open_sse() as stream:
         await stream.expect_ready()

@@ -1,4 +1,4 @@
-"""Where logs end is asked once for all who ask at the same time, and nobody is left without an answer."""
+"""Heads of logs are read in one query for all simultaneous requests, and every request is answered."""
 
 import asyncio
 
@@ -14,13 +14,13 @@ from tests.kit.running_app import RunningApp
 async def test_head_reads_fail_when_the_driver_raises_cancelled_error(
     app: RunningApp, account: AccountClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def give_up(_connection: AsyncConnection, _account_ids: list[str]) -> dict[str, int]:
+    async def raise_cancelled(_connection: AsyncConnection, _account_ids: list[str]) -> dict[str, int]:
         raise asyncio.CancelledError
 
-    reader = SequenceHeadLoader(app.services.engine)
+    loader = SequenceHeadLoader(app.services.engine)
     async with asyncio.timeout(5):
-        with monkeypatch.context() as broken:
-            broken.setattr(event_log, "get_heads", give_up)
+        with monkeypatch.context() as patch:
+            patch.setattr(event_log, "get_heads", raise_cancelled)
             with pytest.raises(TimeoutError):
-                await reader.load(account.id)
-        assert await reader.load(account.id) == 1
+                await loader.load(account.id)
+        assert await loader.load(account.id) == 1

@@ -1,4 +1,4 @@
-"""The log as Server-Sent Events: where a stream begins, how it is resumed, and what it says when it cannot be."""
+"""The log as Server-Sent Events: the start of a stream, resuming, resets, gaps, heartbeats and limits."""
 
 import asyncio
 
@@ -42,10 +42,10 @@ async def test_stream_without_cursor_starts_at_head(account: AccountClient) -> N
     async with account.open_sse() as stream:
         await stream.expect_ready()
         sent = await account.send_signal()
-        found = await stream.next_events(2)
-    assert [frame.event for frame in found] == ["signal.accepted", "order.pending"]
-    assert [frame.json["seq"] for frame in found] == [sent["seq"] - 1, sent["seq"]]
-    assert [frame.id for frame in found] == [f"{_epoch(found[0].id)}-{frame.json['seq']}" for frame in found]
+        frames = await stream.next_events(2)
+    assert [frame.event for frame in frames] == ["signal.accepted", "order.pending"]
+    assert [frame.json["seq"] for frame in frames] == [sent["seq"] - 1, sent["seq"]]
+    assert [frame.id for frame in frames] == [f"{_epoch(frames[0].id)}-{frame.json['seq']}" for frame in frames]
 
 
 async def test_after_zero_streams_the_whole_log(account: AccountClient) -> None:
@@ -114,7 +114,7 @@ async def test_filter_selects_event_types(account: AccountClient) -> None:
 
 
 async def test_filtered_stream_resumes_from_heartbeat_id(account: AccountClient) -> None:
-    """What a stream does not show still moves it on: the heartbeat's id says so."""
+    """Hidden events move the cursor too: the id of the heartbeat shows it."""
     async with account.open_sse(types="order.executed") as stream:
         ready = await stream.expect_ready()
         await account.send_signal()
@@ -199,14 +199,14 @@ async def test_httpx_sse_reads_the_stream(account: AccountClient) -> None:
     async with httpx_sse.aconnect_sse(
         account.http, "GET", "/api/v1/stream", params={"after": 0}, headers=account.headers
     ) as source:
-        found = []
+        frames = []
         async for event in source.aiter_sse():
             if not event.data:  # the block that only sets `retry`, which a browser would not dispatch
                 continue
-            found.append((event.event, event.id.partition("-")[2], event.json().get("seq")))
-            if len(found) == 4:
+            frames.append((event.event, event.id.partition("-")[2], event.json().get("seq")))
+            if len(frames) == 4:
                 break
-    assert found == [
+    assert frames == [
         ("stream.ready", "0", 0),
         ("account.created", "1", 1),
         ("signal.accepted", "2", 2),
@@ -214,8 +214,8 @@ async def test_httpx_sse_reads_the_stream(account: AccountClient) -> None:
     ]
 
 
-async def _raw(account: AccountClient, last: bytes, **params: str) -> bytes:
-    """The bytes of a stream, up to and with the first block that holds `last`."""
+async def _read_raw_stream(account: AccountClient, last: bytes, **params: str) -> bytes:
+    """Return the bytes of a stream, up to and with the first block that holds `last`."""
     data = b""
     async with account.http.stream("GET", "/api/v1/stream", params=params, headers=account.headers) as response:
         async for piece in response.aiter_raw():
@@ -229,10 +229,10 @@ async def test_both_sse_parsers_agree(app: RunningApp, account: AccountClient) -
     await app.append_events(account, 9, type_="key.created")
     await app.execute_sql("DELETE FROM events WHERE account_id = :id AND seq <= 4", id=account.id)
     raws = [
-        await _raw(account, b'"seq":10,', after="4"),
-        await _raw(account, b"stream.reset", after="nonsense"),
-        await _raw(account, b'"seq":10,', after="0"),
-        await _raw(account, b": heartbeat\nid: ", after="4", types="order.*"),
+        await _read_raw_stream(account, b'"seq":10,', after="4"),
+        await _read_raw_stream(account, b"stream.reset", after="nonsense"),
+        await _read_raw_stream(account, b'"seq":10,', after="0"),
+        await _read_raw_stream(account, b": heartbeat\nid: ", after="4", types="order.*"),
     ]
     for raw, count in zip(raws, (1 + 6, 2, 2 + 6, 1), strict=True):
         parser = Parser()
@@ -254,17 +254,17 @@ async def test_stream_requires_read_scope(account: AccountClient) -> None:
 async def test_concurrent_opens_respect_per_account_stream_limit(app: RunningApp, account: AccountClient) -> None:
     most = app.settings.streams.max_per_account
 
-    async def knock() -> int:
+    async def open_stream() -> int:
         async with account.http.stream("GET", "/api/v1/stream", headers=account.headers) as response:
-            await asyncio.wait_for(let_in.wait(), 15) if response.is_success else answered.release()
+            await asyncio.wait_for(release.wait(), 15) if response.is_success else answered.release()
             return response.status_code
 
-    let_in, answered = asyncio.Event(), asyncio.Semaphore(0)
-    crowd = [asyncio.create_task(knock()) for _ in range(most + 20)]
+    release, answered = asyncio.Event(), asyncio.Semaphore(0)
+    crowd = [asyncio.create_task(open_stream()) for _ in range(most + 20)]
     for _ in range(20):
         await answered.acquire()
     await asyncio.sleep(0.3)
-    let_in.set()
+    release.set()
     assert sorted(await asyncio.gather(*crowd)) == [200] * most + [429] * 20
 
 

@@ -1,4 +1,4 @@
-"""How a browser connects, which cannot set headers: a ticket for once, then a cookie for the same stream."""
+"""Streams of browsers, which cannot set headers: a ticket for one use, then a cookie for the same stream."""
 
 import asyncio
 from http.cookies import SimpleCookie
@@ -11,7 +11,7 @@ from tests.kit.running_app import RunningApp
 from tests.kit.sse_stream import open_sse
 
 
-async def _ticket(account: AccountClient) -> str:
+async def _create_ticket(account: AccountClient) -> str:
     response = await account.request("POST", "/api/v1/tickets")
     assert response.is_success
     assert response.json() == {"ticket": response.json()["ticket"], "expires_in": 30}
@@ -19,36 +19,36 @@ async def _ticket(account: AccountClient) -> str:
 
 
 async def test_ticket_opens_sse_stream(account: AccountClient) -> None:
-    async with open_sse(account.http, ticket=await _ticket(account), after=0) as stream:
+    async with open_sse(account.http, ticket=await _create_ticket(account), after=0) as stream:
         await stream.expect_ready()
         assert (await stream.next_event()).json["type"] == "account.created"
 
 
 async def test_ticket_opens_websocket(account: AccountClient) -> None:
-    async with connect_websocket(account.http, "/ws/stream", ticket=await _ticket(account)) as socket:
+    async with connect_websocket(account.http, "/ws/stream", ticket=await _create_ticket(account)) as socket:
         assert (await receive_json(socket))["type"] == "stream.ready"
 
 
 async def test_a_ticket_works_once(account: AccountClient) -> None:
-    ticket = await _ticket(account)
+    ticket = await _create_ticket(account)
     async with open_sse(account.http, ticket=ticket):
         response = await account.http.get("/api/v1/stream", params={"ticket": ticket})
     assert (response.status_code, response.json()["code"]) == (401, "bad_ticket")
 
 
 async def test_ticket_is_redeemed_once_under_concurrency(account: AccountClient) -> None:
-    ticket = await _ticket(account)
+    ticket = await _create_ticket(account)
 
-    async def try_it() -> int:
+    async def redeem() -> int:
         async with account.http.stream("GET", "/api/v1/stream", params={"ticket": ticket}) as response:
             return response.status_code
 
-    statuses = await asyncio.gather(*(try_it() for _ in range(64)))
+    statuses = await asyncio.gather(*(redeem() for _ in range(64)))
     assert sorted(statuses) == [200] + [401] * 63
 
 
 async def test_expired_ticket_is_rejected(app: RunningApp, account: AccountClient) -> None:
-    ticket = await _ticket(account)
+    ticket = await _create_ticket(account)
     await app.execute_sql("UPDATE tickets SET expires_at = now() - interval '1 s'")
     response = await account.http.get("/api/v1/stream", params={"ticket": ticket})
     assert (response.status_code, response.json()["code"]) == (401, "bad_ticket")
@@ -61,14 +61,14 @@ async def test_unknown_ticket_is_rejected(account: AccountClient, ticket: str) -
 
 
 async def test_ticket_is_valid_for_streams_only(account: AccountClient) -> None:
-    ticket = await _ticket(account)
+    ticket = await _create_ticket(account)
     for headers in ({"X-API-Key": ticket}, {"Authorization": f"Bearer {ticket}"}):
         assert (await account.http.get("/api/v1/orders", headers=headers)).status_code == 401
     assert (await account.http.get("/api/v1/orders", params={"ticket": ticket})).status_code == 401
 
 
 async def test_ticket_sets_a_stream_scoped_cookie(account: AccountClient) -> None:
-    async with open_sse(account.http, ticket=await _ticket(account)) as stream:
+    async with open_sse(account.http, ticket=await _create_ticket(account)) as stream:
         set_cookie = stream.response.headers["set-cookie"]
     (morsel,) = SimpleCookie(set_cookie).values()
     assert morsel["path"] == "/api/v1/stream"
@@ -81,8 +81,8 @@ async def test_ticket_sets_a_stream_scoped_cookie(account: AccountClient) -> Non
 
 
 async def test_browser_reconnects_with_cookie_and_spent_ticket(account: AccountClient) -> None:
-    """EventSource repeats the address it was given, with its cookies and the last id it has seen."""
-    ticket = await _ticket(account)
+    """EventSource repeats its URL, with cookies and the last id it has received."""
+    ticket = await _create_ticket(account)
     async with open_sse(account.http, ticket=ticket) as stream:
         ready = await stream.expect_ready()
         cookie = stream.response.headers["set-cookie"].partition(";")[0]
@@ -97,7 +97,7 @@ async def test_browser_reconnects_with_cookie_and_spent_ticket(account: AccountC
 async def test_cookie_expires_with_its_key(account: AccountClient) -> None:
     made = await account.post("/api/v1/keys", {"label": "browser"})
     browser = account.with_key(made["api_key"])
-    ticket = await _ticket(browser)
+    ticket = await _create_ticket(browser)
     async with open_sse(account.http, ticket=ticket) as stream:
         cookie = stream.response.headers["set-cookie"].partition(";")[0]
         await account.request("DELETE", f"/api/v1/keys/{made['id']}")

@@ -1,4 +1,4 @@
-"""The log over WebSocket, on the canonical path and on those of the older clients."""
+"""The log over WebSocket, on the canonical path and on the paths of the older clients."""
 
 import asyncio
 from typing import Any
@@ -27,15 +27,15 @@ async def test_each_event_is_one_frame(account: AccountClient) -> None:
 
 async def test_batch_mode_sends_json_arrays(app: RunningApp, account: AccountClient) -> None:
     await app.append_events(account, 700)
-    found: list[Any] = []
+    frames: list[Any] = []
     async with account.open_websocket(after=0, batch=1) as socket:
         await receive_json(socket)
-        while len(found) < 701:
+        while len(frames) < 701:
             batch = await receive_json(socket)
             assert isinstance(batch, list)
             assert batch
-            found += batch
-    assert [event["seq"] for event in found] == list(range(1, 702))
+            frames += batch
+    assert [event["seq"] for event in frames] == list(range(1, 702))
 
 
 async def test_filter_selects_event_types(account: AccountClient) -> None:

@@ -1,4 +1,4 @@
-"""The WebSocket frame by frame (RFC 6455), as wsproto sees it: what no polite client library would send."""
+"""The WebSocket frame by frame (RFC 6455), with wsproto: frames that client libraries do not send."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,8 +19,8 @@ PING = '{"type":"ping"}'
 PONG = '{"type":"pong"}'
 
 
-class Wire:
-    """A client's end. wsproto checks what the server sends; `write` sends any bytes at all."""
+class RawWebSocket:
+    """A client. wsproto checks what the server sends; `write` sends any bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -33,15 +33,15 @@ class Wire:
     def send(self, event: Event) -> None:
         self._writer.write(self._end.send(event))
 
-    def say(self, text: str, *, is_last: bool = True) -> None:
-        """A message, or a piece of one."""
+    def send_text(self, text: str, *, is_last: bool = True) -> None:
+        """Send a text message, or a fragment of one."""
         self._writer.write(self.frames.send_data(text, fin=is_last))
 
     def write(self, data: bytes | bytearray) -> None:
         self._writer.write(data)
 
     async def next(self) -> Event | None:
-        """The next event; None where the line is closed without a word."""
+        """Return the next event; None where the connection ends without a close frame."""
         async with asyncio.timeout(8):
             while not self._heard and not self.is_over:
                 data = await self._reader.read(65536)
@@ -52,7 +52,7 @@ class Wire:
         return self._heard.pop(0) if self._heard else None
 
     async def text(self) -> str:
-        """The next message, put together."""
+        """Return the next message, reassembled."""
         parts = []
         while True:
             event = await self.next()
@@ -63,101 +63,101 @@ class Wire:
             assert not isinstance(event, CloseConnection | None), event
 
     async def closed(self) -> int | None:
-        """The code of the close, after whatever else is said; None where the line just ends."""
+        """Return the close code, skipping other events; None where the connection ends without one."""
         while not isinstance(event := await self.next(), CloseConnection | None):
             pass
         return event.code if event is not None else None
 
 
 @asynccontextmanager
-async def wire(account: AccountClient, path: str = "/ws/stream") -> AsyncIterator[Wire]:
-    """A socket of the account's that has said where it begins."""
+async def open_raw_socket(account: AccountClient, path: str = "/ws/stream") -> AsyncIterator[RawWebSocket]:
+    """Open a socket of the account and read its first frame."""
     host, port = account.http.base_url.host, account.http.base_url.port
     reader, writer = await asyncio.open_connection(host, port)
-    line = Wire(reader, writer)
+    raw_socket = RawWebSocket(reader, writer)
     try:
         headers = [(b"X-API-Key", account.api_key.encode())]
-        line.send(Request(host=f"{host}:{port}", target=path, extra_headers=headers))
-        assert isinstance(await line.next(), AcceptConnection)
-        assert msgspec.json.decode(await line.text())["type"] == "stream.ready"
-        yield line
+        raw_socket.send(Request(host=f"{host}:{port}", target=path, extra_headers=headers))
+        assert isinstance(await raw_socket.next(), AcceptConnection)
+        assert msgspec.json.decode(await raw_socket.text())["type"] == "stream.ready"
+        yield raw_socket
     finally:
         writer.close()
 
 
 @pytest.fixture
-async def line(account: AccountClient) -> AsyncIterator[Wire]:
-    async with wire(account) as opened:
+async def raw_socket(account: AccountClient) -> AsyncIterator[RawWebSocket]:
+    async with open_raw_socket(account) as opened:
         yield opened
 
 
-async def test_fragmented_message_with_interleaved_ping(line: Wire) -> None:
-    line.say(PING[:4], is_last=False)
-    line.write(line.frames.ping(b"are you there"))
-    line.say(PING[4:9], is_last=False)
-    line.say(PING[9:])
-    assert await line.next() == Pong(payload=b"are you there")
-    assert await line.text() == PONG
+async def test_fragmented_message_with_interleaved_ping(raw_socket: RawWebSocket) -> None:
+    raw_socket.send_text(PING[:4], is_last=False)
+    raw_socket.write(raw_socket.frames.ping(b"are you there"))
+    raw_socket.send_text(PING[4:9], is_last=False)
+    raw_socket.send_text(PING[9:])
+    assert await raw_socket.next() == Pong(payload=b"are you there")
+    assert await raw_socket.text() == PONG
 
 
-async def test_frames_are_read_byte_by_byte(line: Wire) -> None:
-    whole = line.frames.send_data(PING, fin=True)
+async def test_frames_are_read_byte_by_byte(raw_socket: RawWebSocket) -> None:
+    whole = raw_socket.frames.send_data(PING, fin=True)
     for place in range(len(whole)):
-        line.write(whole[place : place + 1])
+        raw_socket.write(whole[place : place + 1])
         await asyncio.sleep(0)
-    assert await line.text() == PONG
+    assert await raw_socket.text() == PONG
 
 
-async def test_events_are_unfragmented_text_frames(account: AccountClient, line: Wire) -> None:
+async def test_events_are_unfragmented_text_frames(account: AccountClient, raw_socket: RawWebSocket) -> None:
     await account.send_signal()
     for seq in (2, 3):
-        event = await line.next()
+        event = await raw_socket.next()
         assert isinstance(event, TextMessage)
         assert (event.frame_finished, event.message_finished) == (True, True)
         assert msgspec.json.decode(event.data)["seq"] == seq
 
 
 @pytest.mark.parametrize("payload", [b"", b"x" * 125])
-async def test_pong_echoes_ping_payload(line: Wire, payload: bytes) -> None:
-    line.send(Ping(payload=payload))
-    assert await line.next() == Pong(payload=payload)
+async def test_pong_echoes_ping_payload(raw_socket: RawWebSocket, payload: bytes) -> None:
+    raw_socket.send(Ping(payload=payload))
+    assert await raw_socket.next() == Pong(payload=payload)
 
 
-async def test_unsolicited_pong_is_ignored(line: Wire) -> None:
-    line.send(Pong(payload=b"x"))
-    line.say(PING)
-    assert await line.text() == PONG
+async def test_unsolicited_pong_is_ignored(raw_socket: RawWebSocket) -> None:
+    raw_socket.send(Pong(payload=b"x"))
+    raw_socket.send_text(PING)
+    assert await raw_socket.text() == PONG
 
 
 @pytest.mark.parametrize("code", [CloseReason.NORMAL_CLOSURE, CloseReason.GOING_AWAY, 4000])
-async def test_close_code_is_echoed(line: Wire, code: int) -> None:
-    line.send(CloseConnection(code=code, reason="done"))
-    assert await line.closed() == code
+async def test_close_code_is_echoed(raw_socket: RawWebSocket, code: int) -> None:
+    raw_socket.send(CloseConnection(code=code, reason="done"))
+    assert await raw_socket.closed() == code
 
 
 async def test_closing_client_that_stops_reading_is_disconnected(app: RunningApp, account: AccountClient) -> None:
-    """What was begun for it must not keep its connection: nobody else would ever close it."""
+    """A started write must not keep the connection open: nothing else would ever close it."""
     for _ in range(6):
         await app.append_events(account, 500, padding="x" * 2_000)
-    async with wire(account, "/ws/stream?after=0") as line:
+    async with open_raw_socket(account, "/ws/stream?after=0") as raw_socket:
         await asyncio.sleep(0.5)  # until the buffers are full
-        assert line.port in _peers(app)
-        line.send(CloseConnection(code=CloseReason.NORMAL_CLOSURE))
+        assert raw_socket.port in _peer_ports(app)
+        raw_socket.send(CloseConnection(code=CloseReason.NORMAL_CLOSURE))
 
         async def is_left() -> bool:
-            return line.port not in _peers(app)
+            return raw_socket.port not in _peer_ports(app)
 
         await wait_until(is_left, timeout_s=5, interval_s=0.1)
 
 
-def _peers(app: RunningApp) -> set[int]:
-    """The ports of those with whom the web process holds a connection."""
+def _peer_ports(app: RunningApp) -> set[int]:
+    """Return the peer ports of the connections of the web process."""
     processes = psutil.Process(app.web.popen.pid).children(recursive=True)
     return {one.raddr.port for process in processes for one in process.net_connections("tcp") if one.raddr}
 
 
 # Each masked with four zeros, which leave it as it is.
-FAULTS = {
+FRAMING_FAULTS = {
     "text that is not UTF-8": b"\x81\x82" + bytes(4) + b"\xff\xfe",
     "a control frame that is too long": b"\x89\xfe\x00\x7e" + bytes(4 + 126),
     "a control frame in pieces": b"\x09\x80" + bytes(4),
@@ -172,10 +172,12 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_framing_fault_closes_only_that_socket(account: AccountClient, line: Wire, fault: str) -> None:
-    async with wire(account) as other:
-        line.write(FAULTS[fault])
-        assert await line.closed() in {CloseReason.PROTOCOL_ERROR, CloseReason.MESSAGE_TOO_BIG}
-        other.say(PING)
+@pytest.mark.parametrize("fault", FRAMING_FAULTS)
+async def test_framing_fault_closes_only_that_socket(
+    account: AccountClient, raw_socket: RawWebSocket, fault: str
+) -> None:
+    async with open_raw_socket(account) as other:
+        raw_socket.write(FRAMING_FAULTS[fault])
+        assert await raw_socket.closed() in {CloseReason.PROTOCOL_ERROR, CloseReason.MESSAGE_TOO_BIG}
+        other.send_text(PING)
         assert await other.text() == PONG

@@ -86,6 +86,7 @@ class Channel:
         self.subscriber_count = 0
         self.listeners: set[Callable[[], None]] = set()
         self.prepend_lock = asyncio.Lock()
+        self.backfilled_seqs: set[int] = set()
         self._ring_after_seq = 0
         self._ring: list[Frame] = []
         self._encoded_batches: dict[tuple[int, EventFilter, EventEncoder], EncodedBatch] = {}

@@ -10,7 +10,7 @@ SUBSCRIBERS = Gauge("signalhub_stream_subscribers", "Open streams.", ["transport
 LAG = Gauge(
     "signalhub_stream_lag_events", "Events that the open stream furthest behind has yet to receive.", registry=None
 )
-BACKFILLS = Counter("signalhub_stream_heals", "Gaps in a channel that were filled from the database.", registry=None)
+BACKFILLS = Counter("signalhub_stream_heals", "Backfills of events that the Redis stream lost.", registry=None)
 RING_MISSES = Counter(
     "signalhub_stream_ring_misses", "Pages read from the database for cursors behind the ring.", registry=None
 )

@@ -33,6 +33,7 @@ _READ_RETRY_DELAY_S = 0.2
 _MAX_HEADS_PER_QUERY = 1000
 _IDLE_POLL_INTERVAL_S = 1.0
 _MAX_DATABASE_READS = 4
+_LATE_ENTRY_S = 1.0
 
 _log = structlog.get_logger()
 
@@ -159,7 +160,6 @@ class Relay:
 
     def _start_backfill(self, channel: Channel, head: int) -> None:
         if channel.account_id not in self._backfills:
-            BACKFILLS.inc()
             task = self._backfills[channel.account_id] = asyncio.create_task(self._backfill(channel, head))
             task.add_done_callback(lambda _: self._backfills.pop(channel.account_id, None))
 
@@ -172,9 +172,17 @@ class Relay:
                     if not channel.push(frame):
                         channel.start(frame.seq - 1)  # pruned in between: cursors find the gap and report it
                         channel.push(frame)
+                    channel.backfilled_seqs.add(frame.seq)
                 if not frames:
                     channel.start(max(head, channel.head))  # all of it is pruned
                     channel.schedule_notify()
+        asyncio.get_running_loop().call_later(_LATE_ENTRY_S, self.count_backfill, channel)
+
+    def count_backfill(self, channel: Channel) -> None:
+        """Count a backfill, unless the stream brought its events a moment later: then none was lost."""
+        if channel.backfilled_seqs:
+            BACKFILLS.inc()
+            channel.backfilled_seqs.clear()
 
     async def _consume_stream(self) -> None:
         client = redis_stream.connect(self._redis_url, timeout_s=_READ_TIMEOUT_S)
@@ -217,6 +225,8 @@ class Relay:
         if channel is None:
             return
         entry = redis_stream.decode_entry(fields)
+        if channel.backfilled_seqs:
+            channel.backfilled_seqs.difference_update(range(entry.first_seq, entry.first_seq + len(entry.types)))
         for seq, (type_, body) in enumerate(zip(entry.types, entry.bodies, strict=True), entry.first_seq):
             if not channel.push(encode_frame(self.epoch, seq, type_, body)):
                 self._start_backfill(channel, seq)

@@ -1,0 +1,38 @@
+"""`signalhub_stream_heals_total` counts events that the Redis stream lost, and not those that it brought late."""
+
+import asyncio
+
+import pytest
+
+from signalhub.streams.event_filter import match_all
+from signalhub.streams.metrics import BACKFILLS
+from signalhub.streams.relay import Relay
+from signalhub.streams.subscription import subscribe
+from tests.kit.account_client import AccountClient
+from tests.kit.running_app import RunningApp
+
+
+def _backfill_count() -> float:
+    (metric,) = BACKFILLS.collect()
+    return next(sample.value for sample in metric.samples if sample.name.endswith("_total"))
+
+
+@pytest.mark.parametrize(("arrives_late", "counted"), [(True, 0), (False, 1)])
+async def test_backfill_is_counted_if_the_stream_lost_events(
+    app: RunningApp, account: AccountClient, *, arrives_late: bool, counted: int
+) -> None:
+    relay = Relay(app.services.engine, app.settings.redis_url, head_check_interval_s=0.1)
+    await relay.start()
+    before = _backfill_count()
+    try:
+        async with subscribe(relay, account.id, None, event_filter=match_all, lifetime_s=60) as subscription:
+            events = await app.append_events(account, 3)
+            received = 0
+            while received < len(events):
+                received += len(await subscription.read(5))
+            if arrives_late:
+                await app.publish_events(events)
+            await asyncio.sleep(1.5)
+        assert _backfill_count() - before == counted
+    finally:
+        await relay.stop()
