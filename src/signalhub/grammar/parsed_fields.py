@@ -31,14 +31,24 @@ class Spanned(msgspec.Struct, Generic[T], frozen=True, gc=False):
     end: int
 
 
+ProblemArguments = tuple[GrammarErrorCode, str, int, int]
+"""Code, hint, start and end: the arguments of `ParsedFields.add_problem`."""
+
+
 class SymbolMatch(msgspec.Struct, frozen=True, gc=False):
-    """A symbol: the name to trade, the name as written, and the instrument if the name is known."""
+    """A symbol: the name to trade, the name as written, and the instrument if the name is known.
+
+    In a text, `end_index` is the token after the symbol and `exchange_index` that of `OANDA` in `OANDA:XAUUSD`, or -1.
+    """
 
     name: str
     written: str
     start: int
     end: int
     instrument: Instrument | None = None
+    end_index: int = 0
+    exchange_index: int = -1
+    problems: tuple[ProblemArguments, ...] = ()
 
 
 class EntryRange(msgspec.Struct, frozen=True, gc=False):

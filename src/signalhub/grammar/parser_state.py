@@ -1,65 +1,37 @@
-"""A text being read: its tokens, the draft that grows out of them, and what the rules have to remember.
+"""State that the rules share while they go through a text: the fields read so far, and the context of the next token.
 
-The rules move `at` forward; nothing ever moves it back, which is what keeps reading linear.
+Only rules and `finalize` change it. A rule gets an index and returns a higher one, which keeps parsing linear.
 """
 
-import re
-from typing import Final
-
-from signalhub.grammar.lexer import Token, tokenize
+from signalhub.grammar.lexer import Token
+from signalhub.grammar.matching import Match, TokenizedText
 from signalhub.grammar.numbers import Number
 from signalhub.grammar.parsed_fields import ParsedFields, Spanned, SymbolMatch
-from signalhub.grammar.vocabulary import TokenKind
-
-_LOOKAHEAD_TOKENS: Final = 8
-_MIN_FRAGMENTED_TOKENS: Final = 128
-_MIN_MEAN_TOKEN_CHARS: Final = 3.5
-_SEPARATOR_KINDS: Final = frozenset({TokenKind.MARK, TokenKind.NEWLINE})
-_UNBROKEN_RUN: Final = re.compile(r"[^ \t\r\n]{1,100}")
 
 
 class ParserState:
-    """`expecting` means that a bare number would be the entry, `listing` that it would be one more target."""
+    """`expects_entry`: a number without a label would be the entry; `in_target_list`: it would be a take profit."""
 
-    def __init__(self, fields: ParsedFields) -> None:
+    def __init__(self, text: TokenizedText, fields: ParsedFields) -> None:
+        self.text = text
+        self.tokens = text.tokens
         self.fields = fields
-        self.source = text = fields.source
-        self.tokens = tokenize(text.clean)
-        self.token_count = len(self.tokens)
-        end = len(text.clean)
-        # Rules look a few tokens ahead; ends of line that are always there spare them every bounds check.
-        self.tokens.extend([Token(TokenKind.NEWLINE, end, end, "") for _ in range(_LOOKAHEAD_TOKENS)])
-        self.pos = 0
+        # The context of the next token.
         self.expects_entry = False
         self.in_target_list = False
         self.labelled_symbol_index = -1
-        self.announced_entry: Spanned[str] | None = None  # the word that announced an entry
-        self.signal_start = -1  # where the first piece of the signal stands
-        self.signal_end = 0  # where the last level ends: what comes later is ignored
-        self.cached_word = (
-            -1,
-            "",
-            0,
-        )  # the last run of letters and digits that was asked for: where, what, up to where
-        self.restart_indexes: list[int] = []  # sides and symbols behind a complete signal
+        # Where the signal is in the text: text before the start and after the end is ignored.
+        self.signal_start = -1
+        self.signal_end = 0
+        # What `finalize` and `intent` decide on when the whole text is read.
+        self.announced_entry: Spanned[str] | None = None  # a word such as `from` that announced an entry
         self.side_indexes: list[int] = []
-        self.unexplained_numbers: list[Number] = []
-        self.header_note_numbers: list[Number] = []  # in notes of the header
+        self.restart_indexes: list[int] = []  # sides and symbols after a complete signal
+        self.remark_indexes: list[int] = []  # words about open trades, negations, conditions
         self.tagged_symbols: list[SymbolMatch] = []
         self.labelled_symbols: list[SymbolMatch] = []
-        self.remark_indexes: list[int] = []  # words that tell of open trades, negations, conditions
-
-    @property
-    def is_fragmented(self) -> bool:
-        """Whether there are hundreds of words and numbers of two or three characters, with what is between them.
-
-        Who writes needs twice as many and stops at seventy. Reading costs time for each piece, and this bounds it by
-        the length of the text.
-        """
-        if self.token_count <= _MIN_FRAGMENTED_TOKENS:
-            return False
-        pieces = sum([token.kind not in _SEPARATOR_KINDS for token in self.tokens])
-        return pieces > _MIN_FRAGMENTED_TOKENS and len(self.source.clean) < _MIN_MEAN_TOKEN_CHARS * pieces
+        self.unexplained_numbers: list[Number] = []
+        self.header_note_numbers: list[Number] = []
 
     @property
     def is_complete(self) -> bool:
@@ -74,34 +46,35 @@ class ParserState:
     def has_header(self) -> bool:
         return bool(self.fields.sides or self.fields.symbols)
 
-    def starts_line(self, index: int) -> bool:
-        """Whether nothing but marks stands before the token on its line."""
-        while index > 0 and self.tokens[index - 1].kind == TokenKind.MARK:
-            index -= 1
-        return index == 0 or self.tokens[index - 1].kind == TokenKind.NEWLINE
+    def apply(self, match: Match) -> None:
+        """Record the used tokens, notes, problems and end of a match. The caller adds its prices to a field."""
+        for index in match.used:
+            self.tokens[index].used = True
+        for start_index, end_index in match.notes:
+            self.add_note(start_index, end_index)
+        for problem in match.problems:
+            self.fields.add_problem(*problem)
+        self.signal_end = max(self.signal_end, match.levels_end)
 
-    def is_adjacent(self, index: int) -> bool:
-        """Whether the token follows the one before it without a gap."""
-        return index > 0 and self.tokens[index].start == self.tokens[index - 1].end
+    def apply_symbol(self, symbol: SymbolMatch) -> None:
+        """Record what a symbol match found besides the symbol. The caller decides where the symbol belongs."""
+        if symbol.exchange_index >= 0:
+            self.tokens[symbol.exchange_index].used = True
+        for problem in symbol.problems:
+            self.fields.add_problem(*problem)
 
     def mark_signal_start(self, token: Token) -> None:
-        """The token is a piece of a signal; the first of them is where the signal begins."""
+        """Start the signal at this token, if it has not started."""
         if self.signal_start < 0:
             self.signal_start = token.start
 
     def mark_used(self, start_index: int, end_index: int) -> None:
-        """The tokens from `first` up to `last` were understood."""
         for token in self.tokens[start_index:end_index]:
             token.used = True
 
     def add_note(self, start_index: int, end_index: int) -> None:
-        """The tokens from `first` up to `last` say something that changes nothing."""
+        """Record tokens that say something which does not change the order."""
         if end_index > start_index:
             self.mark_used(start_index, end_index)
             start, end = self.tokens[start_index].start, self.tokens[end_index - 1].end
-            self.fields.notes.append(Spanned(self.source.raw[start:end], start, end))
-
-    def find_run_end(self, start: int) -> int:
-        """Where the unbroken run of characters that begins at `start` ends, or how much of it is enough to show."""
-        run = _UNBROKEN_RUN.match(self.source.clean, start)
-        return run.end() if run else start
+            self.fields.notes.append(Spanned(self.text.source.raw[start:end], start, end))

@@ -1,15 +1,16 @@
-"""Reading the name of an instrument: `EURUSD`, `eur/usd`, `#BTC/USDT`, `OANDA:XAUUSD`, `US30.cash`, `XAUUSDm`, `GOLD`.
+"""Match symbols: `EURUSD`, `eur/usd`, `#BTC/USDT`, `OANDA:XAUUSD`, `US30.cash`, `XAUUSDm`, `GOLD`.
 
-A known name counts wherever it stands in the signal. An unknown one counts only where a symbol belongs: beside the
-side, behind `Symbol:`, or as the only tag.
+A known name counts anywhere in the signal. An unknown one counts only where a symbol belongs: beside the side, after
+`Symbol:`, or as the only tag.
 """
 
 import re
 from typing import Final
 
 from signalhub.domain.instruments import COINS, CURRENCIES, INSTRUMENTS_BY_NAME, METALS, QUOTE_CURRENCIES
-from signalhub.grammar.parsed_fields import ParsedFields, SymbolMatch
-from signalhub.grammar.parser_state import ParserState
+from signalhub.grammar.lexer import Token
+from signalhub.grammar.matching import TokenizedText
+from signalhub.grammar.parsed_fields import ProblemArguments, SymbolMatch
 from signalhub.grammar.source_text import SourceText
 from signalhub.grammar.vocabulary import TokenKind
 
@@ -19,6 +20,8 @@ _BASE_CODES: Final = CURRENCIES | METALS | COINS
 _UNSLASHED_QUOTES: Final = CURRENCIES | {"USDT"}
 _BROKER_SUFFIXES: Final = frozenset("M C I R P PRO ECN RAW STD MICRO CASH SPOT PERP FX".split())  # noqa: SIM905
 _DROPPED_SUFFIXES: Final = frozenset({"PRO", "CASH", "RAW", "ECN", "PERP", "STD", "SPOT", "MICRO", "P", "M"})
+_BROKER_SUFFIX_LENGTHS: Final = (1, 3, 2, 4, 5)  # most frequent first
+_MAX_UNKNOWN_SUFFIX_CHARS: Final = 6  # a longer ending after a point is a word
 _TICKER: Final = re.compile(r"[A-Z][A-Z0-9]*(?:\.[A-Z]{1,2}|!)?", re.ASCII)
 _ALLOWED_NEXT_CHARS: Final = frozenset("@:,;/|()[].-!?*#&~_+$ \t\r\n")
 _NON_SYMBOL_WORD_LIST: Final = """
@@ -30,43 +33,17 @@ _NON_SYMBOL_WORDS: Final = frozenset(_NON_SYMBOL_WORD_LIST.split())
 _DIGIT_NAME_PREFIXES: Final = {
     re.sub(r"(?<=[0-9][A-Z]).*", "", name) for name in INSTRUMENTS_BY_NAME if name[0].isdigit()
 }
-"""Of names such as 1INCHUSDT, up to the first letter: `1I`."""
+"""Known names that begin with a digit, up to their first letter: `1I` for 1INCHUSDT."""
 
 _PAIR_SEPARATORS: Final = frozenset({"/", "-", "_"})
 
-
-def match_known(state: ParserState, index: int) -> tuple[SymbolMatch, int] | None:
-    """The known instrument that begins at the word `at`, and the index behind it."""
-    text, behind = join_word(state, index)
-    instrument = INSTRUMENTS_BY_NAME.get(text)
-    if instrument is None and state.tokens[index].text in INSTRUMENTS_BY_NAME:  # `GOLD2345`: a price hangs on the name
-        instrument, behind = INSTRUMENTS_BY_NAME[state.tokens[index].text], index + 1
-    if instrument is None:
-        return _match_pair(state, index) or _match_suffixed(state, index, text, behind)
-    behind = _skip_suffix(state, behind)
-    return _build_symbol(state, index, behind, instrument.name), behind
+JoinedWord = tuple[str, int]
+"""A word in capitals with the digits and letters glued to it, and the index after it."""
 
 
-def can_start_known_symbol(state: ParserState, index: int) -> bool:
-    """Whether the number at `at` could be the first part of a known name, as in 1INCHUSDT."""
-    following = state.tokens[index + 1]
-    return (
-        following.kind == TokenKind.WORD
-        and state.tokens[index].text + following.text[:1] in _DIGIT_NAME_PREFIXES
-        and state.is_adjacent(index + 1)
-    )
-
-
-def join_word(state: ParserState, index: int) -> tuple[str, int]:
-    """A word with the digits that hang on it: US30, NAS100, 1INCHUSDT."""
-    if state.cached_word[0] != index:
-        state.cached_word = index, *_join_word(state, index)
-    return state.cached_word[1:]
-
-
-def _join_word(state: ParserState, index: int) -> tuple[str, int]:
-    tokens, text = state.tokens, state.tokens[index].text
-    end = tokens[index].end
+def join_word(tokens: list[Token], index: int) -> JoinedWord:
+    """Join the tokens of US30, NAS100 or 1INCHUSDT. Stops at 12 characters: a longer name is no symbol."""
+    text, end = tokens[index].text, tokens[index].end
     index += 1
     while tokens[index].start == end and tokens[index].text.isalnum() and len(text) <= MAX_SYMBOL_CHARS:
         text += tokens[index].text
@@ -75,96 +52,129 @@ def _join_word(state: ParserState, index: int) -> tuple[str, int]:
     return text.upper(), index
 
 
-def _match_pair(state: ParserState, index: int) -> tuple[SymbolMatch, int] | None:
-    """`EUR USD`, `XAU-USD`, `ETH / BTC`: two codes that make one name."""
-    base, joint = state.tokens[index], state.tokens[index + 1]
+def match_known(text: TokenizedText, index: int, word: JoinedWord | None = None) -> SymbolMatch | None:
+    """Match a known instrument that begins at a word. `word` is `join_word` of it, for callers that have it."""
+    tokens = text.tokens
+    name, end_index = word or join_word(tokens, index)
+    instrument = INSTRUMENTS_BY_NAME.get(name)
+    if instrument is None and tokens[index].text in INSTRUMENTS_BY_NAME:  # `GOLD2345`: the price follows without a gap
+        instrument, end_index = INSTRUMENTS_BY_NAME[tokens[index].text], index + 1
+    if instrument is None:
+        return match_pair(text, index) or match_suffixed(text, index, name, end_index)
+    return build_symbol(text, index, skip_suffix(text, end_index), instrument.name)
+
+
+def can_start_known_symbol(text: TokenizedText, index: int) -> bool:
+    """Whether the number could be the first part of a known name, as in 1INCHUSDT."""
+    following = text.tokens[index + 1]
+    return (
+        following.kind == TokenKind.WORD
+        and text.tokens[index].text + following.text[:1] in _DIGIT_NAME_PREFIXES
+        and text.is_adjacent(index + 1)
+    )
+
+
+def match_pair(text: TokenizedText, index: int) -> SymbolMatch | None:
+    """Match `EUR USD`, `XAU-USD`, `ETH / BTC`: two codes that make one name."""
+    tokens = text.tokens
+    base, separator = tokens[index], tokens[index + 1]
     if base.text not in _BASE_CODES:
         return None
-    behind = index + 2 if joint.text in _PAIR_SEPARATORS else index + 1
-    quote = state.tokens[behind].text
-    if quote not in (QUOTE_CURRENCIES if joint.text == "/" else _UNSLASHED_QUOTES) or base.text == quote:
+    end_index = index + 2 if separator.text in _PAIR_SEPARATORS else index + 1
+    quote = tokens[end_index].text
+    if quote not in (QUOTE_CURRENCIES if separator.text == "/" else _UNSLASHED_QUOTES) or base.text == quote:
         return None
-    if joint.text == quote and state.tokens[behind + 1].text in CURRENCIES:
-        start, end = base.start, state.tokens[behind + 1].end
-        state.fields.add_problem("no_symbol", "Write one symbol: a pair is two currencies.", start, end)
-    behind = _skip_suffix(state, behind + 1)
-    return _build_symbol(state, index, behind, base.text + quote), behind
+    problems: tuple[ProblemArguments, ...] = ()
+    if separator.text == quote and tokens[end_index + 1].text in CURRENCIES:  # three codes in a row
+        hint = "Write one symbol: a pair is two currencies."
+        problems = (("no_symbol", hint, base.start, tokens[end_index + 1].end),)
+    return build_symbol(text, index, skip_suffix(text, end_index + 1), base.text + quote, problems)
 
 
-def match_slashed_pair(state: ParserState, slash_index: int) -> tuple[SymbolMatch, int] | None:
-    """`HIGH/USDT`, whatever the base: the slash before a quote currency says what it is. `at` is the slash."""
-    base, quote = state.tokens[slash_index - 1], state.tokens[slash_index + 1]
+def match_slashed_pair(text: TokenizedText, slash_index: int) -> SymbolMatch | None:
+    """Match `HIGH/USDT` around its slash: before a quote currency any base is a symbol."""
+    tokens = text.tokens
+    base, quote = tokens[slash_index - 1], tokens[slash_index + 1]
     if slash_index == 0 or quote.text not in QUOTE_CURRENCIES or not base.text.isascii() or not base.text.isalnum():
         return None
-    first = slash_index - 1
-    while state.is_adjacent(first) and state.tokens[first - 1].text.isalnum():
-        first -= 1
-    name = "".join(token.text for token in state.tokens[first:slash_index]) + quote.text
+    start_index = slash_index - 1
+    while text.is_adjacent(start_index) and tokens[start_index - 1].text.isalnum():
+        start_index -= 1
+    name = "".join(token.text for token in tokens[start_index:slash_index]) + quote.text
     if not _TICKER.fullmatch(name) or name[: -len(quote.text)].isdigit() or len(name) > MAX_SYMBOL_CHARS:
         return None
-    return _build_symbol(state, first, slash_index + 2, name), slash_index + 2
+    return build_symbol(text, start_index, slash_index + 2, name)
 
 
-def _match_suffixed(state: ParserState, index: int, text: str, end_index: int) -> tuple[SymbolMatch, int] | None:
-    """A broker's letters glued to a known name: XAUUSDm."""
-    for length in (1, 3, 2, 4, 5):
-        if text[-length:] in _BROKER_SUFFIXES and (instrument := INSTRUMENTS_BY_NAME.get(text[:-length])):
-            return _build_symbol(state, index, end_index, instrument.name), end_index
+def match_suffixed(text: TokenizedText, index: int, word: str, end_index: int) -> SymbolMatch | None:
+    """Match a known name with a broker's suffix glued to it: XAUUSDm."""
+    for length in _BROKER_SUFFIX_LENGTHS:
+        if word[-length:] in _BROKER_SUFFIXES and (instrument := INSTRUMENTS_BY_NAME.get(word[:-length])):
+            return build_symbol(text, index, end_index, instrument.name)
     return None
 
 
-def _skip_suffix(state: ParserState, index: int) -> int:
-    """Over `.m`, `.pro`, `-ECN`, `_i`."""
-    mark, suffix = state.tokens[index], state.tokens[index + 1]
+def skip_suffix(text: TokenizedText, index: int) -> int:
+    """Return the index after `.m`, `.pro`, `-ECN` or `_i`."""
+    mark, suffix = text.tokens[index], text.tokens[index + 1]
     if (
         mark.text not in (".", "-", "_")
-        or not (state.is_adjacent(index) and state.is_adjacent(index + 1))
+        or not (text.is_adjacent(index) and text.is_adjacent(index + 1))
         or not suffix.text.isalpha()
     ):
         return index
     is_suffix = suffix.text in _BROKER_SUFFIXES or (
-        mark.text == "." and suffix.kind == TokenKind.WORD and len(suffix.text) <= 6  # noqa: PLR2004 - longer endings are words
+        mark.text == "." and suffix.kind == TokenKind.WORD and len(suffix.text) <= _MAX_UNKNOWN_SUFFIX_CHARS
     )
     return index + 2 if is_suffix else index
 
 
-def match_ticker(state: ParserState, index: int) -> tuple[SymbolMatch, int] | None:
-    """Any ticker-shaped word at `at`, with its suffix dropped if it is one that is never part of a ticker."""
-    text, behind = join_word(state, index)
-    mark, suffix = state.tokens[behind], state.tokens[behind + 1]
-    if mark.text == "!" and state.is_adjacent(behind) and text[-1:].isdigit():
-        text, behind = text + "!", behind + 1
-    elif mark.text == "." and state.is_adjacent(behind) and state.is_adjacent(behind + 1) and suffix.text.isalpha():
-        behind += 2
-        text += "" if suffix.text in _DROPPED_SUFFIXES else f".{suffix.text}"
-    if len(text) > MAX_SYMBOL_CHARS or not _TICKER.fullmatch(text) or text in _NON_SYMBOL_WORDS:
+def match_ticker(text: TokenizedText, index: int, word: JoinedWord | None = None) -> SymbolMatch | None:
+    """Match any word with the form of a ticker, without a suffix that is never part of one."""
+    name, end_index = word or join_word(text.tokens, index)
+    mark, suffix = text.tokens[end_index], text.tokens[end_index + 1]
+    if mark.text == "!" and text.is_adjacent(end_index) and name[-1:].isdigit():
+        name, end_index = name + "!", end_index + 1
+    elif mark.text == "." and text.is_adjacent(end_index) and text.is_adjacent(end_index + 1) and suffix.text.isalpha():
+        end_index += 2
+        name += "" if suffix.text in _DROPPED_SUFFIXES else f".{suffix.text}"
+    if len(name) > MAX_SYMBOL_CHARS or not _TICKER.fullmatch(name) or name in _NON_SYMBOL_WORDS:
         return None
-    return _build_symbol(state, index, behind, text), behind
+    return build_symbol(text, index, end_index, name)
 
 
 def parse_symbol(written: str, start: int) -> SymbolMatch | None:
-    """The name in a field that holds nothing else."""
-    exchange = written.find(":") + 1
-    m = ParserState(ParsedFields(SourceText(written[exchange:])))
-    read = match_known(m, 0) or (match_slashed_pair(m, 1) if m.tokens[1].text == "/" else None) or match_ticker(m, 0)
-    if read is None or read[1] != m.token_count or m.fields.problems:
+    """Parse the symbol in a field that holds nothing else. `start` is the position of the field in the text."""
+    exchange_end = written.find(":") + 1
+    text = TokenizedText.from_source(SourceText(written[exchange_end:]))
+    symbol = (
+        match_known(text, 0)
+        or (match_slashed_pair(text, 1) if text.tokens[1].text == "/" else None)
+        or match_ticker(text, 0)
+    )
+    if symbol is None or symbol.end_index != text.token_count or symbol.problems:
         return None
-    return SymbolMatch(read[0].name, written, start, start + len(written), read[0].instrument)
+    return SymbolMatch(symbol.name, written, start, start + len(written), symbol.instrument)
 
 
-def _build_symbol(state: ParserState, start_index: int, end_index: int, name: str) -> SymbolMatch:
-    start, end = state.tokens[start_index].start, state.tokens[end_index - 1].end
-    exchange, colon = state.tokens[start_index - 2], state.tokens[start_index - 1]
+def build_symbol(
+    text: TokenizedText, start_index: int, end_index: int, name: str, problems: tuple[ProblemArguments, ...] = ()
+) -> SymbolMatch:
+    """Build the match of a name, with the exchange before it and a problem if a strange character follows it."""
+    tokens, source = text.tokens, text.source
+    start, end = tokens[start_index].start, tokens[end_index - 1].end
+    exchange_index = -1
     if (
         start_index > 1
-        and colon.text == ":"
-        and state.is_adjacent(start_index)
-        and state.is_adjacent(start_index - 1)
-        and exchange.kind == TokenKind.WORD
+        and tokens[start_index - 1].text == ":"
+        and text.is_adjacent(start_index)
+        and text.is_adjacent(start_index - 1)
+        and tokens[start_index - 2].kind == TokenKind.WORD
     ):
-        start = exchange.start
-        exchange.used = True
-    if state.source.clean[end : end + 1] and state.source.clean[end] not in _ALLOWED_NEXT_CHARS:
-        run = state.find_run_end(start)
-        state.fields.add_problem("no_symbol", "Write the symbol in letters and digits only, like EURUSD.", start, run)
-    return SymbolMatch(name, state.source.raw[start:end], start, end, INSTRUMENTS_BY_NAME.get(name))
+        exchange_index = start_index - 2
+        start = tokens[exchange_index].start
+    if source.clean[end : end + 1] and source.clean[end] not in _ALLOWED_NEXT_CHARS:
+        hint = "Write the symbol in letters and digits only, like EURUSD."
+        problems += (("no_symbol", hint, start, text.find_run_end(start)),)
+    instrument = INSTRUMENTS_BY_NAME.get(name)
+    return SymbolMatch(name, source.raw[start:end], start, end, instrument, end_index, exchange_index, problems)

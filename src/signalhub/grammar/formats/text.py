@@ -7,15 +7,18 @@ A Cornix block is what crypto channels send; its numbered entries are one ladder
 import re
 from typing import Final
 
-from signalhub.grammar import finalize, intent, prices
 from signalhub.grammar.body import Body
+from signalhub.grammar.finalize import finalize
 from signalhub.grammar.formats.base import Format
+from signalhub.grammar.intent import reject_non_orders
+from signalhub.grammar.matching import TokenizedText
 from signalhub.grammar.non_prices import match_enumerator
 from signalhub.grammar.parsed_fields import EntryRange, ParsedFields, Spanned
 from signalhub.grammar.parser_state import ParserState
 from signalhub.grammar.rules import RULES, Rules
-from signalhub.grammar.rules.labels import read_entry_label
+from signalhub.grammar.rules.labels import read_entry, read_entry_label
 from signalhub.grammar.rules.marks import MARK_RULES
+from signalhub.grammar.rules.notes import find_labelled_number
 from signalhub.grammar.vocabulary import TokenKind
 
 _DIRECTIVE: Final = re.compile(
@@ -27,24 +30,28 @@ _CORNIX_HEADING: Final = re.compile(
 
 
 def parse_with_rules(body: Body, rules: Rules) -> ParsedFields:
-    """Parse the text with a table of rules, of which a dialect replaces some."""
+    """Lex, match and resolve a text with a table of rules, of which a dialect replaces some."""
     fields = ParsedFields(body.source)
     extract_directives(fields)
-    state = ParserState(fields)
-    if state.is_fragmented:
+    # 1. Lex.
+    text = TokenizedText.from_source(body.source)
+    if text.is_fragmented:
         fields.reject("unsupported", "Write the signal in words and prices: nearly every piece of this is a character.")
         return fields
-    tokens, token_count = state.tokens, state.token_count
-    while state.pos < token_count and not fields.has_too_many_errors:
-        token = tokens[state.pos]
+    # 2. Match: a rule reads what begins at a token, and returns the index after it.
+    state = ParserState(text, fields)
+    tokens, token_count, index = text.tokens, text.token_count, 0
+    while index < token_count and not fields.has_too_many_errors:
+        token = tokens[index]
         # A third of all tokens are marks without a rule: skipping them here saves a call for each.
         if token.kind == TokenKind.MARK and token.text not in MARK_RULES:
-            state.pos += 1
+            index += 1
         else:
-            rules[token.kind](state)
-    finalize.finalize(state)
+            index = rules[token.kind](state, index)
+    # 3. Resolve what depends on the whole text.
+    finalize(state)
     if fields.is_order:
-        intent.reject_non_orders(state)
+        reject_non_orders(state)
     return fields
 
 
@@ -67,31 +74,34 @@ def extract_directives(fields: ParsedFields) -> None:
         source.clean = source.clean[: match.start()] + " " * (end - match.start()) + source.clean[end:]
 
 
-def read_entry_ladder(state: ParserState) -> None:
+def read_entry_ladder(state: ParserState, index: int) -> int:
     """Read the labelled entry and the numbered ones below it as one zone between the lowest and the highest."""
     before = len(state.fields.entries)
-    read_entry_label(state)
+    index = read_entry_label(state, index)
     if len(state.fields.entries) != before + 1:
-        return
-    while (number_index := _find_next_ladder_entry(state)) is not None:
-        prices.read_entry(state, number_index)
+        return index
+    while (number_index := _find_next_ladder_entry(state, index)) is not None:
+        index = read_entry(state, number_index)
     ladder = state.fields.entries[before:]
     ends = [end for entry in ladder for end in (entry.first, entry.second) if end is not None]
     if len(ends) == 1 or any(end.value is None for end in ends):
         # A number with several readings cannot be ordered: the first entry alone stands.
         state.fields.entries[before:] = ladder[:1]
-        return
+        return index
     ends.sort(key=lambda end: end.value or 0)
     state.fields.entries[before:] = [EntryRange(ends[0], ends[-1])]
+    return index
 
 
-def _find_next_ladder_entry(state: ParserState) -> int | None:
+def _find_next_ladder_entry(state: ParserState, index: int) -> int | None:
     """Return the index of the price on the next line if the line is numbered, as in `2) 1.0840`."""
-    if state.tokens[state.pos].kind != TokenKind.NEWLINE or state.tokens[state.pos + 1].kind != TokenKind.NUMBER:
+    if state.tokens[index].kind != TokenKind.NEWLINE or state.tokens[index + 1].kind != TokenKind.NUMBER:
         return None
-    end_index = match_enumerator(state, state.pos + 1)
-    number_index, crossed_line = (None, False) if end_index is None else prices.find_labelled_price(state, end_index)
-    return None if crossed_line else number_index
+    end_index = match_enumerator(state.text, index + 1)
+    if end_index is None:
+        return None
+    number_index, is_on_next_line = find_labelled_number(state, end_index)
+    return None if is_on_next_line else number_index
 
 
 def is_cornix(body: Body) -> bool:

@@ -1,6 +1,6 @@
-"""The rules of the text grammar: for each kind of token, what to do where one stands.
+"""The rules of the text grammar: what to do at each kind of token.
 
-A rule stands at `m.at`, reads what belongs to it and moves `m.at` behind that.
+A rule gets the state and the index of a token, reads what begins there and returns the index after it.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,12 +11,12 @@ from signalhub.grammar.parser_state import ParserState
 from signalhub.grammar.rules import header, labels, marks, notes, unlabelled_numbers
 from signalhub.grammar.vocabulary import TokenKind
 
-Rule = Callable[[ParserState], None]
+Rule = Callable[[ParserState, int], int]
 Rules = Mapping[str, Rule]
 
 RULES: Final[Rules] = MappingProxyType(
     {
-        # The header: who, what, how, and at which price.
+        # The header: side, symbol, order type, and the words that announce the entry.
         TokenKind.SIDE: header.read_side,
         TokenKind.SIDE_AND_TYPE: header.read_side_with_order_type,
         TokenKind.ORDER_TYPE: header.read_order_type,
@@ -25,7 +25,7 @@ RULES: Final[Rules] = MappingProxyType(
         TokenKind.SYMBOL_LABEL: header.read_symbol_label,
         TokenKind.CURRENCY: header.read_currency,
         TokenKind.WORD: header.read_word,
-        # Labels and the prices behind them.
+        # Labels and the prices after them.
         TokenKind.SL: labels.read_stop_loss,
         TokenKind.TP: labels.read_take_profits,
         TokenKind.ENTRY: labels.read_entry_label,
@@ -33,7 +33,7 @@ RULES: Final[Rules] = MappingProxyType(
         TokenKind.NUMBER: unlabelled_numbers.read_number,
         TokenKind.UNIT: unlabelled_numbers.read_unit,
         TokenKind.MARK: marks.read_mark,
-        # What changes nothing, or the quantity only.
+        # Tokens that change nothing, or only the quantity.
         TokenKind.QUANTITY: notes.read_quantity_label,
         TokenKind.NOTE: notes.skip_note,
         TokenKind.FILLER: notes.skip_token,
@@ -44,7 +44,7 @@ RULES: Final[Rules] = MappingProxyType(
         TokenKind.TIME_UNIT: unlabelled_numbers.read_timeframe,
         TokenKind.MONTH: header.read_word,
         TokenKind.OPTION: header.read_word,
-        # Words that may tell that this is no order; `intent` decides when all is read.
+        # Words that may say that the text is not an order; `intent` decides when the whole text is read.
         TokenKind.RUNNER: notes.record_remark,
         TokenKind.MANAGEMENT: notes.record_remark,
         TokenKind.TRADE_OUTCOME: notes.record_remark,
