@@ -6,17 +6,16 @@ from typing import Final
 import msgspec
 from litestar import Controller, Router, delete, get, post
 
-from signalhub.container import Services
 from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 from signalhub.services import tickets
 from signalhub.services.accounts import BrokerAccountView, NewBrokerAccount, Registered, Registration
-from signalhub.services.auth import ADMIN, READ_ORDERS, Principal
+from signalhub.services.auth import ADMIN, READ_ORDERS
 from signalhub.services.credentials import HookView, KeyView, NewHook, NewKey
 from signalhub.services.queries import parse_id
-from signalhub.settings import Settings
 from signalhub.web.asgi import AnyRequest
 from signalhub.web.auth import require_scope
+from signalhub.web.dependencies import AppServices, AppSettings, Caller
 from signalhub.web.openapi import CHANGE_PROBLEMS, LOOKUP_PROBLEMS, PUBLIC, READ_PROBLEMS, problem_specs
 
 
@@ -55,7 +54,7 @@ class BrokerAccountList(msgspec.Struct, frozen=True):
     tags=["account"],
     summary="Register an account",
 )
-async def register(request: AnyRequest, data: Registration, services: Services, settings: Settings) -> Registered:
+async def register(request: AnyRequest, data: Registration, services: AppServices, settings: AppSettings) -> Registered:
     mode, expected_token = settings.web.registration_mode, settings.web.registration_token
     token = request.headers.get("x-registration-token", "")
     if mode == "closed":
@@ -73,7 +72,7 @@ async def register(request: AnyRequest, data: Registration, services: Services, 
     tags=["events"],
     summary="A ticket that opens one stream",
 )
-async def issue_ticket(services: Services, principal: Principal) -> Ticket:
+async def issue_ticket(services: AppServices, principal: Caller) -> Ticket:
     ticket = await services.tickets.issue(
         principal.credential_id, purpose=identifiers.TICKET_PREFIX, ttl_s=tickets.STREAM_TICKET_TTL_S
     )
@@ -86,22 +85,22 @@ class KeyController(Controller):
     guards = (require_scope(ADMIN),)
 
     @get(responses=READ_PROBLEMS, summary="The account's keys")
-    async def list_keys(self, services: Services, principal: Principal) -> KeyList:
+    async def list_keys(self, services: AppServices, principal: Caller) -> KeyList:
         return KeyList(await services.keys.list_by_account(principal.account_id))
 
     @post(responses=CHANGE_PROBLEMS, summary="A new key")
-    async def create(self, services: Services, principal: Principal, data: NewKey) -> KeyView:
+    async def create(self, services: AppServices, principal: Caller, data: NewKey) -> KeyView:
         return await services.keys.create(principal.account_id, data)
 
     @post("/{key_id:str}/rotate", responses=CHANGE_PROBLEMS, summary="A new key in place of this one")
     async def rotate(
-        self, services: Services, principal: Principal, key_id: str, data: Overlap | None = None
+        self, services: AppServices, principal: Caller, key_id: str, data: Overlap | None = None
     ) -> KeyView:
         overlap = (data or Overlap()).overlap_s
         return await services.keys.rotate(principal.account_id, key_id, overlap)
 
     @delete("/{key_id:str}", responses=LOOKUP_PROBLEMS, summary="Revoke a key")
-    async def revoke(self, services: Services, principal: Principal, key_id: str) -> None:
+    async def revoke(self, services: AppServices, principal: Caller, key_id: str) -> None:
         await services.keys.revoke(principal.account_id, key_id)
 
 
@@ -111,15 +110,15 @@ class HookController(Controller):
     guards = (require_scope(ADMIN),)
 
     @get(responses=READ_PROBLEMS, summary="The account's hooks")
-    async def list_hooks(self, services: Services, principal: Principal) -> HookList:
+    async def list_hooks(self, services: AppServices, principal: Caller) -> HookList:
         return HookList(await services.hooks.list_by_account(principal.account_id))
 
     @post(responses=CHANGE_PROBLEMS, summary="A new hook URL")
-    async def create(self, services: Services, principal: Principal, data: NewHook) -> HookView:
+    async def create(self, services: AppServices, principal: Caller, data: NewHook) -> HookView:
         return await services.hooks.create(principal.account_id, data)
 
     @delete("/{hook_id:str}", responses=LOOKUP_PROBLEMS, summary="Revoke a hook")
-    async def revoke(self, services: Services, principal: Principal, hook_id: str) -> None:
+    async def revoke(self, services: AppServices, principal: Caller, hook_id: str) -> None:
         await services.hooks.revoke(principal.account_id, hook_id)
 
 
@@ -129,15 +128,15 @@ class BrokerAccountController(Controller):
     guards = (require_scope(ADMIN),)
 
     @get(responses=READ_PROBLEMS, summary="The account's broker accounts")
-    async def list_broker_accounts(self, services: Services, principal: Principal) -> BrokerAccountList:
+    async def list_broker_accounts(self, services: AppServices, principal: Caller) -> BrokerAccountList:
         return BrokerAccountList(await services.accounts.list_broker_accounts(principal.account_id))
 
     @post(responses=CHANGE_PROBLEMS, summary="Link a broker account")
-    async def create(self, services: Services, principal: Principal, data: NewBrokerAccount) -> BrokerAccountView:
+    async def create(self, services: AppServices, principal: Caller, data: NewBrokerAccount) -> BrokerAccountView:
         return await services.accounts.add_broker_account(principal.account_id, data)
 
     @delete("/{id_:str}", responses=LOOKUP_PROBLEMS, summary="Unlink a broker account")
-    async def remove(self, services: Services, principal: Principal, id_: str) -> None:
+    async def remove(self, services: AppServices, principal: Caller, id_: str) -> None:
         await services.accounts.remove_broker_account(principal.account_id, parse_id(id_))
 
 

@@ -6,7 +6,7 @@ Hot routes call `get_services` themselves, which takes no task and no copy of th
 from typing import Final, cast
 
 from litestar import Request
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 
 from signalhub.container import Services
 from signalhub.services.auth import Principal
@@ -35,6 +35,11 @@ def provide_principal(request: Request) -> Principal:  # type: ignore[type-arg] 
     """Return the caller that the guard `auth.require_scope` has authenticated."""
     return cast("Principal", request.user)
 
+
+# Litestar wants a dependency marked as one.
+AppServices = NamedDependency[Services]
+AppSettings = NamedDependency[Settings]
+Caller = NamedDependency[Principal]
 
 DEPENDENCIES: Final = {
     "services": Provide(provide_services, sync_to_thread=False),

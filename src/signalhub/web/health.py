@@ -15,6 +15,7 @@ from db import migrate
 from signalhub.container import Services
 from signalhub.domain.events import format_timestamp
 from signalhub.jobs import WORKER_HEARTBEAT_KEY
+from signalhub.web.dependencies import AppServices
 from signalhub.web.openapi import PUBLIC, response_specs
 
 _CHECK_TIMEOUT_S: Final = 1.5
@@ -41,7 +42,7 @@ async def live() -> dict[str, str]:
     responses=response_specs(503, Readiness, "It should not."),
     summary="The process should get traffic",
 )
-async def ready(services: Services) -> Response[Readiness]:
+async def ready(services: AppServices) -> Response[Readiness]:
     database, migrations, redis, workers = await asyncio.gather(
         _check_passes(_check_database(services)),
         _check_passes(migrate.is_current(services.engine)),
@@ -62,7 +63,7 @@ async def ready(services: Services) -> Response[Readiness]:
 
 
 @get("/health", summary="The service runs (older shape)")
-async def health(services: Services) -> dict[str, str]:
+async def health(services: AppServices) -> dict[str, str]:
     async with services.engine.connect() as connection:
         now = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
     return {"status": "ok", "timestamp": format_timestamp(now)}

@@ -7,16 +7,16 @@ import msgspec
 from litestar import Controller, MediaType, Response, Router, get, post
 
 from db.event_log import StoredEvent
-from signalhub.container import Services
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import OrderView, to_order_view
 from signalhub.domain.order import Order, Status
 from signalhub.services.analytics import Analytics, compute_analytics
-from signalhub.services.auth import READ_ORDERS, WRITE_ORDERS, Principal
+from signalhub.services.auth import READ_ORDERS, WRITE_ORDERS
 from signalhub.services.queries import MAX_PAGE_SIZE, Filters, StoredSignal, parse_id
 from signalhub.streams import event_filter
 from signalhub.streams.subscription import parse_cursor_seq, resolve_cursor
 from signalhub.web.auth import require_scope
+from signalhub.web.dependencies import AppServices, Caller
 from signalhub.web.openapi import (
     CHANGE_PROBLEMS,
     LIST_PROBLEMS,
@@ -55,8 +55,8 @@ class OrderController(Controller):
     @get(responses=LIST_PROBLEMS, summary="A page of orders, newest first")
     async def list_orders(  # noqa: PLR0913 - as many as there are filters
         self,
-        services: Services,
-        principal: Principal,
+        services: AppServices,
+        principal: Caller,
         *,
         status: Status | None = None,
         symbol: str | None = None,
@@ -76,7 +76,7 @@ class OrderController(Controller):
         responses=LOOKUP_PROBLEMS,
         summary="One order",
     )
-    async def get_order(self, services: Services, principal: Principal, order_id: str) -> OrderView:
+    async def get_order(self, services: AppServices, principal: Caller, order_id: str) -> OrderView:
         return to_order_view(await services.queries.get_order(principal.account_id, order_id))
 
     @get(
@@ -85,7 +85,7 @@ class OrderController(Controller):
         responses=response_specs(200, OrderEventsDocument) | LOOKUP_PROBLEMS,
         summary="Everything that happened to an order",
     )
-    async def list_order_events(self, services: Services, principal: Principal, order_id: str) -> Response[bytes]:
+    async def list_order_events(self, services: AppServices, principal: Caller, order_id: str) -> Response[bytes]:
         events = await services.queries.list_order_events(principal.account_id, order_id)
         return Response(b'{"items":[%b]}' % join_event_bodies(events), media_type=MediaType.JSON)
 
@@ -96,13 +96,13 @@ class OrderCommandController(Controller):
     guards = (require_scope(WRITE_ORDERS),)
 
     @post("/{order_id:str}/cancel", status_code=200, responses=CHANGE_PROBLEMS, summary="Cancel a pending order")
-    async def cancel(self, services: Services, principal: Principal, order_id: str) -> OrderView:
+    async def cancel(self, services: AppServices, principal: Caller, order_id: str) -> OrderView:
         return to_order_view(await services.order_commands.cancel(principal.account_id, parse_id(order_id)))
 
     @post(
         "/{order_id:str}/close", status_code=200, responses=CHANGE_PROBLEMS, summary="Close an executed order at market"
     )
-    async def close(self, services: Services, principal: Principal, order_id: str) -> OrderView:
+    async def close(self, services: AppServices, principal: Caller, order_id: str) -> OrderView:
         return to_order_view(await services.order_commands.close(principal.account_id, parse_id(order_id)))
 
 
@@ -113,7 +113,12 @@ class OrderCommandController(Controller):
     summary="A page of the log, oldest first",
 )
 async def list_events(
-    services: Services, principal: Principal, *, after: str = "0", limit: int = 100, types: str | None = None
+    services: AppServices,
+    principal: Caller,
+    *,
+    after: str = "0",
+    limit: int = 100,
+    types: str | None = None,
 ) -> Response[bytes]:
     if after.startswith("-") or not 1 <= limit <= MAX_PAGE_SIZE:
         raise SignalHubError("invalid_request", f"after must not be negative, limit from 1 to {MAX_PAGE_SIZE}.")
@@ -130,13 +135,13 @@ async def list_events(
 
 
 @get("/api/v1/receipts/{signal_id:str}", responses=LOOKUP_PROBLEMS, tags=["signals"], summary="A signal's whole story")
-async def receipt(services: Services, principal: Principal, signal_id: str) -> Receipt:
+async def receipt(services: AppServices, principal: Caller, signal_id: str) -> Receipt:
     signal, events = await services.queries.get_signal_with_events(principal.account_id, signal_id)
     return Receipt(signal, [msgspec.Raw(event.body) for event in events], _measure_stages(signal, events))
 
 
 @get(["/analytics", "/api/v1/analytics"], responses=READ_PROBLEMS, tags=["orders"], summary="Counts and results")
-async def analytics(services: Services, principal: Principal) -> Analytics:
+async def analytics(services: AppServices, principal: Caller) -> Analytics:
     return await compute_analytics(services.engine, principal.account_id)
 
 
@@ -191,7 +196,7 @@ def to_legacy_order(order: Order) -> LegacyOrder:
 
 
 @get("/orders", responses=READ_PROBLEMS, tags=["older clients"], summary="Orders (older shape)")
-async def list_orders(services: Services, principal: Principal) -> list[LegacyOrder]:
+async def list_orders(services: AppServices, principal: Caller) -> list[LegacyOrder]:
     orders: list[Order] = []
     cursor = None
     while len(orders) < _MAX_LEGACY_ORDERS:
@@ -205,7 +210,7 @@ async def list_orders(services: Services, principal: Principal) -> list[LegacyOr
 
 
 @get("/orders/{order_id:str}", responses=LOOKUP_PROBLEMS, tags=["older clients"], summary="One order (older shape)")
-async def one_order(services: Services, principal: Principal, order_id: str) -> LegacyOrder:
+async def one_order(services: AppServices, principal: Caller, order_id: str) -> LegacyOrder:
     return to_legacy_order(await services.queries.get_order(principal.account_id, order_id))
 
 

@@ -7,10 +7,10 @@ from typing import Final, Literal
 from litestar import Router, get
 
 from signalhub.brokers.mock.quotes import MAX_CANDLES, QuoteView
-from signalhub.container import Services
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import READ_ORDERS
 from signalhub.web.auth import require_scope
+from signalhub.web.dependencies import AppServices
 from signalhub.web.openapi import LOOKUP_PROBLEMS
 
 Interval = Literal["1s", "15s", "1m", "5m", "15m", "1h", "4h", "1d"]
@@ -28,7 +28,7 @@ _MAX_TIME: Final = datetime(2200, 1, 1, tzinfo=UTC)
     summary="A price, and how it came there",
 )
 async def quote(
-    services: Services,
+    services: AppServices,
     *,
     symbol: str,
     interval: Interval = "1m",

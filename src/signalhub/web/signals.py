@@ -13,7 +13,6 @@ from litestar.params import Parameter
 from litestar.types import ASGIApp
 
 from signalhub import grammar
-from signalhub.container import Services
 from signalhub.domain.errors import GRAMMAR_ERRORS, SignalHubError
 from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS, Principal
 from signalhub.services.credentials import hook_secret_context
@@ -22,7 +21,7 @@ from signalhub.services.queries import Filters, StoredSignal
 from signalhub.web import asgi, rate_limit, webhook_signatures
 from signalhub.web.asgi import AnyRequest, RawJsonResponse, get_context, get_header
 from signalhub.web.auth import authenticate, require_scope
-from signalhub.web.dependencies import get_rate_limiter, get_services
+from signalhub.web.dependencies import AppServices, Caller, get_rate_limiter, get_services
 from signalhub.web.instrumentation import HTTP_METRICS
 from signalhub.web.openapi import (
     LIST_PROBLEMS,
@@ -74,8 +73,8 @@ class SignalController(Controller):
     )
     async def list_signals(
         self,
-        services: Services,
-        principal: Principal,
+        services: AppServices,
+        principal: Caller,
         *,
         status: Literal["accepted", "rejected"] | None = None,
         limit: int = 50,
