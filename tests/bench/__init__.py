@@ -1,1 +1,1 @@
-"""Benchmarks: ratios within one run, medians over several rounds. Absolute figures belong to the machine."""
+"""Benchmarks: ratios within one run, medians over several rounds. Absolute figures depend on the machine."""

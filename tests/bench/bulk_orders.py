@@ -1,4 +1,4 @@
-"""Crowds of orders, put into a database by one statement, and waited for."""
+"""Insert many orders by one statement and wait until they are closed."""
 
 import asyncio
 import time
@@ -23,13 +23,13 @@ _INSERT_ACCOUNTS: Final = text("""
 
 _DUE_IN_S_SQL: Final = "CAST(:due_in_s AS float8) + CAST(:spread_s AS float8) * n / :count"
 
-# Each a copy of the first, of which there is one for each profile and state.
+# Every order is a copy of the first. These columns differ.
 _COPIED_COLUMN_SQL: Final = {
     "id": "gen_random_uuid()",
     "signal_id": "gen_random_uuid()",
     "account_id": f"CAST(lpad(to_hex(n % {ACCOUNT_COUNT}), 32, '0') AS uuid)",
     "due_at": f"statement_timestamp() + make_interval(secs => {_DUE_IN_S_SQL})",
-    # Long ago, so that whatever the broker waits for is over when the order is due.
+    # Long ago, so that the broker's waits are over when the order is due.
     "created_at": "statement_timestamp() - interval '1 hour'",
     "filled_at": f"statement_timestamp() + make_interval(secs => {_DUE_IN_S_SQL} - CAST(:held_s AS float8))",
 }
@@ -38,7 +38,7 @@ _COPIED_COLUMN_SQL: Final = {
 async def insert_orders(
     engine: AsyncEngine, count: int, *, due_in_s: float, spread_s: float = 0.0, held_s: float | None = None
 ) -> None:
-    """`count` orders, the first due in `due_in_s`, the last `spread_s` later; with `held_s`, filled so long before."""
+    """Insert `count` orders due from `due_in_s` to `spread_s` later; with `held_s`, filled that long before."""
     now = datetime.now(UTC)
     first = make_order(profile="instant" if held_s is None else "market", created_at=now, updated_at=now)
     waits = {"due_in_s": due_in_s, "spread_s": spread_s, "held_s": held_s or 0.0, "count": count}
@@ -54,13 +54,13 @@ async def insert_orders(
 
 
 def _build_copy_statement(*, is_filled: bool) -> TextClause:
-    own = (
+    copied = (
         _COPIED_COLUMN_SQL
         if is_filled
         else {name: value for name, value in _COPIED_COLUMN_SQL.items() if name != "filled_at"}
     )
     names = [column.name for column in orders.TABLE.columns]
-    values = ", ".join(own.get(name, name) for name in names)
+    values = ", ".join(copied.get(name, name) for name in names)
     return text(f"""
         INSERT INTO orders ({", ".join(names)}) SELECT {values}
         FROM orders, generate_series(0, :count - 1) AS n WHERE id = CAST(:first AS uuid)
@@ -68,7 +68,7 @@ def _build_copy_statement(*, is_filled: bool) -> TextClause:
 
 
 async def vacuum_and_checkpoint(engine: AsyncEngine) -> None:
-    """Fresh statistics, and nothing left for the background to write."""
+    """Refresh the statistics and leave nothing for background processes to write."""
     async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         await connection.execute(text("VACUUM ANALYZE orders"))
         await connection.execute(text("CHECKPOINT"))
@@ -80,11 +80,11 @@ async def truncate_orders(engine: AsyncEngine) -> None:
 
 
 async def wait_until_closed(engine: AsyncEngine, count: int, *, timeout_s: float = 120.0) -> float:
-    """Seconds until `count` orders are closed."""
+    """Return the seconds until `count` orders are closed."""
     began = time.perf_counter()
     while True:
         async with engine.connect() as connection:
-            # The index of what is due answers at once while much is left; only then is it worth counting.
+            # The index on due_at answers at once while many are left, so count only when none is.
             busy = text("SELECT 1 FROM orders WHERE due_at < statement_timestamp() + interval '10 minutes' LIMIT 1")
             if (await connection.execute(busy)).first() is None:
                 closed = text("SELECT count(*) FROM orders WHERE status = 'closed'")
@@ -92,4 +92,4 @@ async def wait_until_closed(engine: AsyncEngine, count: int, *, timeout_s: float
                     return time.perf_counter() - began
         if time.perf_counter() - began > timeout_s:
             raise TimeoutError(f"not all of {count} orders ended within {timeout_s} s")
-        await asyncio.sleep(0.1)  # each look has to pass by what is on its way
+        await asyncio.sleep(0.1)  # polling competes with the work it waits for

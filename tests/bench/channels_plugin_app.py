@@ -1,4 +1,4 @@
-"""The plain way to the same: Litestar's own channels plugin over a Redis stream, for SSE and for WebSocket."""
+"""The fan-out baseline: Litestar's channels plugin over a Redis stream, for SSE and for WebSocket."""
 
 import os
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from litestar.channels.backends.redis import RedisChannelsStreamBackend
 from litestar.response import ServerSentEvent
 from redis.asyncio import Redis
 
-# The plugin's wait in a read. Its default of 1 ms polls, which would be counted against it.
+# How long the plugin waits in a read. With its default of 1 ms polling would dominate its processor time.
 READ_BLOCK_MS = 100
 
 

@@ -1,7 +1,7 @@
-"""The yardstick: a Dramatiq message for each step of an order, and a transaction for each message.
+"""The lifecycle baseline: a Dramatiq message for each step of an order, and a transaction for each message.
 
-What one writes first: an actor that fills, which sends a message to an actor that closes; rows as objects in a session.
-The same rows and events are written as by the service.
+The obvious implementation: an actor fills the order and sends a message to an actor that closes it. Rows are objects of
+a session. It writes the same rows and events as the service.
 """
 
 import os
@@ -29,7 +29,7 @@ NAMESPACE: Final = "plain"
 
 
 def boot() -> None:
-    """What `dramatiq tests.bench.plain_steps:boot` calls in each worker process."""
+    """Set up a worker process: `dramatiq tests.bench.dramatiq_baseline:boot` calls this."""
     broker = create_broker(os.environ["BENCH_REDIS_URL"], [AsyncIO()])
     steps = _OrderSteps(broker, os.environ["BENCH_DATABASE_URL"])
     actor = partial(dramatiq.actor, broker=broker)
@@ -80,7 +80,7 @@ class _OrderSteps:
             await session.commit()
 
 
-def _to_mapping(row: OrderRow) -> Any:  # noqa: ANN401 - what reads a row reads any mapping
+def _to_mapping(row: OrderRow) -> Any:  # noqa: ANN401 - a row as a mapping
     return {column.name: getattr(row, column.name) for column in OrderRow.__table__.columns}
 
 

@@ -1,8 +1,8 @@
-"""What it costs to pass one event on to a thousand, beside Litestar's channels plugin and beside nginx with Nchan.
+"""The cost of delivering one event to a thousand subscribers, beside Litestar's channels plugin and nginx with Nchan.
 
-One run, one client, the same bytes; rounds take turns, so that a machine whose speed drifts drifts for all, and figures
-are medians. Events are fed in from outside: what intake costs is not in it. Counted is the processor time of the
-processes that serve, without Valkey and PostgreSQL.
+One run, one client, the same bytes; rounds alternate, so that a drift of the machine's speed affects all servers, and
+figures are medians. Events are written from outside, so the cost of ingest is not included. Counted is the processor
+time of the serving processes, without Valkey and PostgreSQL.
 """
 
 import asyncio
@@ -32,21 +32,25 @@ Results = dict[tuple[str, str], list[WindowResult]]
 
 
 def main(rounds: int = 5, seconds: float = 2.0, size: int = 1000, *, is_brief: bool = False) -> bool:
-    """Print the tables; the answer says whether every target is met that what is installed can be held against."""
+    """Print the tables; return whether every target is met that concerns an installed server."""
     return uvloop.run(measure(rounds, seconds, size, _PARTS[:1] if is_brief else _PARTS))
 
 
 async def measure(rounds: int, seconds: float, size: int, parts: tuple[str, ...]) -> bool:
     met = []
-    async with _run_servers() as (stack, sides):
+    async with _run_servers() as (stack, fanout_servers):
         if "idle" in parts:  # first, while the process is fresh
-            met.append(await _measure_idle_streams(sides[0], size))
+            met.append(await _measure_idle_streams(fanout_servers[0], size))
         if "cost" in parts:
-            met.append(_report_cost(await _measure_rounds(sides, rounds, size, rate=50, seconds=seconds)))
+            met.append(_report_cost(await _measure_rounds(fanout_servers, rounds, size, rate=50, seconds=seconds)))
         if "flood" in parts:
-            met.append(_report_flood(await _measure_rounds(sides[:2], 1, size, rate=100_000 / size, seconds=seconds)))
+            met.append(
+                _report_flood(await _measure_rounds(fanout_servers[:2], 1, size, rate=100_000 / size, seconds=seconds))
+            )
         if "rate" in parts:
-            met.append(_report_rates({side.name: await find_highest_rate(side, size, seconds) for side in sides}))
+            met.append(
+                _report_rates({side.name: await find_highest_rate(side, size, seconds) for side in fanout_servers})
+            )
         if "accounts" in parts:
             met.append(await _measure_account_scaling(stack, size))
     return all(met)
@@ -54,42 +58,44 @@ async def measure(rounds: int, seconds: float, size: int, parts: tuple[str, ...]
 
 @asynccontextmanager
 async def _run_servers() -> AsyncIterator[tuple[Stack, list[FanoutServer]]]:
-    with TemporaryDirectory() as home:
+    with TemporaryDirectory() as directory:
         async with AsyncExitStack() as running:
-            stack = Stack(Path(home), make_settings(max_streams_per_account=20_000))
+            stack = Stack(Path(directory), make_settings(max_streams_per_account=20_000))
             running.callback(stack.stop)
             stack.start()
             await stack.wait_until_ready()
-            sides = [
+            fanout_servers = [
                 await running.enter_async_context(run_signalhub(stack.settings, stack.web.pid)),
                 await running.enter_async_context(run_channels_plugin(stack.settings.redis_url)),
-                await running.enter_async_context(run_nchan(Path(home))),
+                await running.enter_async_context(run_nchan(Path(directory))),
             ]
-            if sides[-1] is None:
+            if fanout_servers[-1] is None:
                 sys.stdout.write("nchan not installed (Debian: apt-get install nginx libnginx-mod-nchan)\n")
-            yield stack, [side for side in sides if side is not None]
+            yield stack, [side for side in fanout_servers if side is not None]
 
 
 async def _measure_rounds(
     servers: list[FanoutServer], rounds: int, size: int, *, rate: float, seconds: float
 ) -> Results:
-    rooms = [(side, room) for side in servers for room in side.requests_by_transport]
-    found: Results = {(side.name, room): [] for side, room in rooms}
+    pairs = [(server, transport) for server in servers for transport in server.requests_by_transport]
+    results: Results = {(server.name, transport): [] for server, transport in pairs}
     for _ in range(rounds):
-        for side, room in rooms:
-            with SubscriberPool(side.port, side.requests_by_transport[room], size, side.ready_marker) as audience:
-                if seconds >= 1:  # caches, and the last arrivals
-                    await measure_window(side, room, audience, rate=rate, duration_s=0.5)
-                found[side.name, room].append(await measure_window(side, room, audience, rate=rate, duration_s=seconds))
-    return found
+        for server, transport in pairs:
+            request = server.requests_by_transport[transport]
+            with SubscriberPool(server.port, request, size, server.ready_marker) as subscribers:
+                if seconds >= 1:  # fill the caches and let late connections settle
+                    await measure_window(server, transport, subscribers, rate=rate, duration_s=0.5)
+                window = await measure_window(server, transport, subscribers, rate=rate, duration_s=seconds)
+                results[server.name, transport].append(window)
+    return results
 
 
 def _report_cost(results: Results) -> bool:
     _print_results(results)
 
-    def ratio(field: str, room: str, other: tuple[str, str]) -> float:
+    def ratio(field: str, transport: str, other: tuple[str, str]) -> float:
         return (
-            _median_of(results, (SIGNALHUB, room), field) / (_median_of(results, other, field) or 1)
+            _median_of(results, (SIGNALHUB, transport), field) / (_median_of(results, other, field) or 1)
             if other in results
             else 0
         )
@@ -119,7 +125,7 @@ def _report_cost(results: Results) -> bool:
 
 def _report_flood(results: Results) -> bool:
     _print_results(results)
-    delivered = min(one.delivered_fraction for one in results[SIGNALHUB, "ws"])
+    delivered = min(window.delivered_fraction for window in results[SIGNALHUB, "ws"])
     return _check_target("WebSocket, delivered at 100,000 a second offered", delivered, ge, 1.0)
 
 
@@ -128,29 +134,30 @@ def _report_rates(rates: dict[str, int]) -> bool:
     for name, rate in rates.items():
         table.add(name, str(rate))
     table.write()
-    to_stock = rates[SIGNALHUB] / max(rates[CHANNELS_PLUGIN], 1)
+    to_plugin = rates[SIGNALHUB] / max(rates[CHANNELS_PLUGIN], 1)
     to_nchan = rates[SIGNALHUB] / max(rates.get(NCHAN, 1), 1)
     return all(
-        [_check_target("rate, of the plugin's", to_stock, ge, 4), _check_target("rate, of Nchan's", to_nchan, ge, 1)]
+        [_check_target("rate, of the plugin's", to_plugin, ge, 4), _check_target("rate, of Nchan's", to_nchan, ge, 1)]
     )
 
 
 async def _measure_idle_streams(server: FanoutServer, size: int) -> bool:
-    """Streams that nothing happens on: what they hold, and that five thousand of them still work."""
-    table, taken = Table("idle streams", "kB each"), {}
-    for room, number in (("sse", size), ("ws", size), ("sse", 5 * size)):
-        before = server.measure_rss_bytes()
-        with SubscriberPool(server.port, server.requests_by_transport[room], number, server.ready_marker) as audience:
+    """Measure the memory of idle streams, and check that five thousand of them still deliver."""
+    table, kb_per_stream = Table("idle streams", "kB each"), {}
+    for transport, number in (("sse", size), ("ws", size), ("sse", 5 * size)):
+        rss_before = server.measure_rss_bytes()
+        request = server.requests_by_transport[transport]
+        with SubscriberPool(server.port, request, number, server.ready_marker) as subscribers:
             await asyncio.sleep(1)
-            taken[room, number] = (server.measure_rss_bytes() - before) / number / 1000
-            await server.send_events(room, 1)
-            await wait_for_deliveries(audience, number)
-            is_heard = audience.read_count() == number
-        table.add(f"{number} {room}", f"{taken[room, number]:.0f}")
+            kb_per_stream[transport, number] = (server.measure_rss_bytes() - rss_before) / number / 1000
+            await server.send_events(transport, 1)
+            await wait_for_deliveries(subscribers, number)
+            is_delivered = subscribers.read_count() == number
+        table.add(f"{number} {transport}", f"{kb_per_stream[transport, number]:.0f}")
         await asyncio.sleep(1)
     table.write()
-    _check_target(f"{5 * size} idle streams hear an event", float(is_heard), ge, 1)
-    return _check_target("kB for an idle SSE stream", taken["sse", size], le, 40) and is_heard
+    _check_target(f"{5 * size} idle streams receive an event", float(is_delivered), ge, 1)
+    return _check_target("kB for an idle SSE stream", kb_per_stream["sse", size], le, 40) and is_delivered
 
 
 async def _measure_account_scaling(stack: Stack, size: int) -> bool:
@@ -163,15 +170,15 @@ async def _measure_account_scaling(stack: Stack, size: int) -> bool:
 
 
 def _print_results(results: Results) -> None:
-    table = Table("server", "room", "CPU us/event", "p50 ms", "p99 ms", "delivered")
-    for name, found in results.items():
+    table = Table("server", "transport", "CPU us/event", "p50 ms", "p99 ms", "delivered")
+    for name, windows in results.items():
         cells = [f"{_median_of(results, name, field):.1f}" for field in ("cpu_us", "p50_ms", "p99_ms")]
-        table.add(*name, *cells, f"{min(one.delivered_fraction for one in found):.1%}")
+        table.add(*name, *cells, f"{min(window.delivered_fraction for window in windows):.1%}")
     table.write()
 
 
 def _median_of(results: Results, name: tuple[str, str], field: str) -> float:
-    return float(median(getattr(one, field) for one in results[name]))
+    return float(median(getattr(window, field) for window in results[name]))
 
 
 def _check_target(label: str, value: float, compare: Callable[[float, float], bool], target: float) -> bool:

@@ -1,4 +1,4 @@
-"""What an event costs a relay by how many accounts are watched. The sender is a process of its own and not counted."""
+"""The cost of an event in a relay by the number of watched accounts. The sender is another process and not counted."""
 
 import asyncio
 import multiprocessing
@@ -15,7 +15,7 @@ from tests.kit.polling import wait_until
 
 
 async def measure_cost_us(settings: Settings, account_count: int, event_count: int) -> float:
-    """Processor time an event, spread over `accounts` that each have somebody who listens."""
+    """Return the processor time for one event of many, spread over accounts that each have a listener."""
     engine = create_engine(settings.database_url)
     relay = Relay(engine, settings.redis_url)
     await relay.start()
@@ -38,7 +38,7 @@ async def measure_cost_us(settings: Settings, account_count: int, event_count: i
     return spent_s / event_count * 1e6
 
 
-async def _to_awaitable(value: bool) -> bool:  # noqa: FBT001 - what `until` asks
+async def _to_awaitable(value: bool) -> bool:  # noqa: FBT001 - the result of the probe
     return value
 
 
@@ -47,7 +47,7 @@ def _run_sender(url: str, ids: list[str], events: int) -> None:
 
 
 async def _publish_events(url: str, ids: list[str], events: int) -> None:
-    """One entry an event, whoever it is of, so that only the number of accounts differs."""
+    """Publish one entry for each event, so that runs differ only in the number of accounts."""
     redis, body = redis_stream.connect(url, timeout_s=5.0), b'{"note":"%b"}' % (b"x" * 250)
     for number in range(events):
         event = Event(

@@ -1,4 +1,4 @@
-"""One window of sending to a full room, and what it took."""
+"""Send events to all subscribers for a while and measure the cost and the delay."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ _MIN_TICK_S: Final = 0.01
 
 
 class WindowResult(msgspec.Struct, frozen=True):
-    """`share` of what was to be delivered has been, a moment after the end of the window at the latest."""
+    """`delivered_fraction` of the deliveries arrived during the window or within 5 s after it."""
 
     sent: int
     cpu_us: float
@@ -27,54 +27,54 @@ class WindowResult(msgspec.Struct, frozen=True):
 async def measure_window(
     server: FanoutServer, transport: str, subscribers: SubscriberPool, *, rate: float, duration_s: float
 ) -> WindowResult:
-    """Send `rate` events a second to everybody in the room."""
+    """Send `rate` events a second to all subscribers of a transport."""
     subscribers.take_stats()
     cpu_s = server.measure_cpu_s()
     sent = await _send_at_rate(server, transport, rate, duration_s)
     expected = sent * subscribers.size
     await wait_for_deliveries(subscribers, expected)
-    spent_s, heard = server.measure_cpu_s() - cpu_s, subscribers.take_stats()
+    spent_s, stats = server.measure_cpu_s() - cpu_s, subscribers.take_stats()
     return WindowResult(
         sent=sent,
-        cpu_us=spent_s / max(heard.count, 1) * 1e6,
-        p50_ms=heard.percentile(0.5),
-        p99_ms=heard.percentile(0.99),
-        delivered_fraction=heard.count / expected,
+        cpu_us=spent_s / max(stats.count, 1) * 1e6,
+        p50_ms=stats.percentile(0.5),
+        p99_ms=stats.percentile(0.99),
+        delivered_fraction=stats.count / expected,
     )
 
 
 async def find_highest_rate(server: FanoutServer, subscriber_count: int, duration_s: float) -> int:
-    """Events a second that are held: sent, nothing missing, 99 of 100 deliveries in time. A second try is given."""
-    held = 0
+    """Return the highest rate that is held: nothing missing, the p99 within its limit. Each rate has two attempts."""
+    highest_rate = 0
     with SubscriberPool(
         server.port, server.requests_by_transport["sse"], subscriber_count, server.ready_marker
-    ) as audience:
+    ) as subscribers:
         for rate in _RATES:
             for _ in range(2):
-                figures = await measure_window(server, "sse", audience, rate=rate, duration_s=duration_s)
-                is_sent = figures.sent >= 0.95 * rate * duration_s
-                is_held = is_sent and figures.delivered_fraction >= 1 and figures.p99_ms <= MAX_P99_MS
+                window = await measure_window(server, "sse", subscribers, rate=rate, duration_s=duration_s)
+                is_sent = window.sent >= 0.95 * rate * duration_s
+                is_held = is_sent and window.delivered_fraction >= 1 and window.p99_ms <= MAX_P99_MS
                 if is_held:
                     break
             if not is_held:
                 break
-            held = rate
-    return held
+            highest_rate = rate
+    return highest_rate
 
 
 async def wait_for_deliveries(subscribers: SubscriberPool, expected: int, timeout_s: float = 5.0) -> None:
     deadline = time.monotonic() + timeout_s
-    while subscribers.read_count() < expected and time.monotonic() < deadline:  # noqa: ASYNC110 - it is in another process
+    while subscribers.read_count() < expected and time.monotonic() < deadline:  # noqa: ASYNC110 - the count is in another process
         await asyncio.sleep(0.02)
 
 
 async def _send_at_rate(server: FanoutServer, transport: str, rate: float, duration_s: float) -> int:
-    """At an even pace; what is owed after a delay is sent at once."""
+    """Send at an even rate; after a delay, send what is overdue at once."""
     sent, began = 0, time.monotonic()
     while (passed := time.monotonic() - began) < duration_s:
-        owed = int(passed * rate) + 1 - sent
-        if owed > 0:
-            await server.send_events(transport, owed)
-            sent += owed
+        overdue = int(passed * rate) + 1 - sent
+        if overdue > 0:
+            await server.send_events(transport, overdue)
+            sent += overdue
         await asyncio.sleep(max(_MIN_TICK_S, 1 / rate) / 2)
     return sent

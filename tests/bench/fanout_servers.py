@@ -1,6 +1,6 @@
-"""The three that are measured beside each other: the service, the channels plugin, and Nchan where it is installed.
+"""The servers compared by the fan-out benchmark: the service, the channels plugin, and Nchan where it is installed.
 
-Each has a room per audience, so that what is sent to one is not heard by another.
+Each has a channel for each transport, so that subscribers receive only the events of their own measurement.
 """
 
 import asyncio
@@ -34,13 +34,14 @@ _NCHAN_MODULE: Final = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 _UNSENT_MARKER: Final = SENT_TIME_MARKER + str(UNKNOWN_SENT_NS).encode()
 
 SendEvents = Callable[[str, int], Awaitable[None]]
-"""So many events into that room, now."""
+"""Send a number of events to the subscribers of a transport."""
 
 
 class FanoutServer(msgspec.Struct, frozen=True):
-    """`requests` by room: what a subscriber sends to get in. `processes` are those whose time is counted.
+    """A server under measurement. The time of `processes` is counted.
 
-    `greeting` is what a subscriber hears once it is in; most say no more than that they have understood.
+    `requests_by_transport` open a stream. A subscriber is connected after `ready_marker`, by default the end
+    of the response head.
     """
 
     name: str
@@ -54,7 +55,7 @@ class FanoutServer(msgspec.Struct, frozen=True):
         return sum(sum(process.cpu_times()[:2]) for process in self.processes)
 
     def measure_rss_bytes(self) -> int:
-        """Resident bytes of the process that serves."""
+        """Return the resident bytes of the serving process."""
         return int(self.processes[-1].memory_info().rss)
 
 
@@ -63,9 +64,9 @@ def stamp_sent_time(body: bytes) -> bytes:
 
 
 def build_websocket_request(path: str) -> bytes:
-    hand = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
+    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
     key = "Sec-WebSocket-Key: eHh4eHh4eHh4eHh4eHh4eA=="
-    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{hand}\r\n{key}\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n{key}\r\n\r\n".encode()
 
 
 def build_sse_request(path: str) -> bytes:
@@ -74,27 +75,29 @@ def build_sse_request(path: str) -> bytes:
 
 @asynccontextmanager
 async def run_signalhub(settings: Settings, pid: int) -> AsyncIterator[FanoutServer]:
-    """The service: an account a room. Events are written and announced as its own processes do it, but from here."""
+    """Yield the service, with an account for each transport. Events are appended and published from here."""
     async with httpx.AsyncClient(base_url=settings.web.base_url) as http:
-        made = {
-            room: (await http.post("/accounts/", json=_build_registration(f"{room}-{os.urandom(4).hex()}"))).json()
-            for room in TRANSPORTS
+        accounts = {
+            transport: (
+                await http.post("/accounts/", json=_build_registration(f"{transport}-{os.urandom(4).hex()}"))
+            ).json()
+            for transport in TRANSPORTS
         }
     engine, redis = create_engine(settings.database_url), redis_stream.connect(settings.redis_url, timeout_s=1.0)
 
-    async def send(room: str, count: int) -> None:
-        account_id = made[room]["user"]["id"]
+    async def send(transport: str, count: int) -> None:
+        account_id = accounts[transport]["user"]["id"]
         async with engine.begin() as connection:
             heads = await event_log.lock_heads(connection, {account_id})
             events = await event_log.append_events(connection, heads, [_build_new_event(account_id)] * count)
         await redis_stream.publish(
-            redis, [msgspec.structs.replace(one, body=stamp_sent_time(one.body)) for one in events]
+            redis, [msgspec.structs.replace(event, body=stamp_sent_time(event.body)) for event in events]
         )
 
     requests = {
-        "sse": _add_api_key(build_sse_request("/api/v1/stream"), made["sse"]["api_key"]),
-        "ws": _add_api_key(build_websocket_request("/ws/stream"), made["ws"]["api_key"]),
-        "batch": _add_api_key(build_websocket_request("/ws/stream?batch=1"), made["batch"]["api_key"]),
+        "sse": _add_api_key(build_sse_request("/api/v1/stream"), accounts["sse"]["api_key"]),
+        "ws": _add_api_key(build_websocket_request("/ws/stream"), accounts["ws"]["api_key"]),
+        "batch": _add_api_key(build_websocket_request("/ws/stream?batch=1"), accounts["batch"]["api_key"]),
     }
     yield FanoutServer(
         "signalhub", settings.web.port, requests, _list_process_tree(pid), send, ready_marker=b"stream.ready"
@@ -105,7 +108,7 @@ async def run_signalhub(settings: Settings, pid: int) -> AsyncIterator[FanoutSer
 
 @asynccontextmanager
 async def run_channels_plugin(redis_url: str) -> AsyncIterator[FanoutServer]:
-    """Litestar's channels plugin, served exactly as the service is."""
+    """Yield the app with Litestar's channels plugin, served by granian with the options of the service."""
     port = find_free_port()
     os.environ["BENCH_REDIS_URL"] = redis_url
     command = [
@@ -115,9 +118,9 @@ async def run_channels_plugin(redis_url: str) -> AsyncIterator[FanoutServer]:
     backend = channels_plugin_app.create_backend()
     body = _build_event().body
 
-    async def send(room: str, count: int) -> None:
+    async def send(transport: str, count: int) -> None:
         for _ in range(count):
-            await backend.publish(stamp_sent_time(body), [room])
+            await backend.publish(stamp_sent_time(body), [transport])
 
     requests = {"sse": build_sse_request("/sse/sse"), "ws": build_websocket_request("/ws/ws")}
     with _run_server(command, port) as pid:
@@ -126,7 +129,7 @@ async def run_channels_plugin(redis_url: str) -> AsyncIterator[FanoutServer]:
 
 @asynccontextmanager
 async def run_nchan(directory: Path) -> AsyncIterator[FanoutServer | None]:
-    """Nchan in nginx, one worker process, as Debian packages it; None where it is not installed."""
+    """Yield Nchan in Debian's nginx with one worker process; None where it is not installed."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None or not _NCHAN_MODULE.exists():
         yield None
@@ -137,13 +140,13 @@ async def run_nchan(directory: Path) -> AsyncIterator[FanoutServer | None]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         body = _build_event().body
 
-        async def send(room: str, count: int) -> None:
+        async def send(transport: str, count: int) -> None:
             for _ in range(count):
-                head = f"POST /pub?id={room} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+                head = f"POST /pub?id={transport} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
                 writer.write(head.encode() + stamp_sent_time(body))
             for _ in range(count):
-                answer = await reader.readuntil(b"\r\n\r\n")
-                await reader.readexactly(int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+                response = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(response.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
 
         requests = {"sse": build_sse_request("/sse?id=sse"), "ws": build_websocket_request("/ws?id=ws")}
         yield FanoutServer("Nchan", port, requests, _list_process_tree(pid), send)
@@ -198,7 +201,7 @@ def _wait_for_port(port: int, timeout_s: float = 20.0) -> None:
             time.sleep(0.05)
         else:
             return
-    raise TimeoutError(f"nobody answers on port {port}")
+    raise TimeoutError(f"no answer on port {port}")
 
 
 def _list_process_tree(pid: int) -> list[psutil.Process]:
@@ -219,5 +222,5 @@ def _build_new_event(account_id: str) -> NewEvent:
 
 
 def _build_event() -> Event:
-    """What the service's events look like, for those that have none of their own."""
+    """Build an event like the service's, for the other servers."""
     return append_event(Head(), _build_new_event("0" * 36), datetime.now(UTC))[1]

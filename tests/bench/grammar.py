@@ -1,7 +1,7 @@
-"""What reading a signal costs, beside what msgspec needs to decode the same signal from JSON into its struct.
+"""The cost of parsing a signal, as a multiple of decoding the same signal from JSON into its struct with msgspec.
 
-Both are timed in turns within one run, in processor time, and the best of each counts: other work on the machine only
-ever adds. The texts are the cases of `tests/grammar`.
+Both are timed alternately within one run, in processor time, and the best of each counts: other work on the machine can
+only add. The texts are the cases of `tests/grammar`.
 """
 
 import json
@@ -29,7 +29,7 @@ _decode_signal: Final = msgspec.json.Decoder(Signal).decode
 
 
 def measure_ratio(work: Callable[[], object], signal: Signal, rounds: int) -> tuple[float, float]:
-    """How many decodings of the signal the work takes, and its microseconds."""
+    """Return the duration of `work` as a multiple of decoding the signal, and in microseconds."""
     encoded = msgspec.json.encode(signal)
     worker = Timer(work, timer=process_time)
     decoder = Timer(partial(_decode_signal, encoded), timer=process_time)
@@ -48,7 +48,7 @@ def parse_signal(raw: bytes) -> Signal:
 
 
 def measure_growth(prefix: bytes, unit: bytes, rounds: int) -> float:
-    """The cost of a character in a long text over that in a short one."""
+    """Return the cost of a character in a long text divided by that in a short one."""
     costs = []
     for size in (4096, 15 * 1024):
         raw = prefix + unit * ((size - len(prefix)) // len(unit))
@@ -65,7 +65,7 @@ def print_row(name: str, value: float, maximum: float | None, detail: str = "") 
 
 
 def main(rounds: int = 60) -> bool:
-    """Print the table; say whether every target is met."""
+    """Print the table; return whether every target is met."""
     sys.stdout.write(f"| {'':<34} | {'times':>8} | {'target':<12} | met | {'':<24} |\n")
     sys.stdout.write(f"| {'-' * 34} | {'-' * 8} | {'-' * 12} | --- | {'-' * 24} |\n")
     base, base_us = measure_ratio(partial(parse, BASE_FORM), parse_signal(BASE_FORM), rounds)
@@ -73,15 +73,15 @@ def main(rounds: int = 60) -> bool:
     met = print_row("base form", base, MAX_BASE_RATIO, f"{base_us:.1f} µs")
     met &= print_row("base form, the general way", general, None, f"{general_us:.1f} µs")
     texts = [json.loads(line)["text"].encode() for line in CASES_PATH.open(encoding="utf-8")]
-    worst, us, text = max(
+    _, _, text = max(
         (*measure_ratio(partial(parse, raw), parse_signal(raw), max(3, rounds // 6)), raw) for raw in texts
     )
-    worst, us = measure_ratio(partial(parse, text), parse_signal(text), rounds)
-    met &= print_row("costliest case", worst, MAX_CASE_RATIO, f"{us:.0f} µs, {len(text)} bytes")
-    grown = max(
+    worst, worst_us = measure_ratio(partial(parse, text), parse_signal(text), rounds)
+    met &= print_row("costliest case", worst, MAX_CASE_RATIO, f"{worst_us:.0f} µs, {len(text)} bytes")
+    growth = max(
         measure_growth(b"BUY EURUSD ", unit, rounds // 6 + 2) for unit in (b"SL 1.08 ", b"@ ", b"word ", b"TP 1, ")
     )
-    met &= print_row("cost of a character, 15 KiB : 4", grown, MAX_GROWTH_RATIO)
+    met &= print_row("cost of a character, 15 KiB : 4", growth, MAX_GROWTH_RATIO)
     return met
 
 

@@ -1,4 +1,4 @@
-"""A load generator that costs little beside what it measures.
+"""A load generator that is cheap compared with the servers it measures.
 
 Raw HTTP/1.1 over asyncio protocols, one request in flight per connection.
 """
@@ -68,22 +68,22 @@ class _Connection(asyncio.Protocol):
 
 
 def run(url: str, *, body: bytes, headers: dict[str, str], connections: int, duration_s: float) -> LoadResult:
-    """POST `body` for `seconds`, `connections` at a time."""
+    """POST `body` repeatedly for `duration_s` over `connections` connections."""
     return uvloop.run(_run(url, _build_request(url, body, headers), connections, duration_s))
 
 
 async def _run(url: str, request: bytes, connections: int, duration_s: float) -> LoadResult:
     parts = urlsplit(url)
     loop, began = asyncio.get_running_loop(), time.perf_counter()
-    opened = [
+    protocols = [
         await loop.create_connection(
             lambda: _Connection(request, began + duration_s), parts.hostname or "", parts.port or 80
         )
         for _ in range(connections)
     ]
-    await asyncio.wait_for(asyncio.gather(*(protocol.done for _, protocol in opened)), duration_s + 10)
-    latencies = sorted(one for _, protocol in opened for one in protocol.latencies_ms)
-    failures = sum(protocol.failures for _, protocol in opened)
+    await asyncio.wait_for(asyncio.gather(*(protocol.done for _, protocol in protocols)), duration_s + 10)
+    latencies = sorted(latency_ms for _, protocol in protocols for latency_ms in protocol.latencies_ms)
+    failures = sum(protocol.failures for _, protocol in protocols)
     return LoadResult(time.perf_counter() - began, latencies, failures)
 
 
@@ -95,5 +95,5 @@ def _build_request(url: str, body: bytes, headers: dict[str, str]) -> bytes:
 
 
 def _parse_content_length(head: bytes) -> int:
-    at = head.lower().find(_CONTENT_LENGTH)
-    return 0 if at < 0 else int(head[at + len(_CONTENT_LENGTH) :].split(b"\r\n", 1)[0])
+    start = head.lower().find(_CONTENT_LENGTH)
+    return 0 if start < 0 else int(head[start + len(_CONTENT_LENGTH) :].split(b"\r\n", 1)[0])

@@ -1,4 +1,4 @@
-"""What the door is measured against: a handler that does nothing, and the plain way to store the same rows."""
+"""The baselines of the ingest benchmark: a handler that does nothing, and a session per request for the same rows."""
 
 import os
 from hashlib import sha256
@@ -18,7 +18,7 @@ from signalhub.services.records import OrderDefaults, Submission, build_records
 
 @post("/", status_code=202)
 async def accept_nothing() -> None:
-    """The floor: Litestar and granian alone."""
+    """Measure Litestar and granian alone."""
 
 
 def empty() -> Litestar:
@@ -26,7 +26,7 @@ def empty() -> Litestar:
 
 
 def plain() -> Litestar:
-    """A session a request, rows as objects, one commit each: what one writes first, and what most services are."""
+    """Store each request in a session of its own, with rows as objects: the obvious implementation."""
     engine = create_engine(os.environ["BENCH_DATABASE_URL"], pool_size=16)
     account_id = os.environ["BENCH_ACCOUNT_ID"]
 
@@ -38,57 +38,57 @@ def plain() -> Litestar:
 
 
 async def _store_signal(engine: AsyncEngine, account_id: str, raw: bytes) -> bytes:
-    read = grammar.parse(raw)
-    assert isinstance(read, grammar.ParsedSignal)
+    result = grammar.parse(raw)
+    assert isinstance(result, grammar.ParsedSignal)
     async with async_sessionmaker(engine, expire_on_commit=False)() as session:
         account = await session.get_one(AccountRow, account_id, with_for_update=True)
-        sent = Submission(
+        submission = Submission(
             account_id=account_id,
             credential_id="bench",
             raw=raw,
             fingerprint=sha256(raw).digest(),
-            signal=read.signal,
+            signal=result.signal,
             trace_id=os.urandom(16).hex(),
         )
-        body = await _add_rows(session, account, sent)
+        body = await _add_rows(session, account, submission)
         await session.commit()
     return body
 
 
-async def _add_rows(session: AsyncSession, account: AccountRow, sent: Submission) -> bytes:
-    """The same four rows and the same two events as the door writes."""
+async def _add_rows(session: AsyncSession, account: AccountRow, submission: Submission) -> bytes:
+    """Add the same four rows, two of them events, as the service does."""
     now = account.created_at
     at_ms = int(now.timestamp() * 1000)
     ids = uuid7(at_ms, os.urandom(10)), uuid7(at_ms, os.urandom(10))
-    drawn = build_records(sent, ids, OrderDefaults("demo"), now)
-    assert drawn.order is not None
+    records = build_records(submission, ids, OrderDefaults("demo"), now)
+    assert records.order is not None
     head = Head(account.last_seq, account.last_hash)
-    for fact in (drawn.new_events[0], order_event("order.pending", drawn.order)):
-        head, event = append_event(head, fact, now)
+    for new_event in (records.new_events[0], order_event("order.pending", records.order)):
+        head, event = append_event(head, new_event, now)
         session.add(EventRow(**_to_event_columns(event), body=event.body.decode()))
     account.last_seq, account.last_hash = head.seq, head.hash
-    session.add(SignalRow(**_to_signal_columns(sent, ids[0], now)))
-    session.add(_to_order_row(drawn.order))
+    session.add(SignalRow(**_to_signal_columns(submission, ids[0], now)))
+    session.add(_to_order_row(records.order))
     await session.flush()
     return b'{"order_id":"%b"}' % ids[1].encode()
 
 
-def _to_event_columns(event: Any) -> dict[str, Any]:  # noqa: ANN401 - an event, field by field
+def _to_event_columns(event: Any) -> dict[str, Any]:  # noqa: ANN401 - the fields of an event
     names = ("account_id", "seq", "type", "at", "order_id", "signal_id", "hash")
     return {name: getattr(event, name) for name in names}
 
 
-def _to_signal_columns(sent: Submission, id_: str, now: Any) -> dict[str, Any]:  # noqa: ANN401 - a datetime
+def _to_signal_columns(submission: Submission, id_: str, now: Any) -> dict[str, Any]:  # noqa: ANN401 - a datetime
     return {
         "id": id_,
-        "account_id": sent.account_id,
-        "credential_id": sent.credential_id,
+        "account_id": submission.account_id,
+        "credential_id": submission.credential_id,
         "is_accepted": True,
-        "raw": sent.raw,
-        "fingerprint": sent.fingerprint,
+        "raw": submission.raw,
+        "fingerprint": submission.fingerprint,
         "answer": "{}",
         "received_at": now,
-        "trace_id": sent.trace_id,
+        "trace_id": submission.trace_id,
     }
 
 

@@ -1,7 +1,7 @@
 """From the POST of a signal to `order.executed` on an open SSE stream.
 
-Profile `instant`, an idle system, and each time the first signal after a quiet while: whatever sleeps between two
-polls would show here. Several installations take turns, so that the quiet of one is not the length of the run.
+Profile `instant`, an idle system, and each time the first signal after a pause, so that any polling interval shows in
+the figures. Several installations alternate, so that the pauses overlap.
 """
 
 import asyncio
@@ -25,41 +25,43 @@ from tests.kit.stack import Stack
 MAX_P50_MS, MAX_P99_MS = 25.0, 60.0
 
 _WARM_UP_ROUNDS = 5
-"""The very first signals of a process meet connections not yet made, which is not what is asked here."""
+"""The first signals of a process open connections, which is not measured here."""
 
 
 def main(signals: int = 200, quiet_s: float = 10.0, installations: int = 4) -> bool:
-    """Print the table; the answer says whether both targets are met."""
-    with TemporaryDirectory() as home, ExitStack() as running:
-        hubs = [
-            Stack(Path(home) / str(number), make_settings(broker_profile="instant")) for number in range(installations)
+    """Print the table; return whether both targets are met."""
+    with TemporaryDirectory() as directory, ExitStack() as running:
+        stacks = [
+            Stack(Path(directory) / str(number), make_settings(broker_profile="instant"))
+            for number in range(installations)
         ]
-        for hub in hubs:
-            running.callback(hub.stop)
-            hub.start()
-        taken = sorted(asyncio.run(_measure(hubs, signals, quiet_s)))
-    p50, p99 = median(taken), taken[min(int(len(taken) * 0.99), len(taken) - 1)]
+        for stack in stacks:
+            running.callback(stack.stop)
+            stack.start()
+        latencies_ms = sorted(asyncio.run(_measure(stacks, signals, quiet_s)))
+    p50, p99 = median(latencies_ms), latencies_ms[min(int(len(latencies_ms) * 0.99), len(latencies_ms) - 1)]
     table = Table("signals", "quiet s", "p50 ms", "p90 ms", "p99 ms", "max ms")
-    p90 = taken[int(len(taken) * 0.9)]
-    table.add(str(signals), f"{quiet_s:g}", f"{p50:.1f}", f"{p90:.1f}", f"{p99:.1f}", f"{taken[-1]:.1f}")
+    p90 = latencies_ms[int(len(latencies_ms) * 0.9)]
+    table.add(str(signals), f"{quiet_s:g}", f"{p50:.1f}", f"{p90:.1f}", f"{p99:.1f}", f"{latencies_ms[-1]:.1f}")
     table.write()
     sys.stdout.write(f"targets: p50 {MAX_P50_MS} ms, p99 {MAX_P99_MS} ms\n")
     return p50 <= MAX_P50_MS and p99 <= MAX_P99_MS
 
 
 async def _measure(stacks: list[Stack], signals: int, quiet_s: float) -> list[float]:
-    async with AsyncExitStack() as open_:
-        lines = [await open_.enter_async_context(_open_client(hub)) for hub in stacks]
-        for line in lines * _WARM_UP_ROUNDS:
-            await _measure_signal_ms(line, 0)
+    async with AsyncExitStack() as exit_stack:
+        clients = [await exit_stack.enter_async_context(_open_client(stack)) for stack in stacks]
+        for client in clients * _WARM_UP_ROUNDS:
+            await _measure_signal_ms(client, 0)
         await asyncio.sleep(quiet_s)
-        return [await _measure_signal_ms(lines[number % len(lines)], quiet_s / len(lines)) for number in range(signals)]
+        count = len(clients)
+        return [await _measure_signal_ms(clients[number % count], quiet_s / count) for number in range(signals)]
 
 
 class _LatencyClient:
-    """An account of one installation: a connection that sends, and a stream that is followed.
+    """An account of one installation, with a connection to send and a stream to follow.
 
-    Both are bare sockets: what a client's library takes is not what is asked here.
+    Both are plain sockets, so that the time of a client library is not measured.
     """
 
     def __init__(self, url: str, key: str) -> None:
@@ -67,9 +69,9 @@ class _LatencyClient:
         self.fill_times: asyncio.Queue[float] = asyncio.Queue()
 
     async def follow(self) -> None:
-        lines, writer = await asyncio.open_connection(self._address.hostname, self._address.port)
+        reader, writer = await asyncio.open_connection(self._address.hostname, self._address.port)
         writer.write(self._request("GET", "/api/v1/stream?types=order.executed", b""))
-        while line := await lines.readline():
+        while line := await reader.readline():
             if line == b"event: order.executed\n":
                 self.fill_times.put_nowait(time.perf_counter())
 
@@ -91,21 +93,22 @@ class _LatencyClient:
 @asynccontextmanager
 async def _open_client(stack: Stack) -> AsyncIterator[_LatencyClient]:
     await stack.wait_until_ready()
-    wish = {"username": "bench", "broker_name": "mock", "account_id": "1", "api_key": "none"}
+    registration = {"username": "bench", "broker_name": "mock", "account_id": "1", "api_key": "none"}
     async with httpx.AsyncClient(base_url=stack.base_url) as http:
-        line = _LatencyClient(stack.base_url, (await http.post("/accounts/", json=wish)).json()["api_key"])
-    await line.open()
-    follower = asyncio.create_task(line.follow())
+        api_key = (await http.post("/accounts/", json=registration)).json()["api_key"]
+    client = _LatencyClient(stack.base_url, api_key)
+    await client.open()
+    follow_task = asyncio.create_task(client.follow())
     await asyncio.sleep(1)
-    yield line
-    follower.cancel()
+    yield client
+    follow_task.cancel()
 
 
 async def _measure_signal_ms(client: _LatencyClient, pause_s: float) -> float:
     await asyncio.sleep(pause_s)
     began = time.perf_counter()
-    answer = asyncio.create_task(client.send())
+    send_task = asyncio.create_task(client.send())
     async with asyncio.timeout(10):
         ended = await client.fill_times.get()
-    await answer
+    await send_task
     return (ended - began) * 1000

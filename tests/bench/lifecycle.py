@@ -1,7 +1,7 @@
-"""Orders through their whole lives: how many a second, what waiting ones cost, and a crowd that falls due at once.
+"""The lifecycle of orders: throughput, the cost of waiting orders, and a burst that falls due at once.
 
-The yardstick is a Dramatiq message for each step with a transaction each (`plain_steps`). Both get two worker
-processes, the same rows, and take turns.
+The baseline is a Dramatiq message and a transaction for each step (`dramatiq_baseline`). Both have two worker processes
+and the same rows, and alternate.
 """
 
 import asyncio
@@ -33,12 +33,12 @@ MAX_BURST_S: Final = 10.0
 MAX_CLAIM_RATIO: Final = 2.0
 _FAR_FUTURE_S: Final = 7200.0
 _MAX_HOLDING_S: Final = 3600.0
-"""How long a position is held, at most, in profile `market`: so the wait for its end is looked up in the market."""
+"""How long profile `market` holds a position at most: the close of each order searches an hour of the market."""
 
 _CPU_TOLERANCE: Final = 0.03  # of a core
 
 
-def main(  # noqa: PLR0913 - as many as there are crowds
+def main(  # noqa: PLR0913 - the sizes of three measurements
     *,
     lives: int = 20_000,
     plain_lives: int = 1_000,
@@ -48,30 +48,30 @@ def main(  # noqa: PLR0913 - as many as there are crowds
     many: int = 1_000_000,
     quiet_s: float = 10.0,
 ) -> bool:
-    """Print the tables; the answer says whether every target is met."""
-    with TemporaryDirectory() as home, _run_servers(Path(home)) as hub:
-        bench = _LifecycleBenchmark(hub)
-        # Each part in a loop of its own: connections do not outlive one.
+    """Print the tables; return whether every target is met."""
+    with TemporaryDirectory() as directory, _run_servers(Path(directory)) as stack:
+        bench = _LifecycleBenchmark(stack)
+        # Each part has its own event loop, because connections belong to one loop.
         met = [
             asyncio.run(bench.measure_throughput(lives, plain_lives, rounds)),
             asyncio.run(bench.measure_waiting_orders(waiting, rush, quiet_s)),
-            asyncio.run(measure_claims(hub.settings.database_url, many // 100, many)),
+            asyncio.run(measure_claims(stack.settings.database_url, many // 100, many)),
         ]
         return all(met)
 
 
 @contextmanager
-def _run_servers(home: Path) -> Iterator[Stack]:
-    hub = Stack(home, make_settings(worker_processes=2, market_close_s=_MAX_HOLDING_S))
-    hub.postgres.start()
-    hub.valkey.start()
+def _run_servers(directory: Path) -> Iterator[Stack]:
+    stack = Stack(directory, make_settings(worker_processes=2, market_close_s=_MAX_HOLDING_S))
+    stack.postgres.start()
+    stack.valkey.start()
     try:
-        hub.migrate()
-        yield hub
+        stack.migrate()
+        yield stack
     finally:
-        hub.worker.kill_all()
-        hub.valkey.stop()
-        hub.postgres.stop()
+        stack.worker.kill_all()
+        stack.valkey.stop()
+        stack.postgres.stop()
 
 
 class _LifecycleBenchmark:
@@ -80,21 +80,21 @@ class _LifecycleBenchmark:
 
     async def measure_throughput(self, lives: int, plain_lives: int, rounds: int) -> bool:
         engine = create_engine(self._stack.settings.database_url, statement_timeout_s=None)
-        ours, plain = [], []
+        rates, plain_rates = [], []
         for _ in range(rounds):
-            ours.append(await self._measure_signalhub(engine, lives))
-            plain.append(await self._measure_baseline(engine, plain_lives))
+            rates.append(await self._measure_signalhub(engine, lives))
+            plain_rates.append(await self._measure_baseline(engine, plain_lives))
         await engine.dispose()
         table = Table("orders carried through their lives", "per second", "lowest", "highest", "orders a round")
-        for name, rates, count in (
-            ("signalhub", ours, lives),
-            ("a message and a transaction a step", plain, plain_lives),
+        for name, measured, count in (
+            ("signalhub", rates, lives),
+            ("a message and a transaction a step", plain_rates, plain_lives),
         ):
-            table.add(name, f"{median(rates):,.0f}", f"{min(rates):,.0f}", f"{max(rates):,.0f}", f"{count:,}")
+            table.add(name, f"{median(measured):,.0f}", f"{min(measured):,.0f}", f"{max(measured):,.0f}", f"{count:,}")
         table.write()
-        times = median(ours) / median(plain)
-        sys.stdout.write(f"signalhub / a message a step = {times:.1f} (target {MIN_THROUGHPUT_RATIO:g})\n\n")
-        return times >= MIN_THROUGHPUT_RATIO
+        ratio = median(rates) / median(plain_rates)
+        sys.stdout.write(f"signalhub / a message a step = {ratio:.1f} (target {MIN_THROUGHPUT_RATIO:g})\n\n")
+        return ratio >= MIN_THROUGHPUT_RATIO
 
     async def _measure_signalhub(self, engine: AsyncEngine, lives: int) -> float:
         await bulk_orders.truncate_orders(engine)
@@ -107,7 +107,7 @@ class _LifecycleBenchmark:
         await bulk_orders.truncate_orders(engine)
         with _run_baseline_workers(self._stack):
             broker = dramatiq_baseline.create_broker(self._stack.settings.redis_url, [])
-            for count in (20, lives):  # the first few wake everything up
+            for count in (20, lives):  # the first few are a warm-up
                 await bulk_orders.truncate_orders(engine)
                 await bulk_orders.insert_orders(engine, count, due_in_s=0.0)
                 async with engine.connect() as connection:
@@ -131,7 +131,7 @@ class _LifecycleBenchmark:
             await bulk_orders.insert_orders(engine, burst, due_in_s=1.0, spread_s=1.0, held_s=_MAX_HOLDING_S)
             await asyncio.sleep(1.0)
             took_s = await bulk_orders.wait_until_closed(engine, burst)
-        late, disorder = await _measure_closes(engine)
+        lateness_s, overtaken = await _measure_closes(engine)
         await engine.dispose()
         table = Table("open orders, none due", "worker CPU, of a core", "memory MiB")
         table.add("0", f"{idle[0]:.1%}", f"{idle[1]:.1f}")
@@ -139,28 +139,28 @@ class _LifecycleBenchmark:
         table.write()
         sys.stdout.write("\n")
         table = Table("falling due within a second", "all closed after s", "late p50 s", "late max s", "out of order")
-        table.add(f"{burst:,}", f"{took_s:.2f}", f"{late[0]:.2f}", f"{late[1]:.2f}", f"{disorder:,}")
+        table.add(f"{burst:,}", f"{took_s:.2f}", f"{lateness_s[0]:.2f}", f"{lateness_s[1]:.2f}", f"{overtaken:,}")
         table.write()
         sys.stdout.write(f"target: {MAX_BURST_S:g} s, in order for each account\n\n")
-        return took_s <= MAX_BURST_S and loaded[0] <= idle[0] + _CPU_TOLERANCE and disorder == 0
+        return took_s <= MAX_BURST_S and loaded[0] <= idle[0] + _CPU_TOLERANCE and overtaken == 0
 
 
 async def measure_claims(database_url: str, few: int, many: int) -> bool:
-    """Print what a claim takes among few and among many open orders."""
+    """Print the duration of a claim among few and among many open orders."""
     engine = create_engine(database_url, statement_timeout_s=None)
-    table = Table("open orders", "claim of 200 ms", "look when none is due ms")
-    taken = {}
+    table = Table("open orders", "claim of 200 ms", "check when none is due ms")
+    claim_ms = {}
     for count in (few, many):
         await bulk_orders.truncate_orders(engine)
         await bulk_orders.insert_orders(engine, count, due_in_s=_FAR_FUTURE_S, spread_s=_FAR_FUTURE_S)
         await bulk_orders.vacuum_and_checkpoint(engine)
-        taken[count] = await _measure_claim_ms(engine), await _measure_due_check_ms(engine)
-        table.add(f"{count:,}", *(f"{ms:.2f}" for ms in taken[count]))
+        claim_ms[count] = await _measure_claim_ms(engine)
+        table.add(f"{count:,}", f"{claim_ms[count]:.2f}", f"{await _measure_due_check_ms(engine):.2f}")
     await engine.dispose()
     table.write()
-    times = taken[many][0] / taken[few][0]
-    sys.stdout.write(f"claim with {many:,} / with {few:,} = {times:.2f} (target at most {MAX_CLAIM_RATIO:g})\n")
-    return times <= MAX_CLAIM_RATIO
+    ratio = claim_ms[many] / claim_ms[few]
+    sys.stdout.write(f"claim with {many:,} / with {few:,} = {ratio:.2f} (target at most {MAX_CLAIM_RATIO:g})\n")
+    return ratio <= MAX_CLAIM_RATIO
 
 
 @contextmanager
@@ -186,7 +186,7 @@ def _run_baseline_workers(stack: Stack) -> Iterator[None]:
 
 
 async def _warm_up(engine: AsyncEngine) -> None:
-    """Until the workers work: their start is not what is measured."""
+    """Wait until the workers process orders, so that their start is not measured."""
     await bulk_orders.insert_orders(engine, 400, due_in_s=0.0)
     await bulk_orders.wait_until_closed(engine, 400)
     await bulk_orders.truncate_orders(engine)
@@ -194,15 +194,15 @@ async def _warm_up(engine: AsyncEngine) -> None:
 
 
 async def _measure_usage(service: SupervisedCommand, seconds: float) -> tuple[float, float]:
-    """The share of a core, and the MiB, of a worker command with all its processes."""
+    """Return the share of a core and the MiB that a worker command uses with all its processes."""
     processes = [psutil.Process(pid) for pid in (service.pid, *service.child_pids())]
 
-    def spent() -> float:
+    def measure_cpu_s() -> float:
         return sum(sum(process.cpu_times()[:2]) for process in processes)
 
-    before = spent()
+    cpu_before_s = measure_cpu_s()
     await asyncio.sleep(seconds)
-    share = (spent() - before) / seconds
+    share = (measure_cpu_s() - cpu_before_s) / seconds
     return share, sum(process.memory_info().rss for process in processes) / 2**20
 
 
@@ -214,11 +214,13 @@ _SELECT_CLOSES: Final = text("""
 
 
 async def _measure_closes(engine: AsyncEngine) -> tuple[tuple[float, float], int]:
-    """How late orders were closed (half of them, the last), and how many after one of their account due later."""
+    """Return the lateness of closes (median and maximum, in seconds) and the number closed after a later order
+    of their account.
+    """
     async with engine.connect() as connection:
         rows = (await connection.execute(_SELECT_CLOSES, {"held": _MAX_HOLDING_S})).fetchall()
-    late = sorted(float(row.late) for row in rows)
-    return (median(late), late[-1]), sum(bool(row.is_overtaken) for row in rows)
+    lateness_s = sorted(float(row.late) for row in rows)
+    return (median(lateness_s), lateness_s[-1]), sum(bool(row.is_overtaken) for row in rows)
 
 
 _MAKE_ORDERS_DUE: Final = text("""
@@ -227,25 +229,25 @@ _MAKE_ORDERS_DUE: Final = text("""
 
 
 async def _measure_claim_ms(engine: AsyncEngine, times: int = 30) -> float:
-    """The lease is for longer than the run, so that what was claimed once is not due again."""
-    taken = []
+    """Return the median duration of a claim. Its lease outlasts the run, so that no order is due twice."""
+    durations_ms = []
     for _ in range(times):
         async with engine.begin() as connection:
             await connection.execute(_MAKE_ORDERS_DUE)
         async with engine.begin() as connection:
             began = time.perf_counter()
             claimed = await orders.claim(connection, 3 * _FAR_FUTURE_S, max_orders=200)
-            taken.append((time.perf_counter() - began) * 1000)
+            durations_ms.append((time.perf_counter() - began) * 1000)
         assert claimed is not None
         assert len(claimed.orders) == 200
-    return median(taken)
+    return median(durations_ms)
 
 
 async def _measure_due_check_ms(engine: AsyncEngine, times: int = 200) -> float:
-    taken = []
+    durations_ms = []
     async with engine.connect() as connection:
         for _ in range(times):
             began = time.perf_counter()
             assert await orders.count_due(connection, 1) == 0
-            taken.append((time.perf_counter() - began) * 1000)
-    return median(taken)
+            durations_ms.append((time.perf_counter() - began) * 1000)
+    return median(durations_ms)

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, from anyw
 
 from signalhub import log
 
-# Name -> the long run and the short one.
+# Name -> arguments of the long run and of the short one.
 BENCHMARKS: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
     "fanout": ({}, {"rounds": 1, "seconds": 0.3, "size": 20, "is_brief": True}),
     "grammar": ({}, {"rounds": 6}),
@@ -33,8 +33,8 @@ def main(arguments: list[str]) -> int:
     if unknown:
         sys.stderr.write(f"There is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}.\n")
         return 2
-    met = [_load_benchmark(name, is_quick=is_quick)() for name in names]
-    return 0 if all(met) else 1
+    are_met = [_load_benchmark(name, is_quick=is_quick)() for name in names]
+    return 0 if all(are_met) else 1
 
 
 def _load_benchmark(name: str, *, is_quick: bool) -> Callable[[], bool]:

@@ -1,4 +1,4 @@
-"""A table as text, in the form of Markdown, so that what is printed can stand in the documentation as it is."""
+"""A table in Markdown, so that printed results can be pasted into the documentation."""
 
 import sys
 
@@ -11,9 +11,9 @@ class Table:
         self._rows.append(cells)
 
     def write(self) -> None:
-        widths = [max(len(row[at]) for row in self._rows) for at in range(len(self._rows[0]))]
-        for place, row in enumerate(self._rows):
+        widths = [max(len(row[column]) for row in self._rows) for column in range(len(self._rows[0]))]
+        for index, row in enumerate(self._rows):
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             sys.stdout.write(f"| {' | '.join(cells)} |\n")
-            if place == 0:
+            if index == 0:
                 sys.stdout.write(f"| {' | '.join('-' * width for width in widths)} |\n")

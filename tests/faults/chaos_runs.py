@@ -1,6 +1,6 @@
-"""A campaign: senders and followers at work while something is killed again and again, and then the verdict.
+"""Send signals and follow streams while a fault is injected repeatedly, then check the invariants.
 
-The tests run short ones, `run.py` long ones; the proof is the same.
+The tests run short chaos runs, `run.py` long ones; the check is the same.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ from tests.kit.polling import wait_until
 from tests.kit.stack import Stack
 
 FaultInjector = Callable[[Stack], Awaitable[None]]
-"""Does the damage, and brings back what does not come back by itself."""
+"""Causes a fault and restarts what does not restart by itself."""
 
 _run_numbers = itertools.count(1)
 
 
 class ChaosRunPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """`strikes` blows with a pause before each, while `signals` are sent at `rate` a second by `accounts`."""
+    """`fault_count` faults, with a pause before each, while `signal_count` signals are sent at an even rate."""
 
     signal_count: int
     signals_per_second: float
@@ -42,7 +42,7 @@ class ChaosRunPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientGroup:
-    """The clients of one run and what they saw. Every account is followed over SSE, the first over WebSocket too."""
+    """The clients of one run and their observations. All accounts have an SSE subscriber, the first also WebSocket."""
 
     def __init__(
         self, stack: Stack, http: httpx.AsyncClient, observations: ObservationLog, accounts: Sequence[AccountClient]
@@ -55,21 +55,22 @@ class ClientGroup:
         ]
 
     async def wait_and_check(self, timeout_s: float = 60.0) -> InvariantReport:
-        """Wait until every order has ended and every follower knows it, and judge."""
+        """Wait until every order has ended and every subscriber has its last event, then check the invariants."""
         await wait_until(self._have_all_orders_ended, timeout_s=timeout_s, interval_s=0.2)
-        book = await database_snapshot.read(self.stack.settings)
-        for follower in self.subscribers:
-            await follower.wait_for_seq(book.heads[follower.account.id].seq)
-        await asyncio.sleep(0.1)  # an event too many would come now
-        for follower in self.subscribers:
-            await follower.disconnect()
-        verdict = check_invariants(self.observations.read_all(), book, {account.id for account in self.accounts})
-        return msgspec.structs.replace(verdict, violations=(*verdict.violations, *self._find_secret_leaks()))
+        snapshot = await database_snapshot.read(self.stack.settings)
+        for subscriber in self.subscribers:
+            await subscriber.wait_for_seq(snapshot.heads[subscriber.account.id].seq)
+        await asyncio.sleep(0.1)  # a surplus event would arrive now
+        for subscriber in self.subscribers:
+            await subscriber.disconnect()
+        report = check_invariants(self.observations.read_all(), snapshot, {account.id for account in self.accounts})
+        return msgspec.structs.replace(report, violations=(*report.violations, *self._find_secret_leaks()))
 
     async def _have_all_orders_ended(self) -> bool:
-        book = await database_snapshot.read(self.stack.settings)
-        mine = {account.id for account in self.accounts}
-        return all(one.status in {"closed", "rejected"} for one in book.orders.values() if one.account_id in mine)
+        snapshot = await database_snapshot.read(self.stack.settings)
+        own_ids = {account.id for account in self.accounts}
+        orders = [order for order in snapshot.orders.values() if order.account_id in own_ids]
+        return all(order.status in {"closed", "rejected"} for order in orders)
 
     def _find_secret_leaks(self) -> list[str]:
         secrets = [self.stack.settings.encryption_keys, "s3cret", *(account.api_key for account in self.accounts)]
@@ -78,32 +79,32 @@ class ClientGroup:
 
 @asynccontextmanager
 async def run_clients(stack: Stack, *, account_count: int = 1) -> AsyncIterator[ClientGroup]:
-    """Fresh accounts and their clients."""
+    """Register accounts and create their clients; disconnect them at the end."""
     await stack.wait_until_ready()
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
     observations = ObservationLog(stack.directory / f"observations-{next(_run_numbers)}.jsonl")
     async with httpx.AsyncClient(base_url=stack.base_url, limits=limits, timeout=20) as http:
         accounts = [await AccountClient.register(http) for _ in range(account_count)]
-        found = ClientGroup(stack, http, observations, accounts)
+        clients = ClientGroup(stack, http, observations, accounts)
         try:
-            yield found
+            yield clients
         finally:
-            for follower in found.subscribers:
-                await follower.disconnect()
+            for subscriber in clients.subscribers:
+                await subscriber.disconnect()
             observations.close()
 
 
 async def run(stack: Stack, plan: ChaosRunPlan, inject_fault: FaultInjector) -> InvariantReport:
-    async with run_clients(stack, account_count=plan.account_count) as hands:
-        for follower in hands.subscribers:
-            follower.start()
-        sending = hands.sender.send_all(
-            hands.accounts, range(plan.signal_count), signals_per_second=plan.signals_per_second
+    async with run_clients(stack, account_count=plan.account_count) as clients:
+        for subscriber in clients.subscribers:
+            subscriber.start()
+        sending = clients.sender.send_all(
+            clients.accounts, range(plan.signal_count), signals_per_second=plan.signals_per_second
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(sending)
             group.create_task(_inject_faults(stack, plan, inject_fault))
-        return await hands.wait_and_check(plan.timeout_s)
+        return await clients.wait_and_check(plan.timeout_s)
 
 
 async def _inject_faults(stack: Stack, plan: ChaosRunPlan, inject_fault: FaultInjector) -> None:
@@ -113,5 +114,5 @@ async def _inject_faults(stack: Stack, plan: ChaosRunPlan, inject_fault: FaultIn
 
 
 def percentile(values: Sequence[float], fraction: float) -> float:
-    """The value below which `part` of the sorted `values` lie."""
+    """Return the value below which the given fraction of the sorted `values` lies."""
     return values[min(int(fraction * len(values)), len(values) - 1)] if values else 0.0

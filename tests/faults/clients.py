@@ -1,6 +1,6 @@
-"""Clients as they should be: senders that resend what got no answer, followers that come back where they were.
+"""Well-behaved clients: a sender that repeats unanswered requests, subscribers that resume where they stopped.
 
-Every promise of the service is made to such clients, so the proofs use nothing else.
+The service's guarantees are made to such clients, so the fault tests use no others.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _READ_TIMEOUT_S = 6.0
 
 
 class RetryingSender:
-    """Sends a signal under its own key until it is taken. `http` is without a time-out of its own worth the name."""
+    """Sends each signal with its own idempotency key until it is accepted. `http` needs a long timeout."""
 
     def __init__(self, http: httpx.AsyncClient, observations: ObservationLog) -> None:
         self._http, self._observations = http, observations
@@ -44,7 +44,7 @@ class RetryingSender:
             if status is not None and status < 500 and status != httpx.codes.CONFLICT:
                 return
             await asyncio.sleep(_RETRY_INTERVAL_S)
-        raise AssertionError(f"{key} was never taken")
+        raise AssertionError(f"{key} was never accepted")
 
     async def _send_once(self, account: AccountClient, idempotency_key: str, text: str) -> int | None:
         began = perf_counter()
@@ -68,22 +68,22 @@ class RetryingSender:
         signals_per_second: float,
         max_in_flight: int = 16,
     ) -> None:
-        """`numbers`, spread over `accounts`, at `rate` a second; at most `max_in_flight` at once."""
-        room = asyncio.Semaphore(max_in_flight)
+        """Send the numbered signals, spread over `accounts`, at an even rate with at most `max_in_flight` at once."""
+        in_flight = asyncio.Semaphore(max_in_flight)
 
-        async def one(number: int) -> None:
-            async with room:
+        async def send_one(number: int) -> None:
+            async with in_flight:
                 await self.send(accounts[number % len(accounts)], number)
 
         began = perf_counter()
         async with asyncio.TaskGroup() as group:
-            for place, number in enumerate(signal_numbers):
-                await asyncio.sleep(max(0.0, began + place / signals_per_second - perf_counter()))
-                group.create_task(one(number))
+            for index, number in enumerate(signal_numbers):
+                await asyncio.sleep(max(0.0, began + index / signals_per_second - perf_counter()))
+                group.create_task(send_one(number))
 
 
 class RecordingSubscriber(ABC):
-    """One subscriber over all its sessions. `seq` is the last event it was given."""
+    """One subscriber over all its sessions. `seq` is the number of the last event received."""
 
     def __init__(
         self, http: httpx.AsyncClient, account: AccountClient, observations: ObservationLog, name: str
@@ -96,19 +96,19 @@ class RecordingSubscriber(ABC):
 
     @abstractmethod
     async def run_session(self) -> None:
-        """Open one stream after `seq` and hear it to its end. Returns or raises `httpx.TransportError`, `OSError`."""
+        """Open one stream after `seq` and read it to its end. Returns or raises `httpx.TransportError`, `OSError`."""
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run_sessions())
 
     async def disconnect(self) -> None:
-        """Go away in the middle of it."""
+        """Drop the connection at whatever point the stream has reached."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def wait_for_seq(self, seq: int, timeout_s: float = 15.0) -> None:
-        """Wait until event `seq` was given."""
+        """Wait until event `seq` was received."""
         async with asyncio.timeout(timeout_s), self._event_received:
             await self._event_received.wait_for(lambda: self.seq >= seq)
 
@@ -131,15 +131,15 @@ class RecordingSubscriber(ABC):
 
 
 class RecordingSseSubscriber(RecordingSubscriber):
-    """As a browser does it: `Last-Event-ID` is the last id it was given."""
+    """Resumes as a browser does: `Last-Event-ID` is the last id received."""
 
     last_event_id: str | None = None
 
     async def run_session(self) -> None:
         headers = self.account.headers | ({"Last-Event-ID": self.last_event_id} if self.last_event_id else {})
         params = {} if self.last_event_id else {"after": "0"}
-        asked = self.http.stream("GET", "/api/v1/stream", params=params, headers=headers, timeout=_READ_TIMEOUT_S)
-        async with asked as response:
+        request = self.http.stream("GET", "/api/v1/stream", params=params, headers=headers, timeout=_READ_TIMEOUT_S)
+        async with request as response:
             if not response.is_success:
                 return
             stream = SseStream(response)
@@ -157,7 +157,7 @@ class RecordingSseSubscriber(RecordingSubscriber):
 
 
 class RecordingWebSocketSubscriber(RecordingSubscriber):
-    """As a bot does it: `?after=` is the last number it was given."""
+    """Resumes as a bot does: `?after=` is the last number received."""
 
     async def run_session(self) -> None:
         url = str(self.http.base_url.copy_with(scheme="ws", path="/ws/stream", params={"after": str(self.seq)}))

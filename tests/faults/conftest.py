@@ -1,4 +1,4 @@
-"""One service of real processes for all of these tests, with a demo broker that waits a moment instead of seconds."""
+"""One service of real processes for all fault tests, with a demo broker that waits less than a second."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ FAST_SETTINGS = make_settings(demo_fill_s=0.4, demo_close_s=0.9, lease_s=2.0, he
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Started once: each test has accounts of its own and leaves everything running."""
+    """Start the stack once: each test has its own accounts and leaves everything running."""
     running = Stack(tmp_path_factory.mktemp("stack"), FAST_SETTINGS)
     try:
         yield running.start()

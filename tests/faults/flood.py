@@ -1,7 +1,7 @@
-"""Many subscribers on a few accounts while everything breaks, and what each of them saw held against the log.
+"""Many subscribers on a few accounts during faults; compare what each received with the event log.
 
-Senders are those of the other campaigns; subscribers are cheap ones that cut themselves off in the middle of frames
-and change transport with each session.
+The subscribers are cheap enough for thousands. They cut their connections in the middle of frames and change the
+transport with each session.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _rng = random.SystemRandom()
 
 
 class FloodPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """`rate` is the events a second that each subscriber is to be given."""
+    """`events_per_second` counts for each subscriber."""
 
     subscriber_count: int
     events_per_second: float
@@ -40,7 +40,10 @@ class FloodPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What all subscribers together saw, beside what the log holds for them."""
+    """What all subscribers together received, compared with the log.
+
+    `control_messages` are resets and gaps, for which there is no reason in these runs.
+    """
 
     deliveries: int = 0
     sessions: int = 0
@@ -50,29 +53,29 @@ class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
     doubled: int = 0
     disordered: int = 0
     foreign: int = 0
-    told: tuple[str, ...] = ()
+    control_messages: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:
-        return not (self.missing or self.doubled or self.disordered or self.foreign or self.told)
+        return not (self.missing or self.doubled or self.disordered or self.foreign or self.control_messages)
 
 
 @asynccontextmanager
 async def run_subscribers(
     stack: Stack, subscriber_count: int, account_count: int, behavior: SubscriberBehavior
 ) -> AsyncIterator["SubscriberGroup"]:
-    """Fresh accounts and their subscribers, all of them following."""
+    """Register accounts and connect their subscribers; stop them at the end."""
     await stack.wait_until_ready()
     observations = ObservationLog(stack.directory / "flood.jsonl")
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
     async with httpx.AsyncClient(base_url=stack.base_url, limits=limits, timeout=20) as http:
         accounts = [await AccountClient.register(http) for _ in range(account_count)]
-        crowd = SubscriberGroup(stack, accounts, RetryingSender(http, observations), subscriber_count, behavior)
+        group = SubscriberGroup(stack, accounts, RetryingSender(http, observations), subscriber_count, behavior)
         try:
-            await crowd.start_all()
-            yield crowd
+            await group.start_all()
+            yield group
         finally:
-            await asyncio.gather(*(one.stop() for one in crowd.subscribers))
+            await asyncio.gather(*(subscriber.stop() for subscriber in group.subscribers))
             observations.close()
 
 
@@ -94,33 +97,33 @@ class SubscriberGroup:
         ]
 
     async def start_all(self, timeout_s: float = 60.0) -> None:
-        """Let everybody in, some at a time."""
-        for place, subscriber in enumerate(self.subscribers):
+        """Connect all subscribers, twenty at a time."""
+        for number, subscriber in enumerate(self.subscribers):
             subscriber.start()
-            if place % 20 == 0:
+            if number % 20 == 0:
                 await asyncio.sleep(0.02)
         await wait_until(self._are_all_connected, timeout_s=timeout_s)
 
     async def _are_all_connected(self) -> bool:
-        return all(one.sessions and one.seq for one in self.subscribers)
+        return all(subscriber.sessions and subscriber.seq for subscriber in self.subscribers)
 
     async def send_signals(self, events_per_second: float, duration_s: float) -> None:
-        """Signals whose events come at `rate` a second for each account."""
+        """Send signals so that each account has `events_per_second`."""
         signals_s = events_per_second * len(self.accounts) / EVENTS_PER_SIGNAL
-        begin, self._sent_count = self._sent_count, self._sent_count + int(signals_s * duration_s)
-        await self.sender.send_all(self.accounts, range(begin, self._sent_count), signals_per_second=signals_s)
+        start, self._sent_count = self._sent_count, self._sent_count + int(signals_s * duration_s)
+        await self.sender.send_all(self.accounts, range(start, self._sent_count), signals_per_second=signals_s)
 
     async def wait_until_caught_up(self, timeout_s: float) -> None:
-        """Wait until every order has ended and everybody has been told, or for as long as that may take."""
-        give_up = monotonic() + timeout_s
-        while monotonic() < give_up:
-            book = await database_snapshot.read(self.stack.settings)
-            heads = {account.id: book.heads[account.id].seq for account in self.accounts}
-            is_quiet = all(order.status in {"closed", "rejected"} for order in book.orders.values())
-            if is_quiet and all(one.seq >= heads[one.account_id] for one in self.subscribers):
+        """Wait until every order has ended and every subscriber has its last event, at most `timeout_s`."""
+        deadline = monotonic() + timeout_s
+        while monotonic() < deadline:
+            snapshot = await database_snapshot.read(self.stack.settings)
+            heads = {account.id: snapshot.heads[account.id].seq for account in self.accounts}
+            is_quiet = all(order.status in {"closed", "rejected"} for order in snapshot.orders.values())
+            if is_quiet and all(subscriber.seq >= heads[subscriber.account_id] for subscriber in self.subscribers):
                 break
             await asyncio.sleep(0.5)
-        await asyncio.sleep(0.2)  # an event too many would come now
+        await asyncio.sleep(0.2)  # a surplus event would arrive now
 
     def add_subscribers(
         self,
@@ -130,28 +133,29 @@ class SubscriberGroup:
         subscriber_class: type[Subscriber] = Subscriber,
         **options: int,
     ) -> None:
-        """Subscribers of one account who come later."""
+        """Connect more subscribers of one account."""
         address = "127.0.0.1", self.stack.settings.web.port
-        fresh = [subscriber_class(address, account.id, account.api_key, behavior, **options) for _ in range(count)]
-        self.subscribers += fresh
-        for one in fresh:
-            one.start()
+        added = [subscriber_class(address, account.id, account.api_key, behavior, **options) for _ in range(count)]
+        self.subscribers += added
+        for subscriber in added:
+            subscriber.start()
 
     async def build_report(self) -> DeliveryReport:
-        """The verdict. Digests are of the event's exact text."""
-        book = await database_snapshot.read(self.stack.settings)
+        """Compare all subscribers with the logs, by the digest of each event's exact text."""
+        snapshot = await database_snapshot.read(self.stack.settings)
         logs = {
-            account.id: [hash(line.body.encode()) for line in book.event_logs[account.id]] for account in self.accounts
+            account.id: [hash(line.body.encode()) for line in snapshot.event_logs[account.id]]
+            for account in self.accounts
         }
-        found = Counter[str]()
-        for one in self.subscribers:
-            found.update(compare_with_log(one, logs[one.account_id]))
-        told = tuple(text for one in self.subscribers for text in one.control_messages)
-        return DeliveryReport(told=told, **found)
+        totals = Counter[str]()
+        for subscriber in self.subscribers:
+            totals.update(compare_with_log(subscriber, logs[subscriber.account_id]))
+        control_messages = tuple(text for subscriber in self.subscribers for text in subscriber.control_messages)
+        return DeliveryReport(control_messages=control_messages, **totals)
 
 
 def compare_with_log(subscriber: Subscriber, log: Sequence[int]) -> dict[str, int]:
-    known = [
+    is_known = [
         0 < seq <= len(log) and log[seq - 1] == digest
         for seq, digest in zip(subscriber.seqs, subscriber.digests, strict=True)
     ]
@@ -164,7 +168,7 @@ def compare_with_log(subscriber: Subscriber, log: Sequence[int]) -> dict[str, in
         "missing": len(set(range(subscriber.after + 1, len(log) + 1)) - distinct),
         "doubled": len(subscriber.seqs) - len(distinct),
         "disordered": sum(after < before for before, after in pairwise(subscriber.seqs)),
-        "foreign": known.count(False),
+        "foreign": is_known.count(False),
     }
 
 
@@ -174,24 +178,27 @@ async def run(stack: Stack, plan: FloodPlan) -> DeliveryReport:
         plan.subscriber_count,
         _ACCOUNT_COUNT,
         SubscriberBehavior(mean_cut_interval_s=plan.mean_cut_interval_s, reconnect_delay_range_s=(0.1, 1.0)),
-    ) as crowd:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(crowd.send_signals(plan.events_per_second, plan.duration_s))
-            for strike in _schedule_faults(crowd, plan):
-                group.create_task(strike)
-        await crowd.wait_until_caught_up(plan.timeout_s)
-        return await crowd.build_report()
+    ) as group:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(group.send_signals(plan.events_per_second, plan.duration_s))
+            for fault in _schedule_faults(group, plan):
+                tasks.create_task(fault)
+        await group.wait_until_caught_up(plan.timeout_s)
+        return await group.build_report()
 
 
 def _schedule_faults(group: SubscriberGroup, plan: FloodPlan) -> list[Coroutine[None, None, None]]:
-    """A web process every while; Valkey emptied twice, PostgreSQL once, and in the middle other transports."""
-    stack, whole = group.stack, plan.duration_s
-    webs = int(whole / plan.web_kill_interval_s)
+    """Kill a web process at intervals, empty Valkey twice, kill PostgreSQL once and change transports midway."""
+    stack, duration_s = group.stack, plan.duration_s
+    kill_count = int(duration_s / plan.web_kill_interval_s)
     return [
-        *(_run_after(number * plan.web_kill_interval_s, _kill_web_process(stack)) for number in range(1, webs + 1)),
-        *(_run_after(whole * part, stack.restart_valkey(empty=True)) for part in (0.3, 0.7)),
-        _run_after(whole * 0.5, stack.restart_postgres()),
-        _run_after(whole * 0.45, _change_transports(group)),
+        *(
+            _run_after(number * plan.web_kill_interval_s, _kill_web_process(stack))
+            for number in range(1, kill_count + 1)
+        ),
+        *(_run_after(duration_s * part, stack.restart_valkey(empty=True)) for part in (0.3, 0.7)),
+        _run_after(duration_s * 0.5, stack.restart_postgres()),
+        _run_after(duration_s * 0.45, _change_transports(group)),
     ]
 
 
@@ -201,10 +208,10 @@ async def _run_after(delay_s: float, action: Coroutine[None, None, None]) -> Non
 
 
 async def _kill_web_process(stack: Stack) -> None:
-    await asyncio.to_thread(stack.web.kill_child)  # the oldest, so that each has its turn
+    await asyncio.to_thread(stack.web.kill_child)  # kills the oldest, so each is killed in turn
 
 
 async def _change_transports(group: SubscriberGroup) -> None:
-    """Everybody prefers one that is not the usual any more."""
+    """Let every subscriber use two transports from now on, drawn at random."""
     for subscriber in group.subscribers:
         subscriber.behavior = msgspec.structs.replace(subscriber.behavior, transports=_rng.sample(TRANSPORTS, 2))

@@ -1,4 +1,4 @@
-"""The blows, by name. Each brings back what does not come back by itself."""
+"""Faults by name. Each restarts what does not restart by itself."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ _rng = random.SystemRandom()
 
 
 async def kill_worker_process(stack: Stack) -> None:
-    """`kill -9` a Dramatiq worker process; the command's first process then gives up too."""
+    """`kill -9` a Dramatiq worker process; the command's first process then exits too."""
     await asyncio.to_thread(stack.worker.kill_child)
 
 
@@ -28,17 +28,17 @@ async def kill_main_processes(stack: Stack) -> None:
 
 
 async def stop_redis_briefly(stack: Stack) -> None:
-    """`kill -9` Valkey, and bring it back after two seconds."""
+    """`kill -9` Valkey and restart it after two seconds."""
     await stack.restart_valkey(down_s=2.0)
 
 
 async def restart_redis_empty(stack: Stack) -> None:
-    """`kill -9` Valkey, and bring it back at once with nothing in it."""
+    """`kill -9` Valkey and restart it at once without its data."""
     await stack.restart_valkey(empty=True)
 
 
 async def freeze_redis(stack: Stack) -> None:
-    """Freeze Valkey for longer than any client waits for it: connections stay open and nobody answers."""
+    """Freeze Valkey for longer than any client waits: connections stay open without an answer."""
     with FrozenProcess(stack.valkey.pid):
         await asyncio.sleep(6.0)
 
@@ -55,7 +55,7 @@ async def kill_postgres(stack: Stack) -> None:
 
 
 async def stop_postgres_immediately(stack: Stack) -> None:
-    """Stop PostgreSQL the immediate way, and bring it back after half a second."""
+    """Stop PostgreSQL in immediate mode and restart it after half a second."""
     await stack.restart_postgres(immediate=True, down_s=0.5)
 
 

@@ -1,4 +1,4 @@
-"""`run.py stream`, `storm` and `stuck`: one installation, a crowd of subscribers, and a line with what came of it."""
+"""`run.py stream`, `storm` and `stuck`: one installation, many subscribers, and a line of results."""
 
 import argparse
 import sys
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def run_flood(arguments: argparse.Namespace) -> int:
-    """Subscribers that cut themselves off, while processes and servers are killed."""
+    """Run subscribers that cut their connections while processes and servers are killed."""
     kill_s = min(30.0, arguments.seconds / 3)
     cut_s = min(20.0, arguments.seconds / 5)
     plan = flood.FloodPlan(
@@ -32,46 +32,50 @@ def run_flood(arguments: argparse.Namespace) -> int:
         mean_cut_interval_s=cut_s,
         web_kill_interval_s=kill_s,
     )
-    seen = _run_on_stack(3, lambda stack: flood.run(stack, plan))
-    _print_figures({"subscribers": plan.subscriber_count} | _to_figures(seen))
-    return 0 if seen.is_complete else 1
+    report = _run_on_stack(3, lambda stack: flood.run(stack, plan))
+    _print_figures({"subscribers": plan.subscriber_count} | _to_figures(report))
+    return 0 if report.is_complete else 1
 
 
 def run_reconnect_burst(arguments: argparse.Namespace) -> int:
-    """The one web process is killed under all of them."""
+    """Kill the only web process under all subscribers."""
     plan = reconnect_burst.ReconnectPlan(subscriber_count=arguments.subscribers or 2000)
-    calm = _run_on_stack(1, lambda stack: reconnect_burst.run(stack, plan))
-    told = {
-        "caught up": f"{calm.catch_up_s:.1f} s",
-        "reads": calm.database_reads,
-        "a second": f"{calm.database_reads_per_second:.2f}",
+    report = _run_on_stack(1, lambda stack: reconnect_burst.run(stack, plan))
+    figures = {
+        "caught up": f"{report.catch_up_s:.1f} s",
+        "reads": report.database_reads,
+        "a second": f"{report.database_reads_per_second:.2f}",
     }
-    _print_figures({"subscribers": plan.subscriber_count} | told | _to_figures(calm.delivery))
+    _print_figures({"subscribers": plan.subscriber_count} | figures | _to_figures(report.delivery))
     return (
         0
-        if calm.delivery.is_complete and calm.catch_up_s <= _MAX_CATCH_UP_S and calm.database_reads_per_second <= 1
+        if report.delivery.is_complete
+        and report.catch_up_s <= _MAX_CATCH_UP_S
+        and report.database_reads_per_second <= 1
         else 1
     )
 
 
 def run_slow_readers(arguments: argparse.Namespace) -> int:
-    """One in twenty stops reading."""
+    """Let one subscriber in twenty stop reading."""
     count = arguments.subscribers or 300
-    cost = _run_on_stack(
+    report = _run_on_stack(
         1,
         lambda stack: slow_readers.run(
             stack, slow_readers.SlowReaderPlan(subscriber_count=count, stalled_count=max(1, count // 20))
         ),
     )
-    told = {
-        "p99 alone": f"{cost.baseline_p99_ms:.0f} ms",
-        "p99": f"{cost.p99_ms:.0f} ms",
-        "each costs": f"{cost.memory_growth_mb:.2f} MB",
-        "slow closes": cost.slow_closes,
+    figures = {
+        "p99 alone": f"{report.baseline_p99_ms:.0f} ms",
+        "p99": f"{report.p99_ms:.0f} ms",
+        "each costs": f"{report.memory_growth_mb:.2f} MB",
+        "slow closes": report.slow_closes,
     }
-    _print_figures({"subscribers": count} | told | _to_figures(cost.delivery))
-    is_borne = cost.p99_ms <= _MAX_P99_RATIO * cost.baseline_p99_ms and cost.memory_growth_mb <= _MAX_GROWTH_MB
-    return 0 if cost.delivery.is_complete and is_borne else 1
+    _print_figures({"subscribers": count} | figures | _to_figures(report.delivery))
+    is_within_targets = (
+        report.p99_ms <= _MAX_P99_RATIO * report.baseline_p99_ms and report.memory_growth_mb <= _MAX_GROWTH_MB
+    )
+    return 0 if report.delivery.is_complete and is_within_targets else 1
 
 
 LOAD_RUNS_BY_NAME: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
@@ -100,9 +104,10 @@ def _run_on_stack(web_processes: int, scenario: Callable[[Stack], Coroutine[Any,
 
 def _to_figures(report: flood.DeliveryReport) -> dict[str, object]:
     figures = msgspec.structs.asdict(report)
-    for one in report.told[:5]:
-        sys.stdout.write(f"BROKEN  {one}\n")
-    return figures | {"told": len(report.told)}
+    del figures["control_messages"]
+    for message in report.control_messages[:5]:
+        sys.stdout.write(f"VIOLATION  {message}\n")
+    return figures | {"control": len(report.control_messages)}
 
 
 def _print_figures(figures: dict[str, object]) -> None:

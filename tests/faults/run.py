@@ -1,6 +1,6 @@
 """The long form of the fault tests: `python tests/faults/run.py [worker|hostile|web|redis|postgres|all] [--seconds N]`.
 
-Sends signals while something is killed every few seconds, and prints what came of it. Exit status 1 if a promise broke.
+Sends signals while something is killed every few seconds and prints the results. Exit status 1 after a violation.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from tests.kit.setting_changes import change_settings, make_settings
 from tests.kit.stack import Stack
 
 _SETTINGS = make_settings(demo_fill_s=1.0, demo_close_s=2.0, heartbeat_s=1.0)
-# Of a campaign of this name: the worker is killed, and the broker is no help either.
+# Settings for a run of this name: the worker is killed while the broker fails too.
 _SETTINGS_BY_NAME: Final[dict[str, dict[str, Any]]] = {
     "hostile": {"chaos": "hostile", "lease_s": 2.0, "retry_base_s": 0.1, "retry_cap_s": 1.0}
 }
 _HEADINGS = (
     "killed",
-    "strikes",
+    "faults",
     "acks",
     "503",
     "cut",
@@ -43,14 +43,14 @@ _HEADINGS = (
 
 
 def main() -> int:
-    asked = _parse_arguments()
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # the table is what is to be read here
-    if asked.name in load.LOAD_RUNS_BY_NAME:
-        return load.LOAD_RUNS_BY_NAME[asked.name](asked)
-    names = [asked.name] if asked.name else list(kill_restart.FAULTS_BY_NAME)
+    arguments = _parse_arguments()
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # only the table is printed
+    if arguments.name in load.LOAD_RUNS_BY_NAME:
+        return load.LOAD_RUNS_BY_NAME[arguments.name](arguments)
+    names = [arguments.name] if arguments.name else list(kill_restart.FAULTS_BY_NAME)
     _print_row(_HEADINGS)
-    verdicts = [_run_named(name, asked) for name in names]
-    return 1 if any(verdict.violations for verdict in verdicts) else 0
+    reports = [_run_named(name, arguments) for name in names]
+    return 1 if any(report.violations for report in reports) else 0
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -60,7 +60,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long signals are sent (default: 60)")
     parser.add_argument("--rate", type=float, default=80.0, help="signals a second; stream: events (default: 80)")
     parser.add_argument("--subscribers", type=int, help="stream, storm: how many (default: 1000, 2000)")
-    parser.add_argument("--pause", type=float, default=5.0, help="seconds between two strikes (default: 5)")
+    parser.add_argument("--pause", type=float, default=5.0, help="seconds between two faults (default: 5)")
     parser.add_argument("--web", type=int, default=1, help="web processes (default: 1)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default: 1)")
     parser.add_argument("--keep", type=Path, help="a directory for data, logs and observations, kept afterwards")
@@ -79,15 +79,15 @@ def _run_named(name: str, arguments: argparse.Namespace) -> InvariantReport:
         timeout_s=120.0,
     )
     with tempfile.TemporaryDirectory(prefix="signalhub-faults-") as scratch:
-        home = arguments.keep / name if arguments.keep else Path(scratch)
-        home.mkdir(parents=True, exist_ok=True)
-        stack = Stack(home, settings)
+        directory = arguments.keep / name if arguments.keep else Path(scratch)
+        directory.mkdir(parents=True, exist_ok=True)
+        stack = Stack(directory, settings)
         try:
-            verdict = asyncio.run(chaos_runs.run(stack.start(), plan, kill_restart.FAULTS_BY_NAME[name]))
+            report = asyncio.run(chaos_runs.run(stack.start(), plan, kill_restart.FAULTS_BY_NAME[name]))
         finally:
             stack.stop()
-    _print_report(name, plan, verdict)
-    return verdict
+    _print_report(name, plan, report)
+    return report
 
 
 def _print_report(name: str, plan: ChaosRunPlan, report: InvariantReport) -> None:
@@ -104,8 +104,8 @@ def _print_report(name: str, plan: ChaosRunPlan, report: InvariantReport) -> Non
     times = (percentile(late, 0.5), percentile(late, 0.99), percentile(late, 1.0), report.slowest_refusal_s)
     cells = [name, *map(str, counts), *(f"{seconds:.2f} s" for seconds in times)]
     _print_row(cells)
-    for fault in report.violations:
-        _print_row(("BROKEN", fault))
+    for violation in report.violations:
+        _print_row(("VIOLATION", violation))
 
 
 def _print_row(cells: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
-"""Some of a crowd stop reading: what it costs the others in time, and the server in memory.
+"""Let some subscribers stop reading and measure the delay for the others and the memory of the server.
 
-They begin at the start of a long log, so that they are many megabytes behind at once: what the system's buffers do not
-take of it, the server must not hold.
+The stalled ones start at the beginning of a long log, so they are many megabytes behind at once. The server must not
+hold what does not fit into the system's socket buffers.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _SLOW_CLOSES_METRIC: Final = re.compile(r"^signalhub_stream_slow_closes_total\S*
 
 
 class SlowReaderPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """`seconds` without the stuck ones, `filling_s` until the system's buffers are full, and `seconds` with them."""
+    """`phase_s` without the stalled readers, `buffer_fill_s` until the socket buffers are full, `phase_s` with them."""
 
     subscriber_count: int
     stalled_count: int
@@ -42,7 +42,7 @@ class SlowReaderPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SlowReaderReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`growth_mb` is the server's largest growth while they were stuck, for each of them."""
+    """`memory_growth_mb` is the server's largest growth for each stalled reader."""
 
     baseline_p99_ms: float
     p99_ms: float
@@ -52,7 +52,7 @@ class SlowReaderReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LatencySubscriber(Subscriber):
-    """Notes how long after it was written each event arrived."""
+    """Records for each event the time from its commit to its arrival."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the subscriber's own
         super().__init__(*args, **kwargs)
@@ -63,63 +63,70 @@ class LatencySubscriber(Subscriber):
         self.latencies_s.append(time() - _parse_event_time(body))
 
 
-@lru_cache(maxsize=256)  # all subscribers are given the same
+@lru_cache(maxsize=256)  # all subscribers receive the same bodies
 def _parse_event_time(body: bytes) -> float:
-    found = _EVENT_TIME_PATTERN.search(body)
-    return datetime.fromisoformat(found[1].decode()).timestamp() if found else 0.0
+    match = _EVENT_TIME_PATTERN.search(body)
+    return datetime.fromisoformat(match[1].decode()).timestamp() if match else 0.0
 
 
 async def run(stack: Stack, plan: SlowReaderPlan) -> SlowReaderReport:
-    async with run_subscribers(stack, 0, 1, SubscriberBehavior()) as crowd:
-        (account,) = crowd.accounts
+    async with run_subscribers(stack, 0, 1, SubscriberBehavior()) as group:
+        (account,) = group.accounts
         head = await _write_long_log(stack, account, plan.log_bytes)
-        crowd.add_subscribers(account, plan.subscriber_count, SubscriberBehavior(), LatencySubscriber, after=head)
+        group.add_subscribers(account, plan.subscriber_count, SubscriberBehavior(), LatencySubscriber, after=head)
         await asyncio.sleep(1.0)
-        p99_alone_ms, before = await _measure_phase(crowd, plan)
-        crowd.add_subscribers(account, plan.stalled_count, SubscriberBehavior(is_reading=False))
-        filled = await _measure_peak_rss_bytes(stack, plan.buffer_fill_s)
-        p99_ms, after = await _measure_phase(crowd, plan)
+        baseline_p99_ms, baseline_bytes = await _measure_phase(group, plan)
+        group.add_subscribers(account, plan.stalled_count, SubscriberBehavior(is_reading=False))
+        filled_bytes = await _measure_peak_rss_bytes(stack, plan.buffer_fill_s)
+        p99_ms, stalled_bytes = await _measure_phase(group, plan)
         slow_closes = await _count_slow_closes(stack)
-        for one in crowd.subscribers:
-            one.resume_reading()
-        await crowd.wait_until_caught_up(plan.timeout_s)
-        sight = await crowd.build_report()
-    growth_mb = max(0, filled - before, after - before) / 1e6 / plan.stalled_count
+        for subscriber in group.subscribers:
+            subscriber.resume_reading()
+        await group.wait_until_caught_up(plan.timeout_s)
+        delivery = await group.build_report()
+    memory_growth_mb = max(0, filled_bytes - baseline_bytes, stalled_bytes - baseline_bytes) / 1e6 / plan.stalled_count
     return SlowReaderReport(
-        baseline_p99_ms=p99_alone_ms, p99_ms=p99_ms, memory_growth_mb=growth_mb, slow_closes=slow_closes, delivery=sight
+        baseline_p99_ms=baseline_p99_ms,
+        p99_ms=p99_ms,
+        memory_growth_mb=memory_growth_mb,
+        slow_closes=slow_closes,
+        delivery=delivery,
     )
 
 
 async def _write_long_log(stack: Stack, account: AccountClient, total_bytes: int) -> int:
-    """Events that nobody was told of; the answer is the last one's number."""
-    fact = NewEvent(type="key.created", account_id=account.id, data={"label": "x" * _EVENT_BYTES}, trace_id="0" * 32)
+    """Append events without publishing them; return the number of the last."""
+    new_event = NewEvent(
+        type="key.created", account_id=account.id, data={"label": "x" * _EVENT_BYTES}, trace_id="0" * 32
+    )
     engine = create_engine(stack.settings.database_url)
     for _ in range(total_bytes // _EVENT_BYTES // 500):
         async with engine.begin() as connection:
             events = await event_log.append_events(
-                connection, await event_log.lock_heads(connection, {account.id}), [fact] * 500
+                connection, await event_log.lock_heads(connection, {account.id}), [new_event] * 500
             )
     await engine.dispose()
     return events[-1].seq
 
 
 async def _measure_phase(group: SubscriberGroup, plan: SlowReaderPlan) -> tuple[float, int]:
-    """p99 of the timed ones' waits in milliseconds, and the most memory that the web process had."""
-    timed = [one for one in group.subscribers if isinstance(one, LatencySubscriber)]
-    for one in timed:
-        one.latencies_s.clear()
-    watching = asyncio.create_task(_measure_peak_rss_bytes(group.stack, plan.phase_s))
+    """Return the p99 of the delays in milliseconds and the highest memory of a web process in bytes."""
+    timed = [subscriber for subscriber in group.subscribers if isinstance(subscriber, LatencySubscriber)]
+    for subscriber in timed:
+        subscriber.latencies_s.clear()
+    memory = asyncio.create_task(_measure_peak_rss_bytes(group.stack, plan.phase_s))
     await group.send_signals(plan.events_per_second, plan.phase_s)
-    most = await watching
-    return percentile(sorted(late for one in timed for late in one.latencies_s), 0.99) * 1000, most
+    peak_bytes = await memory
+    latencies_s = sorted(latency_s for subscriber in timed for latency_s in subscriber.latencies_s)
+    return percentile(latencies_s, 0.99) * 1000, peak_bytes
 
 
 async def _measure_peak_rss_bytes(stack: Stack, duration_s: float) -> int:
-    most = 0
+    peak_bytes = 0
     for _ in range(int(duration_s / 0.2)):
-        most = max(most, *(psutil.Process(pid).memory_info().rss for pid in stack.web.child_pids()))
+        peak_bytes = max(peak_bytes, *(psutil.Process(pid).memory_info().rss for pid in stack.web.child_pids()))
         await asyncio.sleep(0.2)
-    return most
+    return peak_bytes
 
 
 async def _count_slow_closes(stack: Stack) -> int:

@@ -1,4 +1,4 @@
-"""Many subscribers at once, briefly: `run.py stream` and `run.py storm` are the long forms."""
+"""Many subscribers at once, briefly: `run.py stream`, `storm` and `stuck` are the long forms."""
 
 import pytest
 
@@ -12,31 +12,31 @@ async def test_subscribers_receive_each_event_once_during_faults(stack: Stack) -
     plan = flood.FloodPlan(
         subscriber_count=30, events_per_second=20, duration_s=1.6, mean_cut_interval_s=0.5, web_kill_interval_s=1.0
     )
-    seen = await flood.run(stack, plan)
-    assert seen.is_complete
-    assert seen.cuts > 10
-    assert seen.deliveries == 30 * (1 + 20 * 1.6)
+    report = await flood.run(stack, plan)
+    assert report.is_complete
+    assert report.cuts > 10
+    assert report.deliveries == 30 * (1 + 20 * 1.6)
 
 
 @pytest.mark.fault
 async def test_reconnect_burst_catches_up_with_few_database_reads(stack: Stack) -> None:
-    calm = await reconnect_burst.run(stack, reconnect_burst.ReconnectPlan(subscriber_count=50, duration_s=2.0))
-    assert calm.delivery.is_complete
-    assert calm.catch_up_s < 10
-    assert calm.database_reads_per_second <= 1
+    report = await reconnect_burst.run(stack, reconnect_burst.ReconnectPlan(subscriber_count=50, duration_s=2.0))
+    assert report.delivery.is_complete
+    assert report.catch_up_s < 10
+    assert report.database_reads_per_second <= 1
 
 
 @pytest.mark.fault
 async def test_stalled_readers_are_closed_and_miss_nothing(stack: Stack) -> None:
-    cost = await slow_readers.run(
+    report = await slow_readers.run(
         stack,
         slow_readers.SlowReaderPlan(
             subscriber_count=10, stalled_count=3, phase_s=0.6, buffer_fill_s=2.6, log_bytes=6_000_000
         ),
     )
-    assert cost.delivery.is_complete
-    assert cost.slow_closes >= 3
-    assert cost.memory_growth_mb < 8  # of so few it says little: the server itself has grown
+    assert report.delivery.is_complete
+    assert report.slow_closes >= 3
+    assert report.memory_growth_mb < 8  # imprecise with few readers: the server itself grows too
 
 
 def test_delivery_report_counts_wrong_deliveries() -> None:
@@ -44,7 +44,7 @@ def test_delivery_report_counts_wrong_deliveries() -> None:
     subscriber = Subscriber(("", 0), "", "", SubscriberBehavior())
     for body, seq in ((b"one", b"1"), (b"three", b"3"), (b"two", b"2"), (b"two", b"2"), (b"another's", b"9")):
         subscriber.record_event(body, seq)
-    found = flood.compare_with_log(subscriber, log)
-    assert {name: found[name] for name in ("missing", "doubled", "disordered", "foreign")} == {
+    counts = flood.compare_with_log(subscriber, log)
+    assert {name: counts[name] for name in ("missing", "doubled", "disordered", "foreign")} == {
         "missing": 1, "doubled": 1, "disordered": 1, "foreign": 1,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A subscriber is cut off between two events of an order, something dies meanwhile, and it misses nothing."""
+"""A subscriber disconnects between two events of an order, a fault follows, and it misses nothing."""
 
 import asyncio
 
@@ -12,11 +12,11 @@ pytestmark = pytest.mark.fault
 
 
 async def inject_nothing(_: Stack) -> None:
-    """Only the client goes."""
+    """Only the client disconnects."""
 
 
 @pytest.mark.parametrize(
-    "strike",
+    "inject_fault",
     [
         inject_nothing,
         kill_restart.kill_web_process,
@@ -24,21 +24,21 @@ async def inject_nothing(_: Stack) -> None:
         kill_restart.restart_redis_empty,
         kill_restart.kill_postgres,
     ],
-    ids=lambda strike: strike.__name__,
+    ids=lambda fault: fault.__name__,
 )
-async def test_subscriber_cut_after_fill_receives_close_exactly_once(stack: Stack, strike: FaultInjector) -> None:
-    async with run_clients(stack) as hands:
-        for follower in hands.subscribers:
-            follower.start()
-        await hands.sender.send(hands.accounts[0], 1)
+async def test_subscriber_cut_after_fill_receives_close_exactly_once(stack: Stack, inject_fault: FaultInjector) -> None:
+    async with run_clients(stack) as clients:
+        for subscriber in clients.subscribers:
+            subscriber.start()
+        await clients.sender.send(clients.accounts[0], 1)
         # account.created, signal.accepted, order.pending, order.executed
-        await asyncio.gather(*(follower.wait_for_seq(4) for follower in hands.subscribers))
-        for follower in hands.subscribers:
-            await follower.disconnect()
-        await hands.sender.send(hands.accounts[0], 2)  # and one that is pending while it happens
-        await strike(stack)
-        for follower in hands.subscribers:
-            follower.start()
-        verdict = await hands.wait_and_check()
-    assert verdict.violations == ()
-    assert verdict.order_count == 2
+        await asyncio.gather(*(subscriber.wait_for_seq(4) for subscriber in clients.subscribers))
+        for subscriber in clients.subscribers:
+            await subscriber.disconnect()
+        await clients.sender.send(clients.accounts[0], 2)  # pending during the fault
+        await inject_fault(stack)
+        for subscriber in clients.subscribers:
+            subscriber.start()
+        report = await clients.wait_and_check()
+    assert report.violations == ()
+    assert report.order_count == 2
