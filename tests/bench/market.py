@@ -23,7 +23,7 @@ def main(cases: int = 10_000, rounds: int = 1000) -> bool:
         for case in brute_force_path.generate_cases(cases)
         if _search_first_touch(case) != brute_force_path.find_first_touch(case)
     ]
-    sys.stdout.write(f"first_touch and brute force: {cases} cases, {len(differing)} of them differing\n\n")
+    sys.stdout.write(f"first_touch and brute force: {cases} cases, {len(differing)} of them differ\n\n")
     table = Table("span", "first touch", "extremes", "price at a time")
     touch_us = {}
     for name, span in _SPANS_S.items():
