@@ -21,7 +21,7 @@ _DOCS = Path(__file__).parent.parent / "docs"
 
 
 def _find_in_page(page: str, pattern: str) -> list[Any]:
-    """What a pattern with one group finds as text, with several as tuples."""
+    """Return the matches of a pattern: texts for one group, tuples for several."""
     return re.findall(pattern, (_DOCS / page).read_text(encoding="utf-8"), re.MULTILINE)
 
 
@@ -70,11 +70,11 @@ def test_life_of_a_signal_names_existing_objects(name: str) -> None:
     parts = name.split(".")
     for cut in range(len(parts), 0, -1):
         try:
-            found: object = import_module(".".join(parts[:cut]))
+            named: object = import_module(".".join(parts[:cut]))
         except ModuleNotFoundError:
             continue
         for part in parts[cut:]:
-            found = getattr(found, part)
+            named = getattr(named, part)
         return
     pytest.fail(f"{name} does not exist")
 
