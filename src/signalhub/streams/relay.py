@@ -30,6 +30,7 @@ _BLOCK_MS = 1000
 # A connection that is silent for this long, though asked every second, is dead without having been closed.
 _READ_TIMEOUT_S = 3.0
 _READ_RETRY_DELAY_S = 0.2
+_CANCEL_RETRY_S = 0.1
 _MAX_HEADS_PER_QUERY = 1000
 _IDLE_POLL_INTERVAL_S = 1.0
 _MAX_DATABASE_READS = 4
@@ -82,10 +83,13 @@ class Relay:
         self._tasks = [asyncio.create_task(self._consume_stream()), asyncio.create_task(self._check_heads_forever())]
 
     async def stop(self) -> None:
-        running = [*self._tasks, *self._backfills.values()]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, self._page_reads.cancel(), return_exceptions=True)
+        running = {*self._tasks, *self._backfills.values()}
+        await self._page_reads.cancel()
+        while running:
+            # More than once: a cancellation that meets the Redis client while it connects can get lost in there.
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=_CANCEL_RETRY_S)
 
     @asynccontextmanager
     async def open_channel(self, account_id: str) -> AsyncIterator[Channel]:
