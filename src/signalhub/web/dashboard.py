@@ -1,15 +1,7 @@
-"""Where in a text a problem is: the line it is in, cut into what is before, what is meant and what is after.
+"""The dashboard: sign in and out, send a signal, follow orders, read the error codes. It works without script.
 
-`static/faults.js` does the same while somebody types; the two must agree on what a line and a column are.
-
-
-Coming in and going out: by key, by the link that is good once, and by nobody else's page.
-
-A sign-in link shows a button first and is spent by the button: what previews links in a chat or a mail would otherwise
-have used it up before a person comes.
-
-
-The live page: send a signal, follow the orders. Complete without script; script only makes it live.
+A sign-in link shows a button, and the button redeems the ticket: a link preview in a chat or mail would otherwise
+use it up before a person opens it.
 """
 
 import os
@@ -45,7 +37,10 @@ _LINE_BREAK: Final = re.compile("\r\n|[\n\r\u2028\u2029]")
 
 
 class ProblemExcerpt(msgspec.Struct, frozen=True, kw_only=True):
-    """`before`, `marked` and `after` are one line of the text; all empty where the problem is in no one place."""
+    """`before`, `marked` and `after` are one line of the text; all are empty if the problem is in no one place.
+
+    `static/faults.js` computes the same in the browser; the two must agree on lines and columns.
+    """
 
     code: str
     title: str
@@ -108,12 +103,12 @@ async def log_out(request: AnyRequest) -> Response[Any]:
 def render_sign_in_page(
     detail: str = "", *, status: int = 200, is_signed_out: bool = False, headers: dict[str, str] | None = None
 ) -> Response[str]:
-    """`is_out`: it is certain that nobody is signed in, and other tabs are told."""
+    """Render the sign-in page. With `is_signed_out` its script tells other tabs that nobody is signed in."""
     return render_page("sign_in.html", status=status, headers=headers, detail=detail, is_out=is_signed_out)
 
 
 def render_signed_out_page(error: SignalHubError) -> Response[str]:
-    """The session's key no longer opens anything, so its cookies may go."""
+    """Render the sign-in page and delete the cookies: the session's key is no longer valid."""
     answer = render_sign_in_page(error.detail, status=STATUSES[error.code], is_signed_out=True)
     for cookie in expire_cookies():
         answer.set_cookie(cookie)
@@ -121,7 +116,7 @@ def render_signed_out_page(error: SignalHubError) -> Response[str]:
 
 
 async def read_session_form(request: AnyRequest) -> tuple[DashboardSession, dict[str, str]]:
-    """The form of one who is signed in. Raises `unauthenticated`, `bad_csrf`."""
+    """Return the session and the form sent in it. Raises `unauthenticated`, `bad_csrf`."""
     who = await load_dashboard_session(request)
     if who is None:
         raise SignalHubError("unauthenticated", "You are signed out. Sign in, then send it again.")
@@ -141,7 +136,7 @@ MAX_SHOWN_ORDERS: Final = 50
 MAX_SHOWN_REJECTIONS: Final = 10
 
 
-# What the scripts copy and fill in.
+# Empty items of the <template> elements, which the scripts copy and fill in.
 _BLANK_ITEMS: Final = {
     "order": dict.fromkeys(OrderView.__struct_fields__, "") | {"take_profits": (), "pnl": None},
     "fault": ProblemExcerpt(code="", title="", hint="", line=0, column=0),
@@ -150,7 +145,7 @@ _BLANK_ITEMS: Final = {
 
 
 class ComposerState(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in the box and what was said to it. `key` makes a second click, or a resend, no second order."""
+    """The text in the form and the result of sending it. `key` makes a second click, or a resend, no second order."""
 
     text: str = ""
     key: str = ""
@@ -183,7 +178,7 @@ async def show_dashboard(request: AnyRequest, sent: str = "") -> Response[Any]:
 
 @post("/send", status_code=303)
 async def submit_signal_form(request: AnyRequest) -> Response[Any]:
-    """What the form does where no script sends it."""
+    """Send the form's text where no script does."""
     who, form = await read_session_form(request)
     who.principal.require_scope(WRITE_SIGNALS)
     text, key = form.get("text", ""), form.get("key", "")
@@ -228,22 +223,22 @@ async def _render_dashboard(
 
 
 async def _load_cursor(request: AnyRequest, session: DashboardSession) -> str:
-    found = get_services(request)
-    log = await found.queries.page_events(session.principal.account_id, 0, 1, None)
-    return f"{found.relay.epoch}-{log.head}"
+    services = get_services(request)
+    log = await services.queries.page_events(session.principal.account_id, 0, 1, None)
+    return f"{services.relay.epoch}-{log.head}"
 
 
 async def _load_orders(request: AnyRequest, session: DashboardSession) -> list[OrderView]:
-    found, _ = await get_services(request).queries.list_orders(
+    orders, _ = await get_services(request).queries.list_orders(
         session.principal.account_id, Filters(limit=MAX_SHOWN_ORDERS)
     )
-    return [to_order_view(order) for order in found]
+    return [to_order_view(order) for order in orders]
 
 
 async def _load_rejections(request: AnyRequest, session: DashboardSession) -> list[RejectionView]:
-    wanted = Filters(status="rejected", limit=MAX_SHOWN_REJECTIONS)
-    found, _ = await get_services(request).queries.list_signals(session.principal.account_id, wanted)
-    return [_to_rejection_view(line) for line in found]
+    filters = Filters(status="rejected", limit=MAX_SHOWN_REJECTIONS)
+    rejected, _ = await get_services(request).queries.list_signals(session.principal.account_id, filters)
+    return [_to_rejection_view(signal) for signal in rejected]
 
 
 def _to_rejection_view(signal: StoredSignal) -> RejectionView:
@@ -252,7 +247,7 @@ def _to_rejection_view(signal: StoredSignal) -> RejectionView:
 
 
 async def _describe_sent_order(request: AnyRequest, session: DashboardSession, order_id: str) -> str:
-    """The words for an order that the form before this page has sent."""
+    """Return the message about an order that the form has just sent, or an empty one."""
     if not order_id:
         return ""
     try:

@@ -1,9 +1,6 @@
-"""How an operation describes itself: what it takes where Litestar cannot see it, what it answers, how it refuses.
+"""The OpenAPI document at `/schema/openapi.json` and its page at `/schema`; how an operation describes itself.
 
-Nothing here runs on a request. The shapes at the end are those of answers that leave as bytes already made.
-
-
-The OpenAPI document at `/schema/openapi.json`, and a page of it at `/schema` that loads nothing from elsewhere.
+Nothing here runs on a request. The `…Document` structs describe responses that are sent as encoded bytes.
 """
 
 import shlex

@@ -1,11 +1,7 @@
-"""Scripts, styles and pictures of the pages: read once, served from memory, asked for again by their hash.
+"""Pages from templates with autoescape, the headers that let a browser run only our own files, and static files.
 
-A file that is not in the folder when the process starts does not exist, so no path can lead out of it.
-
-
-Pages for people: templates with autoescape, and the headers under which a browser runs nothing but our own files.
-
-No page may hold an inline script or style, not even an attribute: the policy would drop it without a word.
+No page may hold an inline script or style, not even an attribute: the content security policy would drop it silently.
+Static files are read once; one that is not in the folder at the start does not exist, so no path can lead out of it.
 """
 
 from datetime import datetime
