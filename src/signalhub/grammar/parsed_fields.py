@@ -36,13 +36,12 @@ ProblemArguments = tuple[GrammarErrorCode, str, int, int]
 
 
 class SymbolMatch(msgspec.Struct, frozen=True, gc=False):
-    """A symbol: the name to trade, the name as written, and the instrument if the name is known.
+    """A symbol: the name to trade, its position, and the instrument if the name is known.
 
     In a text, `end_index` is the token after the symbol and `exchange_index` that of `OANDA` in `OANDA:XAUUSD`, or -1.
     """
 
     name: str
-    written: str
     start: int
     end: int
     instrument: Instrument | None = None

@@ -1,4 +1,8 @@
-"""The one way through the grammar, for the webhook and for people who ask why: body, adapter, draft, verdict."""
+"""Parse a signal for the webhook, or explain to a person what was parsed and why.
+
+Both take the same way: decode the body, let the first format that matches read the fields, validate the fields. For a
+text, the format lexes, matches and resolves (`formats.text.parse_with_rules`).
+"""
 
 import msgspec
 
@@ -13,8 +17,8 @@ from signalhub.grammar.results import Explanation, ParsedSignal, RefusedText
 from signalhub.grammar.validate import validate_signal
 
 
-class _ParseResult(msgspec.Struct, frozen=True):
-    """How far the text was understood, whether or not a signal came of it."""
+class ParsedBody(msgspec.Struct, frozen=True):
+    """How far a body was parsed: format and fields are None for a body that cannot be decoded."""
 
     format_name: str | None
     fields: ParsedFields | None
@@ -22,58 +26,59 @@ class _ParseResult(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...]
 
 
-def _parse_raw(raw: bytes) -> _ParseResult:
-    body = decode_body(raw)
-    if isinstance(body, tuple):
-        return _ParseResult(None, None, None, body)
-    adapter = next(adapter for adapter in FORMATS if adapter.matches(body))
-    draft = adapter.parse(body)
-    draft.client_ids += body.client_ids
-    draft.simulations += body.simulations
-    signal = validate_signal(draft)
-    return _ParseResult(adapter.name, draft, signal, tuple(draft.problems))
-
-
 def parse(raw: bytes) -> ParsedSignal | RefusedText:
-    """Read a signal. Total: any bytes give a result, none an exception."""
-    return _try_fast_path(raw) or parse_slow_path(raw)
-
-
-def _try_fast_path(raw: bytes) -> ParsedSignal | None:
-    # The cap comes first: nothing here may look at more than a signal can be long.
-    if len(raw) > MAX_BODY_BYTES or not raw.isascii():
-        return None
-    return fast_path.parse_base_form(raw.decode("ascii"))
+    """Parse a signal. Any bytes give a result, none an exception."""
+    # The size comes first: no step may examine more text than a signal can have.
+    if len(raw) <= MAX_BODY_BYTES and raw.isascii():
+        result = fast_path.parse_base_form(raw.decode("ascii"))
+        if result is not None:
+            return result
+    return parse_slow_path(raw)
 
 
 def parse_slow_path(raw: bytes) -> ParsedSignal | RefusedText:
-    """The same without the short cut for the base form."""
-    reading = _parse_raw(raw)
-    if reading.signal is None or reading.fields is None:
-        return RefusedText(reading.problems)
-    draft = reading.fields
+    """Parse a signal without the fast path for the base form."""
+    body = parse_body(raw)
+    if body.signal is None or body.fields is None:
+        return RefusedText(body.problems)
+    fields = body.fields
     return ParsedSignal(
-        signal=reading.signal,
-        client_id=draft.client_ids[0].value if draft.client_ids else None,
-        simulate=draft.simulations[0].value if draft.simulations else None,
-        parts=build_parts(draft),
-        ignored=build_ignored(draft),
-        notes=tuple(note.value for note in draft.notes),
+        signal=body.signal,
+        client_id=fields.client_ids[0].value if fields.client_ids else None,
+        simulate=fields.simulations[0].value if fields.simulations else None,
+        parts=build_parts(fields),
+        ignored=build_ignored(fields),
+        notes=tuple(note.value for note in fields.notes),
     )
 
 
 def explain(raw: bytes) -> Explanation:
-    """All there is to say about a text: what was understood, what was left out, what is wrong, how to write it."""
-    reading = _parse_raw(raw)
-    draft, signal = reading.fields, reading.signal
+    """Explain a text: what was understood, what was ignored, what is wrong, and how to write it."""
+    body = parse_body(raw)
+    fields, signal = body.fields, body.signal
     return Explanation(
         ok=signal is not None,
-        adapter=reading.format_name,
+        adapter=body.format_name,
         info=None if signal is None else describe_signal(signal),
         signal=None if signal is None else to_signal_view(signal),
         canonical=None if signal is None else to_canonical_text(signal),
-        parts=() if draft is None else build_parts(draft),
-        ignored=() if draft is None else build_ignored(draft),
-        notes=() if draft is None else tuple(note.value for note in draft.notes),
-        problems=() if signal is not None else reading.problems,
+        parts=() if fields is None else build_parts(fields),
+        ignored=() if fields is None else build_ignored(fields),
+        notes=() if fields is None else tuple(note.value for note in fields.notes),
+        problems=() if signal is not None else body.problems,
     )
+
+
+def parse_body(raw: bytes) -> ParsedBody:
+    # 1. Decode: size, UTF-8, JSON or text, deceptive characters.
+    body = decode_body(raw)
+    if isinstance(body, tuple):
+        return ParsedBody(None, None, None, body)
+    # 2. Read the fields. A text is lexed, matched and resolved here.
+    format_ = next(format_ for format_ in FORMATS if format_.matches(body))
+    fields = format_.parse(body)
+    fields.client_ids += body.client_ids
+    fields.simulations += body.simulations
+    # 3. Validate.
+    signal = validate_signal(fields)
+    return ParsedBody(format_.name, fields, signal, tuple(fields.problems))

@@ -154,7 +154,7 @@ def parse_symbol(written: str, start: int) -> SymbolMatch | None:
     )
     if symbol is None or symbol.end_index != text.token_count or symbol.problems:
         return None
-    return SymbolMatch(symbol.name, written, start, start + len(written), symbol.instrument)
+    return SymbolMatch(symbol.name, start, start + len(written), symbol.instrument)
 
 
 def build_symbol(
@@ -176,5 +176,4 @@ def build_symbol(
     if source.clean[end : end + 1] and source.clean[end] not in _ALLOWED_NEXT_CHARS:
         hint = "Write the symbol in letters and digits only, like EURUSD."
         problems += (("no_symbol", hint, start, text.find_run_end(start)),)
-    instrument = INSTRUMENTS_BY_NAME.get(name)
-    return SymbolMatch(name, source.raw[start:end], start, end, instrument, end_index, exchange_index, problems)
+    return SymbolMatch(name, start, end, INSTRUMENTS_BY_NAME.get(name), end_index, exchange_index, problems)
