@@ -1,5 +1,6 @@
 """Accepted signals, one case for each line of `accepted.jsonl`."""
 
+from decimal import Decimal
 from typing import Any
 
 from signalhub.domain.instruments import INSTRUMENTS
@@ -66,3 +67,8 @@ def test_leverage_and_risk_become_notes() -> None:
     result = parse_signal("LONG SOLUSDT\nEntry 142\nSL 138\nTP 150\nLeverage: 10x\nRisk 2%")
     assert result.notes == ("Leverage: 10x", "Risk 2%")
     assert result.signal.quantity == 1
+
+
+def test_number_of_thousands_of_digits_in_a_caption_is_ignored() -> None:
+    result = parse_signal(f"Account {'1' * 5000} here\nBUY EURUSD\nSL 1.05\nTP 1.09")
+    assert result.signal.take_profits == (Decimal("1.09"),)

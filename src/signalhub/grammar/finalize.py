@@ -174,7 +174,7 @@ def is_in_caption(state: ParserState, number: Number, captions_by_line_start: di
         captions_by_line_start[line_start] = any(char.isalpha() for char in line)
     if not captions_by_line_start[line_start]:
         return False
-    value = int(number.text)
+    value = Decimal(number.text)  # int() raises an error above 4300 digits
     values = state.fields.level_values[:_MAX_EXAMINED]
     is_out_of_scale = all(level > 10 * value or value > 10 * level for level in values)
     return is_out_of_scale or all("." in level.text for level in state.fields.levels[:_MAX_EXAMINED])
