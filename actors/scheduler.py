@@ -18,9 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db import orders, retention
 from db.engine import autocommit
+from signalhub.services.metrics import DUE_BACKLOG
 
 POLL_INTERVAL_S: Final = 0.05
 _BUSY_POLL_INTERVAL_S: Final = 1.0
+_BACKLOG_INTERVAL_S: Final = 5.0
+_MAX_BACKLOG_COUNT: Final = 10_000
 _RECONNECT_DELAY_S: Final = 1.0
 _HEARTBEAT_INTERVAL_S: Final = 1.0
 _RETENTION_INTERVAL_S: Final = 60.0
@@ -56,8 +59,11 @@ class DueOrderPoller:
 
     async def poll(self, connection: AsyncConnection) -> NoReturn:
         """Poll for ever. Raises the database's error."""
-        last_poll_at = 0.0
+        last_poll_at = last_backlog_at = 0.0
         while True:
+            if monotonic() - last_backlog_at > _BACKLOG_INTERVAL_S:
+                last_backlog_at = monotonic()
+                DUE_BACKLOG.set(await orders.count_due(connection, _MAX_BACKLOG_COUNT))
             if not self._is_busy() or monotonic() - last_poll_at > _BUSY_POLL_INTERVAL_S:
                 last_poll_at = monotonic()
                 if await orders.count_due(connection, 1):

@@ -20,13 +20,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors import declare, scheduler
 from actors.log_context import LogContext
+from actors.message_metrics import MessageMetrics
 from signalhub import log, process
 from signalhub.container import build_services
 from signalhub.domain.events import Event
 from signalhub.dramatiq_internals import NotifyingRedisBroker, UvloopAsyncIO
 from signalhub.jobs import NAMESPACE, SWEEP_ACTOR, WAKEUP_CHANNEL, WORKER_HEARTBEAT_KEY, build_message, connect_redis
+from signalhub.metrics import DIRECTORY_VARIABLE
 from signalhub.settings import Settings, from_env
 from signalhub.streams import redis_stream
+from signalhub.streams.metrics import PUBLISH_FAILURES
 
 _MAX_SWEEP_DURATION_S: Final = 1.0
 _MAX_CONCURRENT_SWEEPS: Final = 2
@@ -71,6 +74,7 @@ class WorkerServices:
         try:
             await redis_stream.publish(self._services.redis, events)
         except (RedisError, OSError) as error:
+            PUBLISH_FAILURES.inc()
             _log.info("publish.failed", events=len(events), error=repr(error))
 
     async def close(self) -> None:
@@ -102,6 +106,7 @@ def make_broker(settings: Settings) -> NotifyingRedisBroker:
             ShutdownNotifications(),
             CurrentMessage(),
             LogContext(),
+            *([MessageMetrics()] if DIRECTORY_VARIABLE in os.environ else []),
         ],
     )
     declare(broker, worker)

@@ -79,6 +79,7 @@ class ClaimedOrders(msgspec.Struct, frozen=True):
 
     orders: tuple[Order, ...]
     now: datetime
+    oldest_due_at: datetime
 
 
 # A claim moves `due_at` ahead by the lease, so if the worker dies the order falls due again. For the same reason a
@@ -149,7 +150,7 @@ async def claim(
     if not rows:
         return None
     rows = sorted(rows, key=_due_sort_key)
-    return ClaimedOrders(tuple(map(from_row, rows)), rows[0]["claimed_at"])
+    return ClaimedOrders(tuple(map(from_row, rows)), rows[0]["claimed_at"], rows[0]["was_due_at"])
 
 
 def _due_sort_key(row: RowMapping) -> tuple[datetime, str]:

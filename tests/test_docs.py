@@ -51,6 +51,7 @@ async def fail() -> None:
 
 def test_every_metric_is_documented_with_its_type_and_threshold() -> None:
     import_module("signalhub.web.problems")
+    import_module("signalhub.services.metrics")
     stream_metrics.register(REGISTRY)
     # Litestar creates its metrics with the first request, and that of errors with the first error.
     with create_test_client([fail], middleware=[HTTP_METRICS.middleware], raise_server_exceptions=False) as client:

@@ -12,7 +12,7 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp
 from sqlalchemy.exc import SQLAlchemyError
 
-from signalhub import log, process
+from signalhub import log, metrics, process
 from signalhub import settings as settings_
 from signalhub.container import Services, build_services
 from signalhub.settings import Settings
@@ -23,6 +23,7 @@ from signalhub.web.instrumentation import HTTP_METRICS, RequestLog
 from signalhub.web.rate_limit import RateLimiter
 
 _USAGE_RECORD_INTERVAL_S = 10.0
+_METRICS_FLUSH_INTERVAL_S = 1.0
 _MAX_REQUEST_BODY_BYTES = 1024 * 1024
 
 _log = structlog.get_logger()
@@ -78,11 +79,12 @@ def serve() -> ASGIApp:
 
 @asynccontextmanager
 async def _manage_lifespan(services: Services) -> AsyncIterator[None]:
-    task = asyncio.create_task(_record_credential_usage(services))
+    tasks = [asyncio.create_task(_record_credential_usage(services)), asyncio.create_task(_flush_metrics())]
     try:
         yield
     finally:
-        task.cancel()
+        for task in tasks:
+            task.cancel()
         await services.close()
 
 
@@ -91,6 +93,13 @@ async def _record_credential_usage(services: Services) -> None:
         await asyncio.sleep(_USAGE_RECORD_INTERVAL_S)
         with suppress(SQLAlchemyError, OSError, TimeoutError):
             await services.authenticator.record_uses()
+
+
+async def _flush_metrics() -> None:
+    """Let a scrape that another web process answers see the counters of this one."""
+    while True:
+        await asyncio.sleep(_METRICS_FLUSH_INTERVAL_S)
+        metrics.flush()
 
 
 def _drain_on_sigterm(services: Services) -> None:

@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 from sqlalchemy.exc import DBAPIError
 
 from db.engine import create_engine
 from db.migrate import upgrade
-from signalhub import log
+from signalhub import log, metrics
 from signalhub.brokers import factory
 from signalhub.cli.local_state import complete_settings, require_settings
 from signalhub.cli.output import exit_with_error, summarize_error
@@ -62,30 +64,32 @@ def web() -> None:
     from granian import Granian  # noqa: PLC0415 - only this command needs a web server
     from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes  # noqa: PLC0415
 
-    # Web processes are forks of this one: a respawned one need not import the application again.
-    import signalhub.app  # noqa: F401, PLC0415
-
     settings = load_server_settings("database_url", "redis_url", "encryption_keys")
-    Granian(
-        "signalhub.app:serve",
-        factory=True,
-        address=settings.web.host,
-        port=settings.web.port,
-        interface=Interfaces.ASGI,
-        workers=settings.web.processes,
-        loop=Loops.uvloop,
-        # Socket writes are started without awaiting the previous one; a thread pool would not keep their order.
-        runtime_mode=RuntimeModes.st,
-        # No client uses HTTP/2 without TLS; it hides that a subscriber has disconnected, and takes 11 kB a stream.
-        http=HTTPModes.http1,
-        # Open streams count as pending requests: at the default, 1,024 of them block the process.
-        backpressure=20_000,
-        backlog=4_096,
-        respawn_failed_workers=True,
-        respawn_interval=0.2,
-        workers_kill_timeout=10,
-        log_enabled=False,
-    ).serve()
+    with TemporaryDirectory(prefix="signalhub-metrics-") as directory:
+        metrics.share_directory(Path(directory))
+        # Web processes are forks of this one: a respawned one need not import the application again.
+        import signalhub.app  # noqa: F401, PLC0415
+
+        Granian(
+            "signalhub.app:serve",
+            factory=True,
+            address=settings.web.host,
+            port=settings.web.port,
+            interface=Interfaces.ASGI,
+            workers=settings.web.processes,
+            loop=Loops.uvloop,
+            # Socket writes are started without awaiting the previous one; a thread pool would not keep their order.
+            runtime_mode=RuntimeModes.st,
+            # No client uses HTTP/2 without TLS; it hides that a subscriber has disconnected, and takes 11 kB a stream.
+            http=HTTPModes.http1,
+            # Open streams count as pending requests: at the default, 1,024 of them block the process.
+            backpressure=20_000,
+            backlog=4_096,
+            respawn_failed_workers=True,
+            respawn_interval=0.2,
+            workers_kill_timeout=10,
+            log_enabled=False,
+        ).serve()
 
 
 @click.command()
@@ -95,6 +99,9 @@ def worker() -> None:
     Needs SIGNALHUB_DATABASE_URL and SIGNALHUB_REDIS_URL, and a schema that `signalhub migrate` has brought up to date.
     """
     settings = load_server_settings("database_url", "redis_url")
+    if directory := os.environ.get(metrics.DIRECTORY_VARIABLE):
+        metrics.share_directory(Path(directory))
+        os.environ["dramatiq_prom_db"] = directory  # noqa: SIM112 - as Dramatiq reads it
     # A prefetch of twice the threads would leave the consumer asleep half the time; a much larger one would starve
     # other processes.
     os.environ.setdefault("dramatiq_queue_prefetch", str(settings.worker.threads * 4))

@@ -26,6 +26,7 @@ from signalhub.cli.servers import require_broker, upgrade_schema
 from signalhub.embedded.errors import EmbeddedError
 from signalhub.embedded.ports import require_free_port
 from signalhub.embedded.supervisor import ChildSpec, Supervisor
+from signalhub.metrics import share_directory
 from signalhub.services.encryption import EncryptionError, generate_encryption_key
 from signalhub.settings import ENV_PREFIX, Secret, Settings, from_env, to_env
 
@@ -119,6 +120,7 @@ def _on_ready(settings: Settings, local_state: LocalState, access: OwnerAccess, 
 
 
 def _build_children(settings: Settings) -> list[ChildSpec]:
+    share_directory(settings.data_dir / "metrics")
     # Our own variables are passed on as they were parsed, never as they were written.
     inherited = {name: text for name, text in os.environ.items() if not name.startswith(ENV_PREFIX)}
     env = inherited | to_env(replace(settings, url="", api_key=Secret()))

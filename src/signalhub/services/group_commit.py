@@ -4,6 +4,7 @@ A batch whose rows are refused by the database is split, so that one bad item fa
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
 from typing import Final, Generic, TypeVar
 
 import structlog
@@ -11,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from signalhub.concurrency import Batcher, QueueTimeoutError, finish_or_abandon
 from signalhub.domain.errors import SignalHubError
+from signalhub.services.metrics import BATCH_SIZE, COMMIT_FAILURES, COMMIT_SECONDS, QUEUE
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -64,12 +66,18 @@ class GroupCommit(Generic[Item, Result]):
             ) from error
 
     async def _commit_batch(self, items: Sequence[Item]) -> Sequence[Result | Exception]:
+        QUEUE.set(len(self._batcher))
+        BATCH_SIZE.observe(len(items))
+        began = perf_counter()
         try:
             return await finish_or_abandon(self._timeout_s, self._commit(items))
         except Exception as error:
             if len(items) == 1 or not _is_row_error(error):
+                COMMIT_FAILURES.inc()
                 _log.warning("ingest.commit_failed", items=len(items), error=repr(error))
             raise
+        finally:
+            COMMIT_SECONDS.observe(perf_counter() - began)
 
 
 def _is_row_error(error: Exception) -> bool:

@@ -24,6 +24,7 @@ from signalhub.domain.identifiers import uuid7
 from signalhub.protocol import Accepted
 from signalhub.services.auth import HookPrincipal, Principal
 from signalhub.services.group_commit import GroupCommit
+from signalhub.services.metrics import SIGNALS
 from signalhub.services.records import OrderDefaults, Submission, build_records, to_refusal_error
 
 _MAX_OPTION_CHARS: Final = 255
@@ -132,6 +133,7 @@ class Ingest:
             answers, events, due_orders = await self._store_new(connection, new) if new else ([], [], [])
             await connection.commit()
         self._publish(events, due_orders)
+        _count_outcomes(answers, verdicts)
         stored_answers = iter(answers)
         return [
             next(stored_answers) if item is not None else verdict or _in_flight_error()
@@ -247,3 +249,13 @@ def _in_flight_error() -> SignalHubError:
     return SignalHubError(
         "idempotency_in_flight", "The first request with this key is still running; ask again.", retry_after_s=1
     )
+
+
+def _count_outcomes(
+    answers: Sequence[AcceptedSignal | SignalHubError], verdicts: Sequence[AcceptedSignal | SignalHubError | None]
+) -> None:
+    """Count a batch: what was stored, and what was answered without being stored."""
+    accepted = sum(isinstance(answer, AcceptedSignal) for answer in answers)
+    SIGNALS.labels("accepted").inc(accepted)
+    SIGNALS.labels("rejected").inc(len(answers) - accepted)
+    SIGNALS.labels("duplicate").inc(sum(isinstance(verdict, AcceptedSignal) for verdict in verdicts))

@@ -19,6 +19,7 @@ from signalhub.brokers.base import Broker
 from signalhub.brokers.stepper import OrderStepper, StepResult
 from signalhub.domain.events import Event
 from signalhub.domain.retry import RetryPolicy
+from signalhub.services.metrics import CLAIM_AGE_SECONDS, STEPS
 
 MAX_CLAIMED_ORDERS: Final = 200
 _LATE_STEP_AFTER_S: Final = 0.1
@@ -81,6 +82,7 @@ class Lifecycle:
             return None if claimed is None else await self._save(connection, await self._step_orders(claimed))
 
     async def _step_orders(self, claimed: orders.ClaimedOrders) -> list[StepResult]:
+        CLAIM_AGE_SECONDS.observe((claimed.now - claimed.oldest_due_at).total_seconds())
         steps = [asyncio.create_task(self._stepper.progress(order, claimed.now)) for order in claimed.orders]
         await asyncio.wait(steps, timeout=_LATE_STEP_AFTER_S)
         self._run_late_steps([step for step in steps if not step.done()])
@@ -110,6 +112,7 @@ class Lifecycle:
         """Save the moved orders and append their events, which those of a deleted account do not have any more."""
         if not results:
             return []
+        _count_steps(results)
         _log_broker_problems(results)
         saved = await event_log.write_and_lock_heads(
             connection,
@@ -122,6 +125,16 @@ class Lifecycle:
         events = [] if saved is None else await _append_moves(connection, results, *saved)
         await connection.commit()
         return events
+
+
+def _count_steps(results: Sequence[StepResult]) -> None:
+    """Count a batch by result: an increment for each order would cost as much as its step."""
+    changed = [result for result in results if result.order.version != result.claimed.version]
+    retried = sum(result.order.attempts > result.claimed.attempts for result in changed)
+    STEPS.labels("moved").inc(len(changed) - retried)
+    STEPS.labels("retried").inc(retried)
+    STEPS.labels("unchanged").inc(len(results) - len(changed))
+    STEPS.labels("failed").inc(sum(bool(result.faults) for result in results))
 
 
 def _log_broker_problems(results: Sequence[StepResult]) -> None:

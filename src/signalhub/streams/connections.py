@@ -19,7 +19,7 @@ import structlog
 from signalhub.concurrency import EagerWrite
 from signalhub.domain.errors import SignalHubError
 from signalhub.streams.channel import EventEncoder, OutgoingMessage
-from signalhub.streams.metrics import LAG, SLOW_CLOSES, SUBSCRIBERS, WRITE_COUNTERS
+from signalhub.streams.metrics import BYTES_WRITTEN, LAG, SLOW_CLOSES, SUBSCRIBERS
 from signalhub.streams.subscription import Subscription
 
 _SHUTDOWN_POLLS = 50
@@ -104,7 +104,7 @@ class Connection:
         self._last_write = self._writes[-1] if self._writes else self._last_write
         if any(write.error is not None for write in (*previous, *self._writes)):
             self.subscription.end("gone")
-        WRITE_COUNTERS.bytes_written += sum(message.size_bytes for message in messages)
+        BYTES_WRITTEN.pending[()] += sum(message.size_bytes for message in messages)
 
     def blocked_s(self, now: float) -> float:
         """Return for how many seconds the current write has been waiting."""

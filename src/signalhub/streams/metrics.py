@@ -1,14 +1,19 @@
 """Metrics of the relay and its subscribers, for `/metrics`. A test holds docs/operating.md to them."""
 
-from collections.abc import Iterator
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.core import CounterMetricFamily, Metric
 
-SUBSCRIBERS = Gauge("signalhub_stream_subscribers", "Open streams.", ["transport"], registry=None)
+from signalhub.metrics import BufferedCounter
+
+SUBSCRIBERS = Gauge(
+    "signalhub_stream_subscribers", "Open streams.", ["transport"], registry=None, multiprocess_mode="livesum"
+)
 LAG = Gauge(
-    "signalhub_stream_lag_events", "Events that the open stream furthest behind has yet to receive.", registry=None
+    "signalhub_stream_lag_events",
+    "Events that the open stream furthest behind has yet to receive.",
+    registry=None,
+    multiprocess_mode="livemax",
 )
 BACKFILLS = Counter("signalhub_stream_heals", "Backfills of events that the Redis stream lost.", registry=None)
 RING_MISSES = Counter(
@@ -22,24 +27,21 @@ SLOW_CLOSES = Counter(
 )
 
 
-class WriteCounters:
-    """Counters of every write as plain numbers: a counter of the library costs as much as the write itself."""
+PUBLISH_FAILURES = Counter(
+    "signalhub_publish_failures", "Batches of events that Redis did not take; the relays backfill them.", registry=None
+)
+_RING_HITS = Counter("signalhub_stream_ring_hits", "Reads that the ring answered without the database.", registry=None)
+_BYTES_WRITTEN = Counter("signalhub_stream_bytes", "Bytes written to streams.", registry=None)
 
-    def __init__(self) -> None:
-        self.ring_hits = 0
-        self.bytes_written = 0
-
-    def collect(self) -> Iterator[Metric]:
-        yield CounterMetricFamily(
-            "signalhub_stream_ring_hits", "Reads that the ring answered without the database.", value=self.ring_hits
-        )
-        yield CounterMetricFamily("signalhub_stream_bytes", "Bytes written to streams.", value=self.bytes_written)
-
-
-WRITE_COUNTERS = WriteCounters()
+# Counted with every write to a stream.
+RING_HITS = BufferedCounter(_RING_HITS)
+BYTES_WRITTEN = BufferedCounter(_BYTES_WRITTEN)
 
 
 @cache  # a registry refuses a second registration, and tests make several applications in one process
 def register(registry: CollectorRegistry) -> None:
-    for collector in (SUBSCRIBERS, LAG, BACKFILLS, RING_MISSES, RESETS, GAPS, SLOW_CLOSES, WRITE_COUNTERS):
+    for collector in (
+        *(SUBSCRIBERS, LAG, BACKFILLS, RING_MISSES, RESETS, GAPS, SLOW_CLOSES),
+        *(PUBLISH_FAILURES, _RING_HITS, _BYTES_WRITTEN),
+    ):
         registry.register(collector)

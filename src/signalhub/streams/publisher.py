@@ -13,6 +13,7 @@ from signalhub.concurrency import Batcher
 from signalhub.domain.events import Event
 from signalhub.jobs import DueOrder, JobNotifier
 from signalhub.streams import redis_stream
+from signalhub.streams.metrics import PUBLISH_FAILURES
 
 _MAX_PENDING_EVENTS = 20_000
 
@@ -46,6 +47,7 @@ class Publisher:
         try:
             await pipeline.execute()
         except (RedisError, OSError) as error:
+            PUBLISH_FAILURES.inc()
             _log.info("publish.failed", events=len(events), orders=len(due_orders), error=repr(error))
         return [None] * len(commits)
 

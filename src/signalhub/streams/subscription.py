@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from signalhub.streams.channel import Channel, EventEncoder, Frame, OutgoingMessage, PrunedRange
 from signalhub.streams.event_filter import EventFilter
-from signalhub.streams.metrics import GAPS, RESETS, WRITE_COUNTERS
+from signalhub.streams.metrics import GAPS, RESETS, RING_HITS
 from signalhub.streams.relay import Relay
 
 _CURSOR_PATTERN: Final = re.compile(r"(?:(?P<epoch>[A-Za-z0-9]{1,32})-)?(?P<seq>\d{1,18})", re.ASCII)
@@ -114,7 +114,7 @@ class Subscription:
             return None
         self.seq = batch.last_seq
         if batch.messages:
-            WRITE_COUNTERS.ring_hits += 1
+            RING_HITS.pending[()] += 1
             self._idle_since = monotonic()
         return batch.messages
 
@@ -126,7 +126,7 @@ class Subscription:
             if frames is None:
                 items = await self._read_from_database()
             else:
-                WRITE_COUNTERS.ring_hits += bool(frames)
+                RING_HITS.pending[()] += bool(frames)
                 items = self._advance(frames)
             if items:
                 return items

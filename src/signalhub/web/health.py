@@ -1,4 +1,4 @@
-"""Liveness, readiness and Prometheus metrics of this process."""
+"""Liveness, readiness and Prometheus metrics."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 from litestar import MediaType, Response, Router, get
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from redis import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,6 +15,7 @@ from db import migrate
 from signalhub.container import Services
 from signalhub.domain.events import format_timestamp
 from signalhub.jobs import WORKER_HEARTBEAT_KEY
+from signalhub.metrics import render as render_metrics
 from signalhub.web.dependencies import AppServices
 from signalhub.web.openapi import PUBLIC, response_specs
 
@@ -71,7 +72,7 @@ async def health(services: AppServices) -> dict[str, str]:
 
 @get("/metrics", media_type=MediaType.TEXT, summary="Prometheus metrics")
 async def metrics() -> Response[bytes]:
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    return Response(render_metrics(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _check_passes(check: Awaitable[bool]) -> bool:

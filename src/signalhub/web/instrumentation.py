@@ -3,8 +3,7 @@
 Litestar's Prometheus middleware is on the routes of the framework. The hot routes are counted here.
 """
 
-from collections import Counter as Tally
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from logging import DEBUG
 from time import perf_counter
 from typing import Any, Final
@@ -13,9 +12,9 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.plugins.prometheus import PrometheusConfig
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
-from prometheus_client import REGISTRY, Counter
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client import Counter
 
+from signalhub.metrics import BufferedCounter
 from signalhub.web.asgi import get_context
 
 _FIRST_ERROR_STATUS: Final = 400
@@ -24,26 +23,10 @@ HTTP_METRICS: Final = PrometheusConfig(app_name="signalhub", prefix="signalhub_h
 ERROR_RESPONSES: Final = Counter("signalhub_error_responses", "Problem documents sent, by error code.", ["code"])
 
 
-class SignalRequestCounter:
-    """Requests on the routes that receive signals, as plain numbers.
-
-    Litestar's middleware takes 40 us of a request, this takes less than 1 us.
-    """
-
-    def __init__(self) -> None:
-        self.requests: Tally[tuple[str, int]] = Tally()
-
-    def collect(self) -> Iterator[Metric]:
-        family = CounterMetricFamily(
-            "signalhub_signal_requests", "Requests that bring a signal, by route and status.", labels=["path", "status"]
-        )
-        for (path, status), count in self.requests.items():
-            family.add_metric([path, str(status)], count)
-        yield family
-
-
-SIGNAL_REQUESTS: Final = SignalRequestCounter()
-REGISTRY.register(SIGNAL_REQUESTS)
+# Litestar's middleware takes 40 us of a request, this takes less than 1 us.
+SIGNAL_REQUESTS: Final = BufferedCounter(
+    Counter("signalhub_signal_requests", "Requests that bring a signal, by route and status.", ["path", "status"])
+)
 
 
 class RequestLog:
@@ -85,7 +68,7 @@ class RequestLog:
         if options.get("exclude_from_log"):
             return
         if options.get("is_hot"):
-            SIGNAL_REQUESTS.requests[path, status] += 1
+            SIGNAL_REQUESTS.pending[path or "", str(status)] += 1
             if status < _FIRST_ERROR_STATUS:
                 if not self._logs_hot_routes:
                     return
