@@ -130,7 +130,7 @@ class Lifecycle:
 def _count_steps(results: Sequence[StepResult]) -> None:
     """Count a batch by result: an increment for each order would cost as much as its step."""
     changed = [result for result in results if result.order.version != result.claimed.version]
-    retried = sum(result.order.attempts > result.claimed.attempts for result in changed)
+    retried = sum(result.order.next_attempt_at is not None for result in changed)
     STEPS.labels("moved").inc(len(changed) - retried)
     STEPS.labels("retried").inc(retried)
     STEPS.labels("unchanged").inc(len(results) - len(changed))
