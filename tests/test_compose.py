@@ -32,8 +32,8 @@ def test_service_environment_contains_only_known_settings(name: str, tmp_path: P
     environment = SERVICES[name]["environment"] | dict.fromkeys(
         list_file_settings(SERVICES[name]), str(tmp_path / "secret")
     )
-    found = settings.from_env(environment)
-    assert found.database_url == found.redis_url == "x"
+    parsed = settings.from_env(environment)
+    assert parsed.database_url == parsed.redis_url == "x"
 
 
 @pytest.mark.parametrize("name", OWN_SERVICES)

@@ -20,20 +20,20 @@ FOLDERS: Final = ("src", "actors", "db", "tests", "docs", "README.md")
 EXEMPT_FILES: Final = {"docs/glossary.md", "tests/test_glossary.py"}
 # Not all of their words are replaced yet.
 PENDING: Final = (
-    "actors",
-    "db",
-    "docs/",
-    "src/signalhub/brokers",
-    "src/signalhub/cli",
-    "src/signalhub/client",
-    "src/signalhub/domain",
-    "src/signalhub/embedded",
-    "src/signalhub/grammar",
-    "src/signalhub/jobs.py",
-    "src/signalhub/services",
-    "src/signalhub/streams",
-    "src/signalhub/web",
-    "tests/",
+    "src/signalhub/brokers/",
+    "src/signalhub/cli/",
+    "src/signalhub/domain/order.py",
+    "src/signalhub/web/",
+    "tests/brokers/",
+    "tests/browser/",
+    "tests/client/",
+    "tests/db/",
+    "tests/domain/",
+    "tests/kit/stream_decoders.py",
+    "tests/services/",
+    "tests/streams/",
+    "tests/test_concurrency.py",
+    "tests/web/",
 )
 LOG_METHODS: Final = {"debug", "info", "warning", "error", "exception", "critical"}
 NAME_PART: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -58,8 +58,9 @@ Violation = tuple[int, str, str]
 def find_violations(path: str, text: str) -> list[Violation]:
     """Return every retired word of one file."""
     if path.endswith(".md"):
-        return [found for number, line in enumerate(text.splitlines(), 1) for found in _find_words(number, line)]
-    return sorted({*_find_in_tokens(text), *_find_in_strings(text), *_find_variables(text)})
+        return [word for number, line in enumerate(text.splitlines(), 1) for word in _find_words(number, line)]
+    violations = sorted({*_find_in_tokens(text), *_find_in_strings(text), *_find_variables(text)})
+    return [violation for violation in violations if f"{path} {violation[1]}" not in ALLOWED_TEXTS]
 
 
 def _find_words(line_number: int, text: str) -> Iterator[Violation]:
@@ -141,14 +142,14 @@ def test_retired_words_are_found_where_they_are_looked_for() -> None:
     source = '''
 """The door."""
 MOST_SEATS = 1  # a crowd
-def announce(found, *, doorstep):
+def ring_bell(found, *, doorstep):
     _log.info("doorbell.rung", house="bell")
     return [one for one in found], [
         one for one in found
     ]
 '''
     assert [(number, word) for number, word, _ in find_violations("x.py", source)] == [
-        (2, "door"), (3, "MOST_SEATS"), (3, "SEATS"), (3, "crowd"), (4, "announce"), (4, "found"),
+        (2, "door"), (3, "MOST_SEATS"), (3, "SEATS"), (3, "crowd"), (4, "bell"), (4, "found"),
         (5, "doorbell"), (5, "house"), (5, "rung"), (7, "one"),
     ]  # fmt: skip
     assert [word for _, word, _ in find_violations("x.md", "The `signalhub:bell`, a bell in the doorway")] == ["bell"]

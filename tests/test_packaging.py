@@ -27,8 +27,8 @@ def names(wheel: Path) -> set[str]:
 
 
 def _list_packaged_files(*folders: str) -> set[str]:
-    found = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
-    return {str(path.relative_to(ROOT)).removeprefix("src/") for path in found if "__pycache__" not in path.parts}
+    paths = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
+    return {str(path.relative_to(ROOT)).removeprefix("src/") for path in paths if "__pycache__" not in path.parts}
 
 
 def test_wheel_contains_all_sources(names: set[str]) -> None:

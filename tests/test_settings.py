@@ -9,8 +9,8 @@ from signalhub.settings import RetrySettings, Secret, Settings, SettingsError, W
 
 
 def test_missing_settings_have_safe_defaults() -> None:
-    found = from_env({"PATH": "/bin"})
-    assert (found.web.host, found.web.port, found.web.registration_mode) == ("127.0.0.1", 8000, "open")
+    parsed = from_env({"PATH": "/bin"})
+    assert (parsed.web.host, parsed.web.port, parsed.web.registration_mode) == ("127.0.0.1", 8000, "open")
     assert from_env({"SIGNALHUB_HOST": "0.0.0.0"}).web.registration_mode == "closed"  # noqa: S104 - never bound
 
 

@@ -120,16 +120,16 @@ def _wait_until_ready(url: str) -> None:
 
 def _collect_calls(root: Path, directory: Path, processes: Sequence["psutil.Process"]) -> list[Call]:
     """Ask every traced process for its recording: the Python processes that run our code."""
-    traced = [one for one in processes if "python" in one.name() and one.is_running()]
-    for one in traced:
-        one.send_signal(signal.SIGUSR1)
+    traced = [process for process in processes if "python" in process.name() and process.is_running()]
+    for process in traced:
+        process.send_signal(signal.SIGUSR1)
     deadline = time.monotonic() + WRITE_TIMEOUT_S
     calls: list[Call] = []
-    for one in traced:
-        file = directory / f"{one.pid}.calls"
+    for process in traced:
+        file = directory / f"{process.pid}.calls"
         while not (file.exists() and file.read_text(encoding="utf-8").endswith("end\n")):
             if time.monotonic() > deadline:
-                break  # one that has no Python loop to run its handler in, such as a resource tracker
+                break  # process that has no Python loop to run its handler in, such as a resource tracker
             time.sleep(0.05)
         if file.exists():
             calls += _read_calls(root, file)
