@@ -129,7 +129,7 @@ def _collect_calls(root: Path, directory: Path, processes: Sequence["psutil.Proc
         file = directory / f"{process.pid}.calls"
         while not (file.exists() and file.read_text(encoding="utf-8").endswith("end\n")):
             if time.monotonic() > deadline:
-                break  # process that has no Python loop to run its handler in, such as a resource tracker
+                break  # a process without a Python loop that runs its handler, such as a resource tracker
             time.sleep(0.05)
         if file.exists():
             calls += _read_calls(root, file)
