@@ -34,7 +34,7 @@ class TokenizedText(msgspec.Struct, frozen=True, gc=False):
         tokens = tokenize(source.clean)
         count, end = len(tokens), len(source.clean)
         # Matchers look a few tokens ahead, and one back at index -1: the padding spares them every bounds check.
-        tokens.extend([Token(TokenKind.NEWLINE, end, end, "") for _ in range(_LOOKAHEAD_TOKENS)])
+        tokens.extend([Token(TokenKind.NEWLINE, end, end, "")] * _LOOKAHEAD_TOKENS)
         return cls(source, tokens, count)
 
     @property

@@ -128,7 +128,7 @@ def match_label_index(text: TokenizedText, index: int, expected_index: int) -> I
     tokens = text.tokens
     token, label_end = tokens[index], tokens[index - 1].end
     is_hashed = token.text == "#"
-    if is_hashed or is_hyphenated_index(text, index):
+    if is_hashed or (token.text in _DASHES and is_hyphenated_index(text, index)):
         index += 1
         token = tokens[index]
     if token.text == "(" and _SMALL_INTEGER.fullmatch(tokens[index + 1].text) and tokens[index + 2].text == ")":
@@ -147,11 +147,13 @@ def match_label_index(text: TokenizedText, index: int, expected_index: int) -> I
 
 
 def is_hyphenated_index(text: TokenizedText, index: int) -> bool:
-    """Whether this is the dash of `TP-1: 1.0890`, where only an index can precede the colon."""
-    tokens = text.tokens
-    if tokens[index].text not in _DASHES or not (text.is_adjacent(index) and text.is_adjacent(index + 1)):
-        return False
-    return tokens[index + 2].text in (":", "=") and _SMALL_INTEGER.fullmatch(tokens[index + 1].text) is not None
+    """Whether a dash is that of `TP-1: 1.0890`, where only an index can precede the colon."""
+    return (
+        text.is_adjacent(index)
+        and text.is_adjacent(index + 1)
+        and text.tokens[index + 2].text in (":", "=")
+        and _SMALL_INTEGER.fullmatch(text.tokens[index + 1].text) is not None
+    )
 
 
 def match_separate_index(text: TokenizedText, index: int) -> IndexMatch:

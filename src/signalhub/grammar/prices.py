@@ -54,11 +54,11 @@ class LabelledPrice(msgspec.Struct, frozen=True, gc=False):
 
 def find_labelled_price(text: TokenizedText, index: int) -> LabelledPrice:
     """Find the number that a label announces, after marks, small words and at most one line end."""
-    is_on_next_line = False
+    tokens, is_on_next_line = text.tokens, False
     enumerators: tuple[int, ...] = ()
     last_index = index + _MAX_LABEL_DISTANCE_TOKENS
     while index < last_index:
-        token = text.tokens[index]
+        token = tokens[index]
         kind = token.kind
         if kind == TokenKind.NUMBER:
             end_index = match_enumerator(text, index)
@@ -111,7 +111,8 @@ def is_negative(text: TokenizedText, index: int) -> bool:
 
 def read_price(text: TokenizedText, index: int, match: Match, *, follows_zone_dash: bool = False) -> Number | None:
     """Read the price at a number, or add a problem and return None. Moves `match.end_index` after it."""
-    token, following = text.tokens[index], text.tokens[index + 1]
+    tokens = text.tokens
+    token, following = tokens[index], tokens[index + 1]
     end, value = token.end, parse_exact(token.text)
     match.end_index = index + 1
     # In `1.1200 -1.1180` the dash joins two prices.

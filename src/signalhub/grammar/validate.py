@@ -88,7 +88,7 @@ def validate_entry(fields: ParsedFields) -> EntryRange | None:
             fields.add_problem("bad_entry", hint, label.start, label.end)
         return None
     first = fields.entries[0]
-    for other in fields.entries:
+    for other in fields.entries[1:]:
         if other.bounds != first.bounds:
             fields.add_problem("multiple_entries", "Write one entry.", other.first.start, other.first.end)
     return first
