@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from signalhub.grammar.lexer import Token
-from signalhub.grammar.matching import TokenizedText
 from signalhub.grammar.parsed_fields import ProblemArguments
+from signalhub.grammar.parser_state import TokenizedText
 from signalhub.grammar.vocabulary import TokenKind
 
 _ORDINAL_SUFFIXES: Final = frozenset({"ST", "ND", "RD", "TH"})

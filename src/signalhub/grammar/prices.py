@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 
 from signalhub.grammar.lexer import Token
-from signalhub.grammar.matching import Match, TokenizedText
 from signalhub.grammar.non_prices import is_ratio, match_enumerator, match_measurement
 from signalhub.grammar.numbers import Number, interpret_number, parse_exact, parse_thousands
+from signalhub.grammar.parser_state import Match, TokenizedText
 from signalhub.grammar.vocabulary import TokenKind
 
 _LEADING_MARKS: Final = frozenset(":=@.,;~<>-|($#[{+_")

@@ -9,8 +9,8 @@ from typing import Final
 
 from signalhub.domain.instruments import COINS, CURRENCIES, INSTRUMENTS_BY_NAME, METALS, QUOTE_CURRENCIES
 from signalhub.grammar.lexer import Token
-from signalhub.grammar.matching import TokenizedText
 from signalhub.grammar.parsed_fields import ProblemArguments, SymbolMatch
+from signalhub.grammar.parser_state import TokenizedText
 from signalhub.grammar.source_text import SourceText
 from signalhub.grammar.vocabulary import TokenKind
 

@@ -11,10 +11,9 @@ from signalhub.grammar.body import Body
 from signalhub.grammar.finalize import finalize
 from signalhub.grammar.formats.base import Format
 from signalhub.grammar.intent import reject_non_orders
-from signalhub.grammar.matching import TokenizedText
 from signalhub.grammar.non_prices import match_enumerator
 from signalhub.grammar.parsed_fields import EntryRange, ParsedFields, Spanned
-from signalhub.grammar.parser_state import ParserState
+from signalhub.grammar.parser_state import ParserState, TokenizedText
 from signalhub.grammar.rules import RULES, Rules
 from signalhub.grammar.rules.labels import read_entry, read_entry_label
 from signalhub.grammar.rules.marks import MARK_RULES

@@ -3,10 +3,9 @@
 import re
 from typing import Final
 
-from signalhub.grammar.matching import TokenizedText
 from signalhub.grammar.non_prices import match_enumerator, match_measurement
 from signalhub.grammar.numbers import Number, parse_exact
-from signalhub.grammar.parser_state import ParserState
+from signalhub.grammar.parser_state import ParserState, TokenizedText
 from signalhub.grammar.prices import is_lot_count
 from signalhub.grammar.rules.header import add_symbol, read_word
 from signalhub.grammar.rules.labels import read_entry, read_next_take_profit
