@@ -16,10 +16,11 @@ from signalhub import log, metrics, process
 from signalhub import settings as settings_
 from signalhub.container import Services, build_services
 from signalhub.settings import Settings
-from signalhub.streams.plugin import RawSendMiddleware, StreamsPlugin
+from signalhub.streams.plugin import StreamsPlugin
 from signalhub.web import accounts, dashboard, health, openapi, orders, problems, quotes, signals, sse, websocket
+from signalhub.web.asgi import OutermostApplication
 from signalhub.web.dependencies import DEPENDENCIES
-from signalhub.web.instrumentation import HTTP_METRICS, RequestLog
+from signalhub.web.metrics import HTTP_METRICS
 from signalhub.web.rate_limit import RateLimiter
 
 _USAGE_RECORD_INTERVAL_S = 10.0
@@ -74,7 +75,7 @@ def serve() -> ASGIApp:
         process.freeze_gc,
         lambda: _log.info("web.started", host=web.host, port=web.port, pid=os.getpid()),
     ]
-    return RawSendMiddleware(RequestLog(app))
+    return OutermostApplication(app)
 
 
 @asynccontextmanager

@@ -6,13 +6,13 @@ This package is a layer below `signalhub.web`, so the routes and the check for i
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, cast
+from typing import Final
 
 import structlog
 from litestar import Litestar
 from litestar.config.app import AppConfig
 from litestar.plugins import InitPlugin
-from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
+from litestar.types import ControllerRouterHandler
 from prometheus_client import REGISTRY
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,7 +21,6 @@ from signalhub.streams.connections import ConnectionRegistry
 from signalhub.streams.relay import Relay
 
 _CLOSE_CHECK_INTERVAL_S: Final = 1.0
-_RAW_SEND_KEY: Final = "signalhub.send"
 
 _log = structlog.get_logger()
 
@@ -72,27 +71,3 @@ class StreamsPlugin(InitPlugin):
             with suppress(SQLAlchemyError, OSError, TimeoutError):  # asked again in a second
                 for key_id in await self._find_inactive_keys(self._connections.open_key_ids()):
                     self._connections.close_by_key(key_id, "revoked")
-
-
-class RawSendMiddleware:
-    """Outermost ASGI application: keep the server's own `send` in the scope, for streams.
-
-    Litestar wraps `send` in coroutines of its own, which note that a response has begun or a socket has ended. Both
-    are known to a stream, and the wrappers take a third of the cost of a write. Middleware inside Litestar is given
-    the wrapped `send` only.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        cast("dict[str, Any]", scope)[_RAW_SEND_KEY] = send
-        await self._app(scope, receive, send)
-
-
-def get_raw_send(scope: Scope, default: Send) -> Send:
-    """Return the server's `send`, or `default` without the middleware.
-
-    Only for what follows the start of the response, or the acceptance of the socket.
-    """
-    return cast("Send", cast("dict[str, Any]", scope).get(_RAW_SEND_KEY, default))

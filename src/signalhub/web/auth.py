@@ -18,8 +18,7 @@ from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import Principal
 from signalhub.services.encryption import EncryptionError
-from signalhub.web.asgi import AnyConnection, AnyRequest, get_context, get_header
-from signalhub.web.dependencies import get_services
+from signalhub.web.asgi import AnyConnection, AnyRequest, get_context, get_header, get_services
 
 STREAM_PATH: Final = "/api/v1/stream"
 SESSION_COOKIE: Final = "signalhub_session"

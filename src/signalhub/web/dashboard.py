@@ -19,7 +19,7 @@ from signalhub.domain.events import OrderView, to_order_view
 from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS
 from signalhub.services.queries import Filters, StoredSignal
 from signalhub.web import signals, templates
-from signalhub.web.asgi import AnyRequest, get_context
+from signalhub.web.asgi import AnyRequest, get_context, get_services
 from signalhub.web.auth import (
     SESSION_COOKIE,
     DashboardSession,
@@ -29,7 +29,6 @@ from signalhub.web.auth import (
     load_dashboard_session,
     sign_in,
 )
-from signalhub.web.dependencies import get_services
 from signalhub.web.problems import STATUSES
 from signalhub.web.templates import render_page
 

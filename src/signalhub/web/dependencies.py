@@ -1,7 +1,4 @@
-"""Dependencies of the handlers.
-
-Hot routes call `get_services` themselves, which takes no task and no copy of the arguments.
-"""
+"""What Litestar injects into the handlers of its own routes. Hot routes call `asgi.get_services` themselves."""
 
 from typing import Final, cast
 
@@ -11,16 +8,7 @@ from litestar.di import NamedDependency, Provide
 from signalhub.container import Services
 from signalhub.services.auth import Principal
 from signalhub.settings import Settings
-from signalhub.web.asgi import AnyConnection
-from signalhub.web.rate_limit import RateLimiter
-
-
-def get_services(connection: "AnyConnection") -> Services:
-    return cast("Services", connection.app.state["services"])
-
-
-def get_rate_limiter(connection: "AnyConnection") -> RateLimiter:
-    return cast("RateLimiter", connection.app.state["rate_limiter"])
+from signalhub.web.asgi import get_services
 
 
 def provide_services(request: Request) -> Services:  # type: ignore[type-arg]  # Litestar reads the annotation at run time

@@ -5,8 +5,6 @@ from time import monotonic
 
 import msgspec
 
-from signalhub.web.asgi import RequestContext
-
 
 class RateLimitDecision(msgspec.Struct, frozen=True):
     """`remaining` signals are allowed now; the next one in `retry_after_s`; the bucket is full in `reset_after_s`."""
@@ -40,18 +38,14 @@ class RateLimiter:
             reset_after_s=ceil((self.per_minute - level) * 60 / self.per_minute),
         )
 
-    def store_headers(self, context: RequestContext, decision: RateLimitDecision) -> None:
-        """Keep the headers for the response, whether it accepts the signal or not.
+    def build_headers(self, decision: RateLimitDecision) -> dict[str, str]:
+        """Return the headers of the response, whether it accepts the signal or not.
 
         `RateLimit` and its policy follow draft-ietf-httpapi-ratelimit-headers.
         """
-        if self.per_minute:
-            context.rate_limit_headers = {
-                "RateLimit-Policy": f'"signals";q={self.per_minute};w=60',
-                "RateLimit": f'"signals";r={decision.remaining};t={decision.reset_after_s}',
-            }
-
-
-def encode_headers(context: RequestContext) -> list[tuple[bytes, bytes]]:
-    """Return the stored headers as an ASGI server takes them."""
-    return [(name.lower().encode(), value.encode()) for name, value in context.rate_limit_headers.items()]
+        if not self.per_minute:
+            return {}
+        return {
+            "RateLimit-Policy": f'"signals";q={self.per_minute};w=60',
+            "RateLimit": f'"signals";r={decision.remaining};t={decision.reset_after_s}',
+        }

@@ -18,11 +18,11 @@ from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS, Principal
 from signalhub.services.credentials import hook_secret_context
 from signalhub.services.ingest import AcceptedSignal
 from signalhub.services.queries import Filters, StoredSignal
-from signalhub.web import asgi, rate_limit, webhook_signatures
-from signalhub.web.asgi import AnyRequest, RawJsonResponse, get_context, get_header
+from signalhub.web import asgi, webhook_signatures
+from signalhub.web.asgi import AnyRequest, RawJsonResponse, get_context, get_header, get_rate_limiter, get_services
 from signalhub.web.auth import authenticate, require_scope
-from signalhub.web.dependencies import AppServices, Caller, get_rate_limiter, get_services
-from signalhub.web.instrumentation import HTTP_METRICS
+from signalhub.web.dependencies import AppServices, Caller
+from signalhub.web.metrics import HTTP_METRICS
 from signalhub.web.openapi import (
     LIST_PROBLEMS,
     PUBLIC,
@@ -115,7 +115,7 @@ async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_
         simulate=get_header(request, b"x-signalhub-simulate"),
     )
     # 4. Answer.
-    return RawJsonResponse(accepted.body, 202, rate_limit.encode_headers(context))
+    return RawJsonResponse(accepted.body, 202, context.rate_limit_headers)
 
 
 @post(
@@ -153,7 +153,7 @@ async def receive_text(request: AnyRequest, status: int) -> ASGIApp:
     """Authenticate, limit, parse, ingest; answer with `status`."""
     principal = (await authenticate(request)).require_scope(WRITE_SIGNALS)
     accepted = await ingest_signal(request, principal, await asgi.read_body(request))
-    return RawJsonResponse(accepted.body, status, rate_limit.encode_headers(get_context(request.scope)))
+    return RawJsonResponse(accepted.body, status, get_context(request.scope).rate_limit_headers)
 
 
 async def ingest_signal(
@@ -181,7 +181,7 @@ def check_rate_limit(
     rate_limiter, context = get_rate_limiter(request), get_context(request.scope)
     context.account_id = principal.account_id
     decision = rate_limiter.acquire(principal.account_id)
-    rate_limiter.store_headers(context, decision)
+    context.rate_limit_headers = rate_limiter.build_headers(decision)
     if not decision.is_allowed:
         detail = f"More than {rate_limiter.per_minute} signals a minute; try again in {decision.retry_after_s} s."
         raise SignalHubError(code, detail, retry_after_s=decision.retry_after_s)

@@ -18,8 +18,8 @@ from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import READ_ORDERS, Principal
 from signalhub.streams import event_filter, sse
 from signalhub.streams.connections import Connection, Transport
-from signalhub.streams.plugin import get_raw_send
 from signalhub.streams.subscription import subscribe
+from signalhub.web.asgi import get_raw_send, get_services
 from signalhub.web.auth import (
     STREAM_COOKIE,
     STREAM_COOKIE_TTL_S,
@@ -28,7 +28,6 @@ from signalhub.web.auth import (
     authenticate_stream,
     encrypt_session,
 )
-from signalhub.web.dependencies import get_services
 from signalhub.web.openapi import StreamOperation, problem_specs
 
 _EVENT_STREAM_MEDIA_TYPE: Final = "text/event-stream"

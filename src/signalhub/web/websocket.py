@@ -21,10 +21,9 @@ from signalhub.streams import control_events, event_filter
 from signalhub.streams import websocket as frames
 from signalhub.streams.channel import EventEncoder, OutgoingMessage
 from signalhub.streams.connections import Connection, Transport
-from signalhub.streams.plugin import get_raw_send
 from signalhub.streams.subscription import Subscription, subscribe
+from signalhub.web.asgi import get_raw_send, get_services
 from signalhub.web.auth import SESSION_COOKIE, authenticate_stream, check_origin, get_api_key
-from signalhub.web.dependencies import get_services
 from signalhub.web.problems import STATUSES
 
 UNAUTHENTICATED: Final = 4401
