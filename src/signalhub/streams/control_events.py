@@ -2,7 +2,7 @@
 
 from signalhub.protocol import Gap, Heartbeat, Ready, Reset
 from signalhub.streams.channel import PrunedRange
-from signalhub.streams.subscription import Subscription
+from signalhub.streams.subscriber import Subscription
 
 ControlEvent = Ready | Reset | Gap | Heartbeat
 

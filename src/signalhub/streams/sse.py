@@ -8,8 +8,7 @@ import msgspec
 
 from signalhub.streams import control_events
 from signalhub.streams.channel import Frame, OutgoingMessage, PrunedRange
-from signalhub.streams.connections import Connection
-from signalhub.streams.subscription import Subscription, format_cursor
+from signalhub.streams.subscriber import Connection, Subscription, format_cursor
 
 _random = SystemRandom()
 _encode_json = msgspec.json.Encoder().encode

@@ -17,8 +17,7 @@ from signalhub.container import Services
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import READ_ORDERS, Principal
 from signalhub.streams import event_filter, sse
-from signalhub.streams.connections import Connection, Transport
-from signalhub.streams.subscription import subscribe
+from signalhub.streams.subscriber import Connection, Transport, subscribe
 from signalhub.web.asgi import get_raw_send, get_services
 from signalhub.web.auth import (
     STREAM_COOKIE,

@@ -20,8 +20,7 @@ from signalhub.services.auth import READ_ORDERS, Principal
 from signalhub.streams import control_events, event_filter
 from signalhub.streams import websocket as frames
 from signalhub.streams.channel import EventEncoder, OutgoingMessage
-from signalhub.streams.connections import Connection, Transport
-from signalhub.streams.subscription import Subscription, subscribe
+from signalhub.streams.subscriber import Connection, Subscription, Transport, subscribe
 from signalhub.web.asgi import get_raw_send, get_services
 from signalhub.web.auth import SESSION_COOKIE, authenticate_stream, check_origin, get_api_key
 from signalhub.web.problems import STATUSES
