@@ -1,6 +1,6 @@
 """Dramatiq's Prometheus metrics of messages, in the directory that all processes of the host share.
 
-Separate because importing Dramatiq's module creates its directory.
+Separate because importing Dramatiq's module creates a directory, which only some installations want.
 """
 
 import os

@@ -7,7 +7,8 @@ import asyncio
 import os
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
-from time import monotonic
+from threading import local
+from time import monotonic, time
 from typing import Any, Final
 
 import dramatiq
@@ -17,15 +18,23 @@ from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import CurrentMessage, Middleware, ShutdownNotifications, TimeLimit
 from redis import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from actors import declare, scheduler
-from actors.log_context import LogContext
-from actors.message_metrics import MessageMetrics
 from signalhub import log, process
 from signalhub.container import build_services
 from signalhub.domain.events import Event
-from signalhub.dramatiq_internals import NotifyingRedisBroker, UvloopAsyncIO
-from signalhub.jobs import NAMESPACE, SWEEP_ACTOR, WAKEUP_CHANNEL, WORKER_HEARTBEAT_KEY, build_message, connect_redis
+from signalhub.jobs import (
+    NAMESPACE,
+    SWEEP_ACTOR,
+    TRACE_IDS_OPTION,
+    WAKEUP_CHANNEL,
+    WORKER_HEARTBEAT_KEY,
+    NotifyingRedisBroker,
+    UvloopAsyncIO,
+    build_message,
+    connect_redis,
+)
 from signalhub.metrics import DIRECTORY_VARIABLE
 from signalhub.settings import Settings, from_env
 from signalhub.streams import redis_stream
@@ -36,6 +45,8 @@ _MAX_CONCURRENT_SWEEPS: Final = 2
 """Sweeps of one process at a time: while one decides, the statements of the other run."""
 
 _HEARTBEAT_EXPIRY_S: Final = 5
+
+_CONTEXT_KEYS = ("message_id", "trace_id")
 
 _log = structlog.get_logger()
 
@@ -106,11 +117,20 @@ def make_broker(settings: Settings) -> NotifyingRedisBroker:
             ShutdownNotifications(),
             CurrentMessage(),
             LogContext(),
-            *([MessageMetrics()] if DIRECTORY_VARIABLE in os.environ else []),
+            *_create_message_metrics(),
         ],
     )
     declare(broker, worker)
     return broker
+
+
+def _create_message_metrics() -> list[Middleware]:
+    """Return Dramatiq's metrics of messages where a directory for them is named: its module creates one on import."""
+    if DIRECTORY_VARIABLE not in os.environ:
+        return []
+    from actors.message_metrics import MessageMetrics  # noqa: PLC0415 - see above
+
+    return [MessageMetrics()]
 
 
 class SchedulerMiddleware(Middleware):
@@ -151,3 +171,41 @@ def run_on_event_loop(coroutine: Coroutine[Any, Any, None]) -> "Future[None]":
     if thread is None:
         raise RuntimeError("UvloopAsyncIO must be the first middleware.")
     return asyncio.run_coroutine_threadsafe(coroutine, thread.loop)
+
+
+class LogContext(Middleware):
+    """Binds `message_id`, and `trace_id` for a message about one order. The actor's task inherits both."""
+
+    def __init__(self) -> None:
+        self._thread = local()  # a worker thread handles one message at a time
+
+    def before_process_message(self, _broker: dramatiq.Broker, message: Any) -> None:  # noqa: ANN401 - a proxy
+        context = {"message_id": message.message_id}
+        trace_ids = message.options.get(TRACE_IDS_OPTION, ())
+        if len(trace_ids) == 1:  # a batch has up to 200; the line at its end names them
+            context["trace_id"] = trace_ids[0]
+        bind_contextvars(**context)
+        self._thread.started_at = monotonic()
+
+    def after_process_message(
+        self,
+        _broker: dramatiq.Broker,
+        message: Any,  # noqa: ANN401 - a proxy
+        *,
+        result: object = None,  # noqa: ARG002 - Dramatiq passes it by name; actors return nothing
+        exception: BaseException | None = None,
+    ) -> None:
+        values: dict[str, object] = {
+            "actor": message.actor_name,
+            "orders": len(message.args[0]) if message.args else 0,
+            "duration_ms": round((monotonic() - self._thread.started_at) * 1000, 1),
+            "age_ms": round(time() * 1000) - message.message_timestamp,
+        }
+        trace_ids = message.options.get(TRACE_IDS_OPTION, ())
+        if len(trace_ids) > 1:
+            values["trace_ids"] = trace_ids
+        if exception is None:
+            _log.info("message.processed", **values)
+        else:  # Dramatiq logs the traceback
+            _log.warning("message.failed", **values, error=repr(exception))
+        unbind_contextvars(*_CONTEXT_KEYS)

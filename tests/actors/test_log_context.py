@@ -10,7 +10,7 @@ from dramatiq.brokers.stub import StubBroker
 from structlog.contextvars import merge_contextvars
 from structlog.testing import LogCapture
 
-from actors.log_context import LogContext
+from actors.worker import LogContext
 from signalhub import jobs
 
 

@@ -7,7 +7,7 @@ from dramatiq.asyncio import EventLoopThread
 from dramatiq.brokers import redis as redis_brokers
 from dramatiq.middleware import AsyncIO
 
-from signalhub import dramatiq_internals, jobs
+from signalhub import jobs
 
 
 def test_dramatiq_version_is_the_one_that_was_read() -> None:
@@ -17,7 +17,7 @@ def test_dramatiq_version_is_the_one_that_was_read() -> None:
 def test_redis_consumer_has_the_parts_that_are_overridden() -> None:
     consumer = inspect.getattr_static(redis_brokers, "_RedisConsumer")
     assert list(inspect.signature(consumer).parameters) == ["broker", "queue_name", "prefetch", "timeout"]
-    assert issubclass(dramatiq_internals.NotifyingRedisConsumer, consumer)
+    assert issubclass(jobs.NotifyingRedisConsumer, consumer)
     assert isinstance(inspect.getattr_static(consumer, "outstanding_message_count"), property)
     assert {"message_cache", "prefetch", "timeout"} <= set(consumer.__init__.__code__.co_names)
     assert {"message_cache", "outstanding_message_count", "do_fetch"} <= set(consumer.__next__.__code__.co_names)
@@ -40,7 +40,7 @@ def test_event_loop_thread_uses_the_loop_that_was_put_in() -> None:
 
 
 def test_enqueue_is_one_dispatch_script_call() -> None:
-    broker = dramatiq_internals.CommandRecordingBroker(jobs.NAMESPACE)
+    broker = jobs.CommandRecordingBroker(jobs.NAMESPACE)
     message = jobs.build_message(jobs.ADVANCE_ACTOR, ["a"], trace_ids=["t"])
     broker.enqueue(message)
     ((script, keys, arguments),) = broker.take_commands()
