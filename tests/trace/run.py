@@ -2,8 +2,7 @@
 
 `signalhub up` runs with a hook that records every call of a function of ours. Several signals are sent, one at a time,
 on an installation that is warm; a function is on the path if it is called for every one of them, between the POST and
-the arrival of its `order.executed`. What runs by the clock in between (a heartbeat, a look for due orders) is not
-called every time and thus drops out.
+the arrival of its `order.executed`, and not in every pause between two signals, as what runs by the clock is.
 """
 
 import json
@@ -15,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
@@ -26,7 +26,9 @@ ROOT: Final = Path(__file__).parents[2]
 SIGNAL_TEXT: Final = b"BUY EURUSD @ 1.0860\nSL 1.0850\nTP 1.0890"
 WARM_UP_SIGNALS: Final = 20
 TRACED_SIGNALS: Final = 12
-PAUSE_S: Final = 0.3
+PAUSE_S: Final = 0.4
+SETTLE_NS: Final = 200_000_000
+"""What follows a signal's event, such as the end of its message, is no pause yet."""
 START_TIMEOUT_S: Final = 60.0
 WRITE_TIMEOUT_S: Final = 10.0
 MAX_FILES: Final = 28
@@ -144,15 +146,22 @@ def _read_calls(root: Path, file: Path) -> Iterator[Call]:
 
 
 def _find_common_path(spans: Sequence[tuple[int, int]], calls: Sequence[Call]) -> list[Call]:
-    """Return the first call of each function that every span has, in the order of the last span."""
+    """Return the first call of each function on the path, in the order of the last span."""
     ordered = sorted(calls)
-    per_span = [[call for call in ordered if began <= call.at_ns <= ended] for began, ended in spans]
-    common = set.intersection(*({call[1:] for call in of_span} for of_span in per_span))
+    pauses = [(ended, began) for (_, ended), (began, _) in pairwise(spans)]
+    on_path = set[tuple[str, ...]].intersection(*(_find_functions(ordered, span) for span in spans))
+    on_path -= set[tuple[str, ...]].intersection(
+        *(_find_functions(ordered, (ended + SETTLE_NS, began)) for ended, began in pauses)
+    )
     first: dict[tuple[str, ...], Call] = {}
-    for call in per_span[-1]:
-        if call[1:] in common:
+    for call in ordered:
+        if spans[-1][0] <= call.at_ns <= spans[-1][1] and call[1:] in on_path:
             first.setdefault(call[1:], call)
     return list(first.values())
+
+
+def _find_functions(calls: Sequence[Call], span: tuple[int, int]) -> set[tuple[str, ...]]:
+    return {call[1:] for call in calls if span[0] <= call.at_ns <= span[1]}
 
 
 def _find_free_port() -> int:
