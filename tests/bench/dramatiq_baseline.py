@@ -19,7 +19,7 @@ from db import orders
 from db.engine import create_engine
 from db.tables import AccountRow, EventRow, OrderRow
 from signalhub.brokers.mock.broker import MockBroker
-from signalhub.brokers.reports import apply_report
+from signalhub.brokers.stepper import apply_report
 from signalhub.domain.events import Event, Head, append_event, order_event
 from signalhub.jobs import connect_redis
 

@@ -22,6 +22,7 @@ from signalhub.brokers.execution_costs import Latency
 from signalhub.brokers.mock.broker import MockBroker
 from signalhub.brokers.stepper import OrderStep
 from signalhub.domain.order import Order, Status
+from signalhub.domain.simulation import from_stored_text
 from signalhub.settings import Settings
 from tests.kit.order_factory import make_id, make_order
 from tests.kit.setting_changes import make_settings
@@ -99,7 +100,7 @@ async def test_chaos_is_deterministic_per_seed() -> None:
 
 
 async def test_forced_outcome_bypasses_chaos() -> None:
-    order = make_order(profile="instant", simulate="outcome=take_profit")
+    order = make_order(profile="instant", simulation=from_stored_text("outcome=take_profit"))
     (story,) = await _lives(ChaosProfile(reject=Decimal(1), fail=Decimal(1)), [order])
     assert (len(story), story[-1].order_after.status) == (2, Status.CLOSED)
 

@@ -13,6 +13,7 @@ from signalhub.brokers.mock.broker import MockBroker
 from signalhub.brokers.mock.profiles import build_profiles
 from signalhub.brokers.stepper import StepFailure
 from signalhub.domain.order import OPEN, Executed, Move, Order, Status
+from signalhub.domain.simulation import from_stored_text
 from signalhub.settings import BrokerSettings
 
 SIMULATIONS = ("reject=no_money", "fail=3", "fill_after=2s close_after=3s", "outcome=take_profit", "outcome=stop_loss")
@@ -31,7 +32,10 @@ async def test_mock_broker_conforms_in_every_profile(profile: str, check: Check)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 async def test_mock_broker_conforms_with_forced_outcomes(check: Check) -> None:
     samples = conformance.orders("demo")
-    await check(_mock, [replace(one, simulate=text) for one, text in zip(samples, SIMULATIONS, strict=False)])
+    await check(
+        _mock,
+        [replace(one, simulation=from_stored_text(text)) for one, text in zip(samples, SIMULATIONS, strict=False)],
+    )
 
 
 class Faulty(MockBroker):
@@ -91,5 +95,5 @@ async def test_conformance_detects_faulty_brokers(fault: str) -> None:
 
 
 async def test_broker_rejection_is_a_valid_report() -> None:
-    order = replace(conformance.orders("instant")[0], simulate="reject=no_money")
+    order = replace(conformance.orders("instant")[0], simulation=from_stored_text("reject=no_money"))
     assert await run_step(_mock(), order, order.created_at) == StepFailure("no_money", permanent=True)

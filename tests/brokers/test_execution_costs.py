@@ -13,6 +13,7 @@ from signalhub.brokers.conformance import CHECKS, Check, final_order, orders, si
 from signalhub.brokers.mock.broker import MockBroker
 from signalhub.domain.order import Closed, CloseReason, Executed, Order, Status
 from signalhub.domain.signal import OrderType, Side, Signal
+from signalhub.domain.simulation import from_stored_text
 from signalhub.settings import SettingsError, from_env
 from tests.kit.order_factory import EURUSD_LIMIT_BUY, NOON, make_id, make_order
 from tests.kit.setting_changes import make_settings
@@ -134,7 +135,7 @@ async def test_instant_profile_has_no_slippage_or_latency() -> None:
 
 @pytest.mark.parametrize("type_", OrderType)
 async def test_forced_outcomes_do_not_slip(type_: OrderType) -> None:
-    order = _placed(4, replace(EURUSD_LIMIT_BUY, order_type=type_), simulate="outcome=stop_loss")
+    order = _placed(4, replace(EURUSD_LIMIT_BUY, order_type=type_), simulation=from_stored_text("outcome=stop_loss"))
     end = final_order(order, await simulate_order(MockBroker(SLIPPERY), order))
     assert end.close_price == EURUSD_LIMIT_BUY.stop_loss
 
@@ -151,7 +152,7 @@ async def test_latency_is_within_range_and_per_attempt() -> None:
 
 async def test_commission_covers_fill_and_closes_and_reduces_pnl() -> None:
     terms = replace(EURUSD_LIMIT_BUY, quantity=Decimal(2), take_profits=(Decimal("1.0870"), Decimal("1.0880")))
-    order = _placed(5, terms, profile="instant", simulate="outcome=take_profit")
+    order = _placed(5, terms, profile="instant", simulation=from_stored_text("outcome=take_profit"))
     end = final_order(
         order, await simulate_order(MockBroker({"commission_bp": "10", "commission_per_unit": "0.5"}), order)
     )

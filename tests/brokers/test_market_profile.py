@@ -15,6 +15,7 @@ from signalhub.brokers.mock.pricing import get_instrument_spec
 from signalhub.brokers.stepper import OrderStep
 from signalhub.domain.order import Closed, CloseReason, Order, Status
 from signalhub.domain.signal import OrderType, Side, Signal
+from signalhub.domain.simulation import from_stored_text
 from tests.kit.order_factory import NOON, make_id, make_order
 
 TARGETS: Final = (Decimal("1.0870"), Decimal("1.0880"), Decimal("1.0890"))
@@ -150,7 +151,7 @@ async def test_untouched_entry_expires() -> None:
     until = NOON + timedelta(milliseconds=300)
     order, (moment,) = await _life(_placed(LIMIT, expires_at=until))
     assert (order.status, moment.due) == (Status.EXPIRED, until)
-    assert order.open_quantity == 0
+    assert order.remaining_quantity == 0
 
 
 async def test_untouched_position_closes_by_time() -> None:
@@ -190,13 +191,13 @@ async def test_a_failed_attempt_to_close_waits_and_keeps_its_price() -> None:
 
 @pytest.mark.parametrize("profile", ["demo", "market", "instant"])
 async def test_forced_take_profit_closes_at_all_targets(profile: str) -> None:
-    order, _ = await _life(_placed(LIMIT, profile=profile, simulate="outcome=take_profit"))
+    order, _ = await _life(_placed(LIMIT, profile=profile, simulation=from_stored_text("outcome=take_profit")))
     assert [part.price for part in order.closes] == list(TARGETS)
     assert order.close_reason is CloseReason.TAKE_PROFIT
 
 
 async def test_forced_wait_overrides_the_market() -> None:
-    order, (fill, *_) = await _life(_placed(LIMIT, simulate="fill_after=3s close_after=4s"))
+    order, (fill, *_) = await _life(_placed(LIMIT, simulation=from_stored_text("fill_after=3s close_after=4s")))
     assert fill.due == order.filled_at == NOON + timedelta(seconds=3)
     assert order.closed_at == NOON + timedelta(seconds=7)
     assert order.close_reason is CloseReason.TIME

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from db import bulk, orders
 from signalhub.domain.identifiers import uuid7
 from signalhub.domain.order import Executed, Order, apply
+from signalhub.domain.simulation import from_stored_text
 from tests.kit.order_factory import EURUSD_LIMIT_BUY, make_order
 from tests.kit.polling import wait_until
 from tests.kit.running_app import RunningApp
@@ -106,7 +107,7 @@ TEXTS = st.text("aé漢'\"\\{},\n\t ", max_size=20)
 @settings(max_examples=25, deadline=None, phases=[Phase.generate])  # to shrink would take as long as all other tests
 async def test_order_round_trips(app: RunningApp, entry: Decimal | None, targets: list[Decimal], words: str) -> None:
     terms = replace(EURUSD_LIMIT_BUY, entry=entry, take_profits=tuple(targets), symbol="X" + words.strip())
-    order = _fresh(terms=terms, simulate=words)
+    order = _fresh(terms=terms, simulation=from_stored_text(words))
     ids = await _insert(app, order)
     async with app.services.engine.begin() as connection:
         claimed = await orders.claim(connection, 1, max_orders=1, order_ids=ids)

@@ -14,12 +14,14 @@ from signalhub.domain.events import (
     Event,
     Head,
     NewEvent,
+    OrderView,
     append_event,
     chain_hash,
     format_timestamp,
     order_event,
     to_order_view,
 )
+from signalhub.domain.order import Closed, CloseReason, Executed, ExecutionStats, apply
 from tests.kit.order_factory import EURUSD_LIMIT_BUY, NOON, make_id, make_order
 
 
@@ -81,6 +83,15 @@ def test_order_view_keeps_all_digits_without_exponent(price: str) -> None:
     assert shown is not None
     assert "E" not in shown
     assert Decimal(shown) == Decimal(price)
+
+
+def test_order_view_fields_are_text_or_counts() -> None:
+    order = apply(make_order(), Executed(Decimal("1.0860"), "b-1"), NOON)
+    stats = ExecutionStats(mae=Decimal(1), mfe=Decimal(2), pip_size=Decimal(1), commission=Decimal(3))
+    order = apply(order, Closed(Decimal("1.0890"), CloseReason.TIME, figures=stats), NOON)
+    order = replace(order, expires_at=NOON, next_attempt_at=NOON)
+    view = to_order_view(order)
+    assert msgspec.convert(msgspec.structs.asdict(view), OrderView, from_attributes=True) == view
 
 
 INSTANTS = st.datetimes(timezones=st.just(UTC))

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
-from signalhub.brokers.reports import apply_report
-from signalhub.domain import pnl
+from signalhub.brokers.stepper import apply_report
 from signalhub.domain.order import (
     OPEN,
     TRANSITIONS,
@@ -29,6 +28,7 @@ from signalhub.domain.order import (
     Retried,
     Status,
     apply,
+    split_quantity,
 )
 from signalhub.domain.signal import Side
 from tests.kit.order_factory import EURUSD_LIMIT_BUY, NOON, make_order, seconds_after_noon
@@ -91,7 +91,7 @@ class Life(RuleBasedStateMachine):
     @rule(price=prices, share=st.integers(1, 9))
     def close_the_next_part(self, price: Decimal, share: int) -> None:
         """Cover what random choice would hardly reach."""
-        part = PartiallyClosed(price, self.order.open_quantity * share / 10, len(self.order.closes) + 1)
+        part = PartiallyClosed(price, self.order.remaining_quantity * share / 10, len(self.order.closes) + 1)
         self.try_to_move(part, 1)
 
     @precondition(lambda self: self.said)
@@ -116,9 +116,12 @@ class Life(RuleBasedStateMachine):
     def the_quantities_add_up(self) -> None:
         is_filled = self.order.fill_price is not None
         assert self.order.filled_quantity == (QUANTITY if is_filled else 0)
-        assert sum(part.quantity for part in self.order.closes) + self.order.open_quantity == self.order.filled_quantity
+        assert (
+            sum(part.quantity for part in self.order.closes) + self.order.remaining_quantity
+            == self.order.filled_quantity
+        )
         assert all(part.quantity > 0 for part in self.order.closes)
-        assert (self.order.open_quantity == 0) is (not is_filled or self.order.status is Status.CLOSED)
+        assert (self.order.remaining_quantity == 0) is (not is_filled or self.order.status is Status.CLOSED)
 
     @invariant()
     def what_was_agreed_never_changes(self) -> None:
@@ -188,7 +191,7 @@ def test_partial_closes_add_up_to_pnl() -> None:
     order = apply(
         order, PartiallyClosed(Decimal("1.0870"), Decimal(1), 1, at=seconds_after_noon(7)), seconds_after_noon(8)
     )
-    assert (order.status, order.open_quantity, order.closes[0].at) == (
+    assert (order.status, order.remaining_quantity, order.closes[0].at) == (
         Status.EXECUTED,
         Decimal(2),
         seconds_after_noon(7),
@@ -211,16 +214,16 @@ def test_fill_time_is_clamped_to_report_time() -> None:
 
 @given(st.decimals("0.00000001", "100000", places=8), st.integers(1, 40))
 def test_split_quantity_adds_up_exactly(quantity: Decimal, count: int) -> None:
-    parts = pnl.split_quantity(quantity, count)
+    parts = split_quantity(quantity, count)
     assert sum(parts) == quantity
     assert len(set(parts[:-1])) <= 1
     assert all(0 < part <= parts[-1] for part in parts)
 
 
 def test_split_quantity_has_no_trailing_zeros() -> None:
-    assert [str(part) for part in pnl.split_quantity(Decimal(1), 3)] == ["0.3333", "0.3333", "0.3334"]
-    assert [str(part) for part in pnl.split_quantity(Decimal("0.01"), 2)] == ["0.005", "0.005"]
-    assert [str(part) for part in pnl.split_quantity(Decimal(300), 3)] == ["100", "100", "100"]
+    assert [str(part) for part in split_quantity(Decimal(1), 3)] == ["0.3333", "0.3333", "0.3334"]
+    assert [str(part) for part in split_quantity(Decimal("0.01"), 2)] == ["0.005", "0.005"]
+    assert [str(part) for part in split_quantity(Decimal(300), 3)] == ["100", "100", "100"]
 
 
 def test_r_multiple_is_none_without_risk() -> None:

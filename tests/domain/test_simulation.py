@@ -1,13 +1,13 @@
-"""What a sender may force, and what is refused with a hint."""
+"""Directives of a forced outcome are parsed or refused with a hint."""
 
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from signalhub.domain import simulation
 from signalhub.domain.errors import Problem
-from signalhub.domain.order import CloseReason
-from signalhub.domain.simulation import Simulation
+from signalhub.domain.order import CloseReason, Simulation
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from signalhub.domain.simulation import Simulation
     ],
 )
 def test_simulation_directives_can_be_combined(text: str | None, expected: Simulation) -> None:
-    assert simulation.parse(text) == expected
+    assert simulation.parse(text) == replace(expected, text=text or "")
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,9 @@ def test_unknown_directive_is_reported_with_hint(text: str) -> None:
     assert problem.code == "bad_simulation"
     assert problem.text
     assert "outcome=take_profit" in problem.hint
+
+
+def test_stored_text_is_kept_and_parsed_leniently() -> None:
+    assert simulation.from_stored_text(None) is None
+    assert simulation.from_stored_text("Fail=3") == Simulation(text="Fail=3", fail=3)
+    assert simulation.from_stored_text("explode") == Simulation(text="explode")

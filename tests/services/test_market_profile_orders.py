@@ -9,6 +9,7 @@ import msgspec
 
 from signalhub.brokers.mock.broker import MockBroker
 from signalhub.domain.retry import RetryPolicy
+from signalhub.domain.simulation import from_stored_text
 from signalhub.services.ingest import Ingest
 from signalhub.services.lifecycle import Lifecycle
 from signalhub.services.records import OrderDefaults
@@ -40,7 +41,7 @@ class Bench:
         self._lifecycle = Lifecycle(app.services.engine, broker, RetryPolicy(5, 0.01, 0.02), lease_s=0.5)
 
     async def accept(self, text: str, simulate: str | None = None) -> str:
-        sent = msgspec.structs.replace(make_submission(self.account.id, text), simulate=simulate)
+        sent = msgspec.structs.replace(make_submission(self.account.id, text), simulation=from_stored_text(simulate))
         return (await self._intake.accept(sent)).order_id
 
     async def end(self, order_id: str) -> Any:  # noqa: ANN401 - JSON

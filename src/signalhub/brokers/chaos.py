@@ -16,7 +16,7 @@ import msgspec
 
 from signalhub.brokers.base import Broker, BrokerError, Report
 from signalhub.brokers.execution_costs import Latency, SeededRandom
-from signalhub.brokers.reports import to_moves
+from signalhub.brokers.stepper import to_moves
 from signalhub.domain.order import Closed, Executed, Move, Order, PartiallyClosed, Status
 
 
@@ -75,7 +75,7 @@ class ChaosBroker:
     def next_due(self, order: Order) -> datetime | None:
         """Return when the broker is due plus the injected latency, so that a late report holds up no worker."""
         due = self._broker.next_due(order)
-        if due is None or order.next_attempt_at is not None or order.simulate is not None:
+        if due is None or order.next_attempt_at is not None or order.simulation is not None:
             return due
         return due + self._report_delay(order)
 
@@ -83,7 +83,7 @@ class ChaosBroker:
         due = self.next_due(order)
         if due is None or now < due:
             return None
-        if order.simulate is not None:
+        if order.simulation is not None:
             return await self._broker.step(order, now)
         await self._raise_injected_failure(order)
         report = await self._broker.step(order, now)
@@ -91,7 +91,7 @@ class ChaosBroker:
 
     async def close(self, order: Order, now: datetime) -> Move:
         """Close the order. Each request is an attempt of its own, told apart by its time."""
-        if order.simulate is None and self._occurs(order, f"by hand {now.isoformat()}", self._profile.fail):
+        if order.simulation is None and self._occurs(order, f"by hand {now.isoformat()}", self._profile.fail):
             raise BrokerError(self._pick_reason(order, FAILURE_REASONS), permanent=False)
         return await self._broker.close(order, now)
 

@@ -105,7 +105,7 @@ class ExecutionCosts(msgspec.Struct, frozen=True, kw_only=True):
         if self.commission == _NO_COMMISSION:
             return None
         closed = [(part.price, part.quantity) for part in order.closes]
-        sides = [(order.fill_price or price, order.filled_quantity), *closed, (price, order.open_quantity)]
+        sides = [(order.fill_price or price, order.filled_quantity), *closed, (price, order.remaining_quantity)]
         return sum((self.commission.amount(*side) for side in sides), Decimal(0))
 
     def _random(self, order: Order) -> SeededRandom:

@@ -10,11 +10,41 @@ from datetime import datetime
 import msgspec
 
 from signalhub.brokers.base import Broker, BrokerError, Report
-from signalhub.brokers.reports import AppliedReport, apply_report, to_moves
 from signalhub.concurrency import timeout_if_pending
 from signalhub.domain.events import NewEvent, order_event
-from signalhub.domain.order import Move, Order, Rejected, Retried, Status
+from signalhub.domain.order import IllegalTransition, Move, Order, Rejected, Retried, Status, apply
 from signalhub.domain.retry import RetryPolicy
+
+
+class AppliedReport(msgspec.Struct, frozen=True):
+    """The moves that were made, each with the order after it, and those that were ignored."""
+
+    order: Order
+    applied: tuple[tuple[Move, Order], ...] = ()
+    ignored: tuple[Move, ...] = ()
+
+
+def to_moves(report: Report) -> tuple[Move, ...]:
+    if report is None:
+        return ()
+    return report if isinstance(report, tuple) else (report,)
+
+
+def apply_report(order: Order, report: Report, now: datetime) -> AppliedReport:
+    """Make the moves that can be made, in order. Raises IllegalTransition where there were some and none could."""
+    applied: list[tuple[Move, Order]] = []
+    ignored: list[Move] = []
+    faults: list[IllegalTransition] = []
+    for move in to_moves(report):
+        try:
+            order = apply(order, move, now)
+            applied.append((move, order))
+        except IllegalTransition as fault:
+            ignored.append(move)
+            faults.append(fault)
+    if faults and not applied:
+        raise faults[0]
+    return AppliedReport(order, tuple(applied), tuple(ignored))
 
 
 class StepFailure(msgspec.Struct, frozen=True):

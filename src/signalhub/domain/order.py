@@ -1,19 +1,20 @@
-"""An order and its legal moves.
+"""An order, its legal moves and what its position earned.
 
 TRANSITIONS is the specification. A pair that is not in it raises IllegalTransition: either a broker or the table is
 wrong, and neither may be ignored.
 """
 
-from datetime import datetime
-from decimal import Decimal
+import warnings
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from typing import Final, assert_never
 
 import msgspec
 from msgspec.structs import replace
 
-from signalhub.domain.pnl import PriceGains, mean_gain, net_profit, to_units
-from signalhub.domain.signal import Side, Signal
+from signalhub.domain.signal import Side, Signal, decimal_exponent
 
 
 class Status(StrEnum):
@@ -57,10 +58,10 @@ class PartialClose(msgspec.Struct, frozen=True):
 
 
 class ExecutionStats(msgspec.Struct, frozen=True, kw_only=True):
-    """What only the market knows of a result.
+    """What a broker adds to a close, each where it is known.
 
-    How far, at most, the price went against the position and for it; the size of a pip, where the instrument has them;
-    the currency its prices are in; what the broker charged for fill and close, where he charges anything.
+    `mae` and `mfe` are the largest excursions of the price against and for the position. `currency` is that of the
+    prices, `commission` the sum for the fill and all closes.
     """
 
     mae: Decimal | None = None
@@ -70,16 +71,46 @@ class ExecutionStats(msgspec.Struct, frozen=True, kw_only=True):
     commission: Decimal | None = None
 
 
-Figures = ExecutionStats
-"""Deprecated: the name by which brokers imported `ExecutionStats` before."""
+class Figures:
+    """Deprecated: the former name of ExecutionStats, with its former field names."""
+
+    def __new__(  # type: ignore[misc]  # returns the new class, so that `Closed` needs to know only one
+        cls,
+        *,
+        adverse: Decimal | None = None,
+        favourable: Decimal | None = None,
+        pip: Decimal | None = None,
+        currency: str | None = None,
+        commission: Decimal | None = None,
+    ) -> ExecutionStats:
+        message = "Figures is now ExecutionStats, with mae, mfe and pip_size for adverse, favourable and pip"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return ExecutionStats(mae=adverse, mfe=favourable, pip_size=pip, currency=currency, commission=commission)
+
+
+class Simulation(msgspec.Struct, frozen=True, kw_only=True):
+    """A forced outcome. `text` is how the sender wrote it, which is what is stored and shown.
+
+    `fail` counts the attempts that fail before one works; `reject` is the reason for the broker's final rejection.
+    """
+
+    text: str = ""
+    reject: str | None = None
+    fail: int = 0
+    fill_after: timedelta | None = None
+    close_after: timedelta | None = None
+    outcome: CloseReason | None = None
+
+
+PriceGains = Sequence[tuple[Decimal, Decimal]]
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """`version` counts the moves, so a writer that read an older one can be told. Times are aware UTC.
+    """`version` counts the moves, so that a write based on an older version is detected. Times are aware UTC.
 
-    `pnl` is the sum over all parts of the price won times the quantity, less the `commission`, so it is in the symbol's
-    quote currency; `pips` and `r_multiple` (the price won by what was risked between fill and stop loss) are means over
-    the quantity and know nothing of commission. `close_price` is the last part's.
+    `pnl` is the sum of price gain times quantity over all parts, less the `commission`, in the symbol's quote currency.
+    `pips` and `r_multiple` (the price gain divided by the distance from fill to stop loss) are means over the quantity,
+    before commission. `close_price` is that of the last part.
     """
 
     id: str
@@ -88,7 +119,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str
     terms: Signal
     profile: str
-    simulate: str | None = None
+    simulation: Simulation | None = None
     expires_at: datetime | None = None
     status: Status = Status.PENDING
     reason: str | None = None
@@ -113,32 +144,48 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
     @property
+    def simulate(self) -> str | None:
+        """The forced outcome as the sender wrote it."""
+        return None if self.simulation is None else self.simulation.text
+
+    @property
     def filled_quantity(self) -> Decimal:
         """The quantity that was bought or sold: all of it, or nothing yet."""
         return Decimal(0) if self.fill_price is None else self.terms.quantity
 
     @property
-    def open_quantity(self) -> Decimal:
+    def remaining_quantity(self) -> Decimal:
         """The quantity that is still in the market."""
         left = self.filled_quantity - sum((part.quantity for part in self.closes), Decimal(0))
-        return left or Decimal(0)  # and not 0.0000
+        return left or Decimal(0)  # an exact zero would keep the decimals: 0.0000
 
     @property
     def price_gains(self) -> PriceGains:
-        """The price won, and the quantity, of each part that was closed."""
+        """The price gain and the quantity of each part that was closed."""
         fill, is_buy = self.fill_price or Decimal(0), self.terms.side is Side.BUY
         return [(part.price - fill if is_buy else fill - part.price, part.quantity) for part in self.closes]
 
+    @property
+    def pnl_price(self) -> Decimal | None:
+        """The mean price gain of a closed order, of several parts rounded to a hundredth of a price's last digit."""
+        if self.pnl is None:
+            return None
+        gains = self.price_gains
+        if len(gains) == 1:
+            return gains[0][0]
+        finest = min((gain for gain, _ in gains), key=decimal_exponent)
+        return mean_gain(gains).quantize(finest.scaleb(-2), ROUND_HALF_EVEN)
+
 
 class Retried(msgspec.Struct, frozen=True, tag="order.retrying"):
-    """An attempt failed for a passing `reason` and is due again at `next_attempt_at`."""
+    """An attempt failed for a temporary `reason` and is due again at `next_attempt_at`."""
 
     reason: str
     next_attempt_at: datetime
 
 
 class Executed(msgspec.Struct, frozen=True, tag="order.executed"):
-    """`at` is when the broker says it happened, where that was not just now; so it is below."""
+    """`at` is when it happened, if that was before the report; so it is in the moves below."""
 
     price: Decimal
     broker_order_id: str
@@ -146,7 +193,7 @@ class Executed(msgspec.Struct, frozen=True, tag="order.executed"):
 
 
 class PartiallyClosed(msgspec.Struct, frozen=True, tag="order.partially_closed"):
-    """`part` counts from 1, so that one that is reported twice is known again."""
+    """`part` counts from 1, so that a part that is reported twice is recognised."""
 
     price: Decimal
     quantity: Decimal
@@ -156,7 +203,7 @@ class PartiallyClosed(msgspec.Struct, frozen=True, tag="order.partially_closed")
 
 
 class Closed(msgspec.Struct, frozen=True, tag="order.closed"):
-    """All that is still held."""
+    """Closes all of the open quantity."""
 
     price: Decimal
     reason: CloseReason
@@ -191,81 +238,95 @@ def apply(order: Order, move: Move, now: datetime) -> Order:
     """Return the order after `move`, made at `now`. Raises IllegalTransition."""
     match move:
         case Retried():
-            return _apply_retried(_transition(order, order.status, now), move)
+            order = transition(order, order.status, now)
+            return replace(order, attempts=order.attempts + 1, reason=move.reason, next_attempt_at=move.next_attempt_at)
         case Executed():
-            return _apply_executed(_transition(order, Status.EXECUTED, now), move)
+            return fill(transition(order, Status.EXECUTED, now), move)
         case PartiallyClosed():
-            return _apply_partially_closed(_transition(order, Status.EXECUTED, now), move)
+            if move.part != len(order.closes) + 1 or not 0 < move.quantity < order.remaining_quantity:
+                raise IllegalTransition(order, Status.EXECUTED)
+            part = PartialClose(move.price, move.quantity, move.reason, execution_time(move.at, now))
+            return replace(transition(order, Status.EXECUTED, now), closes=(*order.closes, part))
         case Closed():
-            return _apply_closed(_transition(order, Status.CLOSED, now), move)
+            return close_position(transition(order, Status.CLOSED, now), move)
         case Rejected() | Cancelled():
             end = Status.REJECTED if isinstance(move, Rejected) else Status.CANCELLED
-            return replace(_transition(order, end, now), reason=move.reason)
+            return replace(transition(order, end, now), reason=move.reason)
         case Expired():
-            return _transition(order, Status.EXPIRED, now)
+            return transition(order, Status.EXPIRED, now)
         case _:
             assert_never(move)
 
 
-def _transition(order: Order, status: Status, now: datetime) -> Order:
+def transition(order: Order, status: Status, now: datetime) -> Order:
+    """Return the order as a new version with `status`. Raises IllegalTransition."""
     if (order.status, status) not in TRANSITIONS:
         raise IllegalTransition(order, status)
     return replace(order, status=status, reason=None, next_attempt_at=None, version=order.version + 1, updated_at=now)
 
 
-def _apply_retried(order: Order, move: Retried) -> Order:
-    return replace(order, attempts=order.attempts + 1, reason=move.reason, next_attempt_at=move.next_attempt_at)
-
-
-def _apply_executed(order: Order, move: Executed) -> Order:
+def fill(order: Order, move: Executed) -> Order:
+    """Return the order with its fill. A second fill raises IllegalTransition."""
     if order.fill_price is not None:
         raise IllegalTransition(order, Status.EXECUTED)
     return replace(
         order,
         fill_price=move.price,
-        filled_at=_clamp_to_updated_at(order, move.at),
+        filled_at=execution_time(move.at, order.updated_at),
         broker_order_id=move.broker_order_id,
         attempts=order.attempts + 1,
     )
 
 
-def _apply_partially_closed(order: Order, move: PartiallyClosed) -> Order:
-    if move.part != len(order.closes) + 1 or not 0 < move.quantity < order.open_quantity:
-        raise IllegalTransition(order, Status.EXECUTED)
-    return replace(
-        order,
-        closes=(
-            *order.closes,
-            PartialClose(move.price, move.quantity, move.reason, _clamp_to_updated_at(order, move.at)),
-        ),
-    )
-
-
-def _apply_closed(order: Order, move: Closed) -> Order:
+def close_position(order: Order, move: Closed) -> Order:
+    """Return the order with its open quantity closed and its results computed."""
     if order.fill_price is None:
         raise IllegalTransition(order, Status.CLOSED)
-    at, figures, risk = (
-        _clamp_to_updated_at(order, move.at),
-        move.figures,
-        abs(order.fill_price - order.terms.stop_loss),
-    )
-    order = replace(order, closes=(*order.closes, PartialClose(move.price, order.open_quantity, move.reason, at)))
-    won = mean_gain(order.price_gains)
+    stats, risk = move.figures, abs(order.fill_price - order.terms.stop_loss)
+    closed_at = execution_time(move.at, order.updated_at)
+    last_part = PartialClose(move.price, order.remaining_quantity, move.reason, closed_at)
+    order = replace(order, closes=(*order.closes, last_part))
+    gains = order.price_gains
+    price_gain = mean_gain(gains)
     return replace(
         order,
         close_price=move.price,
-        closed_at=at,
+        closed_at=closed_at,
         close_reason=move.reason,
-        pnl=net_profit(order.price_gains, figures.commission),
-        pnl_currency=figures.currency,
-        pips=to_units(won, figures.pip_size, 1),
-        r_multiple=to_units(won, risk, 4),
-        mae=figures.mae,
-        mfe=figures.mfe,
-        commission=figures.commission,
+        pnl=gross_profit(gains) - stats.commission if stats.commission is not None else gross_profit(gains),
+        pnl_currency=stats.currency,
+        pips=to_units(price_gain, stats.pip_size, 1),
+        r_multiple=to_units(price_gain, risk, 4),
+        mae=stats.mae,
+        mfe=stats.mfe,
+        commission=stats.commission,
     )
 
 
-def _clamp_to_updated_at(order: Order, reported_at: datetime | None) -> datetime:
-    """Nothing can have happened later than it is told."""
-    return order.updated_at if reported_at is None else min(reported_at, order.updated_at)
+def execution_time(reported_at: datetime | None, now: datetime) -> datetime:
+    """Return when a move happened: at its report, unless the broker says it was earlier."""
+    return now if reported_at is None else min(reported_at, now)
+
+
+def gross_profit(gains: PriceGains) -> Decimal:
+    return sum((gain * quantity for gain, quantity in gains), Decimal(0))
+
+
+def mean_gain(gains: PriceGains) -> Decimal:
+    """Return the mean price gain over the quantity."""
+    # Without a division, a single part keeps its digits.
+    if len(gains) == 1:
+        return gains[0][0]
+    return gross_profit(gains) / sum((quantity for _, quantity in gains), Decimal(0))
+
+
+def to_units(price_gain: Decimal, unit: Decimal | None, digits: int) -> Decimal | None:
+    """Return the gain as a multiple of `unit`, None without a unit or with a unit of 0."""
+    return (price_gain / unit).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN) if unit else None
+
+
+def split_quantity(quantity: Decimal, count: int) -> list[Decimal]:
+    """Split into equal parts, rounded down to a ten-thousandth of the last digit; the last part has the remainder."""
+    last_digit = Decimal(1).scaleb(min(decimal_exponent(quantity), 0) - 4)
+    part = Decimal(f"{(quantity / count).quantize(last_digit, ROUND_DOWN).normalize():f}")
+    return [*[part] * (count - 1), quantity - part * (count - 1)]

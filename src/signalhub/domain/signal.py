@@ -61,6 +61,12 @@ def format_decimal_or_none(number: Decimal | None) -> str | None:
     return None if number is None else format_decimal(number)
 
 
+def decimal_exponent(number: Decimal) -> int:
+    """Return the exponent of the last digit: -4 for 1.0860. 0 for infinities and NaN, which have none."""
+    exponent = number.as_tuple().exponent
+    return exponent if isinstance(exponent, int) else 0
+
+
 def to_signal_view(signal: Signal) -> SignalView:
     return SignalView(
         side=signal.side,

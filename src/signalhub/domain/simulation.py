@@ -1,4 +1,4 @@
-"""Forced outcomes of an order: the header `X-SignalHub-Simulate` and the directive `#sim …`.
+"""Parse forced outcomes of an order: the header `X-SignalHub-Simulate` and the directive `#sim …`.
 
 Directives are separated by blanks, commas or semicolons: `fail=3 fill_after=2s outcome=take_profit`.
 """
@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from signalhub.domain.errors import Problem
-from signalhub.domain.order import CloseReason
+from signalhub.domain.order import CloseReason, Simulation
 
 _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s|m|h)?", re.ASCII)
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -24,31 +24,31 @@ SYNTAX_HINT: Final = (
 )
 
 
-class Simulation(msgspec.Struct, frozen=True, kw_only=True):
-    """`fail` counts the attempts that fail before one works; `reject` is the broker's reason for refusing at last."""
-
-    reject: str | None = None
-    fail: int = 0
-    fill_after: timedelta | None = None
-    close_after: timedelta | None = None
-    outcome: CloseReason | None = None
-
-
 NO_SIMULATION: Final = Simulation()
 
 
 def parse(text: str | None) -> Simulation | Problem:
     """Parse directives, or return the problem `bad_simulation` that names the first invalid one."""
-    directives: dict[str, object] = {}
-    for directive in re.split(r"[\s,;]+", (text or "").strip()):
+    text = text or ""
+    directives: dict[str, object] = {"text": text}
+    for directive in re.split(r"[\s,;]+", text.strip()):
         if not directive:
             continue
         name, _, value = directive.partition("=")
-        read = _parse_value(name.lower(), value.lower())
-        if read is None or name.lower() in directives:
+        name = name.lower()
+        parsed_value = _parse_value(name, value.lower())
+        if parsed_value is None or name in directives:
             return Problem(code="bad_simulation", text=directive[:64], length=len(directive), hint=SYNTAX_HINT)
-        directives[name.lower()] = read
+        directives[name] = parsed_value
     return msgspec.convert(directives, Simulation)
+
+
+def from_stored_text(text: str | None) -> Simulation | None:
+    """Parse a text that was accepted before. One that is no longer understood forces nothing."""
+    if text is None:
+        return None
+    parsed = parse(text)
+    return parsed if isinstance(parsed, Simulation) else Simulation(text=text)
 
 
 def _parse_value(name: str, value: str) -> object | None:

@@ -21,6 +21,7 @@ from signalhub.domain import simulation
 from signalhub.domain.errors import Problem, SignalHubError
 from signalhub.domain.events import Event, Publish
 from signalhub.domain.identifiers import uuid7
+from signalhub.domain.order import Simulation
 from signalhub.protocol import Accepted
 from signalhub.services.auth import HookPrincipal, Principal
 from signalhub.services.group_commit import GroupCommit
@@ -72,15 +73,16 @@ class Ingest:
         What the request says (`idempotency_key`, `simulate`) goes before what the text says. Raises as `accept` does.
         """
         parsed = grammar.parse(raw)
-        signal, problems = None, tuple[Problem, ...]()
+        signal, forced, problems = None, None, tuple[Problem, ...]()
         if isinstance(parsed, grammar.RefusedText):
             problems = parsed.problems
         else:
-            options = idempotency_key or parsed.client_id, simulate or parsed.simulate
-            if (problem := self._check_options(*options)) is None:
-                signal, (idempotency_key, simulate) = parsed.signal, options
+            key = idempotency_key or parsed.client_id
+            checked = self._check_options(key, simulate or parsed.simulate)
+            if isinstance(checked, Problem):
+                problems = (checked,)
             else:
-                problems = (problem,)
+                signal, idempotency_key, forced = parsed.signal, key, checked
         hook = principal if isinstance(principal, HookPrincipal) else None
         return await self.accept(
             Submission(
@@ -93,20 +95,20 @@ class Ingest:
                 problems=problems,
                 idempotency_key=idempotency_key,
                 duplicate_window_s=0 if hook is None else hook.duplicate_window_s,
-                simulate=simulate,
+                simulation=forced,
                 trace_id=trace_id,
             )
         )
 
-    def _check_options(self, idempotency_key: str | None, simulate: str | None) -> Problem | None:
+    def _check_options(self, idempotency_key: str | None, simulate: str | None) -> Simulation | Problem | None:
+        """Return the parsed simulation, None without one, or the problem of an option."""
         for option in (idempotency_key, simulate):
             # JSON can hold what the database cannot, such as a NUL. As a 503, it would make the sender retry for ever.
             if option is not None and not (len(option) <= _MAX_OPTION_CHARS and option.isprintable()):
                 return Problem(code="bad_request", hint=_OPTION_HINT)
         if not simulate:
             return None
-        parsed = simulation.parse(simulate) if self._order_defaults.allow_simulation else _SIMULATION_DISABLED
-        return parsed if isinstance(parsed, Problem) else None
+        return simulation.parse(simulate) if self._order_defaults.allow_simulation else _SIMULATION_DISABLED
 
     async def accept(self, submission: Submission) -> AcceptedSignal:
         """Store a submission and return its answer after the commit, the earlier answer if it is a duplicate.

@@ -8,7 +8,7 @@ import msgspec
 from db.bulk import encode_bytea
 from signalhub.domain.errors import ERRORS, Problem, SignalHubError
 from signalhub.domain.events import Event, NewEvent, order_event
-from signalhub.domain.order import Order
+from signalhub.domain.order import Order, Simulation
 from signalhub.domain.signal import OrderType, Signal, SignalView, describe_signal, to_signal_view
 from signalhub.protocol import Accepted
 from signalhub.settings import Settings
@@ -26,7 +26,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
     idempotency_key: str | None = None
     duplicate_window_s: int = 0
-    simulate: str | None = None
+    simulation: Simulation | None = None
     trace_id: str
 
 
@@ -135,7 +135,7 @@ def build_records(
         trace_id=submission.trace_id,
         terms=submission.signal,
         profile=defaults.profile,
-        simulate=submission.simulate,
+        simulation=submission.simulation,
         expires_at=_expires_at(submission.signal, defaults, now),
         created_at=now,
         updated_at=now,

@@ -20,6 +20,7 @@ import msgspec
 from signalhub import grammar, process
 from signalhub.brokers import factory
 from signalhub.brokers.stepper import OrderStepper
+from signalhub.domain import simulation
 from signalhub.domain.identifiers import uuid7
 from signalhub.domain.order import Order, Status
 from signalhub.domain.performance import Performance, compute_performance
@@ -168,7 +169,7 @@ def _to_records(index: int, recorded: RecordedSignal, defaults: OrderDefaults) -
         fingerprint=digest,
         signal=accepted.signal if accepted else None,
         problems=parsed.problems if isinstance(parsed, grammar.RefusedText) else (),
-        simulate=accepted.simulate if accepted else None,
+        simulation=simulation.from_stored_text(accepted.simulate) if accepted else None,
         trace_id=digest.hex()[:32],
     )
     return build_records(

@@ -20,7 +20,6 @@ from signalhub.brokers.mock.prices import (
     Quote,
     anchor_price_path,
     build_candles,
-    market_quote,
 )
 
 EURUSD: Final = Market(derive_path_key("signalhub", "EURUSD"), Decimal("0.08"), Decimal("0.0001"), Decimal("0.00001"))
@@ -43,7 +42,7 @@ def _told(quote: Quote) -> tuple[str, str, str]:
     ],
 )
 def test_quotes_match_golden_values(at: int, expected: tuple[str, str, str]) -> None:
-    assert _told(market_quote(EURUSD, Decimal("1.1"), at)) == expected
+    assert _told(PricePath(EURUSD, Decimal("1.1")).quote(at)) == expected
 
 
 def _touch_text(touch: Touch | None) -> str:
@@ -61,7 +60,7 @@ def test_market_answers_match_golden_digest() -> None:
         )
         ride = anchor_price_path(market, Decimal("1.0860"), at)
         found = ride.find_first_touch((Decimal("1.085"), Decimal("1.089")), at, at + 300 * HOUR)
-        quotes = market_quote(market, Decimal("1.1"), at), *ride.find_extremes(at, at + HOUR)
+        quotes = PricePath(market, Decimal("1.1")).quote(at), *ride.find_extremes(at, at + HOUR)
         texts = [_touch_text(found), *(repr(_told(quote)) for quote in quotes)]
         digest.update(f"({', '.join(texts)})".encode())
     assert digest.hexdigest() == "e70b793c51f819924de4327237b63a7076e3954686ddba1092a3564450fce78a"
@@ -69,7 +68,7 @@ def test_market_answers_match_golden_digest() -> None:
 
 @given(times)
 def test_a_price_has_the_digits_of_its_instrument_and_lies_between_bid_and_ask(at: int) -> None:
-    quote = market_quote(EURUSD, Decimal("1.1"), at)
+    quote = PricePath(EURUSD, Decimal("1.1")).quote(at)
     assert quote.bid < quote.mid < quote.ask
     assert {one.as_tuple().exponent for one in (quote.bid, quote.mid, quote.ask)} == {-5}
     assert Decimal("0.7") < quote.mid < Decimal("1.8")
@@ -97,10 +96,10 @@ def test_first_touch_price_equals_band_edge(at: int, below: int, above: int) -> 
 
 
 def test_prices_ignore_callers_decimal_context() -> None:
-    expected = market_quote(EURUSD, Decimal("1.1"), NOW)
+    expected = PricePath(EURUSD, Decimal("1.1")).quote(NOW)
     with localcontext(getcontext()) as context:
         context.prec = 3
-        assert market_quote(EURUSD, Decimal("1.1"), NOW) == expected
+        assert PricePath(EURUSD, Decimal("1.1")).quote(NOW) == expected
 
 
 @pytest.mark.parametrize("interval", [SECOND, 60 * SECOND, HOUR, 24 * HOUR])

@@ -1,21 +1,22 @@
 """The mock broker: the same order gets the same prices in every process and after every restart.
 
-The fate of an order is planned from the order alone, so an open order costs nothing until it is due. Prices come from
-the order's path through the simulated market; in a profile without a market they are drawn from a hash of (seed, order,
-purpose), between the order's stop loss and first take profit.
+The next move of an order is planned from the order alone, so an open order costs nothing until it is due. Prices come
+from the order's path through the simulated market; in a profile without a market they are drawn from a hash of (seed,
+order, purpose), between the order's stop loss and first take profit.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache, partial
+from functools import partial
 from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
 from signalhub.brokers.base import BrokerError
 from signalhub.brokers.mock.fills import (
+    PlannedMove,
     compute_execution_stats,
     forced_close,
     is_entry_at_market,
@@ -23,13 +24,12 @@ from signalhub.brokers.mock.fills import (
     plan_entry_fill,
     plan_exit_fill,
 )
-from signalhub.brokers.mock.prices import MarketClock
-from signalhub.brokers.mock.pricing import OrderPricePath, PlannedMove, after_fill, before_fill, entry_trigger_price
-from signalhub.brokers.mock.profiles import MockProfile, build_profiles
+from signalhub.brokers.mock.pricing import OrderPricePath, after_fill, before_fill, entry_trigger_price
+from signalhub.brokers.mock.profiles import build_profiles
 from signalhub.brokers.options import from_options
-from signalhub.domain import simulation
 from signalhub.domain.order import Closed, CloseReason, Executed, Move, Order, Status
-from signalhub.domain.simulation import Simulation
+from signalhub.domain.signal import decimal_exponent
+from signalhub.domain.simulation import NO_SIMULATION
 from signalhub.settings import BrokerSettings
 
 _DRAW_STEPS = 10_000
@@ -41,15 +41,13 @@ class MockBroker:
         settings = settings if isinstance(settings, BrokerSettings) else from_options(settings)
         self._seed = settings.seed
         self._profiles = build_profiles(settings)
-        self._planned_move, self._path_after_fill = (
-            LastCallCache(self._plan_move),
-            LastCallCache(self._build_path_after_fill),
-        )
+        self._planned_move = LastCallCache(self._plan_move)
+        self._path_after_fill = LastCallCache(self._build_path_after_fill)
 
     def next_due(self, order: Order) -> datetime | None:
-        at = self._scheduled_time(order)
-        if at is not None:
-            return at
+        scheduled_at = self._scheduled_time(order)
+        if scheduled_at is not None:
+            return scheduled_at
         plan = self._planned_move(order)
         return None if plan is None else plan.due_at
 
@@ -57,128 +55,93 @@ class MockBroker:
         plan = self._planned_move(order)
         if plan is None or now < plan.due_at:
             return None
-        if order.status is Status.PENDING:
-            _raise_forced_failure(order)
+        if order.status is Status.PENDING and order.simulation is not None:
+            if order.attempts < order.simulation.fail:
+                raise BrokerError("simulated_failure", permanent=False)
+            if order.simulation.reject is not None:
+                raise BrokerError(order.simulation.reject, permanent=True)
         return self._finalize_move(order, plan.move, now)
 
     async def close(self, order: Order, now: datetime) -> Move:
-        profile, path = self._profiles[order.profile], self._path_after_fill(order)
-        by_hand = f"manual {now.isoformat()}"
-        price = (
-            self._draw_price_between(order, by_hand, 5, 95)
-            if path is None
-            else market_close_price(order, profile, path, now)
-        )
+        path = self._path_after_fill(order)
+        if path is None:
+            price = self._draw_price_between(order, f"manual {now.isoformat()}", 5, 95)
+        else:
+            price = market_close_price(order, self._profiles[order.profile], path, now)
         return self._finalize_move(order, Closed(price, CloseReason.MANUAL, now), now)
 
     def _scheduled_time(self, order: Order) -> datetime | None:
-        """Return when the order is due where time alone decides; None where the market does."""
-        profile, forced = self._profiles[order.profile], _parse_simulation(order.simulate)
-        since, wait = order.created_at, _override(forced.fill_after, profile.fill_after)
-        if order.status is not Status.PENDING:
-            usual = profile.close_after if forced.outcome is None else profile.forced_outcome_after
-            is_open = order.status is Status.EXECUTED and (profile.market_speed is None or forced.outcome is not None)
-            since, wait = (
-                order.filled_at or order.updated_at,
-                _override(forced.close_after, usual) if is_open else None,
-            )
-        if wait is None:
+        """Return when the order is due if time alone decides, None if the market does."""
+        profile, forced = self._profiles[order.profile], order.simulation or NO_SIMULATION
+        if order.status is Status.PENDING:
+            since, wait = order.created_at, profile.fill_after if forced.fill_after is None else forced.fill_after
+        elif order.status is Status.EXECUTED and (profile.clock is None or forced.outcome is not None):
+            default = profile.close_after if forced.outcome is None else profile.forced_outcome_after
+            since = order.filled_at or order.updated_at
+            wait = default if forced.close_after is None else forced.close_after
+        else:
             return None
-        return max(since + wait, order.next_attempt_at or since)
+        return None if wait is None else max(since + wait, order.next_attempt_at or since)
 
     def _plan_move(self, order: Order) -> PlannedMove | None:
-        profile, forced = self._profiles[order.profile], _parse_simulation(order.simulate)
-        at, clock = self._scheduled_time(order), _market_clock(profile)
+        profile, forced = self._profiles[order.profile], order.simulation or NO_SIMULATION
+        scheduled_at = self._scheduled_time(order)
         if order.status is Status.PENDING:
-            if clock is None:
-                return PlannedMove(at or order.created_at, Executed(self._draw_fill_price(order), f"mock-{order.id}"))
-            return plan_entry_fill(order, profile, partial(before_fill, order, clock, self._seed), at)
+            if profile.clock is not None:
+                get_price_path = partial(before_fill, order, profile.clock, self._seed)
+                return plan_entry_fill(order, profile, get_price_path, scheduled_at)
+            price = entry_trigger_price(order.terms)
+            if price is None:
+                price = self._draw_price_between(order, "fill", 40, 60)
+            return PlannedMove(scheduled_at or order.created_at, Executed(price, f"mock-{order.id}"))
         if order.status is not Status.EXECUTED:
             return None
-        if at is not None and forced.outcome is not None:
-            return PlannedMove(at, forced_close(order, forced.outcome, at))
+        if scheduled_at is not None and forced.outcome is not None:
+            return PlannedMove(scheduled_at, forced_close(order, forced.outcome, scheduled_at))
         path = self._path_after_fill(order)
-        if path is None:
-            return PlannedMove(
-                at or order.updated_at, Closed(self._draw_price_between(order, "close", 5, 95), CloseReason.TIME)
-            )
-        return plan_exit_fill(order, profile, path, forced.close_after)
+        if path is not None:
+            return plan_exit_fill(order, profile, path, forced.close_after)
+        price = self._draw_price_between(order, "close", 5, 95)
+        return PlannedMove(scheduled_at or order.updated_at, Closed(price, CloseReason.TIME))
 
     def _finalize_move(self, order: Order, move: Move, now: datetime) -> Move:
-        """Complete a planned move with the figures that are computed only when it happens."""
+        """Complete a planned move with what is computed only when it happens."""
         profile = self._profiles[order.profile]
         if isinstance(move, Executed) and profile.fill_after is not None:
-            return replace(move, at=None)  # a wait is between what was seen, also where a worker came late
+            # In these profiles the order is filled when it is stepped, also when the worker is late.
+            return replace(move, at=None)
         if isinstance(move, Closed):
             stats = compute_execution_stats(order, profile, self._path_after_fill(order), move, move.at or now)
             return replace(move, figures=stats)
         return move
 
     def _build_path_after_fill(self, order: Order) -> OrderPricePath | None:
-        """Return the path after the fill. Slippage must not move it: where a fill may have slipped, it goes on."""
-        profile = self._profiles[order.profile]
-        clock = _market_clock(profile)
-        if clock is None:
+        profile, forced = self._profiles[order.profile], order.simulation or NO_SIMULATION
+        if profile.clock is None:
             return None
-        wait = _override(_parse_simulation(order.simulate).fill_after, profile.fill_after)
-        has_slipped = profile.execution_costs.has_slippage and is_entry_at_market(
-            order.terms, is_scheduled=wait is not None
-        )
-        return before_fill(order, clock, self._seed) if has_slipped else after_fill(order, clock, self._seed)
-
-    def _draw_fill_price(self, order: Order) -> Decimal:
-        level = entry_trigger_price(order.terms)
-        return self._draw_price_between(order, "fill", 40, 60) if level is None else level
+        is_scheduled = profile.fill_after is not None or forced.fill_after is not None
+        if profile.execution_costs.has_slippage and is_entry_at_market(order.terms, is_scheduled=is_scheduled):
+            # The fill price includes slippage: a path that starts from it would move the market by the slippage.
+            return before_fill(order, profile.clock, self._seed)
+        return after_fill(order, profile.clock, self._seed)
 
     def _draw_price_between(self, order: Order, purpose: str, low_percent: int, high_percent: int) -> Decimal:
         """Draw a price at `low_percent` to `high_percent` of the way from the stop loss to the first take profit."""
         stop, target = order.terms.stop_loss, order.terms.take_profits[0]
-        share = (
-            Decimal(low_percent) + (Decimal(high_percent) - low_percent) * self._draw_step(order, purpose) / _DRAW_STEPS
-        )
-        price = stop + (target - stop) * share / 100
-        return price.quantize(min(stop, target, key=_exponent))
-
-    def _draw_step(self, order: Order, purpose: str) -> int:
         digest = hashlib.sha256(f"{self._seed}/{order.id}/{purpose}".encode()).digest()
-        return int.from_bytes(digest[:8], "big") % _DRAW_STEPS
-
-
-def _raise_forced_failure(order: Order) -> None:
-    forced = _parse_simulation(order.simulate)
-    if order.attempts < forced.fail:
-        raise BrokerError("simulated_failure", permanent=False)
-    if forced.reject is not None:
-        raise BrokerError(forced.reject, permanent=True)
-
-
-@lru_cache(maxsize=1024)
-def _parse_simulation(text: str | None) -> Simulation:
-    """Parse a simulation text that ingest accepted; any other text forces nothing."""
-    parsed = simulation.parse(text)
-    return parsed if isinstance(parsed, Simulation) else simulation.NO_SIMULATION
-
-
-def _market_clock(profile: MockProfile) -> MarketClock | None:
-    return None if profile.market_speed is None else MarketClock(profile.market_speed)
-
-
-def _override(requested: timedelta | None, default: timedelta | None) -> timedelta | None:
-    return default if requested is None else requested
-
-
-def _exponent(price: Decimal) -> int:
-    exponent = price.as_tuple().exponent
-    return exponent if isinstance(exponent, int) else 0
+        draw = int.from_bytes(digest[:8], "big") % _DRAW_STEPS
+        percent = Decimal(low_percent) + (Decimal(high_percent) - low_percent) * draw / _DRAW_STEPS
+        price = stop + (target - stop) * percent / 100
+        return price.quantize(min(stop, target, key=decimal_exponent))
 
 
 Result = TypeVar("Result")
 
 
 class LastCallCache(Generic[Result]):
-    """Cache of a pure function for the order asked about last.
+    """Cache of a pure function for the last order asked about.
 
-    An order is asked about several times in a row (when is it due, what happens, how did it go) and then never again.
+    An order is asked about several times in a row (when it is due, what happens, its excursions) and then not again.
     """
 
     def __init__(self, compute: Callable[[Order], Result]) -> None:

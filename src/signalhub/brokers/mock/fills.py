@@ -1,117 +1,140 @@
-"""Plan the fill of a pending order and the closes of a filled one: when, at what price, with what figures."""
+"""Plan the fill of a pending order and the closes of a filled one: when and at what price."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import msgspec
+
 from signalhub.brokers.mock.pricing import (
     OrderPricePath,
-    PlannedMove,
     entry_trigger_price,
     get_instrument_spec,
     is_entry_below_market,
 )
 from signalhub.brokers.mock.profiles import MockProfile
-from signalhub.domain import pnl
-from signalhub.domain.order import Closed, CloseReason, Executed, ExecutionStats, Expired, Order, PartiallyClosed
+from signalhub.domain.order import (
+    Closed,
+    CloseReason,
+    Executed,
+    ExecutionStats,
+    Expired,
+    Move,
+    Order,
+    PartiallyClosed,
+    split_quantity,
+)
 from signalhub.domain.signal import OrderType, Side, Signal
+
+
+class PlannedMove(msgspec.Struct, frozen=True):
+    """The next move of an order if nobody interferes, and when it is due."""
+
+    due_at: datetime
+    move: Move
 
 
 def plan_entry_fill(
     order: Order, profile: MockProfile, get_price_path: Callable[[], OrderPricePath], scheduled_at: datetime | None
 ) -> PlannedMove:
-    """`appointed` is when it is filled though its price may not have come: that needs no look at the market."""
-    arrival = _arrival_time(order, profile)
-    at = scheduled_at or max(arrival, order.next_attempt_at or arrival)
-    level = entry_trigger_price(order.terms)
-    if level is None or order.terms.order_type is OrderType.MARKET:
-        trip = get_price_path()
-        return _plan_fill(order, at, _slip_entry_price(order, profile, trip, trip.opening_price(at)))
+    """Plan the fill of a pending order.
+
+    At `scheduled_at` it is filled even if its price has not come: then an entry with a price needs no price path, and
+    none is built.
+    """
+    arrival = arrival_time(order, profile)
+    trigger_price = entry_trigger_price(order.terms)
+    if trigger_price is None or order.terms.order_type is OrderType.MARKET:
+        fill_at, path = scheduled_at or max(arrival, order.next_attempt_at or arrival), get_price_path()
+        price = apply_slippage(order, profile, path, path.opening_price(fill_at), sign=order.terms.side.sign)
+        return fill(order, fill_at, price)
     if scheduled_at is not None:
-        return _plan_fill(order, at, level)
-    return _plan_triggered_fill(order, profile, get_price_path(), level)
+        return fill(order, scheduled_at, trigger_price)
+    return plan_triggered_fill(order, profile, get_price_path(), trigger_price)
 
 
 def is_entry_at_market(terms: Signal, *, is_scheduled: bool) -> bool:
-    """Whether the fill is at what the market then offers, and not at a price of the order's own."""
+    """Tell whether the fill is at the market's price then and not at a price that the order names."""
     if terms.order_type is OrderType.STOP:
         return not is_scheduled
     return entry_trigger_price(terms) is None or terms.order_type is OrderType.MARKET
 
 
-def _plan_triggered_fill(
+def plan_triggered_fill(
     order: Order, profile: MockProfile, price_path: OrderPricePath, trigger_price: Decimal
 ) -> PlannedMove:
-    begin = _arrival_time(order, profile)
-    until = order.expires_at or order.created_at + profile.close_after
-    earliest = order.next_attempt_at or begin
-    at = (
-        price_path.find_entry_time(trigger_price, (begin, until), from_above=is_entry_below_market(order.terms))
-        if begin <= until
-        else None
-    )
-    if at is None:
-        return PlannedMove(max(until, earliest), Expired())
+    """Plan the fill of a limit or a stop entry when its price comes, or else its expiry."""
+    sign, arrival = order.terms.side.sign, arrival_time(order, profile)
+    expires_at = order.expires_at or order.created_at + profile.close_after
+    earliest = order.next_attempt_at or arrival
+    touched_at = None
+    if arrival <= expires_at:
+        is_below = is_entry_below_market(order.terms)
+        touched_at = price_path.find_entry_time(trigger_price, (arrival, expires_at), from_above=is_below)
+    if touched_at is None:
+        return PlannedMove(max(expires_at, earliest), Expired())
     if order.terms.order_type is OrderType.STOP:
-        at = max(at + profile.execution_costs.delay(order, "trigger"), earliest)
-        return _plan_fill(
-            order,
-            at,
-            _slip_entry_price(
-                order, profile, price_path, _worse_entry_price(order, trigger_price, price_path.opening_price(at))
-            ),
-        )
-    # A limit that is reached on arrival is filled at what the market then offers, which is better.
-    price = _better_entry_price(order, trigger_price, price_path.opening_price(at)) if at == begin else trigger_price
-    return _plan_fill(order, max(at, earliest), price)
+        fill_at = max(touched_at + profile.execution_costs.delay(order, "trigger"), earliest)
+        price = worse_price(sign, trigger_price, price_path.opening_price(fill_at))
+        return fill(order, fill_at, apply_slippage(order, profile, price_path, price, sign=sign))
+    fill_at = max(touched_at, earliest)
+    if touched_at > arrival:
+        return fill(order, fill_at, trigger_price)
+    # The market was beyond the limit on arrival: its price is the better one.
+    return fill(order, fill_at, worse_price(-sign, trigger_price, price_path.opening_price(touched_at)))
 
 
-def _arrival_time(order: Order, profile: MockProfile) -> datetime:
-    return order.created_at + profile.execution_costs.delay(order, "arrival")
-
-
-def _slip_entry_price(order: Order, profile: MockProfile, price_path: OrderPricePath, price: Decimal) -> Decimal:
-    return profile.execution_costs.apply_slippage(order, price, tick=price_path.tick, sign=order.terms.side.sign)
-
-
-def _plan_fill(order: Order, fill_time: datetime, price: Decimal) -> PlannedMove:
+def fill(order: Order, fill_time: datetime, price: Decimal) -> PlannedMove:
     return PlannedMove(fill_time, Executed(price, f"mock-{order.id}", fill_time))
 
 
-def _worse_entry_price(order: Order, first: Decimal, second: Decimal) -> Decimal:
-    """For whoever opens: a buyer pays more."""
-    return max(first, second) if order.terms.side.sign > 0 else min(first, second)
+def arrival_time(order: Order, profile: MockProfile) -> datetime:
+    return order.created_at + profile.execution_costs.delay(order, "arrival")
 
 
-def _better_entry_price(order: Order, first: Decimal, second: Decimal) -> Decimal:
-    return min(first, second) if order.terms.side.sign > 0 else max(first, second)
+def apply_slippage(
+    order: Order, profile: MockProfile, price_path: OrderPricePath, price: Decimal, *, sign: int
+) -> Decimal:
+    """Return the price after slippage for a trade that buys (`sign` 1) or sells (-1)."""
+    return profile.execution_costs.apply_slippage(order, price, tick=price_path.tick, sign=sign)
+
+
+def worse_price(sign: int, first: Decimal, second: Decimal) -> Decimal:
+    """Return the price that is worse for a trade that buys (`sign` 1) or sells (-1); with -`sign`, the better one."""
+    return max(first, second) if sign > 0 else min(first, second)
 
 
 def plan_exit_fill(
     order: Order, profile: MockProfile, price_path: OrderPricePath, close_after: timedelta | None
 ) -> PlannedMove:
-    """By whichever comes first: the stop loss, the next take profit, the end of its time."""
-    begin = _last_execution_time(order)
-    earliest = order.next_attempt_at or begin
-    until = max(_fill_time(order) + (profile.close_after if close_after is None else close_after), begin)
+    """Plan the next close: by the stop loss, the next take profit or time, whichever comes first."""
+    filled_at, exit_sign = order.filled_at or order.updated_at, -order.terms.side.sign
+    start = order.closes[-1].at if order.closes else filled_at
+    earliest = order.next_attempt_at or start
+    end = max(filled_at + (profile.close_after if close_after is None else close_after), start)
     stop, target = order.terms.stop_loss, next_take_profit(order)
-    found = price_path.find_exit(stop, target, (begin, until))
-    if found is None:
-        at = max(until, earliest)
-        return PlannedMove(at, Closed(market_close_price(order, profile, price_path, at), CloseReason.TIME, at))
-    touched, is_target = found
+    touch = price_path.find_exit(stop, target, (start, end))
+    if touch is None:
+        close_at = max(end, earliest)
+        price = market_close_price(order, profile, price_path, close_at)
+        return PlannedMove(close_at, Closed(price, CloseReason.TIME, close_at))
+    touched_at, is_target = touch
     if is_target:
-        # A target that lies behind the market already is closed at what the market offers, which is better.
-        price = _better_exit_price(order, target, price_path.closing_price(touched)) if touched == begin else target
-        return PlannedMove(max(touched, earliest), close_at_target(order, price, max(touched, earliest)))
-    at = max(touched + profile.execution_costs.delay(order, "trigger"), earliest)
-    price = _slip_exit_price(order, profile, price_path, _worse_exit_price(order, stop, price_path.closing_price(at)))
-    return PlannedMove(at, Closed(price, CloseReason.STOP_LOSS, at))
+        close_at = max(touched_at, earliest)
+        # The market was beyond the target at the start: its price is the better one.
+        is_passed = touched_at == start
+        price = worse_price(-exit_sign, target, price_path.closing_price(touched_at)) if is_passed else target
+        return PlannedMove(close_at, close_at_target(order, price, close_at))
+    close_at = max(touched_at + profile.execution_costs.delay(order, "trigger"), earliest)
+    price = worse_price(exit_sign, stop, price_path.closing_price(close_at))
+    price = apply_slippage(order, profile, price_path, price, sign=exit_sign)
+    return PlannedMove(close_at, Closed(price, CloseReason.STOP_LOSS, close_at))
 
 
 def market_close_price(order: Order, profile: MockProfile, price_path: OrderPricePath, close_time: datetime) -> Decimal:
-    """Return the price of a close that time alone decides."""
-    return _slip_exit_price(order, profile, price_path, price_path.closing_price(close_time))
+    """Return the price of a close by time or by hand."""
+    price = price_path.closing_price(close_time)
+    return apply_slippage(order, profile, price_path, price, sign=-order.terms.side.sign)
 
 
 def forced_close(order: Order, outcome: CloseReason, close_time: datetime) -> PartiallyClosed | Closed:
@@ -122,59 +145,36 @@ def forced_close(order: Order, outcome: CloseReason, close_time: datetime) -> Pa
 
 
 def close_at_target(order: Order, price: Decimal, close_time: datetime) -> PartiallyClosed | Closed:
-    """Close an equal part for each target, and all that is left with the last."""
-    shares, part = pnl.split_quantity(order.terms.quantity, len(order.terms.take_profits)), len(order.closes) + 1
-    if part >= len(shares) or not shares[0]:
+    """Close an equal part for each target, and all of the open quantity with the last."""
+    parts = split_quantity(order.terms.quantity, len(order.terms.take_profits))
+    part = len(order.closes) + 1
+    # A quantity too small to split has parts of 0: the first target closes all of it.
+    if part >= len(parts) or not parts[0]:
         return Closed(price, CloseReason.TAKE_PROFIT, close_time)
-    return PartiallyClosed(price, shares[part - 1], part, CloseReason.TAKE_PROFIT, close_time)
+    return PartiallyClosed(price, parts[part - 1], part, CloseReason.TAKE_PROFIT, close_time)
 
 
 def next_take_profit(order: Order) -> Decimal:
-    """Return the nearest take profit that was not reached yet."""
-    ahead = sort_take_profits(order.terms)
-    return ahead[min(len(order.closes), len(ahead) - 1)]
-
-
-def sort_take_profits(terms: Signal) -> list[Decimal]:
-    return sorted(terms.take_profits, reverse=terms.side.sign < 0)
+    """Return the nearest take profit that has not been reached."""
+    nearest_first = sorted(order.terms.take_profits, reverse=order.terms.side is Side.SELL)
+    return nearest_first[min(len(order.closes), len(nearest_first) - 1)]
 
 
 def compute_execution_stats(
     order: Order, profile: MockProfile, price_path: OrderPricePath | None, move: Closed, close_time: datetime
 ) -> ExecutionStats:
     """Compute the excursions and the commission; without a price path only the prices of fill and closes count."""
-    fill = order.fill_price or move.price
-    ends = [fill, move.price, *(part.price for part in order.closes)]
+    fill_price = order.fill_price or move.price
+    prices = [fill_price, move.price, *(part.price for part in order.closes)]
     if price_path is not None:
-        ends += price_path.closing_price_range((_fill_time(order), close_time))
-    lowest, highest = fill - min(ends), max(ends) - fill
-    adverse, favourable = (lowest, highest) if order.terms.side is Side.BUY else (highest, lowest)
-    listed = get_instrument_spec(order.terms.symbol)
+        prices += price_path.closing_price_range((order.filled_at or order.updated_at, close_time))
+    fall, rise = fill_price - min(prices), max(prices) - fill_price
+    instrument = get_instrument_spec(order.terms.symbol)
+    is_buy = order.terms.side is Side.BUY
     return ExecutionStats(
-        mae=adverse,
-        mfe=favourable,
-        pip_size=listed.pip_size,
-        currency=listed.currency,
+        mae=fall if is_buy else rise,
+        mfe=rise if is_buy else fall,
+        pip_size=instrument.pip_size,
+        currency=instrument.currency,
         commission=profile.execution_costs.total_commission(order, move.price),
     )
-
-
-def _slip_exit_price(order: Order, profile: MockProfile, price_path: OrderPricePath, price: Decimal) -> Decimal:
-    return profile.execution_costs.apply_slippage(order, price, tick=price_path.tick, sign=-order.terms.side.sign)
-
-
-def _fill_time(order: Order) -> datetime:
-    return order.filled_at or order.updated_at
-
-
-def _last_execution_time(order: Order) -> datetime:
-    return order.closes[-1].at if order.closes else _fill_time(order)
-
-
-def _worse_exit_price(order: Order, first: Decimal, second: Decimal) -> Decimal:
-    """For whoever closes: a buyer gets less."""
-    return min(first, second) if order.terms.side.sign > 0 else max(first, second)
-
-
-def _better_exit_price(order: Order, first: Decimal, second: Decimal) -> Decimal:
-    return max(first, second) if order.terms.side.sign > 0 else min(first, second)

@@ -127,11 +127,6 @@ def anchor_price_path(market: Market, price: Decimal, time_us: int) -> PricePath
     return PricePath(market, price, height_at(market.path_key, time_us))
 
 
-def market_quote(market: Market, base_price: Decimal, time_us: int) -> Quote:
-    """Return the market's own quote around a base price."""
-    return PricePath(market, base_price).quote(time_us)
-
-
 class Candle(msgspec.Struct, frozen=True):
     """Middle prices from `start`, market time, to the next candle's start."""
 

@@ -1,4 +1,4 @@
-"""The profiles of the mock broker: its waits, its costs and the speed of its market."""
+"""The profiles of the mock broker: waits, costs and the speed of the market."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -8,24 +8,25 @@ import msgspec
 from msgspec.structs import replace
 
 from signalhub.brokers.execution_costs import ExecutionCosts, Latency, build_execution_costs
+from signalhub.brokers.mock.prices import MarketClock
 from signalhub.settings import BrokerSettings
 
 DEMO_SPEED_FACTOR: Final = 60
-"""In `demo` the market runs this much faster, so that ten seconds show what ten minutes would."""
+"""How much faster the market of `demo` runs: ten seconds show what ten minutes would."""
 
 
 class MockProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """`fill_after` and `close_after` are waits, the second at most.
+    """How long a profile waits, what it charges and how fast its market runs.
 
-    Without a `fill_after` entries wait for their price. Without a `speed` there is no market, and prices are drawn. An
-    outcome that is forced comes `forced_after` the fill.
+    Without `fill_after` entries wait for their price. A position is closed `close_after` its fill at the latest, a
+    forced outcome comes `forced_outcome_after` it. Without a `clock` there is no market and prices are drawn.
     """
 
     fill_after: timedelta | None
     close_after: timedelta
     forced_outcome_after: timedelta
     execution_costs: ExecutionCosts
-    market_speed: Decimal | None = None
+    clock: MarketClock | None = None
 
 
 def build_profiles(settings: BrokerSettings) -> dict[str, MockProfile]:
@@ -39,14 +40,14 @@ def build_profiles(settings: BrokerSettings) -> dict[str, MockProfile]:
         close_after=demo_close,
         forced_outcome_after=demo_close,
         execution_costs=costs_without_latency,
-        market_speed=speed * DEMO_SPEED_FACTOR,
+        clock=MarketClock(speed * DEMO_SPEED_FACTOR),
     )
     market = MockProfile(
         fill_after=None,
         close_after=timedelta(seconds=settings.market_close_s),
         forced_outcome_after=demo_close,
         execution_costs=costs,
-        market_speed=speed,
+        clock=MarketClock(speed),
     )
     instant = MockProfile(
         fill_after=timedelta(0),
