@@ -82,7 +82,7 @@ STATUSES: Final[Mapping[ErrorCode, int]] = {
     "internal": 500,
     "unavailable": 503,
 }
-"""The HTTP status of each error code, the only place where it is said."""
+"""The HTTP status of each error code, defined only here."""
 
 _CODE_BY_STATUS: Final[Mapping[int, ErrorCode]] = {
     400: "bad_request",
@@ -143,65 +143,60 @@ def to_problem_response(
     )
 
 
-def _handle_signalhub_error(request: "Request[Any, Any, Any]", error: SignalHubError) -> Response[ProblemDocument]:
-    return to_problem_response(request, error)
-
-
-def _handle_http_exception(request: "Request[Any, Any, Any]", error: HTTPException) -> Response[ProblemDocument]:
+def handle_http_exception(request: "Request[Any, Any, Any]", error: HTTPException) -> Response[ProblemDocument]:
     code = _CODE_BY_STATUS.get(error.status_code, "bad_request" if error.status_code < 500 else "internal")  # noqa: PLR2004 - the class of status
     extra = getattr(error, "extra", None)
     if error.status_code == 400 and extra:  # noqa: PLR2004 - Litestar lists what did not fit
         code = "invalid_request"
-    response = to_problem_response(request, SignalHubError(code, _http_exception_detail(error, extra)))
+    detail = "" if error.status_code in {404, 405, 413} else str(error.detail)  # the title says it
+    if isinstance(extra, list) and extra and isinstance(extra[0], dict):
+        detail = f"{extra[0].get('key', 'the request')}: {extra[0].get('message', 'not understood')}."
+    response = to_problem_response(request, SignalHubError(code, detail))
     if error.status_code == 405:  # noqa: PLR2004 - RFC 9110 requires the allowed methods with it
         response.headers["Allow"] = (error.headers or {}).get("allow", "")
     return response
 
 
-def _http_exception_detail(error: HTTPException, extra: object) -> str:
-    if isinstance(extra, list) and extra and isinstance(extra[0], dict):
-        first = extra[0]
-        return f"{first.get('key', 'the request')}: {first.get('message', 'not understood')}."
-    return "" if error.status_code in {404, 405, 413} else str(error.detail)
-
-
-def _handle_unreadable_body(request: "Request[Any, Any, Any]", _error: Exception) -> Response[ProblemDocument]:
+def handle_unreadable_body(request: "Request[Any, Any, Any]", _error: Exception) -> Response[ProblemDocument]:
     return to_problem_response(
-        request, SignalHubError("bad_request", "The body is no JSON: not UTF-8, or nested without end.")
+        request, SignalHubError("bad_request", "The body is not JSON: it is not UTF-8, or nested too deeply.")
     )
 
 
-def _handle_database_error(request: "Request[Any, Any, Any]", error: DBAPIError) -> Response[ProblemDocument]:
+def handle_database_error(request: "Request[Any, Any, Any]", error: DBAPIError) -> Response[ProblemDocument]:
     """Reject a value that PostgreSQL cannot hold; sending it again would not help."""
     if str(getattr(error.orig, "sqlstate", None)).startswith(_DATA_EXCEPTION_CLASS):
         return to_problem_response(
-            request, SignalHubError("invalid_request", "A value cannot be stored: a NUL, or far too large.")
+            request,
+            SignalHubError(
+                "invalid_request", "A value cannot be stored: it contains a NUL character, or is too large."
+            ),
         )
-    return _handle_outage(request, error)
+    return handle_outage(request, error)
 
 
-def _handle_outage(request: "Request[Any, Any, Any]", error: Exception) -> Response[ProblemDocument]:
+def handle_outage(request: "Request[Any, Any, Any]", error: Exception) -> Response[ProblemDocument]:
     _log.warning("request.database_unavailable", error=repr(error)[:200], trace_id=get_context(request.scope).trace_id)
     return to_problem_response(
         request, SignalHubError("unavailable", "The database cannot be reached.", retry_after_s=1)
     )
 
 
-def _handle_unexpected_error(request: "Request[Any, Any, Any]", error: Exception) -> Response[ProblemDocument]:
+def handle_unexpected_error(request: "Request[Any, Any, Any]", error: Exception) -> Response[ProblemDocument]:
     _log.error("request.failed", exc_info=error, trace_id=get_context(request.scope).trace_id)
     return to_problem_response(
-        request, SignalHubError("internal", "Something went wrong here; the trace id finds it in the log.")
+        request, SignalHubError("internal", "An unexpected error; it is in the service's log under the trace id.")
     )
 
 
 EXCEPTION_HANDLERS: Final[ExceptionHandlersMap] = {
-    SignalHubError: _handle_signalhub_error,
-    HTTPException: _handle_http_exception,
-    UnicodeDecodeError: _handle_unreadable_body,
-    RecursionError: _handle_unreadable_body,
-    DBAPIError: _handle_database_error,
-    PoolTimeoutError: _handle_outage,
-    asyncio.TimeoutError: _handle_outage,
-    OSError: _handle_outage,
-    Exception: _handle_unexpected_error,
+    SignalHubError: to_problem_response,
+    HTTPException: handle_http_exception,
+    UnicodeDecodeError: handle_unreadable_body,
+    RecursionError: handle_unreadable_body,
+    DBAPIError: handle_database_error,
+    PoolTimeoutError: handle_outage,
+    asyncio.TimeoutError: handle_outage,
+    OSError: handle_outage,
+    Exception: handle_unexpected_error,
 }

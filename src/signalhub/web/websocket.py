@@ -30,11 +30,13 @@ FORBIDDEN: Final = 4403
 TOO_MANY_STREAMS: Final = 4429
 GOING_AWAY: Final = 1001
 PROTOCOL_ERROR: Final = 1002
+POLICY_VIOLATION: Final = 1008
 MESSAGE_TOO_BIG: Final = 1009
 TRY_AGAIN_LATER: Final = 1013
 
 # A peer that is gone but can still be written to broke the framing rules: granian has answered a close of its own.
 _CLOSE_CODES: Final = {"revoked": UNAUTHENTICATED, "too long": MESSAGE_TOO_BIG, "gone": PROTOCOL_ERROR}
+_CLOSE_CODES_BY_STATUS: Final = {401: UNAUTHENTICATED, 403: FORBIDDEN, 429: TOO_MANY_STREAMS, 503: TRY_AGAIN_LATER}
 _MAX_MESSAGE_CHARS: Final = 4096
 """Characters of a message from a client, which sends nothing but a key or a ping."""
 
@@ -99,7 +101,8 @@ async def _serve(
         encode = encoder_factory(principal.account_id)
         await _stream_events(socket, principal, encode, event_filter.parse(types), hello)
     except SignalHubError as error:
-        await _send_close(socket, _to_close_code(error), error.code)
+        code = _CLOSE_CODES_BY_STATUS.get(STATUSES[error.code], POLICY_VIOLATION)
+        await _send_close(socket, code, error.code)
     except (SQLAlchemyError, OSError, TimeoutError):
         await _send_close(socket, TRY_AGAIN_LATER, "unavailable")
     except WebSocketDisconnect:
@@ -152,8 +155,11 @@ async def _stream_events(
         # granian does not raise when sending to a peer that is gone, so a receiver must always be waiting.
         receiver = asyncio.create_task(_receive_messages(socket, connection))
         try:
-            for message in _encode_opening(connection.subscription, hello):
-                await connection.send([message])
+            opening: list[msgspec.Struct] = list(control_events.build_opening(connection.subscription))
+            if hello:
+                opening[0] = frames.LegacyHello(hello)
+            for event in opening:
+                await connection.send([frames.to_message(_encode(event))])
             # The older clients know no heartbeat.
             heartbeat = None if hello else partial(_encode_heartbeat, connection.subscription)
             await connection.run(services.settings.streams.heartbeat_s, heartbeat)
@@ -171,18 +177,13 @@ async def _receive_messages(socket: Socket, connection: Connection) -> None:
             text = await socket.receive_data(mode="text")
             if len(text) > _MAX_MESSAGE_CHARS:
                 connection.subscription.end("too long")
-            elif _message_type(text) == "ping":
-                # Through the connection: two writes at a time must not interleave.
-                await connection.send([frames.to_message(b'{"type":"pong"}')])
+                continue
+            with suppress(msgspec.MsgspecError):  # any other message is ignored
+                if msgspec.json.decode(text, type=_ClientMessage).type == "ping":
+                    # Through the connection: two writes at a time must not interleave.
+                    await connection.send([frames.to_message(b'{"type":"pong"}')])
     except (WebSocketDisconnect, RuntimeError):
         connection.abort("gone")
-
-
-def _encode_opening(subscription: Subscription, hello: str | None) -> list[OutgoingMessage]:
-    opening: list[msgspec.Struct] = list(control_events.build_opening(subscription))
-    if hello:
-        opening[0] = frames.LegacyHello(hello)
-    return [frames.to_message(_encode(event)) for event in opening]
 
 
 def _encode_heartbeat(subscription: Subscription) -> OutgoingMessage:
@@ -198,19 +199,6 @@ async def _send_close(socket: Socket, code: int, reason: str) -> None:
     with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await get_raw_send(socket.scope, socket.send)({"type": "websocket.close", "code": code, "reason": reason})
-
-
-def _to_close_code(error: SignalHubError) -> int:
-    if error.code == "too_many_streams":
-        return TOO_MANY_STREAMS
-    return {401: UNAUTHENTICATED, 403: FORBIDDEN, 503: TRY_AGAIN_LATER}.get(STATUSES[error.code], 1008)
-
-
-def _message_type(text: str | bytes) -> str:
-    try:
-        return msgspec.json.decode(text, type=_ClientMessage).type
-    except msgspec.MsgspecError:
-        return ""
 
 
 ROUTES: Final = Router(
