@@ -23,7 +23,7 @@ WATCH = """
             subtree: true, attributeFilter: ["data-status"], attributeOldValue: true,
         });
 """
-SAID = "document.getElementById('said')?.textContent"
+SAID = "document.getElementById('message')?.textContent"
 
 
 @pytest.fixture
@@ -74,10 +74,10 @@ async def test_signal_text_problems_are_underlined_while_typing_and_after_sendin
     await page.click("#text")
     await page.type(signal_texts.STOP_ON_WRONG_SIDE)
     await page.until("document.querySelector('#underlines mark')?.textContent === '1.0890'")
-    assert "A BUY needs its stop loss below 1.0860." in await page.text("#faults")
+    assert "A BUY needs its stop loss below 1.0860." in await page.text("#problems")
     await page.click("#send button")
     await page.until(f"{SAID}.startsWith('Refused')")
-    await page.until("document.querySelector('#refusals .faults')?.textContent.includes('sl_wrong_side')")
+    await page.until("document.querySelector('#rejections .problems')?.textContent.includes('sl_wrong_side')")
     assert await page.js("document.getElementById('text').value") == signal_texts.STOP_ON_WRONG_SIDE
 
 

@@ -7,17 +7,20 @@ use it up before a person opens it.
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 from litestar import Response, Router, get, post
+from litestar.di import NamedDependency, Provide
 from litestar.response import Redirect
 from sqlalchemy.exc import SQLAlchemyError
 
 from signalhub.domain.errors import ERRORS, GRAMMAR_ERRORS, SERVICE_ERRORS, Problem, SignalHubError
 from signalhub.domain.events import OrderView, to_order_view
+from signalhub.domain.order import Order
 from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS
-from signalhub.services.queries import Filters, StoredSignal
+from signalhub.services.queries import Filters
 from signalhub.web import signals, templates
 from signalhub.web.asgi import AnyRequest, get_context, get_services
 from signalhub.web.auth import (
@@ -32,13 +35,17 @@ from signalhub.web.auth import (
 from signalhub.web.problems import STATUSES
 from signalhub.web.templates import render_page
 
+MAX_SHOWN_ORDERS: Final = 50
+MAX_SHOWN_REJECTIONS: Final = 10
 _LINE_BREAK: Final = re.compile("\r\n|[\n\r\u2028\u2029]")
+_SPENT_LINK_MESSAGE: Final = "This link was used already, or is too old. Sign in with an API key."
 
 
 class ProblemExcerpt(msgspec.Struct, frozen=True, kw_only=True):
-    """`before`, `marked` and `after` are one line of the text; all are empty if the problem is in no one place.
+    """One problem, and the line of the text that it is in, divided into what is before, in and after the mark.
 
-    `static/faults.js` computes the same in the browser; the two must agree on lines and columns.
+    `before` and `after` are empty if the problem is in no one place. `static/problems.js` computes the same in the
+    browser; the two must agree on lines and columns.
     """
 
     code: str
@@ -51,29 +58,70 @@ class ProblemExcerpt(msgspec.Struct, frozen=True, kw_only=True):
     after: str = ""
 
 
+class ComposerState(msgspec.Struct, frozen=True, kw_only=True):
+    """The form's text and the result of sending it. With `key`, a second click or a resend creates no second order."""
+
+    text: str = ""
+    key: str = ""
+    message: str = ""
+    problems: list[ProblemExcerpt] = []
+
+
+class RejectionView(msgspec.Struct, frozen=True):
+    id: str
+    received_at: str
+    raw: str
+    problems: list[ProblemExcerpt]
+
+
+# Empty items of the <template> elements, which the scripts copy and fill in.
+_BLANK_ITEMS: Final = {
+    "order": dict.fromkeys(OrderView.__struct_fields__, "") | {"take_profits": (), "pnl": None},
+    "problem": ProblemExcerpt(code="", title="", hint="", line=0, column=0),
+    "rejection": RejectionView("", "", "", []),
+}
+
+
+class SessionForm(msgspec.Struct, frozen=True):
+    """A form that was sent in a session and carried its CSRF token."""
+
+    session: DashboardSession
+    fields: dict[str, str]
+
+
 def excerpt_problems(text: str, problems: Sequence[Problem]) -> list[ProblemExcerpt]:
-    lines = _LINE_BREAK.split(text)
-    return [_excerpt_problem(lines, problem) for problem in problems]
+    lines, excerpts = _LINE_BREAK.split(text), []
+    for problem in problems:
+        line = lines[problem.line - 1] if problem.line <= len(lines) else ""
+        start, end = problem.column - 1, problem.column - 1 + problem.length
+        # In a JSON wrapper positions are those of the inner text, which is not the one shown.
+        is_in_line = problem.length > 0 and line[start:end] == problem.text
+        excerpts.append(
+            ProblemExcerpt(
+                code=problem.code,
+                title=ERRORS[problem.code].title,
+                hint=problem.hint,
+                line=problem.line,
+                column=problem.column,
+                before=line[:start] if is_in_line else "",
+                marked=problem.text,
+                after=line[end:] if is_in_line else "",
+            )
+        )
+    return excerpts
 
 
-def _excerpt_problem(lines: list[str], problem: Problem) -> ProblemExcerpt:
-    line = lines[problem.line - 1] if problem.line <= len(lines) else ""
-    begin, end = problem.column - 1, problem.column - 1 + problem.length
-    # In a JSON wrapper positions are those of the inner text, which is not the one shown.
-    is_here = problem.length > 0 and line[begin:end] == problem.text
-    return ProblemExcerpt(
-        code=problem.code,
-        title=ERRORS[problem.code].title,
-        hint=problem.hint,
-        line=problem.line,
-        column=problem.column,
-        before=line[:begin] if is_here else "",
-        marked=problem.text,
-        after=line[end:] if is_here else "",
-    )
+async def read_form(request: AnyRequest) -> dict[str, str]:
+    return {name: str(value) for name, value in (await request.form()).items()}
 
 
-_SPENT_LINK_MESSAGE: Final = "This link was used already, or is too old. Sign in with an API key."
+async def provide_session_form(request: AnyRequest, session: NamedDependency[DashboardSession | None]) -> SessionForm:
+    """Return the form and the session it was sent in. Raises `unauthenticated`, `bad_csrf`."""
+    if session is None:
+        raise SignalHubError("unauthenticated", "You are signed out. Sign in, then send it again.")
+    fields = await read_form(request)
+    check_form_token(session, fields.get("csrf", ""))
+    return SessionForm(session, fields)
 
 
 @get("/login")
@@ -83,7 +131,7 @@ async def show_login(token: str = "") -> Response[str]:
 
 @post("/login", status_code=303)
 async def log_in(request: AnyRequest) -> Response[Any]:
-    form = await _read_form(request)
+    form = await read_form(request)
     try:
         check_fetch_site(request)
         cookie = await sign_in(get_services(request), key=form.get("key", "").strip(), ticket=form.get("token", ""))
@@ -94,8 +142,7 @@ async def log_in(request: AnyRequest) -> Response[Any]:
 
 
 @post("/logout", status_code=303)
-async def log_out(request: AnyRequest) -> Response[Any]:
-    await read_session_form(request)
+async def log_out(form: NamedDependency[SessionForm]) -> Response[Any]:  # noqa: ARG001 - providing it checks the token
     return Redirect("/", status_code=303, cookies=expire_cookies())
 
 
@@ -103,72 +150,47 @@ def render_sign_in_page(
     detail: str = "", *, status: int = 200, is_signed_out: bool = False, headers: dict[str, str] | None = None
 ) -> Response[str]:
     """Render the sign-in page. With `is_signed_out` its script tells other tabs that nobody is signed in."""
-    return render_page("sign_in.html", status=status, headers=headers, detail=detail, is_out=is_signed_out)
+    return render_page("sign_in.html", status=status, headers=headers, detail=detail, is_signed_out=is_signed_out)
 
 
-def render_signed_out_page(error: SignalHubError) -> Response[str]:
-    """Render the sign-in page and delete the cookies: the session's key is no longer valid."""
-    answer = render_sign_in_page(error.detail, status=STATUSES[error.code], is_signed_out=True)
+def render_error(request: AnyRequest, error: SignalHubError) -> Response[str]:
+    return render_page(
+        "error.html",
+        status=STATUSES[error.code],
+        title=error.title,
+        detail=error.detail,
+        trace_id=get_context(request.scope).trace_id,
+    )
+
+
+def render_outage(request: AnyRequest, _error: Exception) -> Response[str]:
+    return render_error(
+        request, SignalHubError("unavailable", "The database cannot be reached. Try again in a moment.")
+    )
+
+
+def render_session_error(request: AnyRequest, error: SignalHubError) -> Response[str]:
+    """Render the sign-in page and delete the cookies if the session's key is no longer valid."""
+    if STATUSES[error.code] != 401:  # noqa: PLR2004 - an outage signs nobody out
+        return render_error(request, error)
+    response = render_sign_in_page(error.detail, status=STATUSES[error.code], is_signed_out=True)
     for cookie in expire_cookies():
-        answer.set_cookie(cookie)
-    return answer
+        response.set_cookie(cookie)
+    return response
 
 
-async def read_session_form(request: AnyRequest) -> tuple[DashboardSession, dict[str, str]]:
-    """Return the session and the form sent in it. Raises `unauthenticated`, `bad_csrf`."""
-    who = await load_dashboard_session(request)
-    if who is None:
-        raise SignalHubError("unauthenticated", "You are signed out. Sign in, then send it again.")
-    form = await _read_form(request)
-    check_form_token(who, form.get("csrf", ""))
-    return who, form
-
-
-async def _read_form(request: AnyRequest) -> dict[str, str]:
-    return {name: str(value) for name, value in (await request.form()).items()}
-
-
-LOGIN_HANDLERS: Final = (show_login, log_in, log_out)
-
-
-MAX_SHOWN_ORDERS: Final = 50
-MAX_SHOWN_REJECTIONS: Final = 10
-
-
-# Empty items of the <template> elements, which the scripts copy and fill in.
-_BLANK_ITEMS: Final = {
-    "order": dict.fromkeys(OrderView.__struct_fields__, "") | {"take_profits": (), "pnl": None},
-    "fault": ProblemExcerpt(code="", title="", hint="", line=0, column=0),
-    "refusal": {"id": "", "received_at": "", "raw": "", "faults": ()},
-}
-
-
-class ComposerState(msgspec.Struct, frozen=True, kw_only=True):
-    """The text in the form and the result of sending it. `key` makes a second click, or a resend, no second order."""
-
-    text: str = ""
-    key: str = ""
-    said: str = ""
-    faults: list[ProblemExcerpt] = []
-
-
-class RejectionView(msgspec.Struct, frozen=True):
-    id: str
-    received_at: str
-    raw: str
-    faults: list[ProblemExcerpt]
-
-
-@get("/")
-async def show_dashboard(request: AnyRequest, sent: str = "") -> Response[Any]:
-    try:
-        who = await load_dashboard_session(request)
-    except SignalHubError as error:
-        if STATUSES[error.code] != 401:  # noqa: PLR2004 - an outage signs nobody out
-            raise
-        return render_signed_out_page(error)
-    if who is not None:
-        return await _render_dashboard(request, who, ComposerState(said=await _describe_sent_order(request, who, sent)))
+@get("/", exception_handlers={SignalHubError: render_session_error})
+async def show_dashboard(
+    request: AnyRequest, session: NamedDependency[DashboardSession | None], sent: str = ""
+) -> Response[Any]:
+    """Show the dashboard or the sign-in page. `sent` is the id of an order that the form has just created."""
+    if session is not None:
+        message = ""
+        with suppress(SignalHubError):  # anyone can write an id into the address
+            if sent:
+                order = to_order_view(await get_services(request).queries.get_order(session.principal.account_id, sent))
+                message = f"Accepted: {order.side} {order.symbol}, now {order.status}."
+        return await render_dashboard(request, session, ComposerState(message=message))
     if request.headers.get("sec-fetch-site") == "cross-site" and SESSION_COOKIE not in request.cookies:
         # A link on another site brought us here, so Strict cookies stayed behind; our own page's request has them.
         return render_sign_in_page(headers={"Refresh": "0; url=/"})
@@ -176,19 +198,17 @@ async def show_dashboard(request: AnyRequest, sent: str = "") -> Response[Any]:
 
 
 @post("/send", status_code=303)
-async def submit_signal_form(request: AnyRequest) -> Response[Any]:
-    """Send the form's text where no script does."""
-    who, form = await read_session_form(request)
-    who.principal.require_scope(WRITE_SIGNALS)
-    text, key = form.get("text", ""), form.get("key", "")
+async def submit_signal_form(request: AnyRequest, form: NamedDependency[SessionForm]) -> Response[Any]:
+    """Send the text of the form, for browsers without script."""
+    principal = form.session.principal.require_scope(WRITE_SIGNALS)
+    text, key = form.fields.get("text", ""), form.fields.get("key", "")
     try:
-        answer = await signals.ingest_signal(request, who.principal, text.encode(), idempotency_key=key or None)
+        accepted = await signals.ingest_signal(request, principal, text.encode(), idempotency_key=key or None)
     except SignalHubError as error:
-        faults = excerpt_problems(text, error.problems)
-        said = "" if faults else error.detail
-        written = ComposerState(text=text, key=key, faults=faults, said=said)
-        return await _render_dashboard(request, who, written, status=STATUSES[error.code])
-    return Redirect(f"/?sent={answer.order_id}", status_code=303)
+        problems = excerpt_problems(text, error.problems)
+        composer = ComposerState(text=text, key=key, problems=problems, message="" if problems else error.detail)
+        return await render_dashboard(request, form.session, composer, status=STATUSES[error.code])
+    return Redirect(f"/?sent={accepted.order_id}", status_code=303)
 
 
 @get("/docs/errors")
@@ -200,86 +220,54 @@ async def show_errors() -> Response[str]:
     )
 
 
-async def _render_dashboard(
+async def render_dashboard(
     request: AnyRequest, session: DashboardSession, composer: ComposerState, status: int = 200
 ) -> Response[str]:
-    may_read = READ_ORDERS in session.principal.scopes
-    # Before the orders: what happens in between is then on the stream as well, and told apart by its version.
-    cursor = await _load_cursor(request, session) if may_read else ""
+    services, account_id = get_services(request), session.principal.account_id
+    cursor = ""
+    orders: list[Order] = []
+    rejections: list[RejectionView] = []
+    if READ_ORDERS in session.principal.scopes:
+        # 1. The cursor, before the orders: events in between come over the stream too, and the version of an order
+        #    tells which of the two is newer.
+        log = await services.queries.page_events(account_id, 0, 1, None)
+        cursor = f"{services.relay.epoch}-{log.head}"
+        # 2. The newest orders and rejected signals.
+        orders, _ = await services.queries.list_orders(account_id, Filters(limit=MAX_SHOWN_ORDERS))
+        filters = Filters(status="rejected", limit=MAX_SHOWN_REJECTIONS)
+        for stored in (await services.queries.list_signals(account_id, filters))[0]:
+            problems = msgspec.json.decode(stored.errors or b"[]", type=list[Problem])
+            excerpts = excerpt_problems(stored.raw, problems)
+            rejections.append(RejectionView(stored.id, stored.received_at, stored.raw, excerpts))
+    # 3. A new idempotency key, unless the form comes back with its own.
+    composer = msgspec.structs.replace(composer, key=composer.key or os.urandom(16).hex())
     return render_page(
         "live.html",
         status=status,
-        who=session,
+        session=session,
         cursor=cursor,
-        orders=await _load_orders(request, session) if may_read else [],
-        refusals=await _load_rejections(request, session) if may_read else [],
-        written=msgspec.structs.replace(composer, key=composer.key or os.urandom(16).hex()),
-        may_read=may_read,
+        orders=[to_order_view(order) for order in orders],
+        rejections=rejections,
+        composer=composer,
+        may_read=READ_ORDERS in session.principal.scopes,
         may_send=WRITE_SIGNALS in session.principal.scopes,
         blank=_BLANK_ITEMS,
-        most={"orders": MAX_SHOWN_ORDERS, "refusals": MAX_SHOWN_REJECTIONS},
-    )
-
-
-async def _load_cursor(request: AnyRequest, session: DashboardSession) -> str:
-    services = get_services(request)
-    log = await services.queries.page_events(session.principal.account_id, 0, 1, None)
-    return f"{services.relay.epoch}-{log.head}"
-
-
-async def _load_orders(request: AnyRequest, session: DashboardSession) -> list[OrderView]:
-    orders, _ = await get_services(request).queries.list_orders(
-        session.principal.account_id, Filters(limit=MAX_SHOWN_ORDERS)
-    )
-    return [to_order_view(order) for order in orders]
-
-
-async def _load_rejections(request: AnyRequest, session: DashboardSession) -> list[RejectionView]:
-    filters = Filters(status="rejected", limit=MAX_SHOWN_REJECTIONS)
-    rejected, _ = await get_services(request).queries.list_signals(session.principal.account_id, filters)
-    return [_to_rejection_view(signal) for signal in rejected]
-
-
-def _to_rejection_view(signal: StoredSignal) -> RejectionView:
-    problems = msgspec.json.decode(signal.errors or b"[]", type=list[Problem])
-    return RejectionView(signal.id, signal.received_at, signal.raw, excerpt_problems(signal.raw, problems))
-
-
-async def _describe_sent_order(request: AnyRequest, session: DashboardSession, order_id: str) -> str:
-    """Return the message about an order that the form has just sent, or an empty one."""
-    if not order_id:
-        return ""
-    try:
-        order = to_order_view(await get_services(request).queries.get_order(session.principal.account_id, order_id))
-    except SignalHubError:
-        return ""
-    return f"Accepted: {order.side} {order.symbol}, now {order.status}."
-
-
-def _render_error(request: AnyRequest, error: SignalHubError) -> Response[str]:
-    return render_page(
-        "sorry.html",
-        status=STATUSES[error.code],
-        title=error.title,
-        detail=error.detail,
-        trace_id=get_context(request.scope).trace_id,
-    )
-
-
-def _render_outage(request: AnyRequest, _error: Exception) -> Response[str]:
-    return _render_error(
-        request, SignalHubError("unavailable", "The database cannot be reached. Try again in a moment.")
+        max_rows={"orders": MAX_SHOWN_ORDERS, "rejections": MAX_SHOWN_REJECTIONS},
     )
 
 
 ROUTES: Final = Router(
     "/",
-    route_handlers=[show_dashboard, *LOGIN_HANDLERS, submit_signal_form, show_errors, templates.get_asset],
+    route_handlers=[show_dashboard, show_login, log_in, log_out, submit_signal_form, show_errors, templates.get_asset],
+    dependencies={
+        "session": Provide(load_dashboard_session),
+        "form": Provide(provide_session_form),
+    },
     exception_handlers={
-        SignalHubError: _render_error,
-        SQLAlchemyError: _render_outage,
-        OSError: _render_outage,
-        TimeoutError: _render_outage,
+        SignalHubError: render_error,
+        SQLAlchemyError: render_outage,
+        OSError: render_outage,
+        TimeoutError: render_outage,
     },
     include_in_schema=False,
 )

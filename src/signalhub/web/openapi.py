@@ -1,6 +1,6 @@
-"""The OpenAPI document at `/schema/openapi.json` and its page at `/schema`; how an operation describes itself.
+"""The OpenAPI document at `/schema/openapi.json`, its page at `/schema`, and what handlers declare for it.
 
-Nothing here runs on a request. The `…Document` structs describe responses that are sent as encoded bytes.
+Nothing here runs on a request of the API. The `…Document` structs describe responses that are sent as encoded bytes.
 """
 
 import shlex
@@ -37,14 +37,14 @@ from signalhub.web.templates import SECURITY_HEADERS, render_template
 
 _STATUS_DESCRIPTIONS: Final = {
     400: "The request is malformed.",
-    401: "No credential, or one that opens nothing (any more).",
-    403: "The credential lacks the right.",
-    404: "There is no such thing in this account.",
-    409: "Something else came first.",
+    401: "No credential, or one that is not valid (any more).",
+    403: "The credential lacks the scope.",
+    404: "The account has no such resource.",
+    409: "In conflict with the state of the resource, or with an earlier request.",
     413: "The text is larger than 16 KiB.",
-    422: "Understood, and refused: what is wrong is in `errors`.",
-    429: "Too many; come back after `Retry-After` seconds.",
-    503: "Not now; send the same again after `Retry-After` seconds.",
+    422: "Refused; `errors` lists what is wrong.",
+    429: "Too many requests; send the same again after `Retry-After` seconds.",
+    503: "Temporarily unavailable; send the same again after `Retry-After` seconds.",
 }
 
 PUBLIC: Final[list[dict[str, list[str]]]] = [{}]
@@ -52,12 +52,12 @@ PUBLIC: Final[list[dict[str, list[str]]]] = [{}]
 
 
 def response_specs(status: int, body_type: DataContainerType, description: str = "Done.") -> dict[int, ResponseSpec]:
-    """The success of a handler whose return type does not say it."""
+    """Describe the success of a handler whose return type does not."""
     return {status: ResponseSpec(body_type, generate_examples=False, description=description)}
 
 
 def problem_specs(*statuses: int) -> dict[int, ResponseSpec]:
-    """These as problem documents, and 400, which any request can get."""
+    """Describe these statuses as problem documents, and 400, which any request can get."""
     return {
         status: ResponseSpec(
             ProblemDocument,
@@ -77,7 +77,7 @@ _SIGNAL_PROBLEMS: Final = problem_specs(401, 403, 409, 413, 422, 429, 503)
 
 
 def signal_response_specs(status: int) -> dict[int, ResponseSpec]:
-    """What a door for signals answers."""
+    """Describe the responses of a route that receives signals."""
     return response_specs(status, Accepted, "Signal and order are stored.") | _SIGNAL_PROBLEMS
 
 
@@ -98,28 +98,30 @@ class RawTextOperation(Operation):
 
 @dataclass
 class SignalOperation(RawTextOperation):
-    """And its headers."""
+    """Raw text with the headers of a signal."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.parameters = [
             *(self.parameters or []),
-            _optional_parameter("header", "Idempotency-Key", "A resend under the same key makes no second order."),
+            _optional_parameter("header", "Idempotency-Key", "A resend with the same key creates no second order."),
             _optional_parameter(
-                "header", "X-SignalHub-Simulate", "What the mock broker shall do: `reject=insufficient_margin`."
+                "header",
+                "X-SignalHub-Simulate",
+                "Force what the mock broker does, such as `reject=insufficient_margin`.",
             ),
         ]
 
 
 @dataclass
 class StreamOperation(Operation):
-    """How a stream is opened and resumed beside its declared query."""
+    """The parameters that open and resume a stream, beside its declared query."""
 
     def __post_init__(self) -> None:
         self.parameters = [
             *(self.parameters or []),
-            _optional_parameter("query", "ticket", "From `POST /api/v1/tickets`, in place of a key: opens one stream."),
-            _optional_parameter("header", "Last-Event-ID", "Go on behind this event. Counts for more than `after`."),
+            _optional_parameter("query", "ticket", "From `POST /api/v1/tickets`, in place of a key; opens one stream."),
+            _optional_parameter("header", "Last-Event-ID", "Continue after this event. Takes precedence over `after`."),
         ]
 
 
@@ -149,60 +151,60 @@ class OrderEventsDocument(msgspec.Struct, frozen=True):
 
 
 _API_DESCRIPTION: Final = (
-    "Raw-text trading signals in, mock-broker orders out, every change in a numbered log that can be followed live. "
-    "Every refusal is a problem document (RFC 9457) whose codes are listed at /docs/errors."
+    "Send trading signals as raw text; a mock broker executes the orders; every change is an event in a numbered log "
+    "that can be followed live. Every error is a problem document (RFC 9457); its codes are listed at /docs/errors."
 )
 _TAG_DESCRIPTIONS: Final = {
-    "signals": "Send a text, have it explained, look at what was sent.",
-    "orders": "What came of the signals.",
-    "quotes": "The mock market's prices.",
-    "events": "The account's log, in pages or as a stream. WebSockets tell the same: /ws/stream.",
+    "signals": "Send a signal, check a text without sending it, list what was sent.",
+    "orders": "The orders that the signals created.",
+    "quotes": "Prices of the mock market.",
+    "events": "The account's log, in pages or as a stream; over WebSocket at /ws/stream.",
     "account": "Accounts, keys, hook URLs, broker accounts.",
-    "older clients": "Paths and shapes that existing clients already use.",
-    "health": "For those who operate the service.",
+    "older clients": "Paths and response shapes that older clients use.",
+    "health": "Health and metrics, for operators.",
 }
 _SECURITY_SCHEMES: Final = {
     "ApiKey": SecurityScheme(
-        type="apiKey", name="X-API-Key", security_scheme_in="header", description="A key, as `shk_…`."
+        type="apiKey", name="X-API-Key", security_scheme_in="header", description="An API key, `shk_…`."
     ),
     "Bearer": SecurityScheme(type="http", scheme="bearer", description="The same key as a bearer token."),
     "Session": SecurityScheme(
         type="apiKey",
         name=SESSION_COOKIE,
         security_scheme_in="cookie",
-        description="The dashboard's; what changes something needs `X-CSRF-Token` too.",
+        description="The dashboard's session; requests that change something need `X-CSRF-Token` too.",
     ),
 }
 
 
 class OperationView(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation as the page shows it; the rest is taken from the document as it is."""
+    """One operation for the page; `spec` is its part of the document."""
 
     tag: str
-    verb: str
+    method: str
     path: str
     anchor: str
     curl: str
-    about: dict[str, Any]
+    spec: dict[str, Any]
 
 
 class SchemaPagePlugin(OpenAPIRenderPlugin):
-    """The document as HTML."""
+    """Renders the document as HTML."""
 
     def __init__(self) -> None:
         super().__init__(path="/", media_type=MediaType.HTML)
 
     def render(self, request: "Request[Any, Any, Any]", openapi_schema: dict[str, Any]) -> bytes:
         base_url = get_services(request).settings.web.base_url
-        found = sorted(
-            _iter_operations(openapi_schema, base_url), key=lambda one: list(_TAG_DESCRIPTIONS).index(one.tag)
+        operations = sorted(
+            _iter_operations(openapi_schema, base_url), key=lambda view: list(_TAG_DESCRIPTIONS).index(view.tag)
         )
         return render_template(
             "schema.html",
             info=openapi_schema["info"],
             tags=_TAG_DESCRIPTIONS,
-            groups=[(tag, list(group)) for tag, group in groupby(found, lambda one: one.tag)],
-            shapes=dict(sorted(openapi_schema["components"]["schemas"].items())),
+            groups=[(tag, list(group)) for tag, group in groupby(operations, lambda view: view.tag)],
+            schemas=dict(sorted(openapi_schema["components"]["schemas"].items())),
             schemes=openapi_schema["components"]["securitySchemes"],
         ).encode()
 
@@ -224,24 +226,24 @@ def create_openapi_config() -> OpenAPIConfig:
 
 def _iter_operations(document: dict[str, Any], base_url: str) -> Iterator[OperationView]:
     for path, item in document["paths"].items():
-        for verb, about in item.items():
+        for method, spec in item.items():
             yield OperationView(
-                tag=about["tags"][0],
-                verb=verb,
+                tag=spec["tags"][0],
+                method=method,
                 path=path,
-                anchor=about["operationId"],
-                curl=_format_curl_command(verb, base_url + path, about, document["components"]["schemas"]),
-                about=about,
+                anchor=spec["operationId"],
+                curl=format_curl_command(method, base_url + path, spec, document["components"]["schemas"]),
+                spec=spec,
             )
 
 
-def _format_curl_command(verb: str, url: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
-    """A command that can be tried as it is, once the key and the braces are filled in."""
-    words = ["curl"] if verb == "get" else ["curl", "-X", verb.upper()]
-    if "security" not in operation:
+def format_curl_command(method: str, url: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
+    """Return a command that works as it is, once the key and the parts in braces are filled in."""
+    words = ["curl"] if method == "get" else ["curl", "-X", method.upper()]
+    if "security" not in operation:  # only public operations differ from the document's own
         words += ["-H", '"X-API-Key: $SIGNALHUB_KEY"']
     if "text/event-stream" in str(operation["responses"]):
-        words += ["-N"]
+        words += ["-N"]  # or curl shows events only when its buffer is full
     body = operation.get("requestBody", {}).get("content", {})
     if "text/plain" in body:
         words += ["--data-raw", "'BUY EURUSD @ 1.0860 SL 1.0850 TP 1.0890'"]
@@ -252,7 +254,7 @@ def _format_curl_command(verb: str, url: str, operation: dict[str, Any], schemas
 
 
 def build_example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
-    """Something of this form, with what is required and no more."""
+    """Return a value of this schema with the required fields only."""
     if "$ref" in schema:
         return build_example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
     if "oneOf" in schema:

@@ -29,24 +29,24 @@ class _Asset(msgspec.Struct, frozen=True):
 
 @cache
 def _load_assets() -> dict[str, _Asset]:
-    found = {}
+    assets = {}
     for file in files("signalhub.web").joinpath("static").iterdir():
-        body, kind = file.read_bytes(), file.name.rpartition(".")[2]
-        if kind in _MEDIA_TYPES:
-            found[file.name] = _Asset(body, f'"{sha256(body).hexdigest()[:16]}"', _MEDIA_TYPES[kind])
-    return found
+        body, extension = file.read_bytes(), file.name.rpartition(".")[2]
+        if extension in _MEDIA_TYPES:
+            assets[file.name] = _Asset(body, f'"{sha256(body).hexdigest()[:16]}"', _MEDIA_TYPES[extension])
+    return assets
 
 
 @get("/static/{name:str}", include_in_schema=False)
 async def get_asset(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
-    found = _load_assets().get(name)
-    if found is None:
+    asset = _load_assets().get(name)
+    if asset is None:
         raise SignalHubError("not_found", "There is no such file.")
     # Modules import each other by name: after an upgrade a browser must not mix old ones with new ones.
-    headers = {"ETag": found.etag, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
-    if request.headers.get("if-none-match") == found.etag:
+    headers = {"ETag": asset.etag, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+    if request.headers.get("if-none-match") == asset.etag:
         return Response(b"", status_code=304, headers=headers)
-    return Response(found.body, media_type=found.media_type, headers=headers)
+    return Response(asset.body, media_type=asset.media_type, headers=headers)
 
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
@@ -75,7 +75,7 @@ def render_page(
     headers: dict[str, str] | None = None,
     **context: Any,  # noqa: ANN401 - whatever the template shows
 ) -> Response[str]:
-    """The template `name` as a response."""
+    """Render a template as a response."""
     return Response(
         render_template(template_name, **context),
         status_code=status,
@@ -89,27 +89,23 @@ def render_template(template_name: str, **context: Any) -> str:  # noqa: ANN401 
 
 
 def format_time(timestamp: str) -> str:
-    """An instant as a person reads it where no script can say it in local time."""
+    """Format a timestamp for pages without script, which would show it in local time."""
     return "" if not timestamp else f"{datetime.fromisoformat(timestamp):%d %b %H:%M:%S} UTC"
 
 
-def _mark_up_code(text: str) -> Markup:
-    """What stands between backticks as code."""
+def mark_up_code(text: str) -> Markup:
+    """Escape the text and mark up what is between backticks as code."""
     parts = text.split("`")
     return Markup().join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
-
-
-def _status_phrase(status: int | str) -> str:
-    return HTTPStatus(int(status)).phrase
 
 
 _environment: Final = Environment(
     loader=PackageLoader("signalhub.web"),
     autoescape=True,
-    undefined=StrictUndefined,
+    undefined=StrictUndefined,  # a misspelt variable is an error, not an empty text
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.filters["codes"] = _mark_up_code
-_environment.filters["clock"] = format_time
-_environment.filters["status_words"] = _status_phrase
+_environment.filters["mark_up_code"] = mark_up_code
+_environment.filters["short_time"] = format_time
+_environment.filters["status_phrase"] = lambda status: HTTPStatus(int(status)).phrase

@@ -1,14 +1,14 @@
-// The box a signal is written in: says what is wrong while it is written, and what came of it when it is sent.
+// The signal form: shows the problems of the text while it is typed, and the result when it is sent.
 
-import { faultItems, underline } from "./faults.js";
+import { problemItems, underline } from "./problems.js";
 
-const PAUSE_MS = 250;
+const TYPING_PAUSE_MS = 250;
 
 export class Composer {
   #csrf; #onSignedOut;
-  #form; #text; #button; #paper; #said; #faults; #key;
+  #form; #text; #button; #underlines; #message; #problems; #key;
   #timer = 0;
-  #asking = new AbortController();
+  #parseRequest = new AbortController();
 
   constructor(form, csrf, onSignedOut) {
     this.#form = form;
@@ -17,70 +17,70 @@ export class Composer {
     this.#text = form.elements.text;
     this.#key = form.elements.key;
     this.#button = form.querySelector("button");
-    this.#paper = document.getElementById("underlines");
-    this.#said = document.getElementById("said");
-    this.#faults = document.getElementById("faults");
-    this.#text.addEventListener("input", () => this.#changed());
-    this.#text.addEventListener("keydown", (key) => {
-      if (key.key === "Enter" && (key.ctrlKey || key.metaKey)) form.requestSubmit();
+    this.#underlines = document.getElementById("underlines");
+    this.#message = document.getElementById("message");
+    this.#problems = document.getElementById("problems");
+    this.#text.addEventListener("input", () => this.#handleInput());
+    this.#text.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
     });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
     });
-    underline(this.#paper, this.#text.value, []);
+    underline(this.#underlines, this.#text.value, []);
   }
 
-  #changed() {
-    // Another text is another signal: what was sent under the old key must not answer for it.
-    this.#renew();
+  #handleInput() {
+    // Another text is another signal: under the old key the server would return the result of the old one.
+    this.#renewKey();
     this.#text.removeAttribute("aria-invalid");
-    underline(this.#paper, this.#text.value, []);
+    underline(this.#underlines, this.#text.value, []);
     clearTimeout(this.#timer);
-    this.#asking.abort();
-    if (this.#text.value.trim()) this.#timer = setTimeout(() => this.#explain(), PAUSE_MS);
+    this.#parseRequest.abort();
+    if (this.#text.value.trim()) this.#timer = setTimeout(() => this.#explain(), TYPING_PAUSE_MS);
     else this.#show([], "");
   }
 
   async #explain() {
-    this.#asking = new AbortController();
+    this.#parseRequest = new AbortController();
     try {
-      const answer = await this.#post("/api/v1/signals/parse", { signal: this.#asking.signal });
-      if (!answer.ok) return;
-      const read = await answer.json();
-      this.#show(read.problems, read.ok ? `Understood: ${read.canonical.replaceAll("\n", ", ")}` : "");
+      const response = await this.#post("/api/v1/signals/parse", { signal: this.#parseRequest.signal });
+      if (!response.ok) return;
+      const { canonical, ok, problems } = await response.json();
+      this.#show(problems, ok ? `Understood: ${canonical.replaceAll("\n", ", ")}` : "");
     } catch {
-      // Help while typing may fail without a word; sending says so itself.
+      // Checking while typing may fail silently: sending reports an unreachable server.
     }
   }
 
   async #send() {
     clearTimeout(this.#timer);
-    this.#asking.abort();
+    this.#parseRequest.abort();
     this.#button.disabled = true;
     try {
-      const answer = await this.#post("/api/v1/signals", { headers: { "Idempotency-Key": this.#key.value } });
-      await this.#heard(answer);
+      const response = await this.#post("/api/v1/signals", { headers: { "Idempotency-Key": this.#key.value } });
+      await this.#showResult(response);
     } catch {
-      this.#show([], "The server cannot be reached. Press Send again: the same signal is never taken twice.", "bad");
+      this.#show([], "The server cannot be reached. Press Send again: the signal is accepted only once.", "bad");
     } finally {
       this.#button.disabled = false;
     }
   }
 
-  async #heard(answer) {
-    const body = await answer.json();
-    if (answer.ok) {
+  async #showResult(response) {
+    const body = await response.json();
+    if (response.ok) {
       this.#text.value = "";
-      this.#renew();
-      underline(this.#paper, "", []);
-      this.#show([], `${body.duplicate ? "Was accepted before" : "Accepted"}: ${body.info}`, "good");
+      this.#renewKey();
+      underline(this.#underlines, "", []);
+      this.#show([], `${body.duplicate ? "Already accepted" : "Accepted"}: ${body.info}`, "good");
       return;
     }
-    if (answer.status === 401 || body.code === "bad_csrf") this.#onSignedOut();
+    if (response.status === 401 || body.code === "bad_csrf") this.#onSignedOut();
     const problems = body.errors ?? [];
     if (problems.length) this.#text.setAttribute("aria-invalid", "true");
-    this.#show(problems, problems.length ? "Refused. Mend the text and send it again." : body.detail, "bad");
+    this.#show(problems, problems.length ? "Refused. Correct the text and send it again." : body.detail, "bad");
     this.#text.focus();
   }
 
@@ -93,14 +93,14 @@ export class Composer {
     });
   }
 
-  #show(problems, said, tone = "") {
-    underline(this.#paper, this.#text.value, problems);
-    this.#faults.replaceChildren(...faultItems(this.#text.value, problems));
-    this.#said.textContent = said;
-    this.#said.dataset.tone = tone;
+  #show(problems, message, tone = "") {
+    underline(this.#underlines, this.#text.value, problems);
+    this.#problems.replaceChildren(...problemItems(this.#text.value, problems));
+    this.#message.textContent = message;
+    this.#message.dataset.tone = tone;
   }
 
-  #renew() {
+  #renewKey() {
     const bytes = crypto.getRandomValues(new Uint8Array(16));
     this.#key.value = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   }

@@ -1,14 +1,14 @@
-// The stream: a native EventSource opened with a ticket. The browser reconnects by itself, with the last event's id and
-// the cookie that the ticket left behind; only where it gives up, or the cookie is too old, is a new ticket fetched.
+// The event stream: a native EventSource opened with a ticket. The browser reconnects by itself, with the id of the last
+// event and the cookie that the ticket left. A new ticket is fetched only if it gives up, or if the cookie has expired.
 //
-// Every event is passed on at least once and in order. What is shown carries a version, so a repeat changes nothing.
+// Every event is delivered at least once and in order. Rows carry a version, so a repeated event changes nothing.
 
 const TYPES = [
   "order.pending", "order.retrying", "order.executed", "order.partially_closed", "order.closed", "order.rejected",
   "order.cancelled", "order.expired", "signal.rejected",
 ];
-const LONGEST_WAIT_MS = 10_000;
-const HIDDEN_MS = 60_000;
+const MAX_RETRY_DELAY_MS = 10_000;
+const CLOSE_HIDDEN_AFTER_MS = 60_000;
 
 export class Feed {
   #csrf; #cursor; #onState; #onEvent; #reload;
@@ -24,33 +24,33 @@ export class Feed {
     this.#onState = onState;
     this.#onEvent = onEvent;
     this.#reload = reload;
-    // A browser opens about six connections to one server: a tab that nobody looks at lets go of its own.
+    // A browser opens about six connections to one server, so a tab that has been hidden for a minute closes its own.
     document.addEventListener("visibilitychange", () => {
       clearTimeout(this.#timer);
       if (!document.hidden) this.#source ?? this.open();
-      else this.#timer = setTimeout(() => this.#close(), HIDDEN_MS);
+      else this.#timer = setTimeout(() => this.#close(), CLOSE_HIDDEN_AFTER_MS);
     });
     addEventListener("online", () => this.open());
-    addEventListener("pageshow", (shown) => shown.persisted && this.open());
+    addEventListener("pageshow", (event) => event.persisted && this.open());
   }
 
-  // Start, or start anew, from the last event that was passed on.
+  // Connect, or connect again, behind the last event that was delivered.
   async open() {
     if (this.#isOver) return;
     this.#close();
     this.#onState(this.#failures ? "reconnecting" : "connecting");
     const attempt = (this.#attempt = Symbol());
     try {
-      const ticket = await this.#ticket();
+      const ticket = await this.#fetchTicket();
       if (attempt !== this.#attempt) return;
       if (ticket === null) this.end();
       else this.#listen(ticket);
     } catch {
-      if (attempt === this.#attempt) this.#again();
+      if (attempt === this.#attempt) this.#reopenLater();
     }
   }
 
-  // For good: signed out, here or in another tab.
+  // Close and stay closed: signed out, here or in another tab.
   end() {
     this.#isOver = true;
     this.#attempt = null;
@@ -61,27 +61,27 @@ export class Feed {
   #listen(ticket) {
     const query = new URLSearchParams({ after: this.#cursor, types: TYPES.join(","), ticket });
     const source = (this.#source = new EventSource(`/api/v1/stream?${query}`));
-    source.addEventListener("stream.ready", () => this.#isLive());
-    for (const type of TYPES) source.addEventListener(type, (event) => this.#take(event));
-    // What is missing from the log, or is of another log, cannot be told by events any more.
-    for (const type of ["stream.reset", "stream.gap"]) source.addEventListener(type, () => this.#startOver());
+    source.addEventListener("stream.ready", () => this.#handleReady());
+    for (const type of TYPES) source.addEventListener(type, (event) => this.#deliver(event));
+    // Events are missing from the log, or the log is another one: events alone cannot bring the page up to date.
+    for (const type of ["stream.reset", "stream.gap"]) source.addEventListener(type, () => this.#reloadPage());
     source.onerror = () => {
       this.#onState("reconnecting");
-      if (source.readyState === EventSource.CLOSED) this.#again();
+      if (source.readyState === EventSource.CLOSED) this.#reopenLater();
     };
   }
 
-  #isLive() {
+  #handleReady() {
     this.#failures = 0;
     this.#onState("live");
   }
 
-  #take(event) {
+  #deliver(event) {
     this.#onEvent(JSON.parse(event.data));
     this.#cursor = event.lastEventId;
   }
 
-  async #startOver() {
+  async #reloadPage() {
     this.#close();
     this.#onState("reconnecting");
     try {
@@ -90,19 +90,19 @@ export class Feed {
       this.#cursor = cursor;
       this.open();
     } catch {
-      this.#timer = setTimeout(() => this.#startOver(), this.#wait());
+      this.#timer = setTimeout(() => this.#reloadPage(), this.#nextRetryDelay());
     }
   }
 
-  #again() {
+  #reopenLater() {
     this.#close();
     this.#onState("reconnecting");
-    this.#timer = setTimeout(() => this.open(), this.#wait());
+    this.#timer = setTimeout(() => this.open(), this.#nextRetryDelay());
   }
 
-  #wait() {
+  #nextRetryDelay() {
     this.#failures += 1;
-    return Math.min(500 * 2 ** this.#failures, LONGEST_WAIT_MS) * (0.5 + Math.random() / 2);
+    return Math.min(500 * 2 ** this.#failures, MAX_RETRY_DELAY_MS) * (0.5 + Math.random() / 2);
   }
 
   #close() {
@@ -111,11 +111,11 @@ export class Feed {
     this.#source = null;
   }
 
-  // Null where nobody is signed in any more; throws where it is worth another try.
-  async #ticket() {
-    const answer = await fetch("/api/v1/tickets", { method: "POST", headers: { "X-CSRF-Token": this.#csrf } });
-    if (answer.status === 401 || answer.status === 403) return null;
-    if (!answer.ok) throw new Error(`the ticket office answered ${answer.status}`);
-    return (await answer.json()).ticket;
+  // Return null if nobody is signed in any more. Throw an error if a retry may help.
+  async #fetchTicket() {
+    const response = await fetch("/api/v1/tickets", { method: "POST", headers: { "X-CSRF-Token": this.#csrf } });
+    if (response.status === 401 || response.status === 403) return null;
+    if (!response.ok) throw new Error(`the ticket request has status ${response.status}`);
+    return (await response.json()).ticket;
   }
 }

@@ -1,65 +1,65 @@
-// The live page: puts the parts together. Each part knows one thing and nothing of the others.
+// The live page: connects the form, the event stream and the lists, which do not know each other.
 
 import { Composer } from "./composer.js";
 import { Feed } from "./feed.js";
 import { OrderTable } from "./orders.js";
-import { RefusalList } from "./refusals.js";
+import { RejectionList } from "./rejections.js";
+import { stopOnOtherAccount } from "./tabs.js";
 import { localise } from "./times.js";
-import { onOtherAccount } from "./tabs.js";
 
 const page = document.getElementById("live");
-const state = document.getElementById("connection");
+const connection = document.getElementById("connection");
 const csrf = document.querySelector("input[name=csrf]").value;
 
-const WORDS = {
+const STATES = {
   connecting: ["waiting", "Connecting…"],
   live: ["live", "Connected"],
   reconnecting: ["waiting", "Reconnecting…"],
   out: ["out", "Signed out"],
 };
 
-function say(name) {
-  const [tone, words] = WORDS[name];
-  if (state.textContent.startsWith(words)) return;
-  state.dataset.state = tone;
-  state.textContent = words;
+function showState(name) {
+  const [tone, text] = STATES[name];
+  if (connection.textContent.startsWith(text)) return;
+  connection.dataset.state = tone;
+  connection.textContent = text;
   if (name !== "out") return;
-  const back = document.createElement("a");
-  back.href = "/";
-  back.textContent = "Sign in again";
-  state.append(". ", back);
+  const link = document.createElement("a");
+  link.href = "/";
+  link.textContent = "Sign in again";
+  connection.append(". ", link);
 }
 
 localise(document);
 
 if (document.getElementById("send")) {
-  new Composer(document.getElementById("send"), csrf, () => say("out"));
+  new Composer(document.getElementById("send"), csrf, () => showState("out"));
 }
 
 if (page.dataset.cursor) {
-  const orders = new OrderTable(document.getElementById("orders"), Number(page.dataset.mostOrders));
-  const refusals = new RefusalList(document.getElementById("refusals"), Number(page.dataset.mostRefusals));
+  const orders = new OrderTable(document.getElementById("orders"), Number(page.dataset.maxOrders));
+  const rejections = new RejectionList(document.getElementById("rejections"), Number(page.dataset.maxRejections));
   const feed = new Feed({
     csrf,
     cursor: page.dataset.cursor,
-    onState: say,
-    onEvent: (event) => (event.type === "signal.rejected" ? refusals.take(event) : orders.take(event)),
+    onState: showState,
+    onEvent: (event) => (event.type === "signal.rejected" ? rejections.apply(event) : orders.apply(event)),
     reload,
   });
 
-  // The page as the server has it now, in place of what is shown, and the cursor that belongs to it.
+  // Replace the rows by those of a page that the server renders now. Return its cursor, or null if nobody is signed in.
   async function reload() {
-    const answer = await fetch("/", { cache: "no-store" });
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const cursor = fresh.getElementById("live")?.dataset.cursor;
-    if (answer.ok && !cursor) return null;
-    if (!answer.ok) throw new Error(`the page answered ${answer.status}`);
-    localise(fresh);
-    orders.replace(fresh.getElementById("orders"));
-    refusals.replace(fresh.getElementById("refusals"));
+    const response = await fetch("/", { cache: "no-store" });
+    const newPage = new DOMParser().parseFromString(await response.text(), "text/html");
+    const cursor = newPage.getElementById("live")?.dataset.cursor;
+    if (response.ok && !cursor) return null;
+    if (!response.ok) throw new Error(`the page has status ${response.status}`);
+    localise(newPage);
+    orders.replace(newPage.getElementById("orders"));
+    rejections.replace(newPage.getElementById("rejections"));
     return cursor;
   }
 
   feed.open();
-  onOtherAccount(page.dataset.account, () => feed.end());
+  stopOnOtherAccount(page.dataset.account, () => feed.end());
 }

@@ -1,58 +1,58 @@
-// The table of orders. An event carries the order as it then was, so one function draws a row from any of them.
+// The table of orders. Every event carries the whole order as it was then, so one function renders a row from any event.
 
-import { copyOf, field, put } from "./drawing.js";
+import { copyTemplate, fill, findField } from "./templates.js";
 import { setTime } from "./times.js";
 
 export class OrderTable {
-  #body; #most;
-  #news = document.getElementById("news");
+  #body; #maxRows;
+  #log = document.getElementById("order-log");
 
-  constructor(body, most) {
+  constructor(body, maxRows) {
     this.#body = body;
-    this.#most = most;
+    this.#maxRows = maxRows;
   }
 
-  take(event) {
+  apply(event) {
     const order = event.data;
-    const shown = document.getElementById(`order-${order.id}`);
-    // The page may have been drawn after this event: then it shows a later version already.
-    if (shown && Number(shown.dataset.version) >= order.version) return;
-    const row = shown ?? this.#place(order.id);
+    const existing = document.getElementById(`order-${order.id}`);
+    // The page may have been rendered after this event, with a later version.
+    if (existing && Number(existing.dataset.version) >= order.version) return;
+    const row = existing ?? this.#insertRow(order.id);
     if (!row) return;
-    draw(row, order);
+    render(row, order);
     flash(row);
-    this.#tell(order);
+    this.#logChange(order);
   }
 
-  replace(fresh) {
-    this.#body.replaceChildren(...fresh.children);
+  replace(body) {
+    this.#body.replaceChildren(...body.children);
   }
 
-  // A new row where its age puts it (ids are in order of age); none where it is older than all that is shown.
-  #place(id) {
+  // Insert a row in the order of ids, which is that of age. Return null for an order older than all rows of a full table.
+  #insertRow(id) {
     const rows = [...this.#body.children];
     const next = rows.find((row) => row.id < `order-${id}`);
-    if (!next && rows.length >= this.#most) return null;
-    const row = copyOf("order-row");
+    if (!next && rows.length >= this.#maxRows) return null;
+    const row = copyTemplate("order-row");
     row.id = `order-${id}`;
     this.#body.insertBefore(row, next ?? null);
-    if (rows.length >= this.#most) this.#body.lastElementChild.remove();
+    if (rows.length >= this.#maxRows) this.#body.lastElementChild.remove();
     return row;
   }
 
-  // For those who hear the page. The last few words are enough.
-  #tell(order) {
+  // Log the change for screen readers, which read what is appended. The last few lines are enough.
+  #logChange(order) {
     const line = document.createElement("span");
     line.textContent = `${order.side} ${order.symbol} is ${order.status}. `;
-    this.#news.append(line);
-    if (this.#news.children.length > 5) this.#news.firstElementChild.remove();
+    this.#log.append(line);
+    if (this.#log.children.length > 5) this.#log.firstElementChild.remove();
   }
 }
 
-function draw(row, order) {
+function render(row, order) {
   row.dataset.version = order.version;
   row.dataset.status = order.status;
-  put(row, {
+  fill(row, {
     side: order.side,
     symbol: order.symbol,
     order_type: order.order_type.toLowerCase(),
@@ -66,14 +66,14 @@ function draw(row, order) {
     close_price: order.close_price,
     result: result(order),
   });
-  field(row, "side").dataset.side = order.side;
-  field(row, "result").dataset.sign = sign(order.pnl);
-  setTime(field(row, "updated_at"), order.updated_at);
+  findField(row, "side").dataset.side = order.side;
+  findField(row, "result").dataset.sign = sign(order.pnl);
+  setTime(findField(row, "updated_at"), order.updated_at);
 }
 
 function note(order) {
   if (order.close_reason) return order.close_reason.replaceAll("_", " ");
-  if (order.next_attempt_at) return `attempt ${order.attempts} failed, tried again`;
+  if (order.next_attempt_at) return `attempt ${order.attempts} failed, retry scheduled`;
   return (order.reason ?? "").replaceAll("_", " ");
 }
 
@@ -94,6 +94,6 @@ function signed(text) {
 
 function flash(row) {
   row.classList.remove("changed");
-  void row.offsetWidth; // or the browser would see no change between removing and adding
+  void row.offsetWidth; // forces a layout, or the browser would see no change between removing and adding
   row.classList.add("changed");
 }

@@ -1,5 +1,5 @@
-// Nobody is signed in here any more: the tabs that still show an account should stop.
+// Signed out: stop the tabs that still show an account.
 
-import { announce } from "./tabs.js";
+import { broadcastAccount } from "./tabs.js";
 
-announce("");
+broadcastAccount("");

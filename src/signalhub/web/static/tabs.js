@@ -1,15 +1,15 @@
-// Cookies are shared by all tabs: after signing in elsewhere as another account, a tab's own reconnect
-// would bring that account's events into this account's table. So tabs tell each other who is signed in.
+// All tabs share the cookies: after a sign-in as another account in one tab, the next reconnect of another tab would
+// bring that account's events into its table. So each tab broadcasts the account that is signed in.
 
 const channel = new BroadcastChannel("signalhub");
 
-export function announce(account) {
+export function broadcastAccount(account) {
   channel.postMessage(account);
 }
 
-export function onOtherAccount(account, stop) {
+export function stopOnOtherAccount(account, stop) {
   channel.onmessage = (message) => {
     if (message.data !== account) stop();
   };
-  announce(account);
+  broadcastAccount(account);
 }

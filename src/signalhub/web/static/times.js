@@ -1,19 +1,19 @@
-// Instants in the reader's own time. The exact one stays in the element's datetime and in its title.
+// Times in the browser's time zone. The exact UTC time stays in the element's datetime and title.
 
-const today = new Intl.DateTimeFormat(undefined, {
+const timeFormat = new Intl.DateTimeFormat(undefined, {
   hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
 });
-const earlier = new Intl.DateTimeFormat(undefined, {
+const dateTimeFormat = new Intl.DateTimeFormat(undefined, {
   day: "numeric", month: "short",
   hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
 });
 
-export function setTime(element, instant) {
-  const at = new Date(instant);
-  const form = at.toDateString() === new Date().toDateString() ? today : earlier;
-  element.dateTime = instant;
-  element.title = instant;
-  element.textContent = form.format(at);
+export function setTime(element, timestamp) {
+  const time = new Date(timestamp);
+  const isToday = time.toDateString() === new Date().toDateString();
+  element.dateTime = timestamp;
+  element.title = timestamp;
+  element.textContent = (isToday ? timeFormat : dateTimeFormat).format(time);
 }
 
 export function localise(root) {
