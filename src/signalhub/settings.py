@@ -120,13 +120,13 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Open streams of one account in one web process."""
 
     lifetime_s: Seconds = 900.0
-    """A stream is ended after about this time, with jitter, and the client comes back where it was."""
+    """A stream is ended after about this time, with jitter; the client reconnects and resumes."""
 
     heartbeat_s: Seconds = 15.0
     """Silence on a stream before a heartbeat."""
 
     slow_reader_s: Seconds = 30.0
-    """A stream whose reader takes nothing for this long is cut; the client comes back where it was."""
+    """A stream whose reader takes nothing for this long is closed; the client reconnects and resumes."""
 
 
 class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +139,7 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The broker's name in the entry-point group `signalhub.brokers`."""
 
     profile: Literal["demo", "market", "instant"] = "demo"
-    """How patient the mock broker is: `demo` waits a little, in `market` prices decide, `instant` does not wait."""
+    """What the mock broker waits for: in `demo` a few seconds, in `market` a price, in `instant` nothing."""
 
     demo_fill_s: SecondsOrZero = 5.0
     """How long the profile `demo` waits before it fills an order. For all web and worker processes the same."""
@@ -154,7 +154,7 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of the mock market in a second. For all web and worker processes the same."""
 
     market_latency: str = "200ms"
-    """From the wish to trade to the trade in the profile `market`: a time, or two such as `50ms..2s`."""
+    """How long a trade takes in the profile `market`: a time, or two such as `50ms..2s`."""
 
     slippage_bp: Decimal = Decimal(0)
     """The most that a trade at the market slips against the trader, in basis points of the price."""
@@ -169,7 +169,7 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a limit or stop entry waits for its price before the order expires."""
 
     seed: str = "signalhub"
-    """Another seed, other prices; the same seed, the same ones."""
+    """The seed of the mock market: equal seeds give equal prices."""
 
     chaos: str = "calm"
     """How the broker misbehaves: `calm`, `flaky`, `slow`, `hostile`, or one of `SIGNALHUB_CHAOS_PROFILES`."""
