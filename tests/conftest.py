@@ -1,6 +1,6 @@
-"""The ladder: servers → settings → a running app → a fresh account. Everything but the account lives for the run.
+"""Fixtures: servers, settings on them, a running app, a new account. All but the accounts are shared by the whole run.
 
-A test that needs an installation to itself asks `servers.settings()` for one and starts what it needs with
+A test that needs an installation of its own asks `servers.settings()` for one and starts what it needs with
 `tests.kit.processes`.
 """
 
