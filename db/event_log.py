@@ -20,22 +20,22 @@ from signalhub.domain.events import Event, Head, NewEvent, append_event
 
 _SELECT_PAGE = text("""
     SELECT seq, type, body FROM events
-    WHERE account_id = CAST(:account AS uuid) AND seq > :after AND seq <= :until ORDER BY seq LIMIT :max_events
+    WHERE account_id = CAST(:account AS uuid) AND seq > :after_seq AND seq <= :until_seq ORDER BY seq LIMIT :max_events
 """)
 
-# `before` counts the bytes of the events before, so there is always one event, however long it is.
+# `bytes_before` is the length of the events before this one, so a page has at least one event, however long it is.
 _SELECT_PAGE_BY_BYTES = text("""
     SELECT seq, type, body FROM (
-        SELECT seq, type, body, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before FROM (
+        SELECT seq, type, body, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS bytes_before FROM (
             SELECT seq, type, body FROM events
-            WHERE account_id = CAST(:account AS uuid) AND seq > :after ORDER BY seq LIMIT :max_events
+            WHERE account_id = CAST(:account AS uuid) AND seq > :after_seq ORDER BY seq LIMIT :max_events
         ) AS page
-    ) AS measured WHERE before < :bytes ORDER BY seq
+    ) AS measured WHERE bytes_before < :max_bytes ORDER BY seq
 """)
 
 _SELECT_PAGE_BY_TYPES = text("""
     SELECT seq, type, body FROM events
-    WHERE account_id = CAST(:account AS uuid) AND seq > :after AND seq <= :until AND type = ANY(:types)
+    WHERE account_id = CAST(:account AS uuid) AND seq > :after_seq AND seq <= :until_seq AND type = ANY(:types)
     ORDER BY seq LIMIT :max_events
 """)
 
@@ -67,7 +67,7 @@ async def page(  # noqa: PLR0913 - a page has as many edges
     types: Collection[str] | None = None,
 ) -> list[StoredEvent]:
     """Return up to `max_events` events after `after_seq`, oldest first, only of `types` if given."""
-    parameters = {"account": account_id, "after": after_seq, "until": until_seq, "max_events": max_events}
+    parameters = {"account": account_id, "after_seq": after_seq, "until_seq": until_seq, "max_events": max_events}
     if types is None:
         return _to_stored_events(await connection.execute(_SELECT_PAGE, parameters))
     return _to_stored_events(await connection.execute(_SELECT_PAGE_BY_TYPES, parameters | {"types": list(types)}))
@@ -77,7 +77,7 @@ async def page_by_bytes(
     connection: AsyncConnection, account_id: str, after_seq: int, *, max_events: int, max_bytes: int
 ) -> list[StoredEvent]:
     """Return up to `max_events` events after `after_seq`, oldest first; the one that fills `max_bytes` is the last."""
-    parameters = {"account": account_id, "after": after_seq, "max_events": max_events, "bytes": max_bytes}
+    parameters = {"account": account_id, "after_seq": after_seq, "max_events": max_events, "max_bytes": max_bytes}
     return _to_stored_events(await connection.execute(_SELECT_PAGE_BY_BYTES, parameters))
 
 

@@ -87,7 +87,7 @@ class ClaimedOrders(msgspec.Struct, frozen=True):
 # server crash may lose a lease, and the commit need not wait for the disk; set inside the statement because a statement
 # of its own would cost a round trip.
 _CLAIM_TEMPLATE = """
-    UPDATE orders SET due_at = statement_timestamp() + make_interval(secs => :lease)
+    UPDATE orders SET due_at = statement_timestamp() + make_interval(secs => :lease_s)
     FROM (
         SELECT id, due_at FROM orders WHERE due_at <= {due_before}
         ORDER BY due_at LIMIT :max_orders FOR UPDATE SKIP LOCKED
@@ -117,8 +117,9 @@ _COUNT_DUE = text(
 _UPDATE_ORDERS = f"""
     UPDATE orders SET {", ".join(f"{name} = fresh.{name}" for name in _MUTABLE_COLUMNS)}
     FROM {bulk.recordset_sql(TABLE, ("id", *_MUTABLE_COLUMNS))}
-    JOIN unnest(CAST(:fence_ids AS uuid[]), CAST(:fences AS integer[])) AS fence (id, version) ON fence.id = fresh.id
-    WHERE orders.id = fresh.id AND orders.version = fence.version
+    JOIN unnest(CAST(:expected_ids AS uuid[]), CAST(:expected_versions AS integer[])) AS expected (id, version)
+        ON expected.id = fresh.id
+    WHERE orders.id = fresh.id AND orders.version = expected.version
     RETURNING orders.id::text AS id
 """  # noqa: S608 - names of our own columns
 
@@ -141,7 +142,7 @@ async def claim(
 
     Returns them in the order in which they fell due, None if nothing is due. Needs no transaction.
     """
-    arguments: dict[str, Any] = {"lease": lease_s, "max_orders": max_orders}
+    arguments: dict[str, Any] = {"lease_s": lease_s, "max_orders": max_orders}
     statement = _CLAIM_ANY
     if order_ids is not None:
         statement, arguments["ids"] = _CLAIM_BY_ID, list(order_ids)
@@ -170,8 +171,8 @@ def save(
     ]
     arguments = {
         "rows": bulk.encode_rows(rows),
-        "fence_ids": list(expected_versions),
-        "fences": list(expected_versions.values()),
+        "expected_ids": list(expected_versions),
+        "expected_versions": list(expected_versions.values()),
     }
     return bulk.Statement(_UPDATE_ORDERS, arguments)
 

@@ -52,7 +52,7 @@ _SELECT_BY_KEY = text("""
 _SELECT_IN_WINDOW = text("""
     SELECT fingerprint, answer FROM signals
     WHERE hook_id = :hook AND fingerprint = :fingerprint AND is_accepted
-        AND received_at > clock_timestamp() - make_interval(secs => :window)
+        AND received_at > clock_timestamp() - make_interval(secs => :window_s)
     ORDER BY received_at LIMIT 1
 """)
 
@@ -80,7 +80,7 @@ async def find_previous(connection: AsyncConnection, checks: Sequence[DuplicateC
 
 
 async def _find_in_window(connection: AsyncConnection, check: DuplicateCheck) -> PreviousSignal | None:
-    parameters = {"hook": check.hook_id, "fingerprint": check.fingerprint, "window": check.window_s}
+    parameters = {"hook": check.hook_id, "fingerprint": check.fingerprint, "window_s": check.window_s}
     row = (await connection.execute(_SELECT_IN_WINDOW, parameters)).one_or_none()
     return None if row is None else PreviousSignal(row.fingerprint, row.answer)
 

@@ -19,7 +19,9 @@ async def due_orders(app: RunningApp) -> AsyncIterator[None]:
     """Orders of forty accounts, all due_orders; they belong to nobody and go again."""
     now = datetime.now(UTC)
     ids = [[uuid7(int(now.timestamp() * 1000), os.urandom(10)) for _ in range(2)] for _ in range(40)]
-    placed = [make_order(id=one, account_id=other, created_at=now, updated_at=now) for one, other in ids]
+    placed = [
+        make_order(id=order_id, account_id=account_id, created_at=now, updated_at=now) for order_id, account_id in ids
+    ]
     async with app.services.engine.begin() as connection:
         await bulk.execute(connection, [orders.insert([(order, now) for order in placed], now)])
     yield
@@ -31,14 +33,14 @@ async def due_orders(app: RunningApp) -> AsyncIterator[None]:
 async def test_concurrent_workers_acquire_disjoint_shards(app: RunningApp) -> None:
     engine = app.services.engine
     async with (
-        engine.connect() as one,
-        engine.connect() as other,
-        orders.acquire_shards(one, 5) as a,
-        orders.acquire_shards(other, 5) as b,
+        engine.connect() as first_worker,
+        engine.connect() as second_worker,
+        orders.acquire_shards(first_worker, 5) as first_shards,
+        orders.acquire_shards(second_worker, 5) as second_shards,
     ):
-        assert a
-        assert b
-        assert set(a).isdisjoint(b)
+        assert first_shards
+        assert second_shards
+        assert set(first_shards).isdisjoint(second_shards)
 
 
 @pytest.mark.usefixtures("due_orders")

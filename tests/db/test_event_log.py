@@ -86,20 +86,20 @@ def _rename(account: AccountClient, name: str) -> bulk.Statement:
     return bulk.Statement(statement, {"label": name, "owner": account.id})
 
 
-async def _seen(app: RunningApp, account: AccountClient) -> object:
-    (found,) = await app.execute_sql("SELECT label FROM api_keys WHERE account_id = CAST(:id AS uuid)", id=account.id)
-    return found[0]
+async def _read_label(app: RunningApp, account: AccountClient) -> object:
+    (row,) = await app.execute_sql("SELECT label FROM api_keys WHERE account_id = CAST(:id AS uuid)", id=account.id)
+    return row[0]
 
 
 async def test_write_and_lock_heads_returns_written_ids(app: RunningApp, account: AccountClient) -> None:
     await app.append_events(account, 3)
     async with app.services.engine.begin() as connection:
-        found = await event_log.write_and_lock_heads(connection, _rename(account, "renamed"), {account.id})
-    assert found is not None
-    heads, written = found
+        locked = await event_log.write_and_lock_heads(connection, _rename(account, "renamed"), {account.id})
+    assert locked is not None
+    heads, written = locked
     assert heads.by_account[account.id].seq == (await account.list_events())[-1]["seq"]
     assert written == {account.api_key.split("_")[1]}
-    assert await _seen(app, account) == "renamed"
+    assert await _read_label(app, account) == "renamed"
 
 
 async def test_write_without_rows_locks_no_heads(
@@ -113,7 +113,7 @@ async def test_write_without_rows_locks_no_heads(
 
 
 async def test_write_runs_before_head_lock(app: RunningApp, account: AccountClient) -> None:
-    """Or of two who write the same row and log each would wait for what the other has."""
+    """Locked first, two writers of the same row and log would deadlock."""
 
     async def write(name: str) -> None:
         async with app.services.engine.begin() as connection:
@@ -121,29 +121,29 @@ async def test_write_runs_before_head_lock(app: RunningApp, account: AccountClie
 
     async with app.services.engine.begin() as holder:
         await event_log.lock_heads(holder, {account.id})
-        waiting = asyncio.create_task(write("by the one who waits"))
+        waiting = asyncio.create_task(write("written last"))
         await asyncio.wait([waiting], timeout=0.3)
         assert not waiting.done()
-        assert await _is_held(app.services.engine, account)
+        assert await _is_row_locked(app.services.engine, account)
     await waiting
-    assert await _seen(app, account) == "by the one who waits"
+    assert await _read_label(app, account) == "written last"
 
 
-async def _is_held(engine: AsyncEngine, account: AccountClient) -> bool:
-    """Whether somebody's transaction has the row that `_rename` writes."""
+async def _is_row_locked(engine: AsyncEngine, account: AccountClient) -> bool:
+    """Return whether a transaction has locked the row that `_rename` writes."""
     async with engine.connect() as connection:
-        free = text("SELECT id FROM api_keys WHERE account_id = CAST(:id AS uuid) FOR UPDATE SKIP LOCKED")
-        return not (await connection.execute(free, {"id": account.id})).fetchall()
+        select_unlocked = text("SELECT id FROM api_keys WHERE account_id = CAST(:id AS uuid) FOR UPDATE SKIP LOCKED")
+        return not (await connection.execute(select_unlocked, {"id": account.id})).fetchall()
 
 
 async def test_lock_time_is_taken_after_waiting(app: RunningApp, account: AccountClient) -> None:
-    """Or an event would be older than the one before it."""
+    """Taken before, an event would be older than the one that precedes it."""
 
     async def write() -> event_log.LockedHeads:
         async with app.services.engine.begin() as connection:
-            found = await event_log.write_and_lock_heads(connection, _rename(account, "late"), {account.id})
-        assert found is not None
-        return found[0]
+            locked = await event_log.write_and_lock_heads(connection, _rename(account, "late"), {account.id})
+        assert locked is not None
+        return locked[0]
 
     async with app.services.engine.begin() as holder:
         first = await event_log.lock_heads(holder, {account.id})

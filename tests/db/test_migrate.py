@@ -23,11 +23,11 @@ async def test_concurrent_processes_migrate_an_empty_database(servers: Servers) 
     engine = await _empty(servers, "empty4")
     assert not await migrate.is_current(engine)
     others = [create_engine(servers.postgres.build_url("empty4")) for _ in range(4)]
-    assert set(await asyncio.gather(*(migrate.upgrade(one) for one in others))) == {migrate.head_revision()}
+    assert set(await asyncio.gather(*(migrate.upgrade(other) for other in others))) == {migrate.head_revision()}
     assert await migrate.is_current(engine)
     assert await migrate.upgrade(engine) == migrate.head_revision()
-    for one in (engine, *others):
-        await one.dispose()
+    for opened in (engine, *others):
+        await opened.dispose()
 
 
 async def test_migrated_schema_matches_the_tables(servers: Servers) -> None:
@@ -43,7 +43,7 @@ def _differences(connection: Connection) -> list[object]:
     return list(compare_metadata(context, AccountRow.metadata))
 
 
-async def test_every_migration_can_be_reverted(servers: Servers) -> None:
+async def test_migrations_can_be_reverted(servers: Servers) -> None:
     engine = await _empty(servers, "downgrade")
     await migrate.upgrade(engine)
     async with engine.connect() as connection:

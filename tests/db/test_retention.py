@@ -61,8 +61,8 @@ async def test_old_signals_are_deleted_after_their_orders_end(app: RunningApp, a
     await app.advance_order(ended["order_id"])
     await app.advance_order(ended["order_id"])
     await app.execute_sql(_SENT_LONG_AGO, id=account.id)
-    for one in (waiting, ended):
-        await app.execute_sql(_TIE, id=one["order_id"])
+    for sent in (waiting, ended):
+        await app.execute_sql(_TIE, id=sent["order_id"])
     assert await prune(app) == 1
     (left,) = (await account.get("/api/v1/signals"))["items"]
     assert left["id"][4:] == waiting["signal_id"][4:]
