@@ -6,9 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from signalhub.cli.bootstrap import bootstrap_account
-from signalhub.cli.context import ServiceContext, open_services, require_account_id
+from signalhub.cli.context import open_services, require_account_id
 from signalhub.cli.local_state import DEFAULT_ACCOUNT, LocalState
 from signalhub.cli.up import build_welcome
+from signalhub.container import Services
 from signalhub.domain import identifiers
 from signalhub.services.tickets import Tickets
 from tests.kit.servers import Servers
@@ -19,7 +20,7 @@ def local_state(tmp_path: Path) -> LocalState:
     return LocalState(tmp_path)
 
 
-async def _belongs_to_default_account(services: ServiceContext, api_key: str) -> bool:
+async def _belongs_to_default_account(services: Services, api_key: str) -> bool:
     return (await services.authenticator.authenticate_key(api_key)).account_id == await require_account_id(
         services, DEFAULT_ACCOUNT
     )

@@ -48,7 +48,7 @@ def test_control_characters_are_not_printed() -> None:
     assert "\x1b" not in result.stdout
 
 
-def test_each_line_of_jsonl_gets_its_verdict(run_in_subprocess: RunCommand) -> None:
+def test_jsonl_line_gets_its_verdict(run_in_subprocess: RunCommand) -> None:
     lines = [json.dumps({"text": BUY}), json.dumps({"text": STOP_ON_WRONG_SIDE}), "{", json.dumps({"text": 7})]
     done = run_in_subprocess("parse", "--jsonl", stdin="\n".join(lines) + "\n\n")
     good, bad, *malformed = map(json.loads, done.stdout.splitlines())

@@ -28,7 +28,7 @@ def test_single_run_prints_figures() -> None:
     assert (figures["signals"], figures["refused"], figures["closed"]) == ("3", "1", "2")
 
 
-def test_two_runs_are_compared_by_column() -> None:
+def test_replay_compares_two_runs_by_column() -> None:
     result = CliRunner().invoke(
         replay, ["-", "--seed", "1", "--against", "seed=2 profile=instant"], input=PLAIN_TEXT_RECORDING
     )

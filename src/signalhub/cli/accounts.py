@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from db import epoch as epochs
-from signalhub.cli.context import ServiceContext, run_with_services
+from signalhub.cli.context import run_with_services
 from signalhub.cli.local_state import complete_settings
 from signalhub.cli.output import print_json, print_line
+from signalhub.container import Services
 from signalhub.services.accounts import Registered, Registration
 from signalhub.settings import from_env
 
@@ -34,7 +35,7 @@ def create(username: str, *, broker: str, number: str, secret_file: Path | None,
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
 
-    async def register(services: ServiceContext) -> Registered:
+    async def register(services: Services) -> Registered:
         return await services.accounts.register(registration)
 
     registered = run_with_services(complete_settings(from_env(os.environ)), register)
@@ -68,7 +69,7 @@ def renew() -> None:
     standby that took over, is detected without this. Running web processes notice it within seconds.
     """
 
-    async def renew_epoch(services: ServiceContext) -> str:
+    async def renew_epoch(services: Services) -> str:
         async with services.engine.begin() as connection:
             return await epochs.get_or_create(connection, renew=True)
 

@@ -21,9 +21,6 @@ from signalhub.settings import Settings
 ResultT = TypeVar("ResultT")
 
 
-ServiceContext = Services
-
-
 async def require_account_id(services: Services, username: str) -> str:
     """Return the id of the account. Raises ClickException where there is none."""
     account_id = await services.accounts.find_account_id(username)
@@ -33,7 +30,7 @@ async def require_account_id(services: Services, username: str) -> str:
     return account_id
 
 
-def run_with_services(settings: Settings, operation: Callable[[ServiceContext], Awaitable[ResultT]]) -> ResultT:
+def run_with_services(settings: Settings, operation: Callable[[Services], Awaitable[ResultT]]) -> ResultT:
     """Run `operation` with the services open. Expected failures raise ClickException with a sentence."""
     require_settings(settings, "database_url", "encryption_keys")
 

@@ -109,9 +109,9 @@ async def check_clock(context: DoctorContext) -> CheckResult:
     # Halfway between request and response is when the database read its clock.
     local_time = asked_at + (datetime.now(UTC) - asked_at) / 2
     skew_s = abs((database_time - local_time).total_seconds())
-    said = f"{skew_s * 1000:.0f} ms from the database's"
+    message = f"{skew_s * 1000:.0f} ms from the database's"
     hint = "Orders follow the database's clock; signed hooks and key expiry follow this one: synchronise both by NTP."
-    return CheckResult(name="clock", ok=skew_s < _MAX_CLOCK_SKEW_S, said=said, hint=hint)
+    return CheckResult(name="clock", ok=skew_s < _MAX_CLOCK_SKEW_S, said=message, hint=hint)
 
 
 async def check_redis(context: DoctorContext) -> CheckResult:
@@ -184,11 +184,11 @@ def doctor(*, as_json: bool) -> None:
         sys.exit(1)
 
 
-async def _run_checks(found: Settings) -> list[CheckResult]:
-    services = build_services(found, "cli")
-    patient = DoctorContext(found, LocalState(found.data_dir), services.engine, services.redis)
+async def _run_checks(settings: Settings) -> list[CheckResult]:
+    services = build_services(settings, "cli")
+    context = DoctorContext(settings, LocalState(settings.data_dir), services.engine, services.redis)
     try:
-        return [await check(patient) for check in ALL_CHECKS]
+        return [await check(context) for check in ALL_CHECKS]
     finally:
         await services.close()
 

@@ -12,9 +12,10 @@ from typing import Any, Final, TypeVar
 import click
 from msgspec.structs import replace
 
-from signalhub.cli.context import ServiceContext, require_account_id, run_with_services
+from signalhub.cli.context import require_account_id, run_with_services
 from signalhub.cli.local_state import DEFAULT_ACCOUNT, LocalState, complete_settings
 from signalhub.cli.output import print_json, print_line, print_table
+from signalhub.container import Services
 from signalhub.domain import identifiers
 from signalhub.services.auth import SCOPES
 from signalhub.services.credentials import KeyView, NewKey
@@ -51,10 +52,10 @@ def json_option(command: CommandT) -> CommandT:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
-def run_for_account(username: str, operation: Callable[[ServiceContext, str], Awaitable[ResultT]]) -> ResultT:
+def run_for_account(username: str, operation: Callable[[Services, str], Awaitable[ResultT]]) -> ResultT:
     """Run `operation` with the services and the id of the account `username`."""
 
-    async def find_account_and_run(services: ServiceContext) -> ResultT:
+    async def find_account_and_run(services: Services) -> ResultT:
         return await operation(services, await require_account_id(services, username))
 
     return run_with_services(complete_settings(from_env(os.environ)), find_account_and_run)
@@ -135,7 +136,7 @@ def rotate_encryption() -> None:
     4. remove the old keys.
     """  # noqa: D301 - \b is the character that click looks for
 
-    async def rotate_secrets(services: ServiceContext) -> tuple[int, int]:
+    async def rotate_secrets(services: Services) -> tuple[int, int]:
         return await services.accounts.rotate_secrets(), await services.hooks.rotate_secrets()
 
     brokers, hooks = run_with_services(complete_settings(from_env(os.environ)), rotate_secrets)

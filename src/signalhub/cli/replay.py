@@ -54,10 +54,10 @@ def replay(file: BinaryIO, *, against: str | None, as_json: bool, **overrides: s
     _print_comparison(outcomes)
 
 
-def _override_settings(found: Settings, overrides: dict[str, str]) -> Settings:
+def _override_settings(settings: Settings, overrides: dict[str, str]) -> Settings:
     """Return the settings with some replaced, read as their variables would be."""
     variables = {ENV_PREFIX + _VARIABLES[name]: value for name, value in overrides.items()}
-    return from_env(to_env(found) | variables)
+    return from_env(to_env(settings) | variables)
 
 
 def _parse_overrides(text: str) -> dict[str, str]:
