@@ -56,6 +56,16 @@ async def test_events_arrive_once_in_order_across_connections(
     assert connection_changes.count(True) > 1
 
 
+async def test_told_is_a_deprecated_name_of_on_connection_change(app: RunningApp, account: AccountClient) -> None:
+    connection_changes: list[bool] = []
+    async with Client(app.settings.web.base_url, account.api_key) as client:
+        with pytest.warns(DeprecationWarning, match="`told` is now `on_connection_change`"):
+            events = client.events(after=0, told=connection_changes.append)
+        async with aclosing(events):
+            assert _seqs([await anext(events)]) == [1]
+    assert connection_changes == [True]
+
+
 async def test_cursor_is_valid_across_transports(app: RunningApp, account: AccountClient) -> None:
     await app.append_events(account, 4)
     async with Client(app.settings.web.base_url, account.api_key) as client:

@@ -8,8 +8,8 @@ from signalhub.protocol import Event, Gap, Ready, Reset
 
 
 def _event(seq: int) -> Event:
-    at = datetime(2026, 1, 1, tzinfo=UTC)
-    return Event(seq=seq, type="order.closed", at=at, order_id=None, signal_id=None, trace_id="0" * 32, data={})
+    created_at = datetime(2026, 1, 1, tzinfo=UTC)
+    return Event(seq=seq, type="order.closed", at=created_at, order_id=None, signal_id=None, trace_id="0" * 32, data={})
 
 
 def _reset(seq: int) -> Reset:
