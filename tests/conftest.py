@@ -1,6 +1,6 @@
 """Fixtures: servers, settings on them, a running app, a new account. All but the accounts are shared by the whole run.
 
-A test that needs an installation of its own asks `servers.settings()` for one and starts what it needs with
+A test that needs an installation of its own asks `servers.create_settings()` for one and starts what it needs with
 `tests.kit.processes`.
 """
 
@@ -29,7 +29,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 async def app(servers: Servers, logs: Path) -> AsyncIterator[RunningApp]:
-    """Profile `demo` and no worker: an order moves when the test calls `app.step`."""
+    """Profile `demo` and no worker: an order moves when the test calls `app.advance_order`."""
     async with run_app(await servers.create_settings(heartbeat_s=0.5), logs) as running:
         yield running
 

@@ -22,7 +22,7 @@ each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICE
 
 
 def list_file_settings(service: dict[str, Any]) -> dict[str, str]:
-    """The settings that come from files, and the files."""
+    """Map the settings that a service reads from files to the files."""
     return {name: text for name, text in service["environment"].items() if name.endswith("_FILE")}
 
 
@@ -37,12 +37,12 @@ def test_service_environment_contains_only_known_settings(name: str, tmp_path: P
 
 
 @pytest.mark.parametrize("name", OWN_SERVICES)
-def test_a_service_runs_a_command_that_exists(name: str) -> None:
+def test_service_runs_a_command_that_exists(name: str) -> None:
     assert SERVICES[name]["command"][0] in COMMANDS
 
 
 @each_service
-def test_a_service_has_a_health_check_or_runs_once(service: dict[str, Any]) -> None:
+def test_service_has_a_health_check_or_runs_once(service: dict[str, Any]) -> None:
     assert "healthcheck" in service or service["restart"] == "no"
 
 

@@ -228,14 +228,14 @@ async def test_concurrent_callers_share_one_read() -> None:
         return "value"
 
     flights: SingleFlight[str, str] = SingleFlight()
-    impatient = asyncio.create_task(flights.run("key", read))
-    patient = asyncio.create_task(flights.run("key", read))
+    cancelled = asyncio.create_task(flights.run("key", read))
+    waiting = asyncio.create_task(flights.run("key", read))
     await asyncio.sleep(0)
-    impatient.cancel()
-    assert await patient == "value"
+    cancelled.cancel()
+    assert await waiting == "value"
     assert reads == ["read"]
     with pytest.raises(asyncio.CancelledError):
-        await impatient
+        await cancelled
     assert await flights.run("key", read) == "value"
     assert len(reads) == 2
 

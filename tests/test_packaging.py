@@ -73,7 +73,7 @@ def test_wheel_imports_without_the_checkout(wheel: Path, tmp_path: Path) -> None
     assert revision
 
 
-def test_the_package_itself_imports_nothing() -> None:
+def test_importing_signalhub_imports_no_submodule() -> None:
     """So that `db` can use `signalhub.domain` while `signalhub.services` uses `db`, without a cycle."""
     for name in ("__init__", "domain/__init__"):
         tree = ast.parse((ROOT / f"src/signalhub/{name}.py").read_text())

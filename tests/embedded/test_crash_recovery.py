@@ -22,7 +22,7 @@ WRITE_DURATION_S = 0.3
 _LOST_CONNECTION = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncpg.InternalClientError)
 
 
-async def test_no_acknowledged_row_is_lost(postgres: Postgres) -> None:
+async def test_killed_server_loses_no_acknowledged_row(postgres: Postgres) -> None:
     acknowledged: set[int] = set()
     numbers = itertools.count()
     await _execute(postgres, "create table written (number bigint)")

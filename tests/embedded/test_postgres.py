@@ -62,7 +62,7 @@ async def test_postgres_listens_on_a_private_socket_only(postgres: Postgres) -> 
     assert not postgres.paths.run_dir.exists()
 
 
-async def test_two_servers_run_side_by_side(
+async def test_servers_run_side_by_side(
     postgres: Postgres, copy_cluster: Callable[[Path], Path], tmp_path: Path
 ) -> None:
     with Postgres(copy_cluster(tmp_path / "other")) as other:

@@ -23,16 +23,16 @@ class ChunkedDecoder:
         self._buffer = b""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        data, begin = self._buffer + data, 0
-        while (end := data.find(b"\r\n", begin)) != -1:
-            size = int(data[begin:end], 16)
+        data, start = self._buffer + data, 0
+        while (end := data.find(b"\r\n", start)) != -1:
+            size = int(data[start:end], 16)
             if size == 0:
                 raise StreamEndedError  # the regular end of a chunked body
             if end + 4 + size > len(data):
                 break
             yield data[end + 2 : end + 2 + size]
-            begin = end + 4 + size
-        self._buffer = data[begin:]
+            start = end + 4 + size
+        self._buffer = data[start:]
 
 
 class WebSocketDecoder:
@@ -42,11 +42,11 @@ class WebSocketDecoder:
         self._buffer = b""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        data, begin = self._buffer + data, 0
-        while (frame := _decode_frame(data, begin)) is not None:
-            begin, message = frame
+        data, start = self._buffer + data, 0
+        while (frame := _decode_frame(data, start)) is not None:
+            start, message = frame
             yield message
-        self._buffer = data[begin:]
+        self._buffer = data[start:]
 
 
 def _decode_frame(data: bytes, offset: int) -> tuple[int, bytes] | None:

@@ -25,8 +25,8 @@ async def _closed(app: RunningApp, account: AccountClient, text: str, outcome: s
 
 
 async def _performance(account: AccountClient) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = (await account.get("/api/v1/analytics"))["performance"]
-    return found
+    performance: dict[str, list[Any]] = (await account.get("/api/v1/analytics"))["performance"]
+    return performance
 
 
 async def test_account_without_orders_has_no_performance(account: AccountClient) -> None:
@@ -39,14 +39,14 @@ async def test_performance_of_symbol_source_and_day_is_in_r(
     for outcome in ("take_profit", "stop_loss", "stop_loss", "take_profit"):
         await _closed(app, account, EURUSD, outcome)
     await _closed(app, account, GBPUSD, "take_profit")
-    found = await _performance(account)
-    eurusd, gbpusd = found["symbol"]
+    performance = await _performance(account)
+    eurusd, gbpusd = performance["symbol"]
     assert eurusd == {
         "name": "EURUSD", "closed": 4, "wins": 2, "win_rate": "0.5000",
         "expectancy": "1.0000", "profit_factor": "3.0000", "drawdown": "2.0000",
     }  # fmt: skip
     assert (gbpusd["expectancy"], gbpusd["profit_factor"], gbpusd["drawdown"]) == ("2.0000", None, "0.0000")
-    (source,), (day,) = found["credential"], found["day"]
+    (source,), (day,) = performance["credential"], performance["day"]
     assert account.api_key.split("_")[1] in source["name"]
     assert day["name"] == (await account.get("/api/v1/orders"))["items"][0]["closed_at"][:10]
     assert source | {"name": ""} == day | {"name": ""}

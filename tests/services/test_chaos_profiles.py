@@ -20,8 +20,8 @@ from tests.kit.setting_changes import change_settings
 ORDERS = 25
 ENDS = {"order.closed", "order.rejected"}
 
-# No test waits for what a broker takes its time with: it was long ago, and is due.
-HURRY = """
+# Moves orders into the past, so that no test waits for the broker's delays.
+MAKE_ORDERS_DUE = """
     UPDATE orders SET due_at = statement_timestamp(), created_at = created_at - interval '1 minute',
         filled_at = filled_at - interval '1 minute'
     WHERE due_at > statement_timestamp() AND next_attempt_at IS NULL
@@ -36,78 +36,78 @@ async def fast_retry_app(servers: Servers, logs: Path) -> AsyncIterator[RunningA
 
 
 @asynccontextmanager
-async def _working(app: RunningApp, chaos: str, *, life_s: float | None = None) -> AsyncIterator[None]:
-    """Run a worker under `chaos` during the block, and cancel its work in the middle every `life_s`."""
+async def _run_worker(app: RunningApp, chaos: str, *, cancel_every_s: float | None = None) -> AsyncIterator[None]:
+    """Run a worker under `chaos` during the block, and cancel its work in the middle every `cancel_every_s`."""
     worker = WorkerServices(change_settings(app.settings, chaos=chaos))
 
     async def work() -> None:
         while True:
             await worker.sweep()
             await asyncio.sleep(0.05)
-            await app.execute_sql(HURRY)
+            await app.execute_sql(MAKE_ORDERS_DUE)
 
-    async def work_and_die() -> None:
+    async def work_until_cancelled() -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(work(), life_s)
+                await asyncio.wait_for(work(), cancel_every_s)
 
-    working = asyncio.create_task(work_and_die())
+    task = asyncio.create_task(work_until_cancelled())
     try:
         yield
     finally:
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         await worker.close()
 
 
-async def _told(account: AccountClient, path: str, sent: list[str]) -> dict[str, list[Any]]:
-    """Send each text, and hear each order's story over the stream to its end."""
-    stories: dict[str, list[Any]] = defaultdict(list)
+async def _send_and_follow(account: AccountClient, path: str, sent: list[str]) -> dict[str, list[Any]]:
+    """Send each text and return the events of each order, read from the stream until the order has ended."""
+    histories: dict[str, list[Any]] = defaultdict(list)
     ended = 0
     async with account.open_sse(types="order.*") as stream:
         await stream.expect_ready()
         await asyncio.gather(*(account.send_signal(text, path=path) for text in sent))
         while ended < len(sent):
             event = (await stream.next_event()).json
-            stories[event["order_id"]].append(event)
+            histories[event["order_id"]].append(event)
             ended += event["type"] in ENDS
-    return stories
+    return histories
 
 
-async def _check(account: AccountClient, stories: dict[str, list[Any]]) -> None:
-    """Every order ended, none twice, and nobody heard anything else."""
-    assert sum(map(len, stories.values())) == len(await account.list_events(after=1, types="order.*"))
-    for story in stories.values():
-        types = [event["type"] for event in story if event["type"] != "order.retrying"]
+async def _check(account: AccountClient, histories: dict[str, list[Any]]) -> None:
+    """Check that each order ended once and that the stream brought exactly the events of the log."""
+    assert sum(map(len, histories.values())) == len(await account.list_events(after=1, types="order.*"))
+    for history in histories.values():
+        types = [event["type"] for event in history if event["type"] != "order.retrying"]
         assert types in (["order.pending", "order.executed", "order.closed"], ["order.pending", "order.rejected"])
-        assert [event["data"]["version"] for event in story] == list(range(1, len(story) + 1))
+        assert [event["data"]["version"] for event in history] == list(range(1, len(history) + 1))
 
 
 @pytest.mark.parametrize("chaos", CHAOS_PROFILES)
 async def test_every_order_ends_once_under_chaos(fast_retry_app: RunningApp, chaos: str) -> None:
     account = await fast_retry_app.create_account()
-    async with _working(fast_retry_app, chaos):
-        stories = await _told(
+    async with _run_worker(fast_retry_app, chaos):
+        histories = await _send_and_follow(
             account, "/webhook/receive-signal/", [signal_texts.make_buy_text(number) for number in range(ORDERS)]
         )
-        await asyncio.sleep(0.2)  # what is too much would come now
-    assert len(stories) == ORDERS
-    await _check(account, stories)
-    retries = [event for story in stories.values() for event in story if event["type"] == "order.retrying"]
+        await asyncio.sleep(0.2)  # surplus events would arrive now
+    assert len(histories) == ORDERS
+    await _check(account, histories)
+    retries = [event for history in histories.values() for event in history if event["type"] == "order.retrying"]
     assert bool(retries) == (chaos in {"flaky", "hostile"})
 
 
 async def test_interrupted_work_is_neither_lost_nor_repeated(fast_retry_app: RunningApp) -> None:
     account = await fast_retry_app.create_account()
-    async with _working(fast_retry_app, "hostile", life_s=0.2):
-        stories = await _told(
+    async with _run_worker(fast_retry_app, "hostile", cancel_every_s=0.2):
+        histories = await _send_and_follow(
             account, "/api/v1/signals", [signal_texts.make_buy_text(number) for number in range(ORDERS)]
         )
-    await _check(account, stories)
+    await _check(account, histories)
 
 
 @pytest.mark.parametrize(
-    ("directives", "told", "last"),
+    ("directives", "event_types", "last_data"),
     [
         ("reject=market_closed", ["rejected"], {"reason": "market_closed"}),
         ("fail=2", ["retrying", "retrying", "executed", "closed"], {"attempts": 3}),
@@ -119,10 +119,12 @@ async def test_interrupted_work_is_neither_lost_nor_repeated(fast_retry_app: Run
     ],
 )
 async def test_forced_outcome_holds_under_chaos(
-    fast_retry_app: RunningApp, directives: str, told: list[str], last: dict[str, Any]
+    fast_retry_app: RunningApp, directives: str, event_types: list[str], last_data: dict[str, Any]
 ) -> None:
     account = await fast_retry_app.create_account()
-    async with _working(fast_retry_app, "hostile"):
-        (story,) = (await _told(account, "/api/v1/signals", [f"{signal_texts.BUY}\n#sim {directives}"])).values()
-    assert [event["type"] for event in story] == ["order.pending", *(f"order.{what}" for what in told)]
-    assert last.items() <= story[-1]["data"].items()
+    async with _run_worker(fast_retry_app, "hostile"):
+        (history,) = (
+            await _send_and_follow(account, "/api/v1/signals", [f"{signal_texts.BUY}\n#sim {directives}"])
+        ).values()
+    assert [event["type"] for event in history] == ["order.pending", *(f"order.{name}" for name in event_types)]
+    assert last_data.items() <= history[-1]["data"].items()

@@ -58,7 +58,7 @@ async def test_batch_respects_max_batch() -> None:
     assert [len(batch) for batch in database.batches] == [3, 3, 2]
 
 
-async def test_each_item_gets_its_own_result() -> None:
+async def test_item_gets_its_own_result() -> None:
     answers = await _submit_all(GroupCommit(FakeDatabase().commit), [1, -2, 3])
     assert _codes(answers) == [10, "idempotency_mismatch", 30]
 

@@ -53,13 +53,13 @@ async def test_accounts_in_one_batch_have_their_own_sequences(
     app: RunningApp, account: AccountClient, other_account: AccountClient
 ) -> None:
     batch = [
-        make_submission(who.id, signal_texts.make_buy_text(number))
+        make_submission(sender.id, signal_texts.make_buy_text(number))
         for number in range(15)
-        for who in (account, other_account)
+        for sender in (account, other_account)
     ]
     await _accept(app, batch)
-    for who in (account, other_account):
-        assert [event["seq"] for event in await who.list_events()] == list(range(1, 32))
+    for sender in (account, other_account):
+        assert [event["seq"] for event in await sender.list_events()] == list(range(1, 32))
 
 
 async def test_refusals_and_orders_share_a_batch(app: RunningApp, account: AccountClient) -> None:

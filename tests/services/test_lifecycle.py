@@ -31,18 +31,18 @@ FINAL = BrokerError("insufficient_margin", permanent=True)
 FILL = Executed(Decimal("1.0860"), "b-1")
 
 
-class Bench:
-    """An intake and a worker's lifecycle around a scripted broker."""
+class LifecycleHarness:
+    """Ingest and a worker's lifecycle with a scripted broker."""
 
     def __init__(self, app: RunningApp, account: AccountClient, script: tuple[ScriptedOutcome, ...]) -> None:
         self.account, self.broker = account, ScriptedBroker(*script)
         engine = app.services.engine
-        self._intake = Ingest(engine, self.broker, lambda *_: None, order_defaults=OrderDefaults("instant"))
+        self._ingest = Ingest(engine, self.broker, lambda *_: None, order_defaults=OrderDefaults("instant"))
         self.commands = OrderCommands(engine, self.broker, lambda *_: None)
         self.lifecycle = Lifecycle(engine, self.broker, RetryPolicy(3, 0.02, 0.04), lease_s=0.5)
 
     async def accept(self, text: str = signal_texts.BUY) -> str:
-        return (await self._intake.accept(make_submission(self.account.id, text))).order_id
+        return (await self._ingest.accept(make_submission(self.account.id, text))).order_id
 
     async def advance(self, *order_ids: str) -> list[Event]:
         """Return the events of the next step, after waiting until one is due."""
@@ -71,9 +71,9 @@ async def _order(account: AccountClient) -> Any:  # noqa: ANN401 - JSON
 async def test_order_without_delays_is_executed_and_closed_by_advancing(
     app: RunningApp, account: AccountClient
 ) -> None:
-    bench = Bench(app, account, ())
-    order_id = await bench.accept()
-    events = await bench.advance(order_id)
+    harness = LifecycleHarness(app, account, ())
+    order_id = await harness.accept()
+    events = await harness.advance(order_id)
     assert [event.type for event in events] == ["order.executed", "order.closed"]
     order = await account.get_order(order_id)
     assert (order["status"], order["version"], order["close_reason"]) == ("closed", 3, "take_profit")
@@ -93,65 +93,65 @@ async def test_order_does_not_move_before_it_is_due(app: RunningApp, account: Ac
 
 
 async def test_sweep_skips_order_within_scheduler_grace(app: RunningApp, account: AccountClient) -> None:
-    bench = Bench(app, account, ())
-    order_id = await bench.accept()
-    await bench.lifecycle.sweep()  # orders of other tests may be due meanwhile
-    assert order_id not in bench.broker.stepped_order_ids
-    assert await bench.lifecycle.advance([order_id])
+    harness = LifecycleHarness(app, account, ())
+    order_id = await harness.accept()
+    await harness.lifecycle.sweep()  # orders of other tests may be due meanwhile
+    assert order_id not in harness.broker.stepped_order_ids
+    assert await harness.lifecycle.advance([order_id])
 
 
 async def test_sweep_advances_order_without_notification(app: RunningApp, account: AccountClient) -> None:
-    bench = Bench(app, account, (FILL,))
-    await bench.accept()
-    assert await wait_until(bench.lifecycle.sweep, timeout_s=2)
+    harness = LifecycleHarness(app, account, (FILL,))
+    await harness.accept()
+    assert await wait_until(harness.lifecycle.sweep, timeout_s=2)
 
 
 async def test_orders_of_a_deleted_account_do_not_block_others(
     app: RunningApp, account: AccountClient, other_account: AccountClient
 ) -> None:
-    bench, gone = Bench(app, account, ()), Bench(app, other_account, ())
-    left, kept = await gone.accept(), await bench.accept()
+    harness, gone = LifecycleHarness(app, account, ()), LifecycleHarness(app, other_account, ())
+    left, kept = await gone.accept(), await harness.accept()
     further = await gone.accept(signal_texts.SELL)
     await app.delete_account(other_account)
     assert await gone.lifecycle.advance([left]) == []
-    assert [event.order_id for event in await bench.advance(further, kept)] == [kept, kept]
+    assert [event.order_id for event in await harness.advance(further, kept)] == [kept, kept]
 
 
 async def test_advancing_twice_changes_nothing(app: RunningApp, account: AccountClient) -> None:
-    bench = Bench(app, account, ())
-    order_id = await bench.accept()
-    both = await asyncio.gather(*(bench.lifecycle.advance([order_id]) for _ in range(6)))
+    harness = LifecycleHarness(app, account, ())
+    order_id = await harness.accept()
+    both = await asyncio.gather(*(harness.lifecycle.advance([order_id]) for _ in range(6)))
     assert sum(len(events or ()) for events in both) == 2
-    assert await bench.lifecycle.advance([order_id]) is None
+    assert await harness.lifecycle.advance([order_id]) is None
     assert len(await account.list_events(after=1)) == 4
 
 
 async def test_transient_failure_is_retried_on_the_stored_schedule(app: RunningApp, account: AccountClient) -> None:
-    bench = Bench(app, account, (PASSING, PASSING, FILL))
-    order_id = await bench.accept()
-    (first,) = await bench.advance(order_id)
+    harness = LifecycleHarness(app, account, (PASSING, PASSING, FILL))
+    order_id = await harness.accept()
+    (first,) = await harness.advance(order_id)
     order = await account.get_order(order_id)
     assert (first.type, order["status"], order["reason"], order["attempts"]) == (
         "order.retrying", "pending", "venue_busy", 1
     )  # fmt: skip
     assert datetime.fromisoformat(order["next_attempt_at"]) > datetime.fromisoformat(order["updated_at"])
     assert msgspec.json.decode(first.body)["data"] == order
-    (second,) = await bench.advance(order_id)
+    (second,) = await harness.advance(order_id)
     assert second.type == "order.retrying"
-    await bench.advance(order_id)
+    await harness.advance(order_id)
     order = await account.get_order(order_id)
     assert (order["attempts"], order["reason"], order["next_attempt_at"]) == (3, None, None)
     assert order["fill_price"] == "1.0860"
 
 
 async def test_order_ends_after_its_last_retry(app: RunningApp, account: AccountClient) -> None:
-    types, order = await Bench(app, account, (PASSING,) * 9).run()
+    types, order = await LifecycleHarness(app, account, (PASSING,) * 9).run()
     assert types == ["order.pending", "order.retrying", "order.retrying", "order.rejected"]
     assert (order["status"], order["reason"], order["next_attempt_at"]) == ("rejected", "venue_busy", None)
 
 
 async def test_permanent_broker_error_ends_the_order(app: RunningApp, account: AccountClient) -> None:
-    types, order = await Bench(app, account, (FINAL,)).run()
+    types, order = await LifecycleHarness(app, account, (FINAL,)).run()
     assert types == ["order.pending", "order.rejected"]
     assert order["reason"] == "insufficient_margin"
 
@@ -169,9 +169,9 @@ async def test_permanent_broker_error_ends_the_order(app: RunningApp, account: A
 async def test_broker_that_raises_is_asked_again(
     app: RunningApp, account: AccountClient, fault: ScriptedOutcome, reason: str
 ) -> None:
-    bench = Bench(app, account, (fault, FILL))
-    order_id = await bench.accept()
-    await bench.lifecycle.advance([order_id])
+    harness = LifecycleHarness(app, account, (fault, FILL))
+    order_id = await harness.accept()
+    await harness.lifecycle.advance([order_id])
 
     async def retrying() -> Any:  # noqa: ANN401 - JSON
         order = await account.get_order(order_id)
@@ -179,63 +179,65 @@ async def test_broker_that_raises_is_asked_again(
 
     order = await wait_until(retrying, timeout_s=3)
     assert (order["status"], order["reason"]) == ("pending", reason)
-    await bench.advance(order_id)
+    await harness.advance(order_id)
     assert (await account.get_order(order_id))["fill_price"] == "1.0860"
 
 
 async def test_executed_order_retries_after_permanent_broker_error(app: RunningApp, account: AccountClient) -> None:
-    bench = Bench(app, account, (FILL, *(FINAL,) * 6))
-    types, order = await bench.run()
+    harness = LifecycleHarness(app, account, (FILL, *(FINAL,) * 6))
+    types, order = await harness.run()
     assert types == ["order.pending", "order.executed", *["order.retrying"] * 6, "order.closed"]
     assert order["status"] == "closed"
 
 
 async def test_failing_order_does_not_block_its_batch(app: RunningApp, account: AccountClient) -> None:
-    bench = Bench(app, account, (ValueError("bug"),))
-    order_ids = [await bench.accept(signal_texts.make_buy_text(number)) for number in range(3)]
-    await bench.advance(*order_ids)
+    harness = LifecycleHarness(app, account, (ValueError("bug"),))
+    order_ids = [await harness.accept(signal_texts.make_buy_text(number)) for number in range(3)]
+    await harness.advance(*order_ids)
     assert sorted([(await account.get_order(one))["status"] for one in order_ids]) == ["closed", "closed", "pending"]
 
 
 async def test_hung_order_does_not_block_others(app: RunningApp, account: AccountClient) -> None:
-    bench = Bench(app, account, (0.3,))
-    order_ids = [await bench.accept(signal_texts.make_buy_text(number)) for number in range(3)]
-    events = await bench.lifecycle.advance(order_ids)
+    harness = LifecycleHarness(app, account, (0.3,))
+    order_ids = [await harness.accept(signal_texts.make_buy_text(number)) for number in range(3)]
+    events = await harness.lifecycle.advance(order_ids)
     assert [event.type for event in events or ()] == ["order.executed", "order.closed"] * 2
     assert sorted([(await account.get_order(one))["status"] for one in order_ids]) == ["closed", "closed", "pending"]
 
 
 async def test_duplicate_broker_report_is_ignored(app: RunningApp, account: AccountClient) -> None:
     other = Executed(Decimal("9.9"), "b-2")
-    bench = Bench(app, account, ((FILL, other), (other, Closed(Decimal("1.0890"), CloseReason.TAKE_PROFIT))))
-    types, order = await bench.run()
+    harness = LifecycleHarness(
+        app, account, ((FILL, other), (other, Closed(Decimal("1.0890"), CloseReason.TAKE_PROFIT)))
+    )
+    types, order = await harness.run()
     assert types == ["order.pending", "order.executed", "order.closed"]
     assert (order["fill_price"], order["broker_order_id"], order["version"]) == ("1.0860", "b-1", 3)
 
 
 async def test_order_of_a_dead_worker_continues_after_the_lease(app: RunningApp, account: AccountClient) -> None:
-    bench = Bench(app, account, ())
-    order_id = await bench.accept()
+    harness = LifecycleHarness(app, account, ())
+    order_id = await harness.accept()
     async with app.services.engine.begin() as connection:
         assert await orders.claim(connection, 0.3, max_orders=1, order_ids=[order_id]) is not None
-    assert await bench.lifecycle.advance([order_id]) is None
-    assert [event.type for event in await bench.advance(order_id)] == ["order.executed", "order.closed"]
+    assert await harness.lifecycle.advance([order_id]) is None
+    assert [event.type for event in await harness.advance(order_id)] == ["order.executed", "order.closed"]
 
 
 async def test_cancelled_order_stays_cancelled(app: RunningApp, account: AccountClient) -> None:
-    bench = Bench(app, account, ())
-    order_id = await bench.accept()
-    cancelled = await bench.commands.cancel(account.id, order_id)
+    harness = LifecycleHarness(app, account, ())
+    order_id = await harness.accept()
+    cancelled = await harness.commands.cancel(account.id, order_id)
     assert (cancelled.status, cancelled.reason) == ("cancelled", "requested")
-    assert await bench.lifecycle.advance([order_id]) is None
-    assert bench.broker.stepped_order_ids == []
+    assert await harness.lifecycle.advance([order_id]) is None
+    assert harness.broker.stepped_order_ids == []
 
 
 async def test_concurrent_cancel_and_fill_apply_one(app: RunningApp, account: AccountClient) -> None:
     for number in range(12):
-        bench = Bench(app, account, ())
-        order_id = await bench.accept(signal_texts.make_buy_text(number))
-        race = [bench.commands.cancel(account.id, order_id), bench.lifecycle.advance([order_id])]
+        harness = LifecycleHarness(app, account, ())
+        order_id = await harness.accept(signal_texts.make_buy_text(number))
+        race = [harness.commands.cancel(account.id, order_id), harness.lifecycle.advance([order_id])]
         outcomes = await asyncio.gather(*(race if number % 2 else reversed(race)), return_exceptions=True)
         order = await account.get_order(order_id)
         types = [event["type"] for event in (await account.get(f"/api/v1/orders/{order_id}/events"))["items"]]
@@ -249,11 +251,11 @@ async def test_concurrent_cancel_and_fill_apply_one(app: RunningApp, account: Ac
 
 async def test_concurrent_manual_and_broker_close_apply_one(app: RunningApp, account: AccountClient) -> None:
     for number in range(12):
-        bench = Bench(app, account, (FILL, None))
-        order_id = await bench.accept(signal_texts.make_buy_text(number))
-        await bench.advance(order_id)
+        harness = LifecycleHarness(app, account, (FILL, None))
+        order_id = await harness.accept(signal_texts.make_buy_text(number))
+        await harness.advance(order_id)
         await app.execute_sql("UPDATE orders SET due_at = now() WHERE id = CAST(:id AS uuid)", id=order_id)
-        race = [bench.commands.close(account.id, order_id), bench.lifecycle.advance([order_id])]
+        race = [harness.commands.close(account.id, order_id), harness.lifecycle.advance([order_id])]
         outcomes = await asyncio.gather(*(race if number % 2 else reversed(race)), return_exceptions=True)
         order = await account.get_order(order_id)
         types = [event["type"] for event in (await account.get(f"/api/v1/orders/{order_id}/events"))["items"]]
@@ -273,23 +275,23 @@ async def test_concurrent_closes_apply_one(app: RunningApp, account: AccountClie
 
 
 async def test_move_of_an_old_version_is_discarded(app: RunningApp, account: AccountClient) -> None:
-    """While the broker thinks, the account cancels: what the broker then says is void."""
-    thinking, go_on = asyncio.Event(), asyncio.Event()
+    """The account cancels the order during a slow broker call: the move that the broker then returns is void."""
+    is_called, may_return = asyncio.Event(), asyncio.Event()
 
     class Slow(ScriptedBroker):
         async def step(self, order: Order, now: datetime) -> Any:  # noqa: ANN401 - a move
-            thinking.set()
-            await go_on.wait()
+            is_called.set()
+            await may_return.wait()
             return await super().step(order, now)
 
-    bench = Bench(app, account, ())
-    order_id = await bench.accept()
-    told: asyncio.Queue[Sequence[Event]] = asyncio.Queue()
-    slow = Lifecycle(app.services.engine, Slow(), RetryPolicy(3, 0.02, 0.04), lease_s=5, publish=told.put)
+    harness = LifecycleHarness(app, account, ())
+    order_id = await harness.accept()
+    published: asyncio.Queue[Sequence[Event]] = asyncio.Queue()
+    slow = Lifecycle(app.services.engine, Slow(), RetryPolicy(3, 0.02, 0.04), lease_s=5, publish=published.put)
     assert await slow.advance([order_id]) == []
-    await thinking.wait()
-    await bench.commands.cancel(account.id, order_id)
-    go_on.set()
-    assert await told.get() == []
+    await is_called.wait()
+    await harness.commands.cancel(account.id, order_id)
+    may_return.set()
+    assert await published.get() == []
     assert (await account.get_order(order_id))["status"] == "cancelled"
     assert [event["type"] for event in await account.list_events(after=2)] == ["order.pending", "order.cancelled"]

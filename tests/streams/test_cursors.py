@@ -1,4 +1,4 @@
-"""Any text may come as a cursor: each gets the log or a reset, and none opens another account's log."""
+"""Any text as a cursor: the stream follows the account's log from there, or sends a reset."""
 
 import asyncio
 import random
@@ -21,9 +21,9 @@ HEAD, PRUNED = 40, 12
 
 
 def random_cursors(epoch: str, count: int) -> list[str]:
-    """Cursors malformed, over-long, of this and other epochs, from the past, from the future."""
+    """Make cursors: malformed, over-long, of this and other epochs, from the past and from the future."""
     rng = random.Random(11)  # noqa: S311 - not for security
-    made = [
+    factories = [
         lambda: "".join(rng.choices(ODD_CHARACTERS, k=rng.randint(1, 40))),
         lambda: "9" * rng.randint(19, 300),
         lambda: f"{epoch}-{rng.randint(0, HEAD)}",
@@ -33,12 +33,12 @@ def random_cursors(epoch: str, count: int) -> list[str]:
         lambda: f"{epoch}-{rng.randint(0, HEAD)}{rng.choice(ODD_CHARACTERS[:10])}",
         lambda: f"{epoch.upper()}-{rng.randint(0, PRUNED)}",
     ]
-    return [rng.choice(made)() for _ in range(count)]
+    return [rng.choice(factories)() for _ in range(count)]
 
 
 @pytest.fixture
 async def relay(app: RunningApp) -> AsyncIterator[Relay]:
-    """A relay in this process, so that ten thousand cursors need no connections."""
+    """Run a relay in this process, so that ten thousand cursors need no connections."""
     running = Relay(app.services.engine, app.settings.redis_url)
     await running.start()
     yield running
@@ -46,21 +46,21 @@ async def relay(app: RunningApp) -> AsyncIterator[Relay]:
 
 
 @pytest.fixture
-async def log(app: RunningApp, account: AccountClient, other_account: AccountClient) -> list[Event]:
-    """The account's log without its beginning; the other_account's is longer."""
+async def pruned_log(app: RunningApp, account: AccountClient, other_account: AccountClient) -> list[Event]:
+    """Return the events left in a log that lost its first ones. The log of `other_account` is longer."""
     events = await app.append_events(account, HEAD - 1)
     await app.append_events(other_account, 2 * HEAD)
     await app.execute_sql("DELETE FROM events WHERE account_id = :id AND seq <= :upto", id=account.id, upto=PRUNED)
     return events[PRUNED - 1 :]
 
 
-async def test_random_cursors_resume_or_reset(relay: Relay, account: AccountClient, log: list[Event]) -> None:
-    bodies = {event.seq: event.body for event in log}
+async def test_random_cursors_resume_or_reset(relay: Relay, account: AccountClient, pruned_log: list[Event]) -> None:
+    bodies = {event.seq: event.body for event in pruned_log}
     async with relay.open_channel(account.id):
-        made = random_cursors(relay.epoch, 10_000)
-        for begin in range(0, len(made), 200):
+        cursors = random_cursors(relay.epoch, 10_000)
+        for start in range(0, len(cursors), 200):
             await asyncio.gather(
-                *(_check_cursor(relay, account.id, text, bodies) for text in made[begin : begin + 200])
+                *(_check_cursor(relay, account.id, text, bodies) for text in cursors[start : start + 200])
             )
 
 
@@ -71,29 +71,29 @@ async def _check_cursor(relay: Relay, account_id: str, text: str, bodies: dict[i
 
 async def _assert_follows_log(text: str, subscription: Subscription, bodies: dict[int, bytes]) -> None:
     opening = control_events.build_opening(subscription)
-    asked = parse_cursor_seq(text)
-    is_ours = text.rpartition("-")[0] in {"", subscription.epoch} and asked is not None and asked <= HEAD
-    assert is_ours == (len(opening) == 1), text
-    if not is_ours:
+    cursor_seq = parse_cursor_seq(text)
+    is_valid = text.rpartition("-")[0] in {"", subscription.epoch} and cursor_seq is not None and cursor_seq <= HEAD
+    assert is_valid == (len(opening) == 1), text
+    if not is_valid:
         assert subscription.seq == HEAD
         return
     seq = subscription.seq
-    assert seq == asked
+    assert seq == cursor_seq
     while seq < HEAD:
-        for one in await subscription.read(5):
-            if isinstance(one, Frame):
-                assert (one.seq, one.body) == (seq + 1, bodies[one.seq])
-                seq = one.seq
+        for item in await subscription.read(5):
+            if isinstance(item, Frame):
+                assert (item.seq, item.body) == (seq + 1, bodies[item.seq])
+                seq = item.seq
             else:
-                assert (one.first_seq, one.last_seq) == (seq + 1, PRUNED)
+                assert (item.first_seq, item.last_seq) == (seq + 1, PRUNED)
                 seq = PRUNED
 
 
-async def test_cursors_resolve_alike_on_every_transport(account: AccountClient, log: list[Event]) -> None:
+async def test_cursors_resolve_alike_on_every_transport(account: AccountClient, pruned_log: list[Event]) -> None:
     epoch = (await account.get("/api/v1/events"))["epoch"]
     for text in random_cursors(epoch, 40):
         start = resolve_cursor(text, epoch=epoch, head=HEAD)
-        seqs = [event.seq for event in log if event.seq > start.seq]
+        seqs = [event.seq for event in pruned_log if event.seq > start.seq]
         page = await account.request("GET", f"/api/v1/events?limit=500&after={quote(text)}")
         if text.startswith("-") or start.reset_reason is not None:
             assert page.status_code in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}, text

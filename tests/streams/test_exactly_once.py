@@ -16,32 +16,32 @@ from tests.kit.running_app import RunningApp
 
 
 class Follower:
-    """A client that disconnects at random, changes its transport, and remembers its cursor only."""
+    """A client that disconnects at random, changes its transport, and keeps nothing but its cursor."""
 
     def __init__(self, account: AccountClient, seed: int) -> None:
-        self.account, self.seen = account, list[Any]()
+        self.account, self.events = account, list[Any]()
         self._random = random.Random(seed)  # noqa: S311 - not for security
-        self._place = "0"
+        self._cursor = "0"
 
     async def follow(self, until_seq: int) -> None:
-        while not self.seen or self.seen[-1]["seq"] < until_seq:
-            session = self._by_sse if self._random.random() < 0.5 else self._by_socket
-            await session(self._random.randint(1, 12), until_seq)
+        while not self.events or self.events[-1]["seq"] < until_seq:
+            read_events = self._read_sse if self._random.random() < 0.5 else self._read_websocket
+            await read_events(self._random.randint(1, 12), until_seq)
 
-    async def _by_sse(self, most: int, until_seq: int) -> None:
-        async with self.account.open_sse(last_event_id=self._place) as stream:
-            self._place = (await stream.expect_ready()).id or ""
-            while most and not (self.seen and self.seen[-1]["seq"] == until_seq):
+    async def _read_sse(self, max_events: int, until_seq: int) -> None:
+        async with self.account.open_sse(last_event_id=self._cursor) as stream:
+            self._cursor = (await stream.expect_ready()).id or ""
+            while max_events and not (self.events and self.events[-1]["seq"] == until_seq):
                 frame = await stream.next_event()
-                self.seen.append(frame.json)
-                self._place, most = frame.id or "", most - 1
+                self.events.append(frame.json)
+                self._cursor, max_events = frame.id or "", max_events - 1
 
-    async def _by_socket(self, most: int, until_seq: int) -> None:
-        async with self.account.open_websocket(after=self._place) as socket:
+    async def _read_websocket(self, max_events: int, until_seq: int) -> None:
+        async with self.account.open_websocket(after=self._cursor) as socket:
             ready = await receive_json(socket)
-            while most and not (self.seen and self.seen[-1]["seq"] == until_seq):
-                self.seen.append(await receive_json(socket))
-                self._place, most = f"{ready['epoch']}-{self.seen[-1]['seq']}", most - 1
+            while max_events and not (self.events and self.events[-1]["seq"] == until_seq):
+                self.events.append(await receive_json(socket))
+                self._cursor, max_events = f"{ready['epoch']}-{self.events[-1]['seq']}", max_events - 1
 
 
 async def test_reconnecting_client_receives_each_event_once(account: AccountClient) -> None:
@@ -54,7 +54,7 @@ async def test_reconnecting_client_receives_each_event_once(account: AccountClie
     log = await account.list_events()
     assert [event["seq"] for event in log] == list(range(1, 62))
     for follower in followers:
-        assert follower.seen == log
+        assert follower.events == log
 
 
 async def test_accounts_receive_only_their_own_events(app: RunningApp) -> None:
@@ -64,7 +64,7 @@ async def test_accounts_receive_only_their_own_events(app: RunningApp) -> None:
     sends = [account for account in accounts for _ in range(rng.randint(4, 14))]
     rng.shuffle(sends)
 
-    async def hear(account: AccountClient, until_seq: int) -> list[Any]:
+    async def read_both_streams(account: AccountClient, until_seq: int) -> list[Any]:
         async with account.open_sse(after=0) as stream, account.open_websocket(after=0) as socket:
             await stream.expect_ready()
             await receive_json(socket)
@@ -73,15 +73,16 @@ async def test_accounts_receive_only_their_own_events(app: RunningApp) -> None:
             assert by_sse == by_socket
             return by_sse
 
-    heard = [asyncio.create_task(hear(account, 1 + 2 * sends.count(account))) for account in accounts]
+    readers = [asyncio.create_task(read_both_streams(account, 1 + 2 * sends.count(account))) for account in accounts]
     answers = await asyncio.gather(
         *(account.send_signal(signal_texts.make_buy_text(n)) for n, account in enumerate(sends))
     )
-    own = {account.id: {one["order_id"] for one, who in zip(answers, sends, strict=True) if who is account}
-           for account in accounts}  # fmt: skip
-    for account, events in zip(accounts, await asyncio.gather(*heard), strict=True):
+    order_ids: dict[str, set[str]] = {account.id: set() for account in accounts}
+    for account, answer in zip(sends, answers, strict=True):
+        order_ids[account.id].add(answer["order_id"])
+    for account, events in zip(accounts, await asyncio.gather(*readers), strict=True):
         assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-        assert {event["order_id"] for event in events if event["order_id"]} == own[account.id]
+        assert {event["order_id"] for event in events if event["order_id"]} == order_ids[account.id]
 
 
 def drop_every_third(events: list[Event]) -> list[Event]:
@@ -130,7 +131,7 @@ async def test_undecodable_stream_entries_are_skipped(app: RunningApp, account: 
         await redis.xadd("signalhub:events", {"a": b"\xff\xfe", "s": "1"})
         sent = await account.send_signal()
         assert [frame.json["seq"] for frame in await stream.next_events(2)] == [sent["seq"] - 1, sent["seq"]]
-        # Faster than two seconds means: delivered by the reader, not by the comparison of heads.
+        # Within two seconds only the stream reader delivers; the comparison of heads would take longer.
         async with asyncio.timeout(1.0):
             for _ in range(5):
                 await account.send_signal()
@@ -140,16 +141,16 @@ async def test_undecodable_stream_entries_are_skipped(app: RunningApp, account: 
 async def test_flushed_redis_loses_no_events(app: RunningApp, account: AccountClient) -> None:
     async with account.open_sse(after=0) as stream:
         await stream.expect_ready()
-        for round_ in range(3):
-            await account.send_signal(signal_texts.make_buy_text(round_))
+        for number in range(3):
+            await account.send_signal(signal_texts.make_buy_text(number))
             await app.services.redis.flushdb()
-            await account.send_signal(signal_texts.make_buy_text(round_))
-        found = await stream.next_events(13)
-    assert [frame.json["seq"] for frame in found] == list(range(1, 14))
+            await account.send_signal(signal_texts.make_buy_text(number))
+        frames = await stream.next_events(13)
+    assert [frame.json["seq"] for frame in frames] == list(range(1, 14))
 
 
 async def test_slow_reader_receives_every_event(app: RunningApp, account: AccountClient) -> None:
-    """4,000 events while it does not read: more than all buffers between and more than the ring hold."""
+    """It stops reading for 4,000 events: more than the buffers on the way and the ring buffer hold."""
     async with _unread_stream(account) as reader:
         events = []
         for _ in range(4):
@@ -158,13 +159,13 @@ async def test_slow_reader_receives_every_event(app: RunningApp, account: Accoun
         async with account.open_sse(after=3990) as other:
             await other.expect_ready()
             assert (await other.next_event()).json["seq"] == 3991
-        found: list[int] = []
+        seqs: list[int] = []
         async with asyncio.timeout(20):
-            while not found or found[-1] < 4001:
+            while not seqs or seqs[-1] < 4001:
                 line = await reader.readline()
                 if line.startswith(b"id: "):
-                    found.append(int(line.rpartition(b"-")[2]))
-    assert found == [1, *range(2, 4002)]
+                    seqs.append(int(line.rpartition(b"-")[2]))
+    assert seqs == [1, *range(2, 4002)]
 
 
 @asynccontextmanager
@@ -181,10 +182,10 @@ async def _unread_stream(account: AccountClient) -> AsyncIterator[asyncio.Stream
 
 
 async def test_closed_stream_is_unregistered(app: RunningApp, account: AccountClient) -> None:
-    ids = [(await account.send_signal(signal_texts.make_buy_text(n)))["seq"] for n in range(3)]
+    seqs = [(await account.send_signal(signal_texts.make_buy_text(n)))["seq"] for n in range(3)]
     async with account.open_sse(after=0) as stream:
         await stream.expect_ready()
-        assert [frame.json["seq"] for frame in await stream.next_events(7)] == list(range(1, ids[-1] + 1))
+        assert [frame.json["seq"] for frame in await stream.next_events(7)] == list(range(1, seqs[-1] + 1))
     assert await wait_until(lambda: _has_no_open_streams(app), timeout_s=5)
 
 

@@ -1,4 +1,4 @@
-"""Redis holds nothing that matters: it may stop, come back empty, or never have been there."""
+"""Streams and signals while Redis is away or comes back empty: no event is kept there alone."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ from tests.kit.servers import Servers
 
 @pytest.fixture
 def valkey(tmp_path: Path) -> Valkey:
-    """A server of this test's own, not started yet."""
+    """Return a server that only this test uses, not started yet."""
     return Valkey(tmp_path / "valkey", settings={"appendonly": "no"})
 
 
@@ -42,9 +42,9 @@ async def test_signals_are_ingested_and_streamed_without_redis(
         await stream.expect_ready()
         await receive_json(socket)
         await asyncio.to_thread(valkey.stop)
-        began = monotonic()
+        started_at = monotonic()
         sent = [await account.send_signal(signal_texts.make_buy_text(number)) for number in range(5)]
-        assert monotonic() - began < 2
+        assert monotonic() - started_at < 2
         assert [frame.json["seq"] for frame in await stream.next_events(10)] == list(range(2, 12))
         assert [(await receive_json(socket))["seq"] for _ in range(10)] == list(range(2, 12))
         ready = await app_with_own_redis.http.get("/health/ready")
@@ -53,7 +53,7 @@ async def test_signals_are_ingested_and_streamed_without_redis(
         async with run_worker(app_with_own_redis.settings, tmp_path / "worker.log"):
             orders = [(await stream.next_event()).json for _ in range(10)]
         assert [event["seq"] for event in orders] == list(range(12, 22))
-        assert {event["order_id"] for event in orders} == {one["order_id"] for one in sent}
+        assert {event["order_id"] for event in orders} == {signal["order_id"] for signal in sent}
     assert (await app_with_own_redis.http.get("/health/ready")).status_code == 200
 
 
@@ -77,12 +77,12 @@ async def test_shutdown_closes_streams_and_exits_in_time(app_with_own_redis: Run
     async with account.open_sse() as stream, account.open_websocket() as socket:
         await stream.expect_ready()
         await receive_json(socket)
-        began = monotonic()
+        started_at = monotonic()
         app_with_own_redis.web.popen.send_signal(signal.SIGTERM)
         assert await wait_for_close_code(socket) == 1001
         await stream.wait_until_closed(5)
         await wait_until(lambda: _has_exited(app_with_own_redis), timeout_s=10)
-    assert monotonic() - began < 10
+    assert monotonic() - started_at < 10
     assert app_with_own_redis.web.popen.returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""The log as Server-Sent Events: the start of a stream, resuming, resets, gaps, heartbeats and limits."""
+"""The event log as Server-Sent Events: the start of a stream, resuming, resets, gaps, heartbeats and limits."""
 
 import asyncio
 
@@ -62,15 +62,15 @@ async def test_stream_resumes_after_last_event_id(account: AccountClient, form: 
         await account.send_signal()
         first = await stream.next_event()
     assert first.id is not None
-    how = {
+    parameters = {
         "header": {"last_event_id": first.id},
         "query": {"after": first.id},
         "bare query": {"after": str(first.json["seq"])},
     }[form]
-    async with account.open_sse(**how) as stream:
+    async with account.open_sse(**parameters) as stream:
         assert (await stream.expect_ready()).id == first.id
-        again = await stream.next_event()
-        assert (again.event, again.json["seq"]) == ("order.pending", first.json["seq"] + 1)
+        second = await stream.next_event()
+        assert (second.event, second.json["seq"]) == ("order.pending", first.json["seq"] + 1)
 
 
 async def test_last_event_id_header_overrides_after(account: AccountClient) -> None:
@@ -95,14 +95,14 @@ async def test_page_sse_and_websocket_return_identical_bytes(app: RunningApp, ac
         await socket.recv()
         sent = await account.send_signal()
         await app.advance_order(sent["order_id"])
-        streamed = [frame.data for frame in await stream.next_events(4)]
-        socketed = [await socket.recv(decode=False) for _ in range(4)]
+        over_sse = [frame.data for frame in await stream.next_events(4)]
+        over_websocket = [await socket.recv(decode=False) for _ in range(4)]
     page = (await account.request("GET", "/api/v1/events")).content
     stored = [str(row[0]).encode() for row in await app.execute_sql(
         "SELECT body FROM events WHERE account_id = CAST(:id AS uuid) ORDER BY seq", id=account.id
     )]  # fmt: skip
-    assert streamed == socketed == stored
-    assert page.startswith(b'{"items":[' + b",".join(streamed) + b'],"epoch":')
+    assert over_sse == over_websocket == stored
+    assert page.startswith(b'{"items":[' + b",".join(over_sse) + b'],"epoch":')
 
 
 async def test_filter_selects_event_types(account: AccountClient) -> None:
@@ -143,7 +143,9 @@ RESETS = {
 }
 
 
-@pytest.mark.parametrize(("reason", "cursor"), [(why, one) for why, cursors in RESETS.items() for one in cursors])
+@pytest.mark.parametrize(
+    ("reason", "cursor"), [(reason, cursor) for reason, cursors in RESETS.items() for cursor in cursors]
+)
 async def test_invalid_cursor_is_reset(account: AccountClient, reason: str, cursor: str) -> None:
     async with account.open_sse(after=cursor) as stream:
         ready = await stream.expect_ready()
@@ -215,11 +217,11 @@ async def test_httpx_sse_reads_the_stream(account: AccountClient) -> None:
 
 
 async def _read_raw_stream(account: AccountClient, last: bytes, **params: str) -> bytes:
-    """Return the bytes of a stream, up to and with the first block that holds `last`."""
+    """Return the bytes of a stream up to the first chunk with `last`, inclusive."""
     data = b""
     async with account.http.stream("GET", "/api/v1/stream", params=params, headers=account.headers) as response:
-        async for piece in response.aiter_raw():
-            data += piece
+        async for chunk in response.aiter_raw():
+            data += chunk
             if last in data:
                 return data
     raise AssertionError(data)
@@ -236,23 +238,23 @@ async def test_both_sse_parsers_agree(app: RunningApp, account: AccountClient) -
     ]
     for raw, count in zip(raws, (1 + 6, 2, 2 + 6, 1), strict=True):
         parser = Parser()
-        mine = [(one.type, one.last_event_id, one.data) for one in parser.feed(raw)]
+        messages = [(message.type, message.last_event_id, message.data) for message in parser.feed(raw)]
         source = httpx_sse.EventSource(httpx.Response(200, headers={"content-type": "text/event-stream"}, content=raw))
-        assert mine == [(one.event, one.id, one.data) for one in source.iter_sse() if one.data]
-        assert len(mine) == count
+        assert messages == [(event.event, event.id, event.data) for event in source.iter_sse() if event.data]
+        assert len(messages) == count
         assert 800 <= (parser.retry_ms or 0) <= 2200
     assert parser.last_event_id.endswith("-10")
 
 
 async def test_stream_requires_read_scope(account: AccountClient) -> None:
-    nobody = await account.http.get("/api/v1/stream")
+    anonymous = await account.http.get("/api/v1/stream")
     writer = await account.post("/api/v1/keys", {"scopes": ["signals:write"]})
     forbidden = await account.with_key(writer["api_key"]).request("GET", "/api/v1/stream")
-    assert (nobody.status_code, forbidden.status_code) == (401, 403)
+    assert (anonymous.status_code, forbidden.status_code) == (401, 403)
 
 
 async def test_concurrent_opens_respect_per_account_stream_limit(app: RunningApp, account: AccountClient) -> None:
-    most = app.settings.streams.max_per_account
+    max_streams = app.settings.streams.max_per_account
 
     async def open_stream() -> int:
         async with account.http.stream("GET", "/api/v1/stream", headers=account.headers) as response:
@@ -260,17 +262,17 @@ async def test_concurrent_opens_respect_per_account_stream_limit(app: RunningApp
             return response.status_code
 
     release, answered = asyncio.Event(), asyncio.Semaphore(0)
-    crowd = [asyncio.create_task(open_stream()) for _ in range(most + 20)]
+    openings = [asyncio.create_task(open_stream()) for _ in range(max_streams + 20)]
     for _ in range(20):
         await answered.acquire()
     await asyncio.sleep(0.3)
     release.set()
-    assert sorted(await asyncio.gather(*crowd)) == [200] * most + [429] * 20
+    assert sorted(await asyncio.gather(*openings)) == [200] * max_streams + [429] * 20
 
 
 async def test_open_streams_per_account_are_limited(app: RunningApp) -> None:
     account = await app.create_account()
-    most = app.settings.streams.max_per_account
+    max_streams = app.settings.streams.max_per_account
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         done = asyncio.Event()
         opened = asyncio.Semaphore(0)
@@ -281,9 +283,9 @@ async def test_open_streams_per_account_are_limited(app: RunningApp) -> None:
                 opened.release()
                 await done.wait()
 
-        for _ in range(most):
+        for _ in range(max_streams):
             group.create_task(hold())
-        for _ in range(most):
+        for _ in range(max_streams):
             await opened.acquire()
         response = await account.request("GET", "/api/v1/stream")
         done.set()

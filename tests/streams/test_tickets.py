@@ -29,7 +29,7 @@ async def test_ticket_opens_websocket(account: AccountClient) -> None:
         assert (await receive_json(socket))["type"] == "stream.ready"
 
 
-async def test_a_ticket_works_once(account: AccountClient) -> None:
+async def test_ticket_works_once(account: AccountClient) -> None:
     ticket = await _create_ticket(account)
     async with open_sse(account.http, ticket=ticket):
         response = await account.http.get("/api/v1/stream", params={"ticket": ticket})
@@ -88,8 +88,8 @@ async def test_browser_reconnects_with_cookie_and_spent_ticket(account: AccountC
         cookie = stream.response.headers["set-cookie"].partition(";")[0]
     await account.send_signal()
     for _ in range(2):
-        back = {"Cookie": cookie, "Last-Event-ID": str(ready.id)}
-        async with open_sse(account.http, headers=back, ticket=ticket) as stream:
+        headers = {"Cookie": cookie, "Last-Event-ID": str(ready.id)}
+        async with open_sse(account.http, headers=headers, ticket=ticket) as stream:
             await stream.expect_ready()
             assert [frame.json["seq"] for frame in await stream.next_events(2)] == [2, 3]
 

@@ -1,4 +1,4 @@
-"""The log over WebSocket, on the canonical path and on the paths of the older clients."""
+"""The event log over WebSocket, on the canonical path and on the paths of the older clients."""
 
 import asyncio
 from typing import Any
@@ -18,7 +18,7 @@ async def test_first_frame_is_ready(account: AccountClient) -> None:
         assert await receive_json(socket) == {"type": "stream.ready", "epoch": page["epoch"], "seq": 1, "head": 1}
 
 
-async def test_each_event_is_one_frame(account: AccountClient) -> None:
+async def test_event_is_one_frame(account: AccountClient) -> None:
     async with account.open_websocket(after=0) as socket:
         await receive_json(socket)
         await account.send_signal()
@@ -79,7 +79,7 @@ async def test_oversized_client_message_closes_the_socket(account: AccountClient
         assert await wait_for_close_code(socket) == 1009
 
 
-async def test_a_ping_is_answered(account: AccountClient) -> None:
+async def test_ping_message_is_answered_with_pong(account: AccountClient) -> None:
     async with account.open_websocket() as socket:
         await receive_json(socket)
         await socket.send('{"type":"ping"}')
@@ -121,10 +121,10 @@ async def test_first_message_without_credential_closes_with_4401(account: Accoun
 
 async def test_silent_socket_is_closed_after_five_seconds(account: AccountClient) -> None:
     async with (
-        connect_websocket(account.http, "/ws/stream") as one,
-        connect_websocket(account.http, "/ws/orders/") as other,
+        connect_websocket(account.http, "/ws/stream") as silent,
+        connect_websocket(account.http, "/ws/orders/") as silent_legacy,
     ):
-        assert set(await asyncio.gather(wait_for_close_code(one), wait_for_close_code(other))) == {4401}
+        assert set(await asyncio.gather(wait_for_close_code(silent), wait_for_close_code(silent_legacy))) == {4401}
 
 
 @pytest.mark.parametrize("path", ["/ws/stream", "/ws/orders/", "/ws/signals/invalid/"])
@@ -205,9 +205,12 @@ async def test_legacy_rejection_frames_carry_raw_text_and_reason(account: Accoun
 
 
 async def test_legacy_sockets_are_isolated_by_account(account: AccountClient, other_account: AccountClient) -> None:
-    async with account.open_websocket("/ws/orders/") as mine, other_account.open_websocket("/ws/orders/") as theirs:
-        await receive_json(mine)
-        await receive_json(theirs)
-        sent = [await who.send_signal() for who in (account, other_account)]
-        assert (await receive_json(mine))["order_id"] == sent[0]["order_id"]
-        assert (await receive_json(theirs))["order_id"] == sent[1]["order_id"]
+    async with (
+        account.open_websocket("/ws/orders/") as own_socket,
+        other_account.open_websocket("/ws/orders/") as other_socket,
+    ):
+        await receive_json(own_socket)
+        await receive_json(other_socket)
+        sent = [await sender.send_signal() for sender in (account, other_account)]
+        assert (await receive_json(own_socket))["order_id"] == sent[0]["order_id"]
+        assert (await receive_json(other_socket))["order_id"] == sent[1]["order_id"]

@@ -26,7 +26,7 @@ class RawWebSocket:
         self._reader, self._writer = reader, writer
         self._end = WSConnection(ConnectionType.CLIENT)
         self.frames = FrameProtocol(client=True, extensions=[])
-        self._heard: list[Event] = []
+        self._events: list[Event] = []
         self.is_over = False
         self.port: int = writer.get_extra_info("sockname")[1]
 
@@ -43,13 +43,13 @@ class RawWebSocket:
     async def next(self) -> Event | None:
         """Return the next event; None where the connection ends without a close frame."""
         async with asyncio.timeout(8):
-            while not self._heard and not self.is_over:
+            while not self._events and not self.is_over:
                 data = await self._reader.read(65536)
                 self.is_over = not data
                 if data:
                     self._end.receive_data(data)
-                    self._heard += self._end.events()
-        return self._heard.pop(0) if self._heard else None
+                    self._events += self._end.events()
+        return self._events.pop(0) if self._events else None
 
     async def text(self) -> str:
         """Return the next message, reassembled."""
@@ -101,9 +101,9 @@ async def test_fragmented_message_with_interleaved_ping(raw_socket: RawWebSocket
 
 
 async def test_frames_are_read_byte_by_byte(raw_socket: RawWebSocket) -> None:
-    whole = raw_socket.frames.send_data(PING, fin=True)
-    for place in range(len(whole)):
-        raw_socket.write(whole[place : place + 1])
+    frame = raw_socket.frames.send_data(PING, fin=True)
+    for index in range(len(frame)):
+        raw_socket.write(frame[index : index + 1])
         await asyncio.sleep(0)
     assert await raw_socket.text() == PONG
 
@@ -144,30 +144,35 @@ async def test_closing_client_that_stops_reading_is_disconnected(app: RunningApp
         assert raw_socket.port in _peer_ports(app)
         raw_socket.send(CloseConnection(code=CloseReason.NORMAL_CLOSURE))
 
-        async def is_left() -> bool:
+        async def is_disconnected() -> bool:
             return raw_socket.port not in _peer_ports(app)
 
-        await wait_until(is_left, timeout_s=5, interval_s=0.1)
+        await wait_until(is_disconnected, timeout_s=5, interval_s=0.1)
 
 
 def _peer_ports(app: RunningApp) -> set[int]:
     """Return the peer ports of the connections of the web process."""
     processes = psutil.Process(app.web.popen.pid).children(recursive=True)
-    return {one.raddr.port for process in processes for one in process.net_connections("tcp") if one.raddr}
+    return {
+        connection.raddr.port
+        for process in processes
+        for connection in process.net_connections("tcp")
+        if connection.raddr
+    }
 
 
 # Each masked with four zeros, which leave it as it is.
 FRAMING_FAULTS = {
     "text that is not UTF-8": b"\x81\x82" + bytes(4) + b"\xff\xfe",
     "a control frame that is too long": b"\x89\xfe\x00\x7e" + bytes(4 + 126),
-    "a control frame in pieces": b"\x09\x80" + bytes(4),
+    "a fragmented control frame": b"\x09\x80" + bytes(4),
     "a reserved opcode": b"\x83\x80" + bytes(4),
     "a reserved bit": b"\xf1\x80" + bytes(4),
     "a frame without a mask": b"\x81\x01x",
     "the end of a message that never began": b"\x80\x80" + bytes(4),
-    "a frame as long as a number can say": b"\x81\xff\x7f" + b"\xff" * 7 + bytes(4),
+    "a frame of the greatest length that can be written": b"\x81\xff\x7f" + b"\xff" * 7 + bytes(4),
     "a close of one byte": b"\x88\x81" + bytes(5),
-    "a close with a code that is none": b"\x88\x82" + bytes(4) + b"\x00\x05",
+    "a close with an invalid code": b"\x88\x82" + bytes(4) + b"\x00\x05",
     "a message too long": b"\x81\xfe\x20\x00" + bytes(4) + b"x" * 8192,
 }
 
