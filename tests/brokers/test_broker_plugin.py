@@ -1,4 +1,4 @@
-"""The broker of `docs/adding-a-broker.md` is installed_plugin, found and led through the checks, as the page says."""
+"""The broker of `docs/adding-a-broker.md` is installed, loaded and checked as the page says."""
 
 import re
 import tomllib
@@ -15,9 +15,9 @@ PAGE: Final = (Path(__file__).parents[2] / "docs" / "adding-a-broker.md").read_t
 
 
 def _block(language: str) -> str:
-    found = re.search(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return found[1]
+    match = re.search(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert match is not None
+    return match[1]
 
 
 @pytest.fixture
@@ -29,7 +29,9 @@ def installed_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = tmp_path / f"paper_broker-{project['version']}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    (info / "entry_points.txt").write_text(f"[{group}]\n" + "".join(f"{name} = {at}\n" for name, at in points.items()))
+    (info / "entry_points.txt").write_text(
+        f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in points.items())
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
@@ -45,10 +47,10 @@ def test_unknown_broker_error_lists_installed_brokers() -> None:
         factory.load_broker(BrokerSettings(name="other"))
 
 
-NAMED: Final = sorted(set(re.findall(r"`(signalhub\.(?:brokers|domain)\.[\w.]+)`", PAGE)))
+NAMES_IN_PAGE: Final = sorted(set(re.findall(r"`(signalhub\.(?:brokers|domain)\.[\w.]+)`", PAGE)))
 
 
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", NAMES_IN_PAGE)
 def test_names_in_the_page_exist(name: str) -> None:
     try:
         import_module(name)

@@ -21,10 +21,10 @@ from signalhub.domain.order import Closed, Executed, Move, Order, PartiallyClose
 
 
 class ChaosProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """Shares from 0 to 1: `reject` is of orders, the others are of attempts.
+    """Probabilities from 0 to 1: of `reject` for an order, of the others for an attempt.
 
-    To `hang` is never to be answered, to `double` to be reported twice, and to be `late` to be reported `late_by` later
-    than `latency` alone makes it.
+    `hang` is a step that never answers, `double` a report that comes twice, `late` one that comes `late_by` after the
+    usual `latency`.
     """
 
     reject: Decimal = Decimal(0)
@@ -97,7 +97,7 @@ class ChaosBroker:
 
     async def _raise_injected_failure(self, order: Order) -> None:
         chaos = self._profile
-        # Of the order and not of the attempt, or every further attempt would be one more chance to be refused.
+        # Drawn for the order and not for the attempt, or each retry would be another chance of rejection.
         if order.status is Status.PENDING and SeededRandom(self._seed, order.id).uniform("reject") < chaos.reject:
             raise BrokerError(self._pick_reason(order, REJECTION_REASONS), permanent=True)
         if self._occurs(order, "hang", chaos.hang):
@@ -114,10 +114,10 @@ class ChaosBroker:
     def _duplicate_report(self, order: Order, report: Report) -> Report:
         """Repeat fills and closes, and add the earlier fill to a close."""
         moves = to_moves(report)
-        again = tuple(move for move in moves if isinstance(move, Executed | PartiallyClosed | Closed))
+        repeated = tuple(move for move in moves if isinstance(move, Executed | PartiallyClosed | Closed))
         if order.fill_price is None or not moves:
-            return (*moves, *again)
-        return (Executed(order.fill_price, order.broker_order_id or ""), *moves, *again)
+            return (*moves, *repeated)
+        return (Executed(order.fill_price, order.broker_order_id or ""), *moves, *repeated)
 
     def _occurs(self, order: Order, purpose: str, probability: Decimal) -> bool:
         return bool(probability) and self._random(order).uniform(f"{order.status} {purpose}") < probability
@@ -161,14 +161,14 @@ def parse_chaos_profiles(text: str) -> dict[str, ChaosProfile]:
 
 def _parse_directive(text: str) -> tuple[str, Decimal | Latency]:
     name, _, value = text.partition("=")
-    read: Decimal | Latency | None = None
+    setting: Decimal | Latency | None = None
     if name in {"reject", "fail", "hang", "double", "late"}:
-        read = _parse_share(value)
+        setting = _parse_share(value)
     elif name in {"latency", "late_by"}:
-        read = Latency.parse(value)
-    if read is None:
+        setting = Latency.parse(value)
+    if setting is None:
         raise ValueError(f"The chaos directive {text!r} is not understood. {_SYNTAX_HINT}")
-    return name, read
+    return name, setting
 
 
 def _parse_share(text: str) -> Decimal | None:

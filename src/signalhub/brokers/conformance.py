@@ -169,9 +169,11 @@ async def failed_attempt_respects_retry_schedule(make_broker: BrokerFactory, sam
     broker = make_broker()
     for order in samples:
         for step in await _simulate_or_breach(broker, order):
-            at = step.now + 60 * ONE_SECOND
-            due = broker.next_due(replace(step.order, attempts=1, next_attempt_at=at))
-            _require(due is not None and due >= at, f"a failed attempt is due at {due}, and was put off to {at}")
+            retry_at = step.now + 60 * ONE_SECOND
+            due = broker.next_due(replace(step.order, attempts=1, next_attempt_at=retry_at))
+            _require(
+                due is not None and due >= retry_at, f"a failed attempt is due at {due}, but retried at {retry_at}"
+            )
 
 
 async def failures_have_a_reason_code(make_broker: BrokerFactory, samples: Sequence[Order]) -> None:

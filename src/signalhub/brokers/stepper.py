@@ -1,8 +1,11 @@
-"""Advance an order through its broker: ask when it is due, make the step, apply the report to the order table.
+"""Advance an order through its broker: ask when it is due, make the step, apply the report to the order.
 
-No database, no clock and no log: the lifecycle stores and logs what comes out, a replay keeps it in memory, the
-conformance checks look at every step. An exception of the broker never reaches the caller; it becomes an attempt that
-is tried again, and `fault` tells of it.
+Brokers repeat themselves: after a lost connection a fill is reported again, and an old one beside the close. A move
+that was made already or has become impossible is ignored; a report without a possible move is a fault. An exception of
+the broker never reaches the caller: it becomes a failed attempt that is retried, with the exception in `fault`.
+
+There is no database, clock or log here: the lifecycle stores and logs the result, a replay keeps it in memory, and the
+conformance checks inspect each step.
 """
 
 from datetime import datetime
@@ -17,7 +20,7 @@ from signalhub.domain.retry import RetryPolicy
 
 
 class AppliedReport(msgspec.Struct, frozen=True):
-    """The moves that were made, each with the order after it, and those that were ignored."""
+    """The moves that were made, each with the order after it, and the moves that were ignored."""
 
     order: Order
     applied: tuple[tuple[Move, Order], ...] = ()
@@ -31,7 +34,7 @@ def to_moves(report: Report) -> tuple[Move, ...]:
 
 
 def apply_report(order: Order, report: Report, now: datetime) -> AppliedReport:
-    """Make the moves that can be made, in order. Raises IllegalTransition where there were some and none could."""
+    """Make the legal moves in order. Raises IllegalTransition if there are moves and none is legal."""
     applied: list[tuple[Move, Order]] = []
     ignored: list[Move] = []
     faults: list[IllegalTransition] = []

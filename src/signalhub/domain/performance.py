@@ -7,9 +7,9 @@ import msgspec
 
 
 class Performance(msgspec.Struct, frozen=True, kw_only=True):
-    """`drawdown` is the deepest fall of the running sum below its highest so far, from 0.
+    """`expectancy` is the mean result, `drawdown` the largest fall of the running sum below its maximum, from 0.
 
-    `expectancy` is the mean result; `profit_factor` is what was won by what was lost, None where nothing was lost.
+    `profit_factor` is the sum of the wins divided by that of the losses, None without a loss.
     """
 
     closed: int

@@ -21,6 +21,6 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
     def schedule_next_attempt(self, order_id: str, failed_attempts: int, now: datetime) -> datetime:
         """Return now + base * 2**(failures - 1), at most the maximum delay, of which the last half is jitter."""
-        wait = min(self.max_delay_s, self.base_delay_s * 2 ** min(failed_attempts - 1, 30))
+        delay_s = min(self.max_delay_s, self.base_delay_s * 2 ** min(failed_attempts - 1, 30))
         draw = hashlib.sha256(f"{order_id}/{failed_attempts}".encode()).digest()[0] / 255
-        return now + timedelta(seconds=wait * (0.5 + draw / 2))
+        return now + timedelta(seconds=delay_s * (0.5 + draw / 2))

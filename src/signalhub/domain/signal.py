@@ -15,7 +15,7 @@ class Side(StrEnum):
 
     @property
     def sign(self) -> int:
-        """+1 where a rising price earns, -1 where a falling one does."""
+        """+1 if the position earns from a rising price, -1 if from a falling one."""
         return 1 if self is Side.BUY else -1
 
 
@@ -26,7 +26,7 @@ class OrderType(StrEnum):
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
-    """One order's worth of intent. `entry` alone is a price, with `entry_high` the low end of a range."""
+    """The terms of one order. `entry` alone is a price; with `entry_high` it is the low end of a range."""
 
     side: Side
     symbol: str
@@ -39,7 +39,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignalView(msgspec.Struct, frozen=True, kw_only=True):
-    """A signal as JSON shows it: the prices as text, in plain notation."""
+    """A signal as JSON shows it, with numbers as text."""
 
     side: Side
     symbol: str
@@ -53,8 +53,8 @@ class SignalView(msgspec.Struct, frozen=True, kw_only=True):
 
 def format_decimal(number: Decimal) -> str:
     """Format with every digit and no exponent; `str()` would turn 0.0000001 into 1E-7."""
-    written = str(number)
-    return format(number, "f") if "E" in written else written  # which is slower
+    text = str(number)
+    return format(number, "f") if "E" in text else text  # format() alone takes longer
 
 
 def format_decimal_or_none(number: Decimal | None) -> str | None:

@@ -110,7 +110,7 @@ def _steps(ask: Callable[[], object]) -> int:
     def look(frame: FrameType, event: str, _argument: object) -> Callable[..., Any] | None:
         nonlocal count
         count += event == "line"
-        return look if frame.f_code is path_search._search_first_touch.__code__ else None  # noqa: SLF001 - that is what is counted
+        return look if frame.f_code is path_search.search_block_for_touch.__code__ else None
 
     before = sys.gettrace()
     sys.settrace(look)

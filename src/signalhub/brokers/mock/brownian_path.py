@@ -17,7 +17,7 @@ from struct import Struct
 from typing import Final
 
 LEAF_BITS: Final = 17
-"""A leaf lasts 2**LEAF microseconds; a height at a leaf's end is shifted by as much, so that a leaf divides exactly."""
+"""A leaf lasts 2**LEAF_BITS microseconds. Heights are shifted by as many bits, so that a leaf divides exactly."""
 
 LEAF_DEPTH: Final = 28
 BLOCK_US: Final = 1 << (LEAF_BITS + LEAF_DEPTH)
@@ -29,11 +29,12 @@ YEAR_DEVIATION: Final = isqrt(_YEAR_US << 2 * (_FRACTION_BITS + LEAF_BITS))
 MAX_DISPLACEMENT: Final = tuple(
     isqrt(3 << (LEAF_BITS + LEAF_DEPTH - depth + 2 * _FRACTION_BITS)) >> 1 for depth in range(LEAF_DEPTH)
 )
-"""How far, at most, the middle of a segment lies from half-way between its ends; by depth, the block itself being 0."""
+"""By depth, 0 for a block: how far the middle of a segment lies at most from half-way between its ends."""
 
 
 def _max_excursion(depth: int) -> int:
-    """Of two swings in a row the second is nil where the first is full, and full where the first is half."""
+    # Of two levels, the highest point is the middle with its displacement, or a quarter point with half of that and
+    # its own displacement. The 1 and the 2 are for rounding.
     if depth >= LEAF_DEPTH:
         return 0
     pair = (*MAX_DISPLACEMENT[depth : depth + 2], 0)
@@ -41,14 +42,14 @@ def _max_excursion(depth: int) -> int:
 
 
 MAX_EXCURSION: Final = tuple(_max_excursion(depth) for depth in range(LEAF_DEPTH + 1))
-"""How far, at most, a segment leads beyond its ends: the swings of all that is below it, and what rounding may add."""
+"""By depth: how far a segment leads at most beyond its ends, with what rounding may add."""
 
 NODES_PER_HASH: Final = 16
-"""The places of a branch: its draws, of which the first is not used."""
+"""The draws of one hash: those of a segment, its halves, and theirs down to eighths. The first is not used."""
 
 _CORNER_ROW: Final = 255
 _CACHED_DEPTH: Final = 16
-"""Down to this depth, segments of nine minutes, ends are remembered: few enough for all that is going on now."""
+"""Down to this depth, segments of nine minutes, ends are cached: few enough for all orders that are open now."""
 
 _pack_node_id = Struct("<qBI").pack
 _unpack_draws = Struct("<16i").unpack
@@ -56,27 +57,27 @@ _unpack_draws = Struct("<16i").unpack
 
 @lru_cache(maxsize=1024)
 def derive_path_key(seed: str, symbol: str) -> bytes:
-    """Names a curve."""
+    """Return the key that every draw of a symbol's path is hashed with."""
     return blake2b(f"{len(seed)}/{seed}/{symbol}".encode(), digest_size=16).digest()
 
 
 Segment = tuple[int, int, int, int]
-"""Its depth, its index among those of that depth in its block, and the coarse heights of its ends."""
+"""The depth, the index among the segments of that depth in the block, and the coarse heights of both ends."""
 
 
-@lru_cache(maxsize=4096)  # one instant is many orders' beginning, and one order's at each question
+@lru_cache(maxsize=4096)  # many orders start at one instant, and each question about an order starts at the same one
 def height_at(path_key: bytes, time_us: int) -> int:
     """Return the height at `time_us`, microseconds of market time."""
     block, offset = divmod(time_us, BLOCK_US)
     index = offset >> (LEAF_BITS + LEAF_DEPTH - _CACHED_DEPTH)
     left, right = _segment_ends(path_key, block, _CACHED_DEPTH, index)
-    draws, twig = node_draws(path_key, block, _CACHED_DEPTH, index)
+    draws, node = node_draws(path_key, block, _CACHED_DEPTH, index)
     for depth in range(_CACHED_DEPTH, LEAF_DEPTH):
         half = offset >> (LEAF_BITS + LEAF_DEPTH - 1 - depth)
-        if twig >= NODES_PER_HASH:
-            draws, twig = node_draws(path_key, block, depth, half >> 1)
-        middle = ((left + right) >> 1) + (MAX_DISPLACEMENT[depth] * draws[twig] >> 31)
-        twig = 2 * twig + (half & 1)
+        if node >= NODES_PER_HASH:
+            draws, node = node_draws(path_key, block, depth, half >> 1)
+        middle = ((left + right) >> 1) + (MAX_DISPLACEMENT[depth] * draws[node] >> 31)
+        node = 2 * node + (half & 1)
         if half & 1:
             left = middle
         else:
@@ -87,8 +88,8 @@ def height_at(path_key: bytes, time_us: int) -> int:
 def split_into_blocks(start: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
     """Yield the blocks from `start` to `end`, each with its first and last offset inside the span."""
     for block in range(start // BLOCK_US, end // BLOCK_US + 1):
-        begin = block * BLOCK_US
-        yield block, (max(start - begin, 0), min(end - begin, BLOCK_US))
+        block_start = block * BLOCK_US
+        yield block, (max(start - block_start, 0), min(end - block_start, BLOCK_US))
 
 
 def covering_segments(path_key: bytes, block: int, start_offset: int, end_offset: int) -> list[Segment]:
@@ -100,39 +101,39 @@ def covering_segments(path_key: bytes, block: int, start_offset: int, end_offset
 
 
 def block_start_height(path_key: bytes, block: int) -> int:
-    """Where a block begins, in the coarse heights of segments."""
+    """Return the coarse height at the start of a block."""
     return MAX_DISPLACEMENT[0] * _hash_draws(path_key, block, _CORNER_ROW, 0)[0] >> 31
 
 
 def midpoint(path_key: bytes, block: int, depth: int, index: int, sum_of_ends: int) -> int:
     """Return the middle of segment `index` at `depth`, whose ends add up to `sum_of_ends`; coarse heights."""
-    draws, twig = node_draws(path_key, block, depth, index)
-    return (sum_of_ends >> 1) + (MAX_DISPLACEMENT[depth] * draws[twig] >> 31)
+    draws, node = node_draws(path_key, block, depth, index)
+    return (sum_of_ends >> 1) + (MAX_DISPLACEMENT[depth] * draws[node] >> 31)
 
 
 def insert_midpoints(path_key: bytes, block: int, depth: int, first_index: int, ends: list[int]) -> list[int]:
     """Insert the middles between the ends of consecutive segments, the first of which has index `first_index`."""
-    found, left, swing = ends[:1], ends[0], MAX_DISPLACEMENT[depth]
-    draws, twig = node_draws(path_key, block, depth, first_index)
+    heights, left, displacement = ends[:1], ends[0], MAX_DISPLACEMENT[depth]
+    draws, node = node_draws(path_key, block, depth, first_index)
     last = 2 << (depth & 3)
     for index, right in enumerate(ends[1:], first_index):
-        if twig == last:
-            draws, twig = node_draws(path_key, block, depth, index)
-        found += ((left + right) >> 1) + (swing * draws[twig] >> 31), right
-        left, twig = right, twig + 1
-    return found
+        if node == last:
+            draws, node = node_draws(path_key, block, depth, index)
+        heights += ((left + right) >> 1) + (displacement * draws[node] >> 31), right
+        left, node = right, node + 1
+    return heights
 
 
 def node_draws(path_key: bytes, block: int, depth: int, index: int) -> tuple[tuple[int, ...], int]:
-    """Return the draws that hold a segment's own, and its place among them, as in a heap.
+    """Return the draws of the hash that holds a segment's draw, and the segment's place among them, as in a heap.
 
-    Its halves are at twice that place and one more. From TWIGS on they are in branches of their own.
+    The halves of the segment at place n are at 2n and 2n + 1; from NODES_PER_HASH on they are in hashes of their own.
     """
     below = depth & 3
     return _hash_draws(path_key, block, depth >> 2, index >> below), 1 << below | index & ((1 << below) - 1)
 
 
-@lru_cache(maxsize=8192)  # what happens now happens in the same few segments
+@lru_cache(maxsize=8192)  # the open orders share a few segments
 def _segment_ends(path_key: bytes, block: int, depth: int, index: int) -> tuple[int, int]:
     if depth == 0:
         return block_start_height(path_key, block), block_start_height(path_key, block + 1)

@@ -25,28 +25,28 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class MarketClock(msgspec.Struct, frozen=True):
-    """`speed` counts market seconds in a second."""
+    """Convert between time and market time; `speed` is the number of market seconds in a second."""
 
     speed: Decimal = Decimal(1)
 
     def to_market_us(self, timestamp: datetime) -> int:
-        """Market time at the instant `at`."""
-        over, under = self.speed.as_integer_ratio()
-        return (timestamp - _UNIX_EPOCH) // _MICROSECOND * over // under
+        """Return the market time in whole microseconds, rounded down."""
+        numerator, denominator = self.speed.as_integer_ratio()
+        return (timestamp - _UNIX_EPOCH) // _MICROSECOND * numerator // denominator
 
     def to_timestamp(self, market_us: int) -> datetime:
         """Return the first instant at which the market clock shows `market_us`, to the microsecond."""
-        over, under = self.speed.as_integer_ratio()
-        return _UNIX_EPOCH - -market_us * under // over * _MICROSECOND
+        numerator, denominator = self.speed.as_integer_ratio()
+        return _UNIX_EPOCH - -market_us * denominator // numerator * _MICROSECOND
 
 
 _EXACT_CONTEXT: Final = Context(prec=28, rounding=ROUND_HALF_EVEN)
 _RATIO_CONTEXT: Final = Context(prec=18, rounding=ROUND_HALF_EVEN)
-"""Of ratios and their logarithms so many digits are finer than a microsecond of the market; more take longer."""
+"""For ratios and logarithms: 18 digits resolve a microsecond of the market, and more would take longer."""
 
 
 class Market(msgspec.Struct, frozen=True):
-    """One instrument's. `volatility` is a year's, `spread` is a part of the price, `tick` a one in its last digit."""
+    """The market of an instrument: `volatility` of a year, `spread` as a share of the price, `tick` the price step."""
 
     path_key: bytes
     volatility: Decimal
@@ -55,9 +55,9 @@ class Market(msgspec.Struct, frozen=True):
 
 
 class Quote(msgspec.Struct, frozen=True):
-    """What a buyer pays (`ask`) and a seller gets (`bid`), each rounded against whoever trades.
+    """The ask that a buyer pays and the bid that a seller gets, each rounded against the trader.
 
-    Mostly one of them is asked for, so each is worked out when it is.
+    Mostly only one of them is needed, so each is computed when it is read.
     """
 
     exact_mid: Decimal
@@ -85,7 +85,7 @@ class Quote(msgspec.Struct, frozen=True):
 
 
 class PricePath(msgspec.Struct, frozen=True):
-    """A market's path relative to an anchor: the middle price was `price` when the curve was at `height`."""
+    """The prices of a market relative to an anchor: the mid price is `anchor_price` at height `anchor_height`."""
 
     market: Market
     anchor_price: Decimal
@@ -118,8 +118,8 @@ class PricePath(msgspec.Struct, frozen=True):
 
     def _height_of_price(self, price: Decimal, rounding: str) -> int:
         rise = _RATIO_CONTEXT.ln(_EXACT_CONTEXT.divide(price, self.anchor_price))
-        way = _EXACT_CONTEXT.divide(_EXACT_CONTEXT.multiply(rise, YEAR_DEVIATION), self.market.volatility)
-        return self.anchor_height + int(way.to_integral_value(rounding))
+        height_difference = _EXACT_CONTEXT.divide(_EXACT_CONTEXT.multiply(rise, YEAR_DEVIATION), self.market.volatility)
+        return self.anchor_height + int(height_difference.to_integral_value(rounding))
 
 
 def anchor_price_path(market: Market, price: Decimal, time_us: int) -> PricePath:
@@ -128,7 +128,7 @@ def anchor_price_path(market: Market, price: Decimal, time_us: int) -> PricePath
 
 
 class Candle(msgspec.Struct, frozen=True):
-    """Middle prices from `start`, market time, to the next candle's start."""
+    """Mid prices from `start`, in market time, to the start of the next candle."""
 
     start: int
     open: Decimal
@@ -138,13 +138,13 @@ class Candle(msgspec.Struct, frozen=True):
 
 
 def build_candles(price_path: PricePath, interval_us: int, count: int, now_us: int) -> list[Candle]:
-    """Return the last candles, oldest first, at multiples of the interval; the last one still grows at `now`."""
+    """Return the last candles, oldest first, at multiples of the interval; the last one ends at `now_us`."""
     last = now_us // interval_us * interval_us
     starts = range(last - (count - 1) * interval_us, last + 1, interval_us)
-    return [_build_candle(price_path, start, min(start + interval_us, now_us)) for start in starts]
+    return [build_candle(price_path, start, min(start + interval_us, now_us)) for start in starts]
 
 
-def _build_candle(price_path: PricePath, start: int, end: int) -> Candle:
+def build_candle(price_path: PricePath, start: int, end: int) -> Candle:
     lowest, highest = price_path.find_extremes(start, end)
     return Candle(
         start=start,

@@ -22,7 +22,7 @@ _SYMBOL_PATTERN: Final = re.compile(r"[A-Z0-9][A-Z0-9._-]{1,19}", re.ASCII)
 
 
 class CandleView(msgspec.Struct, frozen=True, kw_only=True):
-    """Middle prices from `at` on, for as long as the interval."""
+    """Mid prices of the interval that starts at `at`."""
 
     at: str
     open: str
@@ -32,7 +32,7 @@ class CandleView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
-    """`kind` is the class of instruments that says how lively the price is and how wide the spread."""
+    """`kind` is the asset class, which sets volatility and spread."""
 
     symbol: str
     kind: str
@@ -54,25 +54,22 @@ class QuoteProvider:
 
     def get_quote(self, symbol: str, timestamp: datetime, interval: timedelta, candle_count: int) -> QuoteView:
         """Return the quote at `timestamp` and the candles that lead to it. Raises LookupError for an invalid symbol."""
-        listed = get_instrument_spec(_normalize_symbol(symbol))
-        ride, now = (
-            PricePath(listed.build_market(self._seed, listed.base_price), listed.base_price),
-            self._clock.to_market_us(timestamp),
-        )
-        span = self._clock.to_market_us(timestamp + interval) - now
-        quote = ride.quote(now)
+        spec = get_instrument_spec(_normalize_symbol(symbol))
+        price_path = PricePath(spec.build_market(self._seed, spec.base_price), spec.base_price)
+        now_us = self._clock.to_market_us(timestamp)
+        interval_us = max(self._clock.to_market_us(timestamp + interval) - now_us, 1)
+        candles = build_candles(price_path, interval_us, candle_count, now_us) if candle_count else []
+        quote = price_path.quote(now_us)
         return QuoteView(
-            symbol=listed.symbol,
-            kind=listed.asset_class,
-            currency=listed.currency,
+            symbol=spec.symbol,
+            kind=spec.asset_class,
+            currency=spec.currency,
             at=format_timestamp(timestamp),
             bid=format_decimal(quote.bid),
             mid=format_decimal(quote.mid),
             ask=format_decimal(quote.ask),
             interval_s=interval.total_seconds(),
-            candles=[self._to_candle_view(one) for one in build_candles(ride, max(span, 1), candle_count, now)]
-            if candle_count
-            else [],
+            candles=list(map(self._to_candle_view, candles)),
         )
 
     def _to_candle_view(self, candle: Candle) -> CandleView:
@@ -89,5 +86,5 @@ def _normalize_symbol(text: str) -> str:
     symbol = text.upper()
     if _SYMBOL_PATTERN.fullmatch(symbol) is None:
         raise LookupError(symbol)
-    known = INSTRUMENTS_BY_NAME.get(symbol)
-    return symbol if known is None else known.name
+    instrument = INSTRUMENTS_BY_NAME.get(symbol)
+    return symbol if instrument is None else instrument.name
