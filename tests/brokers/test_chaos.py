@@ -1,4 +1,4 @@
-"""A broker misbehaves as its chaos profile says, the same way each time, and the order table shrugs it off."""
+"""Chaos profiles inject reproducible faults, and the order table absorbs them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,81 +28,86 @@ from tests.kit.order_factory import make_id, make_order
 from tests.kit.setting_changes import make_settings
 
 
-async def _at_once(_seconds: float) -> None:
+async def _skip_sleep(_seconds: float) -> None:
     """Hang without waiting."""
 
 
-def _chaos(disturbance: ChaosProfile) -> ChaosBroker:
-    return ChaosBroker(MockBroker({}), disturbance, "seed", sleep=_at_once)
+def _chaos_broker(profile: ChaosProfile) -> ChaosBroker:
+    return ChaosBroker(MockBroker({}), profile, "seed", sleep=_skip_sleep)
 
 
-def _many(count: int = 400) -> list[Order]:
+def _sample_orders(count: int = 400) -> list[Order]:
     return [make_order(id=make_id(number), profile="instant") for number in range(count)]
 
 
-async def _lives(disturbance: ChaosProfile, placed: Sequence[Order]) -> list[list[OrderStep]]:
-    broker = _chaos(disturbance)
+async def _simulate_orders(profile: ChaosProfile, placed: Sequence[Order]) -> list[list[OrderStep]]:
+    broker = _chaos_broker(profile)
     return [await simulate_order(broker, order) for order in placed]
 
 
-def _ends(lives: Sequence[Sequence[OrderStep]], placed: Sequence[Order]) -> Counter[Status]:
-    return Counter(final_order(order, story).status for order, story in zip(placed, lives, strict=True))
+def _count_final_statuses(steps_by_order: Sequence[Sequence[OrderStep]], placed: Sequence[Order]) -> Counter[Status]:
+    return Counter(final_order(order, steps).status for order, steps in zip(placed, steps_by_order, strict=True))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", CHAOS_PROFILES)
 async def test_chaos_broker_conforms(name: str, check: Check) -> None:
-    await check(lambda: _chaos(get_chaos_profile(name)), orders("demo"))
+    await check(lambda: _chaos_broker(get_chaos_profile(name)), orders("demo"))
 
 
 async def test_rejection_share_and_reasons_match_profile() -> None:
-    placed = _many()
-    lives = await _lives(ChaosProfile(reject=Decimal("0.10")), placed)
-    assert 25 <= _ends(lives, placed)[Status.REJECTED] <= 55
-    reasons = {moment.failure.reason for story in lives for moment in story if moment.failure}
+    placed = _sample_orders()
+    steps_by_order = await _simulate_orders(ChaosProfile(reject=Decimal("0.10")), placed)
+    assert 25 <= _count_final_statuses(steps_by_order, placed)[Status.REJECTED] <= 55
+    reasons = {step.failure.reason for steps in steps_by_order for step in steps if step.failure}
     assert reasons == set(REJECTION_REASONS)
 
 
 async def test_failure_share_matches_profile_and_orders_end() -> None:
-    placed = _many()
-    lives = await _lives(ChaosProfile(fail=Decimal("0.30")), placed)
-    failures = [moment.failure for story in lives for moment in story]
-    assert 0.25 < sum(one is not None for one in failures) / len(failures) < 0.35
-    assert {one.reason for one in failures if one} == set(FAILURE_REASONS)
-    assert _ends(lives, placed) == {Status.CLOSED: len(placed)}
+    placed = _sample_orders()
+    steps_by_order = await _simulate_orders(ChaosProfile(fail=Decimal("0.30")), placed)
+    failures = [step.failure for steps in steps_by_order for step in steps]
+    assert 0.25 < sum(failure is not None for failure in failures) / len(failures) < 0.35
+    assert {failure.reason for failure in failures if failure} == set(FAILURE_REASONS)
+    assert _count_final_statuses(steps_by_order, placed) == {Status.CLOSED: len(placed)}
 
 
 async def test_duplicate_and_old_reports_change_nothing() -> None:
-    placed = _many(50)
-    doubled, usual = await _lives(ChaosProfile(double=Decimal(1)), placed), await _lives(CALM_PROFILE, placed)
-    assert [len(story[0].prices) for story in doubled] == [2] * 50
-    assert [len(story[1].prices) for story in doubled] == [3] * 50
-    assert [story[-1].order_after for story in doubled] == [story[-1].order_after for story in usual]
+    placed = _sample_orders(50)
+    duplicated, usual = (
+        await _simulate_orders(ChaosProfile(double=Decimal(1)), placed),
+        await _simulate_orders(CALM_PROFILE, placed),
+    )
+    assert [len(steps[0].prices) for steps in duplicated] == [2] * 50
+    assert [len(steps[1].prices) for steps in duplicated] == [3] * 50
+    assert [steps[-1].order_after for steps in duplicated] == [steps[-1].order_after for steps in usual]
 
 
 async def test_latency_matches_profile() -> None:
-    placed = _many(100)
-    lives = await _lives(ChaosProfile(latency=Latency(timedelta(seconds=1), timedelta(seconds=2))), placed)
-    waits = [story[0].due - order.created_at for story, order in zip(lives, placed, strict=True)]
+    placed = _sample_orders(100)
+    steps_by_order = await _simulate_orders(
+        ChaosProfile(latency=Latency(timedelta(seconds=1), timedelta(seconds=2))), placed
+    )
+    waits = [steps[0].due - order.created_at for steps, order in zip(steps_by_order, placed, strict=True)]
     assert timedelta(seconds=1) <= min(waits) < max(waits) <= timedelta(seconds=2)
 
 
 async def test_hang_is_reported_as_timeout_and_retried() -> None:
-    lives = await _lives(ChaosProfile(hang=Decimal("0.5")), _many(20))
-    assert {moment.failure.reason for story in lives for moment in story if moment.failure} == {"broker_timeout"}
+    steps_by_order = await _simulate_orders(ChaosProfile(hang=Decimal("0.5")), _sample_orders(20))
+    assert {step.failure.reason for steps in steps_by_order for step in steps if step.failure} == {"broker_timeout"}
 
 
 async def test_chaos_is_deterministic_per_seed() -> None:
-    placed, hostile = _many(50), get_chaos_profile("hostile")
-    assert await _lives(hostile, placed) == await _lives(hostile, placed)
-    other = ChaosBroker(MockBroker({}), hostile, "other", sleep=_at_once)
-    assert await _lives(hostile, placed) != [await simulate_order(other, order) for order in placed]
+    placed, hostile = _sample_orders(50), get_chaos_profile("hostile")
+    assert await _simulate_orders(hostile, placed) == await _simulate_orders(hostile, placed)
+    other = ChaosBroker(MockBroker({}), hostile, "other", sleep=_skip_sleep)
+    assert await _simulate_orders(hostile, placed) != [await simulate_order(other, order) for order in placed]
 
 
 async def test_forced_outcome_bypasses_chaos() -> None:
     order = make_order(profile="instant", simulation=from_stored_text("outcome=take_profit"))
-    (story,) = await _lives(ChaosProfile(reject=Decimal(1), fail=Decimal(1)), [order])
-    assert (len(story), story[-1].order_after.status) == (2, Status.CLOSED)
+    (steps,) = await _simulate_orders(ChaosProfile(reject=Decimal(1), fail=Decimal(1)), [order])
+    assert (len(steps), steps[-1].order_after.status) == (2, Status.CLOSED)
 
 
 def test_custom_chaos_profiles_are_parsed() -> None:

@@ -1,4 +1,4 @@
-"""Every broker of ours keeps to the interface, and the kit notices one that does not."""
+"""The brokers of this project conform to the interface, and the checks detect a broker that does not."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -34,12 +34,12 @@ async def test_mock_broker_conforms_with_forced_outcomes(check: Check) -> None:
     samples = conformance.orders("demo")
     await check(
         _mock,
-        [replace(one, simulation=from_stored_text(text)) for one, text in zip(samples, SIMULATIONS, strict=False)],
+        [replace(order, simulation=from_stored_text(text)) for order, text in zip(samples, SIMULATIONS, strict=False)],
     )
 
 
-class Faulty(MockBroker):
-    """Right in all but one thing at a time."""
+class FaultyBroker(MockBroker):
+    """Conform except for one fault."""
 
     def __init__(self, fault: str) -> None:
         super().__init__({})
@@ -84,7 +84,7 @@ class Faulty(MockBroker):
     ],
 )  # fmt: skip
 async def test_conformance_detects_faulty_brokers(fault: str) -> None:
-    faulty = Faulty(fault)
+    faulty = FaultyBroker(fault)
 
     async def run_all() -> None:
         for check in CHECKS:

@@ -1,4 +1,4 @@
-"""What a trade costs beside its price is a function, chance included."""
+"""Slippage, latency and commission are reproducible functions of their arguments."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -7,7 +7,7 @@ import pytest
 
 from signalhub.brokers.execution_costs import Commission, Latency, SeededRandom, Slippage
 
-DICE = SeededRandom("seed", "order")
+RANDOM = SeededRandom("seed", "order")
 PRICE = Decimal("1.0860")
 
 
@@ -18,23 +18,23 @@ def test_seeded_random_matches_golden_values() -> None:
 
 
 def test_seeded_random_depends_on_every_input() -> None:
-    throws = {
-        dice.uniform(purpose)
-        for dice in (
-            DICE,
+    draws = {
+        rng.uniform(purpose)
+        for rng in (
+            RANDOM,
             SeededRandom("other", "order"),
             SeededRandom("seed", "other"),
             SeededRandom("seed", "order", 1),
         )
         for purpose in ("fill", "close")
     }
-    assert len(throws) == 8
+    assert len(draws) == 8
 
 
 def test_seeded_random_is_uniform() -> None:
-    throws = [SeededRandom("seed", str(number)).uniform("fill") for number in range(2000)]
-    assert all(0 <= throw < 1 for throw in throws)
-    assert abs(sum(throws, Decimal(0)) / len(throws) - Decimal("0.5")) < Decimal("0.02")
+    draws = [SeededRandom("seed", str(number)).uniform("fill") for number in range(2000)]
+    assert all(0 <= draw < 1 for draw in draws)
+    assert abs(sum(draws, Decimal(0)) / len(draws) - Decimal("0.5")) < Decimal("0.02")
 
 
 def test_slippage_is_bounded_and_never_in_favour() -> None:
@@ -65,5 +65,5 @@ def test_commission_is_by_quantity_and_by_value() -> None:
 
 
 def test_default_models_cost_nothing() -> None:
-    assert Slippage().amount(PRICE, DICE) == Commission().amount(PRICE, Decimal(1)) == 0
-    assert Latency().sample(DICE) == timedelta(0)
+    assert Slippage().amount(PRICE, RANDOM) == Commission().amount(PRICE, Decimal(1)) == 0
+    assert Latency().sample(RANDOM) == timedelta(0)

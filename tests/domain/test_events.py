@@ -1,4 +1,4 @@
-"""The log's bytes and its chain."""
+"""Event bodies and their hash chain."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -25,7 +25,7 @@ from signalhub.domain.order import Closed, CloseReason, Executed, ExecutionStats
 from tests.kit.order_factory import EURUSD_LIMIT_BUY, NOON, make_id, make_order
 
 
-def _log(count: int) -> list[Event]:
+def _build_event_log(count: int) -> list[Event]:
     head, events = Head(), []
     for number in range(count):
         head, event = append_event(
@@ -35,7 +35,7 @@ def _log(count: int) -> list[Event]:
     return events
 
 
-def _holds(events: list[Event]) -> bool:
+def _chain_is_intact(events: list[Event]) -> bool:
     previous = b""
     for event in events:
         previous = chain_hash(previous, event.body)
@@ -45,19 +45,19 @@ def _holds(events: list[Event]) -> bool:
 
 
 def test_event_numbers_have_no_gap_and_hash_chain_is_intact() -> None:
-    events = _log(5)
+    events = _build_event_log(5)
     assert [event.seq for event in events] == [1, 2, 3, 4, 5]
-    assert _holds(events)
+    assert _chain_is_intact(events)
 
 
-@pytest.mark.parametrize("place", range(5))
-def test_hash_chain_detects_changed_removed_and_swapped_events(place: int) -> None:
-    events = _log(6)
+@pytest.mark.parametrize("index", range(5))
+def test_hash_chain_detects_changed_removed_and_swapped_events(index: int) -> None:
+    events = _build_event_log(6)
     changed = [*events]
-    changed[place] = replace(events[place], body=events[place].body.replace(b"n", b"m"))
-    assert not _holds(changed)
-    assert not _holds(events[:place] + events[place + 1 :])
-    assert not _holds([*events[:place], events[place + 1], events[place], *events[place + 2 :]])
+    changed[index] = replace(events[index], body=events[index].body.replace(b"n", b"m"))
+    assert not _chain_is_intact(changed)
+    assert not _chain_is_intact(events[:index] + events[index + 1 :])
+    assert not _chain_is_intact([*events[:index], events[index + 1], events[index], *events[index + 2 :]])
 
 
 def test_event_body_is_one_line_with_fields_in_order() -> None:
@@ -69,8 +69,8 @@ def test_event_body_is_one_line_with_fields_in_order() -> None:
 
 @given(st.text())
 def test_event_body_escapes_control_characters(text: str) -> None:
-    fact = NewEvent(type="signal.rejected", account_id=make_id(2), data={"raw": text}, trace_id="t")
-    _, event = append_event(Head(), fact, NOON)
+    new_event = NewEvent(type="signal.rejected", account_id=make_id(2), data={"raw": text}, trace_id="t")
+    _, event = append_event(Head(), new_event, NOON)
     assert b"\n" not in event.body
     assert b"\r" not in event.body
     assert b"\0" not in event.body
@@ -79,10 +79,10 @@ def test_event_body_escapes_control_characters(text: str) -> None:
 
 @pytest.mark.parametrize("price", ["1.0860", "0.00000001", "100", "1E+2", "1E-8"])
 def test_order_view_keeps_all_digits_without_exponent(price: str) -> None:
-    shown = to_order_view(make_order(terms=replace(EURUSD_LIMIT_BUY, entry=Decimal(price)))).entry
-    assert shown is not None
-    assert "E" not in shown
-    assert Decimal(shown) == Decimal(price)
+    entry = to_order_view(make_order(terms=replace(EURUSD_LIMIT_BUY, entry=Decimal(price)))).entry
+    assert entry is not None
+    assert "E" not in entry
+    assert Decimal(entry) == Decimal(price)
 
 
 def test_order_view_fields_are_text_or_counts() -> None:
@@ -94,11 +94,11 @@ def test_order_view_fields_are_text_or_counts() -> None:
     assert msgspec.convert(msgspec.structs.asdict(view), OrderView, from_attributes=True) == view
 
 
-INSTANTS = st.datetimes(timezones=st.just(UTC))
+TIMESTAMPS = st.datetimes(timezones=st.just(UTC))
 
 
-@given(INSTANTS, INSTANTS)
-def test_formatted_timestamps_sort_like_their_instants(one: datetime, other: datetime) -> None:
-    assert (format_timestamp(one) < format_timestamp(other)) == (one < other)
-    assert datetime.fromisoformat(format_timestamp(one)) == one
-    assert datetime.fromisoformat(format_timestamp(one)).utcoffset() == timedelta(0)
+@given(TIMESTAMPS, TIMESTAMPS)
+def test_formatted_timestamps_sort_like_their_instants(first: datetime, second: datetime) -> None:
+    assert (format_timestamp(first) < format_timestamp(second)) == (first < second)
+    assert datetime.fromisoformat(format_timestamp(first)) == first
+    assert datetime.fromisoformat(format_timestamp(first)).utcoffset() == timedelta(0)

@@ -1,4 +1,4 @@
-"""The table of legal moves is the specification: nothing outside it happens, and each move counts one version."""
+"""Only the moves of TRANSITIONS change an order, and each increments its version."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -44,7 +44,7 @@ moves: st.SearchStrategy[Move] = st.one_of(
     st.builds(Cancelled),
     st.builds(Expired),
 )
-LEADS_TO = {
+STATUS_AFTER_MOVE = {
     Executed: Status.EXECUTED, PartiallyClosed: Status.EXECUTED, Closed: Status.CLOSED, Rejected: Status.REJECTED,
     Cancelled: Status.CANCELLED, Expired: Status.EXPIRED,
 }  # fmt: skip
@@ -53,7 +53,7 @@ QUANTITY: Final = Decimal(3)
 
 def _is_legal(order: Order, move: Move) -> bool:
     """Check the table and two further rules: one fill only, and a part is the next one and leaves a rest."""
-    if (order.status, LEADS_TO.get(type(move), order.status)) not in TRANSITIONS:
+    if (order.status, STATUS_AFTER_MOVE.get(type(move), order.status)) not in TRANSITIONS:
         return False
     match move:
         case Executed():
@@ -66,54 +66,54 @@ def _is_legal(order: Order, move: Move) -> bool:
             return True
 
 
-class Life(RuleBasedStateMachine):
-    """Any moves in any order, said once or again and again: the legal ones happen once, the others change nothing."""
+class OrderStateMachine(RuleBasedStateMachine):
+    """Any moves in any order, repeated or not: legal ones are made once, the others change nothing."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.order, self.at, self.legal = make_order(terms=replace(EURUSD_LIMIT_BUY, quantity=QUANTITY)), NOON, 0
-        self.said: list[Move] = []
+        self.order, self.now, self.legal_moves = make_order(terms=replace(EURUSD_LIMIT_BUY, quantity=QUANTITY)), NOON, 0
+        self.applied_moves: list[Move] = []
 
     @rule(move=moves, seconds=st.integers(0, 1000))
-    def try_to_move(self, move: Move, seconds: int) -> None:
-        before, self.at = self.order, self.at + timedelta(seconds=seconds)
+    def apply_move(self, move: Move, seconds: int) -> None:
+        before, self.now = self.order, self.now + timedelta(seconds=seconds)
         if not _is_legal(before, move):
             with pytest.raises(IllegalTransition):
-                apply(before, move, self.at)
+                apply(before, move, self.now)
             return
-        self.order = apply(before, move, self.at)
-        self.legal += 1
-        self.said.append(move)
-        assert self.order.status is LEADS_TO.get(type(move), before.status)
-        assert self.order.updated_at == self.at
+        self.order = apply(before, move, self.now)
+        self.legal_moves += 1
+        self.applied_moves.append(move)
+        assert self.order.status is STATUS_AFTER_MOVE.get(type(move), before.status)
+        assert self.order.updated_at == self.now
         assert before.version == self.order.version - 1
 
     @rule(price=prices, share=st.integers(1, 9))
-    def close_the_next_part(self, price: Decimal, share: int) -> None:
-        """Cover what random choice would hardly reach."""
+    def close_next_part(self, price: Decimal, share: int) -> None:
+        """Cover moves that random choice would hardly make."""
         part = PartiallyClosed(price, self.order.remaining_quantity * share / 10, len(self.order.closes) + 1)
-        self.try_to_move(part, 1)
+        self.apply_move(part, 1)
 
-    @precondition(lambda self: self.said)
+    @precondition(lambda self: self.applied_moves)
     @rule(data=st.data())
-    def say_again(self, data: st.DataObject) -> None:
+    def repeat_report(self, data: st.DataObject) -> None:
         """Repeat an old report. Another failure is another attempt, so a failure may be repeated."""
-        move = data.draw(st.sampled_from(self.said))
+        move = data.draw(st.sampled_from(self.applied_moves))
         if not isinstance(move, Retried):
-            assert _take(self.order, move, self.at) is self.order
+            assert _apply_or_keep(self.order, move, self.now) is self.order
 
     @invariant()
-    def every_legal_move_is_one_version(self) -> None:
-        assert self.order.version == 1 + self.legal
+    def each_legal_move_increments_version(self) -> None:
+        assert self.order.version == 1 + self.legal_moves
 
     @invariant()
-    def only_a_filled_order_has_a_fill_and_only_a_closed_one_a_result(self) -> None:
+    def only_filled_orders_have_fill_and_only_closed_have_pnl(self) -> None:
         is_filled = self.order.status in {Status.EXECUTED, Status.CLOSED}
         assert (self.order.fill_price is not None) is is_filled
         assert (self.order.pnl is not None) is (self.order.status is Status.CLOSED)
 
     @invariant()
-    def the_quantities_add_up(self) -> None:
+    def quantities_add_up(self) -> None:
         is_filled = self.order.fill_price is not None
         assert self.order.filled_quantity == (QUANTITY if is_filled else 0)
         assert (
@@ -124,26 +124,26 @@ class Life(RuleBasedStateMachine):
         assert (self.order.remaining_quantity == 0) is (not is_filled or self.order.status is Status.CLOSED)
 
     @invariant()
-    def what_was_agreed_never_changes(self) -> None:
+    def terms_never_change(self) -> None:
         assert self.order.terms == replace(EURUSD_LIMIT_BUY, quantity=QUANTITY)
         assert self.order.created_at == NOON
 
     @invariant()
-    def only_a_retry_waits(self) -> None:
+    def ended_orders_have_no_next_attempt(self) -> None:
         if self.order.status not in OPEN:
             assert self.order.next_attempt_at is None
 
 
-def _take(order: Order, move: Move, at: datetime) -> Order:
+def _apply_or_keep(order: Order, move: Move, now: datetime) -> Order:
     """Apply a report, or return the order unchanged where no move is legal."""
     try:
-        return apply_report(order, move, at).order
+        return apply_report(order, move, now).order
     except IllegalTransition:
         return order
 
 
-Life.TestCase.settings = settings(max_examples=40, stateful_step_count=12, deadline=None)
-TestLife = Life.TestCase
+OrderStateMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=12, deadline=None)
+TestOrderStateMachine = OrderStateMachine.TestCase
 
 
 def test_transition_table_is_unchanged() -> None:

@@ -33,18 +33,18 @@ def test_token_secret_has_at_least_256_bits() -> None:
 
 
 def test_token_with_one_wrong_character_is_mistyped() -> None:
-    """Not most of them: CRC-32 finds every burst shorter than itself."""
-    for place in range(len(KEY.text)):
+    """All of them: CRC-32 detects every error burst of at most 32 bits."""
+    for index in range(len(KEY.text)):
         for letter in ALPHABET + "_":
-            if letter != KEY.text[place]:
-                assert _is_mistyped(KEY.text[:place] + letter + KEY.text[place + 1 :])
+            if letter != KEY.text[index]:
+                assert _is_mistyped(KEY.text[:index] + letter + KEY.text[index + 1 :])
 
 
 def test_token_with_swapped_neighbours_is_mistyped() -> None:
-    for place in range(len(KEY.text) - 1):
-        one, other = KEY.text[place], KEY.text[place + 1]
-        if one != other:
-            assert _is_mistyped(KEY.text[:place] + other + one + KEY.text[place + 2 :])
+    for index in range(len(KEY.text) - 1):
+        first, second = KEY.text[index], KEY.text[index + 1]
+        if first != second:
+            assert _is_mistyped(KEY.text[:index] + second + first + KEY.text[index + 2 :])
 
 
 @pytest.mark.parametrize("cut", range(1, 12))

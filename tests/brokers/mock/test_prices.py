@@ -1,4 +1,4 @@
-"""Prices: exact decimals with the instrument's digits, relative to an anchor, rounded against whoever trades."""
+"""Prices: exact decimals with the instrument's digits, relative to an anchor, rounded against the trader."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, getcontext, localcontext
@@ -30,19 +30,19 @@ times = st.integers(0, 4 * 10**15)
 decimals = st.decimals("0.00001", "99999", places=5)
 
 
-def _told(quote: Quote) -> tuple[str, str, str]:
+def _quote_texts(quote: Quote) -> tuple[str, str, str]:
     return str(quote.bid), str(quote.mid), str(quote.ask)
 
 
 @pytest.mark.parametrize(
-    ("at", "expected"),
+    ("time_us", "expected"),
     [
         (NOW, ("1.09139", "1.09145", "1.09151")),
         (NOW + HOUR, ("1.09113", "1.09119", "1.09125")),
     ],
 )
-def test_quotes_match_golden_values(at: int, expected: tuple[str, str, str]) -> None:
-    assert _told(PricePath(EURUSD, Decimal("1.1")).quote(at)) == expected
+def test_quotes_match_golden_values(time_us: int, expected: tuple[str, str, str]) -> None:
+    assert _quote_texts(PricePath(EURUSD, Decimal("1.1")).quote(time_us)) == expected
 
 
 def _touch_text(touch: Touch | None) -> str:
@@ -54,45 +54,43 @@ def test_market_answers_match_golden_digest() -> None:
     """The digest was made with Python 3.11, 3.12 and 3.13."""
     digest = sha256()
     for number in range(100):
-        market, at = (
-            replace(EURUSD, path_key=derive_path_key("signalhub", f"S{number % 7}")),
-            NOW + number * 3_600_123_457,
-        )
-        ride = anchor_price_path(market, Decimal("1.0860"), at)
-        found = ride.find_first_touch((Decimal("1.085"), Decimal("1.089")), at, at + 300 * HOUR)
-        quotes = PricePath(market, Decimal("1.1")).quote(at), *ride.find_extremes(at, at + HOUR)
-        texts = [_touch_text(found), *(repr(_told(quote)) for quote in quotes)]
+        market = replace(EURUSD, path_key=derive_path_key("signalhub", f"S{number % 7}"))
+        time_us = NOW + number * 3_600_123_457
+        path = anchor_price_path(market, Decimal("1.0860"), time_us)
+        touch = path.find_first_touch((Decimal("1.085"), Decimal("1.089")), time_us, time_us + 300 * HOUR)
+        quotes = PricePath(market, Decimal("1.1")).quote(time_us), *path.find_extremes(time_us, time_us + HOUR)
+        texts = [_touch_text(touch), *(repr(_quote_texts(quote)) for quote in quotes)]
         digest.update(f"({', '.join(texts)})".encode())
     assert digest.hexdigest() == "e70b793c51f819924de4327237b63a7076e3954686ddba1092a3564450fce78a"
 
 
 @given(times)
-def test_a_price_has_the_digits_of_its_instrument_and_lies_between_bid_and_ask(at: int) -> None:
-    quote = PricePath(EURUSD, Decimal("1.1")).quote(at)
+def test_quote_has_instrument_digits_and_mid_between_bid_and_ask(time_us: int) -> None:
+    quote = PricePath(EURUSD, Decimal("1.1")).quote(time_us)
     assert quote.bid < quote.mid < quote.ask
-    assert {one.as_tuple().exponent for one in (quote.bid, quote.mid, quote.ask)} == {-5}
+    assert {price.as_tuple().exponent for price in (quote.bid, quote.mid, quote.ask)} == {-5}
     assert Decimal("0.7") < quote.mid < Decimal("1.8")
 
 
 @given(decimals, times)
-def test_price_path_starts_at_anchor_price(anchor: Decimal, at: int) -> None:
-    assert anchor_price_path(EURUSD, anchor, at).quote(at).mid == anchor
+def test_price_path_starts_at_anchor_price(anchor: Decimal, time_us: int) -> None:
+    assert anchor_price_path(EURUSD, anchor, time_us).quote(time_us).mid == anchor
 
 
 @given(times)
-def test_price_path_scales_with_anchor_price(at: int) -> None:
+def test_price_path_scales_with_anchor_price(time_us: int) -> None:
     market = Market(EURUSD.path_key, EURUSD.volatility, EURUSD.spread, Decimal("1e-12"))
-    low, high = (anchor_price_path(market, Decimal(anchor), at).quote(at + HOUR).mid for anchor in (1, 1000))
+    low, high = (anchor_price_path(market, Decimal(anchor), time_us).quote(time_us + HOUR).mid for anchor in (1, 1000))
     assert abs(low * 1000 - high) < Decimal("1e-8")
 
 
 @given(times, st.integers(1, 400), st.integers(1, 400))
-def test_first_touch_price_equals_band_edge(at: int, below: int, above: int) -> None:
-    ride = anchor_price_path(EURUSD, Decimal(1), at)
+def test_first_touch_price_equals_band_edge(time_us: int, below: int, above: int) -> None:
+    path = anchor_price_path(EURUSD, Decimal(1), time_us)
     low, high = 1 - below * EURUSD.tick, 1 + above * EURUSD.tick
-    found = ride.find_first_touch((low, high), at, at + 24 * HOUR)
-    if found is not None:
-        assert ride.quote(found.time_us).mid == (high if found.is_upper else low)
+    touch = path.find_first_touch((low, high), time_us, time_us + 24 * HOUR)
+    if touch is not None:
+        assert path.quote(touch.time_us).mid == (high if touch.is_upper else low)
 
 
 def test_prices_ignore_callers_decimal_context() -> None:
@@ -104,22 +102,23 @@ def test_prices_ignore_callers_decimal_context() -> None:
 
 @pytest.mark.parametrize("interval", [SECOND, 60 * SECOND, HOUR, 24 * HOUR])
 def test_candles_are_contiguous_and_consistent(interval: int) -> None:
-    ride, begin = PricePath(EURUSD, Decimal("1.1")), NOW // interval * interval
-    now = begin + interval // 2
-    row = build_candles(ride, interval, 12, now)
-    assert [one.start for one in row] == [begin + (n - 11) * interval for n in range(12)]
-    assert all(one.close == other.open for one, other in pairwise(row))
-    assert all(one.low <= min(one.open, one.close) <= max(one.open, one.close) <= one.high for one in row)
-    assert row[-1].close == ride.quote(now).mid
+    path, start = PricePath(EURUSD, Decimal("1.1")), NOW // interval * interval
+    now = start + interval // 2
+    candles = build_candles(path, interval, 12, now)
+    assert [candle.start for candle in candles] == [start + (n - 11) * interval for n in range(12)]
+    assert all(before.close == after.open for before, after in pairwise(candles))
+    for candle in candles:
+        assert candle.low <= min(candle.open, candle.close) <= max(candle.open, candle.close) <= candle.high
+    assert candles[-1].close == path.quote(now).mid
 
 
 @given(
     st.decimals("0.01", "10000", places=2),
-    st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - the zone is beside it
+    st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - the zone is given beside it
 )
-def test_market_clock_converts_both_ways(speed: Decimal, at: datetime) -> None:
+def test_market_clock_converts_both_ways(speed: Decimal, timestamp: datetime) -> None:
     clock = MarketClock(speed)
-    reading = clock.to_market_us(at)
-    assert abs(clock.to_market_us(at + timedelta(seconds=100)) - reading - speed * 100 * SECOND) <= 1
-    assert clock.to_market_us(clock.to_timestamp(reading)) >= reading
-    assert clock.to_timestamp(reading) <= at
+    market_us = clock.to_market_us(timestamp)
+    assert abs(clock.to_market_us(timestamp + timedelta(seconds=100)) - market_us - speed * 100 * SECOND) <= 1
+    assert clock.to_market_us(clock.to_timestamp(market_us)) >= market_us
+    assert clock.to_timestamp(market_us) <= timestamp
