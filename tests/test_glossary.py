@@ -22,11 +22,8 @@ EXEMPT_FILES: Final = {"docs/glossary.md", "tests/test_glossary.py"}
 PENDING: Final = (
     "src/signalhub/brokers/",
     "src/signalhub/domain/order.py",
-    "src/signalhub/web/",
     "tests/brokers/",
-    "tests/browser/",
     "tests/domain/",
-    "tests/web/",
 )
 LOG_METHODS: Final = {"debug", "info", "warning", "error", "exception", "critical"}
 NAME_PART: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")

@@ -1,7 +1,7 @@
-"""A real Chromium, driven over its DevTools protocol: open, click, type, look. No driver in between.
+"""Drive a real Chromium over its DevTools protocol, without a driver in between.
 
-What a page does is waited for and read with JavaScript in the page; what a person does (keys, clicks) is sent as input,
-so that it goes the way of a person's.
+Tests read and wait for the state of a page with JavaScript in it. They send keys and clicks as input events, as the
+keyboard and the mouse do.
 """
 
 import asyncio
@@ -38,35 +38,35 @@ _FLAGS = (
 )
 
 
-L = TypeVar("L", bound="Line")
+D = TypeVar("D", bound="DevTools")
 
 
-class Line:
-    """A DevTools connection, to the browser or to one tab. `said` is what a tab complained of."""
+class DevTools:
+    """A DevTools connection, to the browser or to one tab. `messages` are the errors and warnings of a tab."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket, self._numbers = socket, itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self.said: list[str] = []
+        self._pending: dict[int, asyncio.Future[Any]] = {}
+        self.messages: list[str] = []
 
     async def call(self, method: str, **params: object) -> Any:  # noqa: ANN401 - JSON
         number = next(self._numbers)
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        answer = self._pending[number] = asyncio.get_running_loop().create_future()
         await self._socket.send(msgspec.json.encode({"id": number, "method": method, "params": params}).decode())
         return await asyncio.wait_for(answer, 15)
 
     async def listen(self) -> None:
         async for text in self._socket:
-            heard = msgspec.json.decode(text)
-            if "id" in heard:
-                self._waiting.pop(heard["id"]).set_result(heard.get("result", heard.get("error")))
-            elif heard["method"] == "Log.entryAdded":
-                self.said.append(heard["params"]["entry"]["text"])
-            elif heard["method"] == "Runtime.exceptionThrown":
-                self.said.append(str(heard["params"]["exceptionDetails"]))
+            message = msgspec.json.decode(text)
+            if "id" in message:
+                self._pending.pop(message["id"]).set_result(message.get("result", message.get("error")))
+            elif message["method"] == "Log.entryAdded":
+                self.messages.append(message["params"]["entry"]["text"])
+            elif message["method"] == "Runtime.exceptionThrown":
+                self.messages.append(str(message["params"]["exceptionDetails"]))
 
 
-class Page(Line):
+class Page(DevTools):
     """One tab."""
 
     async def open(self, url: str) -> None:
@@ -74,59 +74,59 @@ class Page(Line):
         await self.until("document.readyState === 'complete'")
 
     async def js(self, expression: str) -> Any:  # noqa: ANN401 - JSON
-        found = await self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        return found.get("result", {}).get("value")
+        result = await self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        return result.get("result", {}).get("value")
 
     async def text(self, selector: str) -> str:
-        """What a person reads there; empty where there is nothing."""
+        """Return the visible text of an element, or an empty one if there is no such element."""
         return str(await self.js(f"document.querySelector({selector!r})?.innerText ?? ''"))
 
     async def until(self, expression: str, timeout_s: float = 20.0) -> None:
-        """Wait for a JavaScript expression to become true; a page that is just being replaced is asked again."""
+        """Wait for a JavaScript expression to become true, also across the loading of another page."""
         await wait_until(lambda: self.js(expression), timeout_s=timeout_s, interval_s=0.05)
 
     async def click(self, selector: str) -> None:
-        place = f"(box => [box.x + box.width / 2, box.y + box.height / 2])(document.querySelector({selector!r})"
+        center = f"(box => [box.x + box.width / 2, box.y + box.height / 2])(document.querySelector({selector!r})"
         await self.js(f"document.querySelector({selector!r}).scrollIntoView({{block: 'center'}})")
-        x, y = await self.js(f"{place}.getBoundingClientRect())")
-        for kind in ("mousePressed", "mouseReleased"):
-            await self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        x, y = await self.js(f"{center}.getBoundingClientRect())")
+        for event_type in ("mousePressed", "mouseReleased"):
+            await self.call("Input.dispatchMouseEvent", type=event_type, x=x, y=y, button="left", clickCount=1)
 
     async def type(self, text: str) -> None:
-        """Into whatever has the focus."""
+        """Insert text into the focused element."""
         await self.call("Input.insertText", text=text)
 
-    async def look(self, *, width: int = 1280, height: int = 800, dark: bool = False) -> None:
+    async def set_viewport(self, *, width: int = 1280, height: int = 800, dark: bool = False) -> None:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.call("Emulation.setEmulatedMedia", features=[scheme])
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         await self.call("Emulation.setDeviceMetricsOverride", **metrics)
 
-    async def picture(self) -> bytes:
-        """What is to be seen, as PNG."""
-        shot = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=False)
-        return base64.b64decode(shot["data"])
+    async def screenshot(self) -> bytes:
+        """Return the visible part of the page as PNG."""
+        capture = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=False)
+        return base64.b64decode(capture["data"])
 
 
 class Browser:
-    """A running Chromium. Each page has cookies of its own, as in a window of its own."""
+    """A running Chromium. Each page has its own cookies, as in a private window."""
 
-    def __init__(self, host: str, line: Line) -> None:
-        self._host, self._line = host, line
+    def __init__(self, host: str, devtools: DevTools) -> None:
+        self._host, self._devtools = host, devtools
 
     @asynccontextmanager
     async def page(self) -> AsyncIterator[Page]:
-        context = (await self._line.call("Target.createBrowserContext"))["browserContextId"]
-        made = await self._line.call("Target.createTarget", url="about:blank", browserContextId=context)
-        async with _line(Page, f"ws://{self._host}/devtools/page/{made['targetId']}") as page:
+        context = (await self._devtools.call("Target.createBrowserContext"))["browserContextId"]
+        target = await self._devtools.call("Target.createTarget", url="about:blank", browserContextId=context)
+        async with _connect(Page, f"ws://{self._host}/devtools/page/{target['targetId']}") as page:
             for domain in ("Page", "Runtime", "Log"):
                 await page.call(f"{domain}.enable")
             yield page
-        await self._line.call("Target.disposeBrowserContext", browserContextId=context)
+        await self._devtools.call("Target.disposeBrowserContext", browserContextId=context)
 
 
 @asynccontextmanager
-async def browsing(profile: Path) -> AsyncIterator[Browser]:
+async def run_browser(profile: Path) -> AsyncIterator[Browser]:
     assert PROGRAM is not None, "there is no Chromium"
     with (profile.parent / "chromium.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: ASYNC220, S603 - returns at once; our own flags
@@ -136,17 +136,17 @@ async def browsing(profile: Path) -> AsyncIterator[Browser]:
             start_new_session=True,
         )
     try:
-        address = await wait_until(lambda: _address(profile), timeout_s=20)
-        async with _line(Line, f"ws://{address}") as line:
-            yield Browser(address.partition("/")[0], line)
+        address = await wait_until(lambda: _read_address(profile), timeout_s=20)
+        async with _connect(DevTools, f"ws://{address}") as devtools:
+            yield Browser(address.partition("/")[0], devtools)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-async def _address(profile: Path) -> str:
-    """Where DevTools listens: Chromium writes it down as soon as it does."""
+async def _read_address(profile: Path) -> str:
+    """Return the address of DevTools, which Chromium writes to its profile, or an empty text before that."""
     try:
         port, path = (profile / "DevToolsActivePort").read_text().split("\n")
     except (OSError, ValueError):
@@ -155,11 +155,11 @@ async def _address(profile: Path) -> str:
 
 
 @asynccontextmanager
-async def _line(kind: type[L], url: str) -> AsyncIterator[L]:
+async def _connect(connection_type: type[D], url: str) -> AsyncIterator[D]:
     async with connect(url, proxy=None, max_size=None) as socket:
-        line = kind(socket)
-        listener = asyncio.create_task(line.listen())
+        devtools = connection_type(socket)
+        listener = asyncio.create_task(devtools.listen())
         try:
-            yield line
+            yield devtools
         finally:
             listener.cancel()

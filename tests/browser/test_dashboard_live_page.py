@@ -1,4 +1,4 @@
-"""The live page in a real Chromium: what a person sees, and goes on seeing while processes die."""
+"""The live page in a real Chromium, also while processes are killed."""
 
 from collections.abc import AsyncIterator
 
@@ -15,15 +15,15 @@ from tests.kit.stack import Stack
 
 STATE = "document.getElementById('connection')?.textContent"
 STATUS = "document.querySelector('#orders tr .status')?.textContent"
-# What the rows' status was before each change of it.
-WATCH = """
-    window.past = [];
-    new MutationObserver((changes) => window.past.push(...changes.map((one) => one.oldValue)))
+# Records the status of a row before each change.
+RECORD_STATUSES = """
+    window.previousStatuses = [];
+    new MutationObserver((changes) => window.previousStatuses.push(...changes.map((change) => change.oldValue)))
         .observe(document.getElementById("orders"), {
             subtree: true, attributeFilter: ["data-status"], attributeOldValue: true,
         });
 """
-SAID = "document.getElementById('message')?.textContent"
+MESSAGE = "document.getElementById('message')?.textContent"
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def account(stack: Stack) -> AsyncIterator[AccountClient]:
 
 
 async def sign_in(page: Page, stack: Stack, account: AccountClient) -> str:
-    """By the link that is good once, as `signalhub up` prints it; the answer is that link."""
+    """Sign in with a link that works once, as `signalhub up` prints it; return the link."""
     engine = create_engine(stack.settings.database_url)
     key_id = identifiers.parse_token(identifiers.API_KEY_PREFIX, account.api_key).id
     ticket = await Tickets(engine).issue(key_id, purpose=identifiers.SIGN_IN_PREFIX, ttl_s=60)
@@ -49,7 +49,7 @@ async def test_order_is_followed_to_close_across_web_process_kill(
     stack: Stack, account: AccountClient, page: Page
 ) -> None:
     await sign_in(page, stack, account)
-    await page.js(WATCH)
+    await page.js(RECORD_STATUSES)
     await page.click("#text")
     await page.type(signal_texts.BUY)
     await page.click("#send button")
@@ -59,12 +59,12 @@ async def test_order_is_followed_to_close_across_web_process_kill(
     await page.until(f"{STATE} === 'Reconnecting…'")
     await page.until(f"{STATE} === 'Connected'")
     await page.until(f"{STATUS} === 'closed'")
-    # Each change once, in a page that was never loaded again.
-    assert await page.js("window.past") == ["", "pending", "executed"]
+    # Each change once, and without another load of the page.
+    assert await page.js("window.previousStatuses") == ["", "pending", "executed"]
     assert await page.js("document.querySelectorAll('#orders tr').length") == 1
-    # The browser came back by itself, with the cookie that the first ticket had left behind.
+    # The browser reconnected by itself, with the cookie that the first ticket had left.
     assert await page.js("performance.getEntriesByName(new URL('/api/v1/tickets', location)).length") == 1
-    assert [text for text in page.said if "Content Security Policy" in text] == []
+    assert [text for text in page.messages if "Content Security Policy" in text] == []
 
 
 async def test_signal_text_problems_are_underlined_while_typing_and_after_sending(
@@ -76,7 +76,7 @@ async def test_signal_text_problems_are_underlined_while_typing_and_after_sendin
     await page.until("document.querySelector('#underlines mark')?.textContent === '1.0890'")
     assert "A BUY needs its stop loss below 1.0860." in await page.text("#problems")
     await page.click("#send button")
-    await page.until(f"{SAID}.startsWith('Refused')")
+    await page.until(f"{MESSAGE}.startsWith('Refused')")
     await page.until("document.querySelector('#rejections .problems')?.textContent.includes('sl_wrong_side')")
     assert await page.js("document.getElementById('text').value") == signal_texts.STOP_ON_WRONG_SIDE
 
@@ -102,7 +102,7 @@ async def test_sign_out_invalidates_stream_cookie(stack: Stack, account: Account
     await sign_in(page, stack, account)
     await page.click(".session button")
     await page.until("document.getElementById('key') !== null")
-    assert await page.js("fetch('/api/v1/stream').then(answer => answer.status)") == httpx.codes.UNAUTHORIZED
+    assert await page.js("fetch('/api/v1/stream').then(response => response.status)") == httpx.codes.UNAUTHORIZED
 
 
 async def test_page_shows_signed_out_when_key_is_revoked(stack: Stack, account: AccountClient, page: Page) -> None:
@@ -120,8 +120,8 @@ async def test_sign_out_in_one_tab_stops_other_tabs(stack: Stack, account: Accou
 
 async def test_cursor_of_another_epoch_reloads_page(stack: Stack, account: AccountClient, page: Page) -> None:
     await sign_in(page, stack, account)
-    opened = """import("/static/feed.js").then(({ Feed }) => new Promise((done) => new Feed({
+    script = """import("/static/feed.js").then(({ Feed }) => new Promise((done) => new Feed({
         csrf: document.querySelector("input[name=csrf]").value, cursor: "another-7",
         onState() {}, onEvent() {}, reload: async () => { done("loaded"); return null; },
     }).open()))"""
-    assert await page.js(opened) == "loaded"
+    assert await page.js(script) == "loaded"

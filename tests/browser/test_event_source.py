@@ -1,4 +1,4 @@
-"""Chromium's own EventSource, with nothing of ours around it, reads every form of stream and comes back by itself."""
+"""Chromium's own EventSource, without our scripts, reads every kind of stream message and reconnects by itself."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,11 +15,11 @@ from tests.kit.stack import Stack
 
 OPEN = """(query => {
     window.source?.close();
-    window.heard = [];
+    window.messages = [];
     window.source = new EventSource("/api/v1/stream?" + query);
     for (const type of ["message", "stream.ready", "stream.reset", "stream.gap", "account.created", "signal.accepted",
                         "order.pending", "order.executed", "order.closed"])
-        source.addEventListener(type, event => heard.push([type, event.lastEventId, event.data]));
+        source.addEventListener(type, event => messages.push([type, event.lastEventId, event.data]));
 })"""
 
 
@@ -35,10 +35,10 @@ async def open_source(page: Page, account: AccountClient, **query: str) -> None:
     await page.js(f"{OPEN}({str(httpx.QueryParams({'ticket': ticket, **query}))!r})")
 
 
-async def heard(page: Page, count: int) -> list[Any]:
-    """The first `count` things it said, as [type, last event id, JSON]."""
-    await page.until(f"heard.length >= {count}")
-    return [[type_, id_, msgspec.json.decode(data)] for type_, id_, data in await page.js("heard")]
+async def wait_for_messages(page: Page, count: int) -> list[Any]:
+    """Wait for `count` messages; return all so far, as [type, last event id, JSON]."""
+    await page.until(f"messages.length >= {count}")
+    return [[type_, id_, msgspec.json.decode(data)] for type_, id_, data in await page.js("messages")]
 
 
 async def test_event_source_reconnects_with_spent_ticket_without_losing_events(
@@ -46,25 +46,25 @@ async def test_event_source_reconnects_with_spent_ticket_without_losing_events(
 ) -> None:
     await open_source(page, account, after="0")
     await account.send_signal()
-    await heard(page, 4)
+    await wait_for_messages(page, 4)
     stack.web.kill_main()
     stack.web.kill_process_group()
     await stack.wait_until_ready()
     await account.send_signal()
-    found = await heard(page, 2 + 5)
-    readies = [one for one in found if one[0] == "stream.ready"]
-    events = [one[2] for one in found if one[0] != "stream.ready"]
+    messages = await wait_for_messages(page, 2 + 5)
+    readies = [message for message in messages if message[0] == "stream.ready"]
+    events = [data for type_, _, data in messages if type_ != "stream.ready"]
     log = await account.list_events()
     assert len(readies) == 2
-    assert readies[1][2]["seq"] == found[found.index(readies[1]) - 1][2]["seq"]
+    assert readies[1][2]["seq"] == messages[messages.index(readies[1]) - 1][2]["seq"]
     assert events == log[: len(events)]
-    assert [one[0] for one in found if one not in readies] == [event["type"] for event in events]
-    assert all(id_ == f"{readies[0][2]['epoch']}-{said['seq']}" for _, id_, said in found)
+    assert [message[0] for message in messages if message not in readies] == [event["type"] for event in events]
+    assert all(id_ == f"{readies[0][2]['epoch']}-{data['seq']}" for _, id_, data in messages)
 
 
 async def test_event_source_receives_reset_and_gap(stack: Stack, page: Page, account: AccountClient) -> None:
     await open_source(page, account, after="another-7")
-    (_, id_, ready), (type_, _, reset) = await heard(page, 2)
+    (_, id_, ready), (type_, _, reset) = await wait_for_messages(page, 2)
     assert (type_, reset["reason"], reset["seq"]) == ("stream.reset", "epoch", 1)
     assert id_ == f"{ready['epoch']}-1"
     await account.send_signal()
@@ -73,6 +73,6 @@ async def test_event_source_receives_reset_and_gap(stack: Stack, page: Page, acc
         await connection.execute(text("DELETE FROM events WHERE account_id = :id AND seq <= 2"), {"id": account.id})
     await engine.dispose()
     await open_source(page, account, after="0")
-    _, (type_, id_, gap), (pending, *_) = (await heard(page, 3))[:3]
+    _, (type_, id_, gap), (pending, *_) = (await wait_for_messages(page, 3))[:3]
     assert (type_, gap["first"], gap["last"], id_) == ("stream.gap", 1, 2, f"{ready['epoch']}-2")
     assert pending == "order.pending"

@@ -1,4 +1,4 @@
-"""The pages as a browser without script has them: forms, cookies and headers."""
+"""The pages in a browser without JavaScript: forms, cookies and headers."""
 
 import re
 from collections.abc import AsyncIterator
@@ -16,37 +16,37 @@ from tests.kit.running_app import RunningApp
 
 @pytest.fixture
 async def browser_client(app: RunningApp) -> AsyncIterator[httpx.AsyncClient]:
-    """Keeps its cookies to itself."""
+    """Open a client with its own cookies."""
     async with httpx.AsyncClient(base_url=app.settings.web.base_url) as http:
         yield http
 
 
-async def enter(browser_client: httpx.AsyncClient, key: str) -> str:
-    """Sign in with a key; the answer is the page behind it."""
+async def sign_in(browser_client: httpx.AsyncClient, key: str) -> str:
+    """Sign in with a key; return the page that follows."""
     await browser_client.post("/login", data={"key": key}, follow_redirects=True)
     return (await browser_client.get("/")).text
 
 
-def hidden(page: str, name: str) -> str:
+def find_hidden_value(page: str, name: str) -> str:
     return str(re.findall(rf'name="{name}" value="(\w+)"', page)[0])
 
 
 async def submit(browser_client: httpx.AsyncClient, page: str, text: str) -> httpx.Response:
-    form = {"csrf": hidden(page, "csrf"), "key": hidden(page, "key"), "text": text}
+    form = {"csrf": find_hidden_value(page, "csrf"), "key": find_hidden_value(page, "key"), "text": text}
     return await browser_client.post("/send", data=form, follow_redirects=True)
 
 
 async def test_signal_form_creates_order_shown_on_page(
     browser_client: httpx.AsyncClient, account: AccountClient
 ) -> None:
-    answer = await submit(browser_client, await enter(browser_client, account.api_key), signal_texts.BUY)
-    assert answer.status_code == httpx.codes.OK
-    assert "Accepted: BUY EURUSD, now pending." in answer.text
-    assert 'data-status="pending"' in answer.text
+    response = await submit(browser_client, await sign_in(browser_client, account.api_key), signal_texts.BUY)
+    assert response.status_code == httpx.codes.OK
+    assert "Accepted: BUY EURUSD, now pending." in response.text
+    assert 'data-status="pending"' in response.text
 
 
 async def test_form_sent_twice_creates_one_order(browser_client: httpx.AsyncClient, account: AccountClient) -> None:
-    page = await enter(browser_client, account.api_key)
+    page = await sign_in(browser_client, account.api_key)
     for _ in range(2):
         await submit(browser_client, page, signal_texts.BUY)
     assert len((await account.get("/api/v1/orders"))["items"]) == 1
@@ -55,59 +55,59 @@ async def test_form_sent_twice_creates_one_order(browser_client: httpx.AsyncClie
 async def test_rejected_text_is_returned_with_problems_marked(
     browser_client: httpx.AsyncClient, account: AccountClient
 ) -> None:
-    answer = await submit(
-        browser_client, await enter(browser_client, account.api_key), "BUY <b>EURUSD @ 1.0860\nSL 1.0890\nTP 1.0900"
+    response = await submit(
+        browser_client, await sign_in(browser_client, account.api_key), "BUY <b>EURUSD @ 1.0860\nSL 1.0890\nTP 1.0900"
     )
-    assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
-    assert "&lt;b&gt;EURUSD" in answer.text
-    assert "<b>" not in answer.text
-    assert 'aria-invalid="true"' in answer.text
+    assert response.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    assert "&lt;b&gt;EURUSD" in response.text
+    assert "<b>" not in response.text
+    assert 'aria-invalid="true"' in response.text
 
 
 @pytest.mark.parametrize("path", ["/send", "/logout"])
 async def test_form_without_csrf_token_is_rejected(
     browser_client: httpx.AsyncClient, account: AccountClient, path: str
 ) -> None:
-    await enter(browser_client, account.api_key)
-    answer = await browser_client.post(path, data={"csrf": "0" * 32, "text": signal_texts.BUY})
-    assert answer.status_code == httpx.codes.FORBIDDEN
+    await sign_in(browser_client, account.api_key)
+    response = await browser_client.post(path, data={"csrf": "0" * 32, "text": signal_texts.BUY})
+    assert response.status_code == httpx.codes.FORBIDDEN
     assert (await account.get("/api/v1/orders"))["items"] == []
 
 
 async def test_cross_site_sign_in_is_rejected(browser_client: httpx.AsyncClient, account: AccountClient) -> None:
-    answer = await browser_client.post(
+    response = await browser_client.post(
         "/login", data={"key": account.api_key}, headers={"Sec-Fetch-Site": "cross-site"}
     )
-    assert answer.status_code == httpx.codes.FORBIDDEN
+    assert response.status_code == httpx.codes.FORBIDDEN
     assert not browser_client.cookies
 
 
 async def test_cross_site_request_without_cookies_is_refreshed(browser_client: httpx.AsyncClient) -> None:
-    foreign = await browser_client.get("/", headers={"Sec-Fetch-Site": "cross-site"})
-    own = await browser_client.get("/", headers={"Sec-Fetch-Site": "same-origin"})
-    assert foreign.headers["refresh"] == "0; url=/"
-    assert "refresh" not in own.headers
-    # Only he who is surely signed out tells the other tabs.
-    assert "signed_out.js" in own.text
-    assert "signed_out.js" not in foreign.text
+    cross_site = await browser_client.get("/", headers={"Sec-Fetch-Site": "cross-site"})
+    same_origin = await browser_client.get("/", headers={"Sec-Fetch-Site": "same-origin"})
+    assert cross_site.headers["refresh"] == "0; url=/"
+    assert "refresh" not in same_origin.headers
+    # The sign-in page stops the other tabs only if the browser is certainly signed out.
+    assert "signed_out.js" in same_origin.text
+    assert "signed_out.js" not in cross_site.text
 
 
 async def test_revoked_key_ends_session_with_reason(browser_client: httpx.AsyncClient, account: AccountClient) -> None:
     key = await account.post("/api/v1/keys", {"label": "lost"})
-    await enter(browser_client, key["api_key"])
+    await sign_in(browser_client, key["api_key"])
     await account.request("DELETE", f"/api/v1/keys/{key['id']}")
-    await wait_until(lambda: says(browser_client, "Revoked API key."))
+    await wait_until(lambda: contains(browser_client, "Revoked API key."))
     assert not browser_client.cookies
 
 
-async def says(browser_client: httpx.AsyncClient, words: str) -> bool:
-    return words in (await browser_client.get("/")).text
+async def contains(browser_client: httpx.AsyncClient, text: str) -> bool:
+    return text in (await browser_client.get("/")).text
 
 
 async def test_mistyped_key_is_reported_at_sign_in(browser_client: httpx.AsyncClient, account: AccountClient) -> None:
-    answer = await browser_client.post("/login", data={"key": account.api_key[:-1] + "_"})
-    assert answer.status_code == httpx.codes.UNAUTHORIZED
-    assert "mistyped" in answer.text
+    response = await browser_client.post("/login", data={"key": account.api_key[:-1] + "_"})
+    assert response.status_code == httpx.codes.UNAUTHORIZED
+    assert "mistyped" in response.text
 
 
 async def test_session_cookie_is_http_only_and_same_site_strict(
@@ -122,20 +122,22 @@ async def test_dashboard_respects_key_scopes(browser_client: httpx.AsyncClient, 
     writer, reader = [
         (await account.post("/api/v1/keys", {"scopes": [scope]}))["api_key"] for scope in (WRITE_SIGNALS, READ_ORDERS)
     ]
-    assert "may not read orders" in await enter(browser_client, writer)
-    assert "may not send signals" in await enter(browser_client, reader)
+    assert "may not read orders" in await sign_in(browser_client, writer)
+    assert "may not send signals" in await sign_in(browser_client, reader)
 
 
 async def test_content_security_policy_allows_only_own_files(
     browser_client: httpx.AsyncClient, account: AccountClient
 ) -> None:
-    await enter(browser_client, account.api_key)
+    await sign_in(browser_client, account.api_key)
     for path in ("/", "/login", "/docs/errors", "/schema"):
-        answer = await browser_client.get(path)
-        assert "default-src 'none'" in answer.headers["content-security-policy"], path
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?! type=\"module\" src=\"/static/)", answer.text), path
-        for file in re.findall(r'(?:src|href)="(/static/[^"]+)"', answer.text):
+        response = await browser_client.get(path)
+        assert "default-src 'none'" in response.headers["content-security-policy"], path
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?! type=\"module\" src=\"/static/)", response.text), (
+            path
+        )
+        for file in re.findall(r'(?:src|href)="(/static/[^"]+)"', response.text):
             assert (await browser_client.get(file)).is_success, file
 
 
@@ -155,12 +157,15 @@ async def test_openapi_describes_every_operation_and_its_problem_responses(brows
     document = (await browser_client.get("/schema/openapi.json")).json()
     page = (await browser_client.get("/schema")).text
     for path, item in document["paths"].items():
-        for verb, about in item.items():
-            assert f'id="{about["operationId"]}"' in page
-            if "health" in about["tags"]:
+        for method, spec in item.items():
+            assert f'id="{spec["operationId"]}"' in page
+            if "health" in spec["tags"]:
                 continue
-            refused = {status: body for status, body in about["responses"].items() if int(status) >= 400}
-            assert refused, (verb, path)
-            assert all(list(body["content"]) == ["application/problem+json"] for body in refused.values()), (verb, path)
+            problems = {status: body for status, body in spec["responses"].items() if int(status) >= 400}
+            assert problems, (method, path)
+            assert all(list(body["content"]) == ["application/problem+json"] for body in problems.values()), (
+                method,
+                path,
+            )
     assert document["paths"]["/api/v1/signals"]["post"]["requestBody"]["content"].keys() >= {"text/plain"}
     assert document["components"]["securitySchemes"]["ApiKey"]["name"] == "X-API-Key"

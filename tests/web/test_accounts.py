@@ -1,4 +1,4 @@
-"""Registration and broker accounts: all or nothing, and secrets that nobody can read."""
+"""Registration in one transaction, and broker accounts with their encrypted secrets."""
 
 import asyncio
 
@@ -22,25 +22,25 @@ COUNTS = (
 @pytest.mark.parametrize(("path", "name"), [("/accounts/", "alice"), ("/accounts", "bob")])
 async def test_registration_creates_broker_account_and_key(http: httpx.AsyncClient, path: str, name: str) -> None:
     response = await http.post(path, json=BODY | {"username": name})
-    made = response.json()
+    created = response.json()
     assert response.status_code == 201
-    assert list(made) == ["message", "api_key", "user", "broker_account"]
-    assert made["user"] == {"id": made["user"]["id"], "username": name}
-    assert list(made["broker_account"]) == ["id", "broker_name", "account_id", "is_active", "created_at"]
-    assert (made["broker_account"]["account_id"], made["broker_account"]["is_active"]) == ("7", True)
+    assert list(created) == ["message", "api_key", "user", "broker_account"]
+    assert created["user"] == {"id": created["user"]["id"], "username": name}
+    assert list(created["broker_account"]) == ["id", "broker_name", "account_id", "is_active", "created_at"]
+    assert (created["broker_account"]["account_id"], created["broker_account"]["is_active"]) == ("7", True)
     assert "the broker's secret" not in response.text
-    account = AccountClient(http, made["user"]["id"], made["api_key"])
+    account = AccountClient(http, created["user"]["id"], created["api_key"])
     assert [event["type"] for event in await account.list_events()] == ["account.created"]
 
 
 async def test_concurrent_registrations_of_one_username_create_one_account(app: RunningApp) -> None:
     (before,) = await app.execute_sql(COUNTS)
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(app.http.post("/accounts/", json=BODY | {"username": "only one"}) for _ in range(8))
     )
-    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
+    assert sorted(response.status_code for response in responses) == [201] + [409] * 7
     (after,) = await app.execute_sql(COUNTS)
-    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 1]  # type: ignore[operator]
+    assert [new - old for new, old in zip(after, before, strict=True)] == [1, 1, 1]  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
@@ -60,29 +60,31 @@ async def test_invalid_registration_stores_nothing(app: RunningApp, change: dict
 
 
 async def test_broker_secret_is_encrypted_in_database(app: RunningApp, account: AccountClient) -> None:
-    made = await account.post("/api/v1/broker-accounts", {k: v for k, v in BODY.items() if k != "username"} | {
+    created = await account.post("/api/v1/broker-accounts", {k: v for k, v in BODY.items() if k != "username"} | {
         "account_id": "8"
     })  # fmt: skip
     ((secret, row),) = await app.execute_sql(
-        "SELECT secret, broker_accounts::text FROM broker_accounts WHERE id = CAST(:id AS uuid)", id=made["id"]
+        "SELECT secret, broker_accounts::text FROM broker_accounts WHERE id = CAST(:id AS uuid)", id=created["id"]
     )
     assert isinstance(secret, bytes)
     assert b"broker's secret" not in secret
     assert "broker's secret" not in str(row)
-    assert app.services.encryption.decrypt(f"broker account {made['id']}", secret) == "the broker's secret"
+    assert app.services.encryption.decrypt(f"broker account {created['id']}", secret) == "the broker's secret"
     with pytest.raises(EncryptionError):
         app.services.encryption.decrypt("broker account of somebody else", secret)
 
 
 async def test_broker_account_is_linked_and_unlinked_with_its_secret(app: RunningApp, account: AccountClient) -> None:
-    wish = {"broker_name": "mock", "account_id": "9", "api_key": "s"}
-    made = await account.post("/api/v1/broker-accounts", wish)
-    assert (await account.request("POST", "/api/v1/broker-accounts", json=wish)).status_code == 409
+    body = {"broker_name": "mock", "account_id": "9", "api_key": "s"}
+    created = await account.post("/api/v1/broker-accounts", body)
+    assert (await account.request("POST", "/api/v1/broker-accounts", json=body)).status_code == 409
     assert len((await account.get("/api/v1/broker-accounts"))["items"]) == 2
-    assert (await account.request("DELETE", f"/api/v1/broker-accounts/{made['id']}")).is_success
-    assert (await account.request("DELETE", f"/api/v1/broker-accounts/{made['id']}")).status_code == 404
-    left = await app.execute_sql("SELECT count(*) FROM broker_accounts WHERE id = CAST(:id AS uuid)", id=made["id"])
-    assert left == [(0,)]
+    assert (await account.request("DELETE", f"/api/v1/broker-accounts/{created['id']}")).is_success
+    assert (await account.request("DELETE", f"/api/v1/broker-accounts/{created['id']}")).status_code == 404
+    remaining = await app.execute_sql(
+        "SELECT count(*) FROM broker_accounts WHERE id = CAST(:id AS uuid)", id=created["id"]
+    )
+    assert remaining == [(0,)]
     events = [event["type"] for event in await account.list_events(after=1)]
     assert events == ["account.broker_added", "account.broker_removed"]
 
@@ -90,25 +92,25 @@ async def test_broker_account_is_linked_and_unlinked_with_its_secret(app: Runnin
 async def test_broker_account_of_another_account_is_not_found(
     account: AccountClient, other_account: AccountClient
 ) -> None:
-    made = (await account.get("/api/v1/broker-accounts"))["items"][0]
-    assert (await other_account.request("DELETE", f"/api/v1/broker-accounts/{made['id']}")).status_code == 404
-    assert (await account.get("/api/v1/broker-accounts"))["items"] == [made]
+    created = (await account.get("/api/v1/broker-accounts"))["items"][0]
+    assert (await other_account.request("DELETE", f"/api/v1/broker-accounts/{created['id']}")).status_code == 404
+    assert (await account.get("/api/v1/broker-accounts"))["items"] == [created]
 
 
 async def test_encryption_key_rotation_keeps_secrets_readable(app: RunningApp, account: AccountClient) -> None:
     old, new = str(app.settings.encryption_keys), Fernet.generate_key().decode()
-    house = build_services(replace(app.settings, encryption_keys=Secret(f"{new},{old}")), "web")
-    made = (await account.get("/api/v1/broker-accounts"))["items"][0]
-    question = "SELECT secret FROM broker_accounts WHERE id = CAST(:id AS uuid)"
+    services = build_services(replace(app.settings, encryption_keys=Secret(f"{new},{old}")), "web")
+    created = (await account.get("/api/v1/broker-accounts"))["items"][0]
+    query = "SELECT secret FROM broker_accounts WHERE id = CAST(:id AS uuid)"
     try:
-        assert await house.accounts.rotate_secrets() > 0
-        ((secret,),) = await app.execute_sql(question, id=made["id"])
+        assert await services.accounts.rotate_secrets() > 0
+        ((secret,),) = await app.execute_sql(query, id=created["id"])
         assert isinstance(secret, bytes)
-        assert Encryption(new).decrypt(f"broker account {made['id']}", secret) == "s3cret"
+        assert Encryption(new).decrypt(f"broker account {created['id']}", secret) == "s3cret"
         with pytest.raises(EncryptionError):
-            Encryption(old).decrypt(f"broker account {made['id']}", secret)
+            Encryption(old).decrypt(f"broker account {created['id']}", secret)
     finally:
-        back = build_services(replace(app.settings, encryption_keys=Secret(f"{old},{new}")), "web")
-        await back.accounts.rotate_secrets()
-        for one in (house, back):
-            await one.close()
+        restored = build_services(replace(app.settings, encryption_keys=Secret(f"{old},{new}")), "web")
+        await restored.accounts.rotate_secrets()
+        for opened in (services, restored):
+            await opened.close()

@@ -1,4 +1,4 @@
-"""Hook URLs, for senders that cannot set headers; and signed ones, for senders that can."""
+"""Hook URLs, with and without signatures."""
 
 import base64
 import time
@@ -22,16 +22,16 @@ BODY = b'{"test": 2432232314}'
 
 
 class SignedHook:
-    """A sender that has the secret and the reference implementation."""
+    """A sender with the secret of a hook, which signs with the reference implementation."""
 
-    def __init__(self, http: httpx.AsyncClient, made: dict[str, Any]) -> None:
-        self.http, self.path = http, made["path"]
-        self._oracle = standardwebhooks.Webhook(made["secret"])
+    def __init__(self, http: httpx.AsyncClient, created: dict[str, Any]) -> None:
+        self.http, self.path = http, created["path"]
+        self._reference = standardwebhooks.Webhook(created["secret"])
 
-    def headers(self, text: str, id_: str = "msg_1", at: datetime | None = None) -> dict[str, str]:
-        at = at or datetime.now(UTC)
-        signature = self._oracle.sign(id_, at, text)
-        return {"webhook-id": id_, "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signature}
+    def headers(self, text: str, id_: str = "msg_1", sent_at: datetime | None = None) -> dict[str, str]:
+        sent_at = sent_at or datetime.now(UTC)
+        signature = self._reference.sign(id_, sent_at, text)
+        return {"webhook-id": id_, "webhook-timestamp": str(int(sent_at.timestamp())), "webhook-signature": signature}
 
     async def send(self, text: str = signal_texts.BUY, **changes: str) -> httpx.Response:
         named = {name.replace("_", "-"): value for name, value in changes.items()}
@@ -52,11 +52,11 @@ async def test_hook_token_only_accepts_signals(account: AccountClient) -> None:
 
 
 async def test_hook_token_is_shown_once(account: AccountClient) -> None:
-    made = await account.post("/api/v1/hooks", {"label": "tv", "is_signed": True})
-    assert made["path"] == f"/hooks/{made['token']}"
-    assert made["secret"].startswith("whsec_")
+    created = await account.post("/api/v1/hooks", {"label": "tv", "is_signed": True})
+    assert created["path"] == f"/hooks/{created['token']}"
+    assert created["secret"].startswith("whsec_")
     (listed,) = (await account.get("/api/v1/hooks"))["items"]
-    assert (listed["id"], listed["label"], listed["is_signed"]) == (made["id"], "tv", True)
+    assert (listed["id"], listed["label"], listed["is_signed"]) == (created["id"], "tv", True)
     assert {listed[name] for name in ("token", "path", "secret")} == {None}
 
 
@@ -73,10 +73,10 @@ async def test_revoked_hook_is_rejected_within_five_seconds(account: AccountClie
     assert (await account.http.post(hook["path"], content=signal_texts.BUY)).status_code == 202
     await account.request("DELETE", f"/api/v1/hooks/{hook['id']}")
 
-    async def is_refused() -> bool:
+    async def is_rejected() -> bool:
         return (await account.http.post(hook["path"], content=signal_texts.BUY)).status_code == 401
 
-    assert await wait_until(is_refused, timeout_s=5, interval_s=0.2)
+    assert await wait_until(is_rejected, timeout_s=5, interval_s=0.2)
 
 
 async def test_hook_of_another_account_cannot_be_revoked(account: AccountClient, other_account: AccountClient) -> None:
@@ -86,16 +86,16 @@ async def test_hook_of_another_account_cannot_be_revoked(account: AccountClient,
 
 
 async def test_hook_secret_is_encrypted_in_database(app: RunningApp, account: AccountClient) -> None:
-    made = await account.post("/api/v1/hooks", {"is_signed": True})
-    rows = await app.execute_sql("SELECT hooks::text FROM hooks WHERE id = :id", id=made["id"])
-    secret = made["secret"].removeprefix("whsec_")
-    forms = {secret, secret.encode().hex(), base64.b64decode(secret).hex(), made["token"].split("_")[2]}
+    created = await account.post("/api/v1/hooks", {"is_signed": True})
+    rows = await app.execute_sql("SELECT hooks::text FROM hooks WHERE id = :id", id=created["id"])
+    secret = created["secret"].removeprefix("whsec_")
+    forms = {secret, secret.encode().hex(), base64.b64decode(secret).hex(), created["token"].split("_")[2]}
     assert not [form for form in forms if form in str(rows)]
 
 
 def test_standard_webhooks_vector_verifies() -> None:
-    at = datetime.fromtimestamp(1_614_265_330, UTC)
-    expected = standardwebhooks.Webhook(SECRET).sign(ID, at, BODY.decode())
+    sent_at = datetime.fromtimestamp(1_614_265_330, UTC)
+    expected = standardwebhooks.Webhook(SECRET).sign(ID, sent_at, BODY.decode())
     assert b"v1," + webhook_signatures.sign(SECRET, ID, "1614265330", BODY) == expected.encode()
     assert expected == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
@@ -114,7 +114,7 @@ async def test_webhook_id_is_accepted_once(account: AccountClient, signed: Signe
 async def test_captured_request_cannot_be_replayed_with_idempotency_key(
     account: AccountClient, signed: SignedHook
 ) -> None:
-    """Idempotency-Key is not under the signature: whoever has one request could send it as often as he likes."""
+    """Idempotency-Key is not signed: with it, a captured request could be sent again and again."""
     await signed.send()
     await signed.send(idempotency_key="a new one")
     assert len((await account.get("/api/v1/orders"))["items"]) == 1
@@ -128,7 +128,7 @@ async def test_any_matching_signature_is_accepted(signed: SignedHook) -> None:
 
 @pytest.mark.parametrize(("offset_s", "status"), [(-290, 202), (290, 202), (-310, 401), (310, 401), (-(10**6), 401)])
 async def test_timestamp_tolerance_is_five_minutes(signed: SignedHook, offset_s: int, status: int) -> None:
-    headers = signed.headers(signal_texts.BUY, at=datetime.now(UTC) + timedelta(seconds=offset_s))
+    headers = signed.headers(signal_texts.BUY, sent_at=datetime.now(UTC) + timedelta(seconds=offset_s))
     assert (await signed.http.post(signed.path, content=signal_texts.BUY, headers=headers)).status_code == status
 
 

@@ -1,4 +1,4 @@
-"""One signal, one order: however often, at once, or by which of its names it is sent."""
+"""A signal that is sent again, also concurrently, creates one order."""
 
 import asyncio
 from typing import Any
@@ -9,7 +9,7 @@ from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient
 
 
-async def _count(account: AccountClient) -> int:
+async def _count_orders(account: AccountClient) -> int:
     return len((await account.get("/api/v1/orders", limit=500))["items"])
 
 
@@ -17,7 +17,7 @@ async def test_resend_returns_first_answer_without_second_order(account: Account
     first = await account.send_signal(idempotency_key="k1")
     again = await account.send_signal(idempotency_key="k1")
     assert again == first | {"duplicate": True}
-    assert await _count(account) == 1
+    assert await _count_orders(account) == 1
     assert [event["seq"] for event in await account.list_events()] == [1, 2, 3]
 
 
@@ -40,9 +40,9 @@ WITH_ID = (
 @pytest.mark.parametrize("text", WITH_ID)
 async def test_client_id_in_text_is_idempotency_key(account: AccountClient, text: str) -> None:
     hook = await account.post("/api/v1/hooks", {})
-    answers = [(await account.http.post(hook["path"], content=text)).json() for _ in range(2)]
-    assert answers[1] == answers[0] | {"duplicate": True}
-    assert await _count(account) == 1
+    responses = [(await account.http.post(hook["path"], content=text)).json() for _ in range(2)]
+    assert responses[1] == responses[0] | {"duplicate": True}
+    assert await _count_orders(account) == 1
 
 
 async def test_idempotency_header_overrides_id_in_text(account: AccountClient) -> None:
@@ -85,17 +85,18 @@ async def test_invalid_idempotency_key_is_bad_request(account: AccountClient, ke
 async def test_concurrent_resends_create_one_order(account: AccountClient) -> None:
     async def send() -> Any:  # noqa: ANN401 - httpx's response
         return await account.request(
-            "POST", "/api/v1/signals", content=signal_texts.BUY, headers={"Idempotency-Key": "storm"}
+            "POST", "/api/v1/signals", content=signal_texts.BUY, headers={"Idempotency-Key": "k"}
         )
 
-    answers = await asyncio.gather(*(send() for _ in range(64)))
-    taken = [answer.json() for answer in answers if answer.status_code == 202]
-    late = [answer for answer in answers if answer.status_code == 409]
-    assert len(taken) + len(late) == 64
-    assert [one["duplicate"] for one in taken].count(False) == 1
-    assert len({one["order_id"] for one in taken}) == 1
-    assert all(one.json()["code"] == "idempotency_in_flight" and one.headers["Retry-After"] for one in late)
-    assert await _count(account) == 1
+    responses = await asyncio.gather(*(send() for _ in range(64)))
+    accepted = [response.json() for response in responses if response.status_code == 202]
+    in_flight = [response for response in responses if response.status_code == 409]
+    assert len(accepted) + len(in_flight) == 64
+    assert [body["duplicate"] for body in accepted].count(False) == 1
+    assert len({body["order_id"] for body in accepted}) == 1
+    assert {response.json()["code"] for response in in_flight} <= {"idempotency_in_flight"}
+    assert all(response.headers["Retry-After"] for response in in_flight)
+    assert await _count_orders(account) == 1
 
 
 async def test_duplicate_window_accepts_text_once(account: AccountClient) -> None:
@@ -111,13 +112,13 @@ async def test_duplicate_window_accepts_text_once(account: AccountClient) -> Non
 
 async def test_concurrent_sends_in_duplicate_window_create_one_order(account: AccountClient) -> None:
     hook = await account.post("/api/v1/hooks", {"duplicate_window_s": 20})
-    answers = await asyncio.gather(*(account.http.post(hook["path"], content=signal_texts.BUY) for _ in range(16)))
-    assert {answer.status_code for answer in answers} <= {202, 409}
-    assert await _count(account) == 1
+    responses = await asyncio.gather(*(account.http.post(hook["path"], content=signal_texts.BUY) for _ in range(16)))
+    assert {response.status_code for response in responses} <= {202, 409}
+    assert await _count_orders(account) == 1
 
 
 async def test_same_text_without_duplicate_window_creates_two_orders(account: AccountClient) -> None:
     hook = await account.post("/api/v1/hooks", {})
     for _ in range(2):
         assert (await account.http.post(hook["path"], content=signal_texts.BUY)).json()["duplicate"] is False
-    assert await _count(account) == 2
+    assert await _count_orders(account) == 2

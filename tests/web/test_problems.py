@@ -1,4 +1,4 @@
-"""Whatever goes wrong, the answer has one shape; and no answer and no log line holds a credential."""
+"""Every error is a problem document, and no response and no log line contains a credential."""
 
 import asyncio
 
@@ -11,35 +11,35 @@ from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient
 from tests.kit.running_app import RunningApp
 
-SHAPE = ["type", "title", "status", "code", "detail", "error", "trace_id", "errors"]
+FIELDS = ["type", "title", "status", "code", "detail", "error", "trace_id", "errors"]
 
-WRONG = {
+INVALID_REQUESTS = {
     "no such page": ("GET", "/nowhere", {}, 404, "not_found"),
     "no such order": ("GET", "/api/v1/orders/0195f2c8-0000-7000-8000-000000000000", {}, 404, "not_found"),
-    "an order that cannot be": ("GET", "/api/v1/orders/%27%3B--", {}, 404, "not_found"),
+    "an impossible order id": ("GET", "/api/v1/orders/%27%3B--", {}, 404, "not_found"),
     "a NUL in the path": ("GET", "/api/v1/orders/%00", {}, 404, "not_found"),
     "another method": ("DELETE", "/api/v1/orders", {}, 405, "method_not_allowed"),
     "another method on a hook": ("GET", "/hooks/x", {}, 405, "method_not_allowed"),
     "malformed JSON": ("POST", "/api/v1/keys", {"content": "{"}, 400, None),
     "JSON that is no object": ("POST", "/api/v1/keys", {"content": "5"}, None, None),
     "JSON that is not UTF-8": ("POST", "/api/v1/keys", {"content": b'{"label": "\xff"}'}, 400, None),
-    "JSON without end": ("POST", "/api/v1/keys", {"content": "[" * 100_000}, None, None),
+    "deeply nested JSON": ("POST", "/api/v1/keys", {"content": "[" * 100_000}, None, None),
     "no body": ("POST", "/api/v1/broker-accounts", {}, None, None),
-    "a limit of nothing": ("GET", "/api/v1/orders?limit=0", {}, 422, "invalid_request"),
-    "a limit of everything": ("GET", "/api/v1/orders?limit=501", {}, 422, "invalid_request"),
-    "a limit that is none": ("GET", "/api/v1/orders?limit=many", {}, None, "invalid_request"),
-    "a huge limit": ("GET", "/api/v1/orders?limit=99999999999999999999", {}, None, "invalid_request"),
-    "a status that is none": ("GET", "/api/v1/orders?status=lost", {}, None, "invalid_request"),
-    "a time that is none": ("GET", "/api/v1/orders?since=yesterday", {}, None, "invalid_request"),
-    "a time of nowhere": ("GET", "/api/v1/orders?since=2026-01-01T00:00:00", {}, None, "invalid_request"),
-    "a cursor that is none": ("GET", "/api/v1/orders?cursor=5", {}, 400, "bad_cursor"),
+    "limit 0": ("GET", "/api/v1/orders?limit=0", {}, 422, "invalid_request"),
+    "limit above the maximum": ("GET", "/api/v1/orders?limit=501", {}, 422, "invalid_request"),
+    "limit that is no number": ("GET", "/api/v1/orders?limit=many", {}, None, "invalid_request"),
+    "limit beyond 64 bits": ("GET", "/api/v1/orders?limit=99999999999999999999", {}, None, "invalid_request"),
+    "unknown order status": ("GET", "/api/v1/orders?status=lost", {}, None, "invalid_request"),
+    "invalid time": ("GET", "/api/v1/orders?since=yesterday", {}, None, "invalid_request"),
+    "time without a zone": ("GET", "/api/v1/orders?since=2026-01-01T00:00:00", {}, None, "invalid_request"),
+    "invalid cursor": ("GET", "/api/v1/orders?cursor=5", {}, 400, "bad_cursor"),
     "a symbol with a NUL": ("GET", "/api/v1/orders?symbol=%00", {}, None, None),
-    "a negative place": ("GET", "/api/v1/events?after=-1", {}, 422, "invalid_request"),
-    "a place beyond numbers": ("GET", "/api/v1/events?after=99999999999999999999", {}, None, None),
+    "negative after": ("GET", "/api/v1/events?after=-1", {}, 422, "invalid_request"),
+    "after beyond 64 bits": ("GET", "/api/v1/events?after=99999999999999999999", {}, None, None),
     "a label with a NUL": ("POST", "/api/v1/keys", {"json": {"label": "a\0b"}}, 422, "invalid_request"),
     "a hook's label with a NUL": ("POST", "/api/v1/hooks", {"json": {"label": "a\0b"}}, 422, "invalid_request"),
-    "types that are none": ("GET", "/api/v1/events?types=nothing", {}, 400, "bad_request"),
-    "a signal status that is none": ("GET", "/api/v1/signals?status=lost", {}, None, "invalid_request"),
+    "unknown event type": ("GET", "/api/v1/events?types=nothing", {}, 400, "bad_request"),
+    "unknown signal status": ("GET", "/api/v1/signals?status=lost", {}, None, "invalid_request"),
 }
 
 
@@ -48,14 +48,14 @@ def test_every_error_code_has_one_status() -> None:
     assert all(400 <= status <= 503 for status in STATUSES.values())
 
 
-@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.parametrize("case", INVALID_REQUESTS)
 async def test_invalid_request_returns_problem_document(app: RunningApp, case: str) -> None:
     account = await app.create_account()
-    method, path, options, status, code = WRONG[case]
+    method, path, options, status, code = INVALID_REQUESTS[case]
     response = await account.request(method, path, **options)  # type: ignore[arg-type]
     problem = response.json()
     assert response.headers["content-type"] == "application/problem+json"
-    assert list(problem) == SHAPE
+    assert list(problem) == FIELDS
     assert 400 <= response.status_code < 500, response.text
     assert response.status_code == problem["status"] == (status or response.status_code)
     assert problem["code"] == (code or problem["code"])
@@ -68,20 +68,22 @@ async def test_problem_uses_trace_id_of_sender(account: AccountClient) -> None:
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
     headers = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
     assert (await account.request("GET", "/nowhere", headers=headers)).json()["trace_id"] == trace_id
-    for odd in ("", "x", "00-zz-00-01", f"00-{'0' * 32}-00f067aa0ba902b7-01", "00-" + "g" * 32 + "-x-01"):
-        assert len((await account.request("GET", "/nowhere", headers={"traceparent": odd})).json()["trace_id"]) == 32
+    for malformed in ("", "x", "00-zz-00-01", f"00-{'0' * 32}-00f067aa0ba902b7-01", "00-" + "g" * 32 + "-x-01"):
+        assert (
+            len((await account.request("GET", "/nowhere", headers={"traceparent": malformed})).json()["trace_id"]) == 32
+        )
 
 
 async def test_credentials_never_appear_in_responses_logs_or_events(app: RunningApp) -> None:
-    """Each way of being wrong with each kind of credential; then everything that was said is searched."""
+    """Send each kind of credential in each kind of invalid request, then search all responses, events and log lines."""
     account = await app.create_account()
     hook = await account.post("/api/v1/hooks", {"is_signed": True})
     ticket = (await account.post("/api/v1/tickets"))["ticket"]
     secrets = [account.api_key, account.api_key[:-1] + "~", hook["token"], hook["secret"], ticket]
     secrets += ["the-broker-secret", "wrong-registration-token"]
-    said = []
+    outputs = []
     for secret in secrets:
-        asked = [
+        requests = [
             account.http.get("/api/v1/orders/x", headers={"X-API-Key": secret}),
             account.http.get("/nowhere", headers={"Authorization": f"Bearer {secret}"}),
             account.http.post(f"/hooks/{secret}", content=signal_texts.BUY),
@@ -91,12 +93,12 @@ async def test_credentials_never_appear_in_responses_logs_or_events(app: Running
             account.http.post("/accounts/", json={"username": "x", "api_key": secret, "broker_name": 5}),
             account.request("POST", "/api/v1/keys", content='{"label": "' + secret),
         ]
-        said += [answer.text for answer in await asyncio.gather(*asked)]
-    said.append(str(await account.list_events()))
-    said.append(app.web.log_text)
+        outputs += [response.text for response in await asyncio.gather(*requests)]
+    outputs.append(str(await account.list_events()))
+    outputs.append(app.web.log_text)
     for secret in secrets:
-        tail = secret.rpartition("_")[2]
-        assert not [text for text in said if tail in text]
+        secret_part = secret.rpartition("_")[2]
+        assert not [text for text in outputs if secret_part in text]
 
 
 async def test_method_not_allowed_lists_allowed_methods(http: httpx.AsyncClient) -> None:
@@ -111,7 +113,7 @@ async def test_declared_oversized_body_is_rejected_at_once(account: AccountClien
     head = f"POST /api/v1/keys HTTP/1.1\r\nHost: x\r\nX-API-Key: {account.api_key}\r\nContent-Length: 2000000\r\n\r\n"
     writer.write(head.encode())
     async with asyncio.timeout(5):
-        answer = await reader.readuntil(b"\r\n\r\n")
+        response = await reader.readuntil(b"\r\n\r\n")
     writer.close()
-    assert answer.startswith(b"HTTP/1.1 413 ")
-    assert b"application/problem+json" in answer
+    assert response.startswith(b"HTTP/1.1 413 ")
+    assert b"application/problem+json" in response

@@ -1,4 +1,4 @@
-"""Too many signals: told in time, in the words each sender understands."""
+"""The rate limit of signals, and the registration modes."""
 
 import pytest
 
@@ -17,12 +17,12 @@ async def limited(servers: Servers) -> Settings:
 async def test_rate_limit_headers_count_down(limited: Settings) -> None:
     async with open_in_process_client(limited) as http:
         account = await AccountClient.register(http)
-        left = []
+        remaining = []
         for text in (signal_texts.BUY, signal_texts.MISSING_STOP, signal_texts.SELL):
             response = await account.request("POST", "/api/v1/signals", content=text)
             assert response.headers["RateLimit-Policy"] == '"signals";q=3;w=60'
-            left.append(response.headers["RateLimit"])
-        assert left == ['"signals";r=2;t=20', '"signals";r=1;t=40', '"signals";r=0;t=60']
+            remaining.append(response.headers["RateLimit"])
+        assert remaining == ['"signals";r=2;t=20', '"signals";r=1;t=40', '"signals";r=0;t=60']
 
 
 @pytest.mark.parametrize("path", ["/api/v1/signals", "/webhook/receive-signal/"])
@@ -51,10 +51,10 @@ async def test_rate_limited_hook_answers_503(limited: Settings) -> None:
 
 async def test_rate_limit_is_per_account(limited: Settings) -> None:
     async with open_in_process_client(limited) as http:
-        hasty, calm = await AccountClient.register(http), await AccountClient.register(http)
+        limited_account, other_account = await AccountClient.register(http), await AccountClient.register(http)
         for _ in range(4):
-            await hasty.request("POST", "/api/v1/signals", content=signal_texts.BUY)
-        await calm.send_signal()
+            await limited_account.request("POST", "/api/v1/signals", content=signal_texts.BUY)
+        await other_account.send_signal()
 
 
 async def test_disabled_rate_limit_sends_no_headers(account: AccountClient) -> None:

@@ -1,4 +1,4 @@
-"""Reading: pages, older shapes, receipts, sums; and never another account's."""
+"""Endpoints that read: pages, legacy shapes, receipts, analytics; only of the own account."""
 
 from decimal import Decimal
 from typing import Any
@@ -9,14 +9,14 @@ from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient
 from tests.kit.running_app import RunningApp
 
-ORDER = [
+ORDER_FIELDS = [
     "id", "signal_id", "side", "symbol", "order_type", "entry", "entry_high", "stop_loss", "take_profits", "quantity",
     "status", "reason", "broker_order_id", "fill_price", "filled_at", "close_price", "closed_at", "close_reason", "pnl",
     "r_multiple", "attempts", "next_attempt_at", "version", "created_at", "updated_at", "trace_id",
     "profile", "simulate", "expires_at", "filled_quantity", "remaining_quantity", "closes", "pnl_currency", "pnl_price",
     "pips", "mae", "mfe", "commission",
 ]  # fmt: skip
-LEGACY = [
+LEGACY_ORDER_FIELDS = [
     "id", "action", "instrument", "entry_price", "stop_loss", "take_profit", "status", "fake_order_id", "created_at",
     "updated_at",
 ]  # fmt: skip
@@ -26,7 +26,7 @@ LEGACY = [
 async def test_order_has_all_fields(account: AccountClient, slash: str) -> None:
     sent = await account.send_signal()
     order = await account.get(f"/api/v1/orders/{sent['order_id']}{slash}")
-    assert list(order) == ORDER
+    assert list(order) == ORDER_FIELDS
     assert (await account.get(f"/api/v1/orders{slash}"))["items"] == [order]
 
 
@@ -35,30 +35,30 @@ async def test_legacy_paths_return_legacy_shapes(app: RunningApp, account: Accou
     sent = await account.send_signal()
     await app.advance_order(sent["order_id"])
     (order,) = await account.get(f"/orders{slash}")
-    assert list(order) == LEGACY
+    assert list(order) == LEGACY_ORDER_FIELDS
     assert order == await account.get(f"/orders/{sent['order_id']}{slash}")
     assert (order["action"], order["instrument"], order["status"]) == ("BUY", "EURUSD", "executed")
     assert (order["entry_price"], order["stop_loss"], order["take_profit"]) == ("1.0860", "1.0850", "1.0890")
     assert order["fake_order_id"] == (await account.get_order(sent["order_id"]))["broker_order_id"]
 
 
-async def _pages(account: AccountClient, path: str, limit: int) -> list[Any]:
-    found, cursor = [], None
+async def _read_pages(account: AccountClient, path: str, limit: int) -> list[Any]:
+    items, cursor = [], None
     while True:
         page = await account.get(path, limit=limit, **({"cursor": cursor} if cursor else {}))
         assert len(page["items"]) <= limit
-        found += page["items"]
+        items += page["items"]
         cursor = page["next_cursor"]
         if cursor is None:
-            return found
+            return items
 
 
 @pytest.mark.parametrize("path", ["/api/v1/orders", "/api/v1/signals"])
 async def test_pages_return_every_item_once_newest_first(account: AccountClient, path: str) -> None:
     sent = [await account.send_signal(signal_texts.make_buy_text(number)) for number in range(7)]
-    ids = [one["order_id" if "orders" in path else "signal_id"] for one in sent]
+    ids = [body["order_id" if "orders" in path else "signal_id"] for body in sent]
     for limit in (1, 3, 7, 100):
-        assert [one["id"] for one in await _pages(account, path, limit)] == ids[::-1]
+        assert [item["id"] for item in await _read_pages(account, path, limit)] == ids[::-1]
 
 
 async def test_new_items_do_not_shift_pages(account: AccountClient) -> None:
@@ -68,7 +68,7 @@ async def test_new_items_do_not_shift_pages(account: AccountClient) -> None:
     second = await account.get("/api/v1/orders", limit=2, cursor=first["next_cursor"])
     await account.send_signal(signal_texts.make_buy_text(98))
     third = await account.get("/api/v1/orders", limit=2, cursor=second["next_cursor"])
-    shown = [one["id"] for page in (first, second, third) for one in page["items"]]
+    shown = [item["id"] for page in (first, second, third) for item in page["items"]]
     assert shown == ids[::-1]
     assert third["next_cursor"] is None
 
@@ -77,15 +77,15 @@ async def test_orders_are_filtered_by_status_symbol_and_time(app: RunningApp, ac
     first, second = await account.send_signal(signal_texts.BUY), await account.send_signal(signal_texts.SELL)
     await app.advance_order(first["order_id"])
 
-    async def ids(**filters: str) -> list[str]:
-        return [one["id"] for one in (await account.get("/api/v1/orders", **filters))["items"]]
+    async def list_ids(**filters: str) -> list[str]:
+        return [order["id"] for order in (await account.get("/api/v1/orders", **filters))["items"]]
 
-    assert await ids(status="executed") == [first["order_id"]]
-    assert await ids(status="pending") == [second["order_id"]]
-    assert await ids(symbol="gbpusd") == [second["order_id"]]
-    assert await ids(symbol="GBPUSD", status="closed") == []
+    assert await list_ids(status="executed") == [first["order_id"]]
+    assert await list_ids(status="pending") == [second["order_id"]]
+    assert await list_ids(symbol="gbpusd") == [second["order_id"]]
+    assert await list_ids(symbol="GBPUSD", status="closed") == []
     since = (await account.get_order(second["order_id"]))["created_at"]
-    assert await ids(since=since) == [second["order_id"]]
+    assert await list_ids(since=since) == [second["order_id"]]
 
 
 async def test_event_page_contains_head(account: AccountClient) -> None:
@@ -131,20 +131,25 @@ async def test_analytics_match_orders(app: RunningApp, account: AccountClient, p
     for _ in range(2):
         await app.advance_order(sent["order_id"])
     closed = await account.get_order(sent["order_id"])
-    sums = await account.get(path)
-    assert (sums["total_signals"], sums["rejected_signals"], sums["total_orders"], sums["closed"]) == (3, 1, 2, 1)
-    assert (sums["by_status"]["pending"], sums["by_status"]["closed"]) == (1, 1)
-    (eurusd,) = [one for one in sums["symbols"] if one["symbol"] == "EURUSD"]
+    analytics = await account.get(path)
+    assert (
+        analytics["total_signals"],
+        analytics["rejected_signals"],
+        analytics["total_orders"],
+        analytics["closed"],
+    ) == (3, 1, 2, 1)
+    assert (analytics["by_status"]["pending"], analytics["by_status"]["closed"]) == (1, 1)
+    (eurusd,) = [symbol for symbol in analytics["symbols"] if symbol["symbol"] == "EURUSD"]
     assert (eurusd["pnl"], eurusd["mean_r"]) == (closed["pnl"], closed["r_multiple"])
     assert eurusd["wins"] == int(Decimal(closed["pnl"]) > 0)
 
 
 async def test_analytics_of_empty_account(account: AccountClient) -> None:
-    sums = await account.get("/analytics/")
-    assert (sums["total_orders"], sums["win_rate"], sums["symbols"]) == (0, None, [])
+    analytics = await account.get("/analytics/")
+    assert (analytics["total_orders"], analytics["win_rate"], analytics["symbols"]) == (0, None, [])
 
 
-FOREIGN = [
+OWNED_PATHS = [
     ("GET", "/api/v1/orders/{order}"),
     ("GET", "/api/v1/orders/{order}/events"),
     ("POST", "/api/v1/orders/{order}/cancel"),
@@ -154,7 +159,7 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path"), FOREIGN)
+@pytest.mark.parametrize(("method", "path"), OWNED_PATHS)
 async def test_order_of_another_account_is_not_found(
     account: AccountClient, other_account: AccountClient, method: str, path: str
 ) -> None:
@@ -169,20 +174,20 @@ async def test_lists_exclude_other_accounts(account: AccountClient, other_accoun
     sent = await account.send_signal()
     for path in ("/api/v1/orders", "/api/v1/signals", "/api/v1/events", "/orders/", "/api/v1/keys", "/api/v1/hooks"):
         shown = str(await other_account.get(path))
-        assert not [one for one in (sent["order_id"], sent["signal_id"], account.id) if one in shown]
+        assert not [id_ for id_ in (sent["order_id"], sent["signal_id"], account.id) if id_ in shown]
     page = await other_account.get("/api/v1/orders", cursor=sent["order_id"])
     assert page == {"items": [], "next_cursor": None}
 
 
 async def test_cancel_and_close_apply_once(app: RunningApp, account: AccountClient) -> None:
-    one, two = await account.send_signal(signal_texts.BUY), await account.send_signal(signal_texts.SELL)
-    early = await account.request("POST", f"/api/v1/orders/{one['order_id']}/close")
+    pending, executed = await account.send_signal(signal_texts.BUY), await account.send_signal(signal_texts.SELL)
+    early = await account.request("POST", f"/api/v1/orders/{pending['order_id']}/close")
     assert (early.status_code, early.json()["code"]) == (409, "illegal_transition")
-    assert (await account.post(f"/api/v1/orders/{one['order_id']}/cancel"))["status"] == "cancelled"
-    assert (await account.request("POST", f"/api/v1/orders/{one['order_id']}/cancel")).status_code == 409
-    await app.advance_order(two["order_id"])
-    assert (await account.request("POST", f"/api/v1/orders/{two['order_id']}/cancel")).status_code == 409
-    closed = await account.post(f"/api/v1/orders/{two['order_id']}/close")
+    assert (await account.post(f"/api/v1/orders/{pending['order_id']}/cancel"))["status"] == "cancelled"
+    assert (await account.request("POST", f"/api/v1/orders/{pending['order_id']}/cancel")).status_code == 409
+    await app.advance_order(executed["order_id"])
+    assert (await account.request("POST", f"/api/v1/orders/{executed['order_id']}/cancel")).status_code == 409
+    closed = await account.post(f"/api/v1/orders/{executed['order_id']}/close")
     assert (closed["status"], closed["close_reason"]) == ("closed", "manual")
     types = [event["type"] for event in await account.list_events(types="order.*")]
     assert types == ["order.pending", "order.pending", "order.cancelled", "order.executed", "order.closed"]

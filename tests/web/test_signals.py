@@ -1,4 +1,4 @@
-"""The doors for raw text: every path, every shape of body, and what a 2xx promises."""
+"""Ingest over HTTP: every path, every kind of body, and what is committed before a 2xx."""
 
 import asyncio
 
@@ -8,20 +8,20 @@ from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient
 from tests.kit.running_app import RunningApp
 
-DOORS = {
+SIGNAL_PATHS = {
     "/api/v1/signals": 202,
     "/api/v1/broker/webhook/receive-signal": 200,
     "/webhook/receive-signal": 200,
 }
-KEYS = {"message", "info", "signal_id", "order_id", "status", "duplicate", "seq", "trace_id", "signal"}
+RESPONSE_FIELDS = {"message", "info", "signal_id", "order_id", "status", "duplicate", "seq", "trace_id", "signal"}
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize("path", SIGNAL_PATHS)
 async def test_every_signal_path_accepts_optional_trailing_slash(account: AccountClient, path: str, slash: str) -> None:
     response = await account.request("POST", path + slash, content=signal_texts.BUY)
     body = response.json()
-    assert response.status_code == DOORS[path]
+    assert response.status_code == SIGNAL_PATHS[path]
     assert list(body) == [
         "message", "info", "signal_id", "order_id", "status", "duplicate", "seq", "trace_id", "signal"
     ]  # fmt: skip
@@ -45,7 +45,7 @@ async def test_hook_accepts_signal_without_headers(account: AccountClient, slash
     hook = await account.post("/api/v1/hooks", {"label": "tv"})
     response = await account.http.post(hook["path"] + slash, content=signal_texts.BUY)
     assert response.status_code == 202
-    assert set(response.json()) == KEYS
+    assert set(response.json()) == RESPONSE_FIELDS
     assert await account.get_order(response.json()["order_id"])
 
 
@@ -107,7 +107,7 @@ async def test_trace_id_of_sender_is_stored_with_signal(account: AccountClient) 
     assert {sent["trace_id"], *(event["trace_id"] for event in events)} == {trace_id}
 
 
-REFUSED = {
+INVALID_SIGNALS = {
     "stop on the wrong side": (signal_texts.STOP_ON_WRONG_SIDE.encode(), 422, "sl_wrong_side"),
     "no stop": (signal_texts.MISSING_STOP.encode(), 422, "missing_sl"),
     "chat": (b"good morning everybody", 422, None),
@@ -119,10 +119,10 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
-@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize("case", INVALID_SIGNALS)
+@pytest.mark.parametrize("path", SIGNAL_PATHS)
 async def test_invalid_signal_is_rejected_with_reason(account: AccountClient, path: str, case: str) -> None:
-    raw, status, code = REFUSED[case]
+    raw, status, code = INVALID_SIGNALS[case]
     response = await account.request("POST", path, content=raw)
     is_broker_path = "broker" in path
     assert response.status_code == (400 if is_broker_path and status == 422 else status), response.text
@@ -148,10 +148,10 @@ async def test_rejection_contains_problem_positions(account: AccountClient, app:
     assert list(problem) == ["type", "title", "status", "code", "detail", "error", "trace_id", "errors"]
     assert problem["type"] == f"{app.settings.web.base_url}/docs/errors#sl_wrong_side"
     assert problem["detail"] == problem["error"]
-    fault = problem["errors"][0]
-    assert (fault["code"], fault["line"], fault["column"], fault["length"]) == ("sl_wrong_side", 2, 4, 6)
-    assert fault["text"] == "1.0890"
-    assert fault["hint"]
+    error = problem["errors"][0]
+    assert (error["code"], error["line"], error["column"], error["length"]) == ("sl_wrong_side", 2, 4, 6)
+    assert error["text"] == "1.0890"
+    assert error["hint"]
 
 
 @pytest.mark.parametrize(
@@ -164,31 +164,31 @@ async def test_rejected_signal_is_stored_unchanged_and_published(
         await stream.expect_ready()
         problem = (await account.request("POST", "/api/v1/signals", content=raw)).json()
         event = (await stream.next_event()).json
-    kept = await app.execute_sql(
+    stored = await app.execute_sql(
         "SELECT raw, is_accepted FROM signals WHERE id = CAST(:id AS uuid)", id=event["signal_id"]
     )
-    assert kept == [(raw, False)]
+    assert stored == [(raw, False)]
     assert event["type"] == "signal.rejected"
     assert event["data"]["reason"] == problem["code"]
     assert event["data"]["errors"] == problem["errors"]
     assert event["trace_id"] == problem["trace_id"]
-    line = (await account.get("/api/v1/signals"))["items"][0]
-    assert (line["id"], line["accepted"], line["answer"]) == (event["signal_id"], False, None)
-    assert line["errors"] == problem["errors"]
+    listed = (await account.get("/api/v1/signals"))["items"][0]
+    assert (listed["id"], listed["accepted"], listed["answer"]) == (event["signal_id"], False, None)
+    assert listed["errors"] == problem["errors"]
 
 
 async def test_parse_endpoint_creates_no_order(account: AccountClient) -> None:
     response = await account.request("POST", "/api/v1/signals/parse", content=signal_texts.STOP_ON_WRONG_SIDE)
-    explained = response.json()
+    explanation = response.json()
     assert response.status_code == 200
-    assert explained["ok"] is False
-    assert explained["problems"][0]["code"] == "sl_wrong_side"
+    assert explanation["ok"] is False
+    assert explanation["problems"][0]["code"] == "sl_wrong_side"
     assert (await account.request("POST", "/api/v1/signals/parse/", content=signal_texts.BUY)).json()["ok"] is True
     assert await account.list_events(after=1) == []
 
 
 async def test_truncated_body_is_rejected(account: AccountClient) -> None:
-    """A line that breaks in the middle of the last price: `TP 1.09` of `TP 1.0990` would be another trade."""
+    """A connection that ends within the last price: `TP 1.09` of `TP 1.0990` would be another trade."""
     url, text = account.http.base_url, b"BUY EURUSD @ 1.0860 SL 1.0850 TP 1.0990"
     for framing, body in (
         (f"Content-Length: {len(text)}", text[:-2]),
