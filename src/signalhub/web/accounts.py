@@ -59,6 +59,7 @@ async def register(request: AnyRequest, data: Registration, services: AppService
     token = request.headers.get("x-registration-token", "")
     if mode == "closed":
         raise SignalHubError("registration_closed", "This service takes no registrations.")
+    # Compared in constant time: the duration of a comparison must not reveal how much of a token is right.
     if mode == "token" and not (expected_token and hmac.compare_digest(token.encode(), expected_token.encode())):
         raise SignalHubError("registration_closed", "Registration needs the right X-Registration-Token.")
     return await services.accounts.register(data)

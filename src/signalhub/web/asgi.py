@@ -103,7 +103,7 @@ async def read_body(request: Request[Any, Any, Any]) -> bytes:
         size += len(part)
         if size <= MAX_BODY_BYTES:
             parts.append(part)
-        elif size > _MAX_DISCARDED_BYTES:
+        elif size > _MAX_DISCARDED_BYTES:  # a client that never ends is cut off after all
             break
     if size > MAX_BODY_BYTES:
         raise SignalHubError("too_large", "A signal is at most 16 KiB.")

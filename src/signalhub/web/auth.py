@@ -26,6 +26,7 @@ SESSION_TTL_S: Final = 7 * 86_400
 STREAM_COOKIE: Final = "signalhub_stream"
 STREAM_COOKIE_TTL_S: Final = 3_600
 CSRF_HEADER: Final = "x-csrf-token"
+_TRUSTED_FETCH_SITES: Final = frozenset({"same-origin", "none"})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -58,30 +59,30 @@ async def authenticate(connection: "AnyConnection") -> Principal:
     session = read_session(connection, SESSION_COOKIE)
     if session is None:
         raise SignalHubError("unauthenticated", "Send an API key as X-API-Key or as Authorization: Bearer.")
+    # A socket has no method; `check_origin` protects it.
     if connection.scope.get("method", "GET") not in _SAFE_METHODS:
-        _check_csrf_header(connection, session)
+        token = connection.headers.get(CSRF_HEADER, "")
+        if not hmac.compare_digest(token.encode(), session.csrf.encode()):
+            raise SignalHubError("bad_csrf", "Send the session's CSRF token as X-CSRF-Token.")
     return await get_services(connection).authenticator.authenticate_key_id(session.key_id)
 
 
 async def authenticate_stream(connection: "AnyConnection") -> Principal:
     """Return the caller of a stream, which may also come with a ticket, or with the cookie that a ticket left."""
-    services = get_services(connection)
-    ticket = connection.query_params.get("ticket")
-    if ticket is None or get_api_key(connection) is not None:
-        return (
-            await authenticate(connection)
-            if not _has_stream_cookie(connection)
-            else await _authenticate_by_stream_cookie(connection)
-        )
-    try:
-        return await services.authenticator.authenticate_key_id(
-            await services.tickets.redeem(ticket, purpose=identifiers.TICKET_PREFIX)
-        )
-    except SignalHubError as error:
-        # A browser that reconnects by itself sends the spent ticket again; its cookie counts then.
-        if error.code != "bad_ticket" or read_session(connection, STREAM_COOKIE) is None:
-            raise
-        return await _authenticate_by_stream_cookie(connection)
+    authenticator, tickets = get_services(connection).authenticator, get_services(connection).tickets
+    ticket, is_keyed = connection.query_params.get("ticket"), get_api_key(connection) is not None
+    stream_session = read_session(connection, STREAM_COOKIE)
+    if ticket is not None and not is_keyed:
+        try:
+            key_id = await tickets.redeem(ticket, purpose=identifiers.TICKET_PREFIX)
+            return await authenticator.authenticate_key_id(key_id)
+        except SignalHubError as error:
+            # A browser that reconnects by itself sends the spent ticket again; its cookie counts then.
+            if error.code != "bad_ticket" or stream_session is None:
+                raise
+    elif is_keyed or SESSION_COOKIE in connection.cookies or stream_session is None:
+        return await authenticate(connection)
+    return await authenticator.authenticate_key_id(stream_session.key_id)
 
 
 def get_api_key(connection: "AnyConnection") -> str | None:
@@ -121,27 +122,6 @@ def check_origin(connection: "AnyConnection") -> None:
     }
     if origin is not None and origin not in own | set(settings.web.allowed_origins):
         raise SignalHubError("bad_origin", "Streams with cookies open from the service's own pages only.")
-
-
-def _has_stream_cookie(connection: "AnyConnection") -> bool:
-    is_keyed = get_api_key(connection) is not None or SESSION_COOKIE in connection.cookies
-    return not is_keyed and read_session(connection, STREAM_COOKIE) is not None
-
-
-async def _authenticate_by_stream_cookie(connection: "AnyConnection") -> Principal:
-    session = read_session(connection, STREAM_COOKIE)
-    if session is None:
-        raise SignalHubError("bad_ticket")
-    return await get_services(connection).authenticator.authenticate_key_id(session.key_id)
-
-
-def _check_csrf_header(connection: "AnyConnection", session: CookieSession) -> None:
-    sent = connection.headers.get(CSRF_HEADER, "")
-    if not hmac.compare_digest(sent.encode(), session.csrf.encode()):
-        raise SignalHubError("bad_csrf", "Send the session's CSRF token as X-CSRF-Token.")
-
-
-_TRUSTED_FETCH_SITES: Final = frozenset({"same-origin", "none"})
 
 
 class DashboardSession(msgspec.Struct, frozen=True):

@@ -16,7 +16,10 @@ class RateLimitDecision(msgspec.Struct, frozen=True):
 
 
 class RateLimiter:
-    """`per_minute` 0 allows everything."""
+    """`per_minute` is the size of a bucket and its refill in a minute; 0 allows everything.
+
+    Each web process has its own buckets: with several processes an account can send that many times as much.
+    """
 
     def __init__(self, per_minute: int) -> None:
         self.per_minute = per_minute
@@ -27,6 +30,7 @@ class RateLimiter:
             return RateLimitDecision(is_allowed=True)
         now = monotonic()
         level, updated_at = self._buckets.get(account_id, (float(self.per_minute), now))
+        # Refilled by the time since the last signal, so that no timer is needed.
         level = min(self.per_minute, level + (now - updated_at) * self.per_minute / 60)
         is_allowed = level >= 1
         level -= is_allowed
