@@ -90,7 +90,7 @@ class ChaosBroker:
         return self._duplicate_report(order, report) if self._occurs(order, "double", self._profile.double) else report
 
     async def close(self, order: Order, now: datetime) -> Move:
-        """Close the order. Each request is an attempt of its own, told apart by its time."""
+        """Close the order. Each request is an attempt of its own, distinguished by its time."""
         if order.simulation is None and self._occurs(order, f"by hand {now.isoformat()}", self._profile.fail):
             raise BrokerError(self._pick_reason(order, FAILURE_REASONS), permanent=False)
         return await self._broker.close(order, now)

@@ -4,7 +4,7 @@
     async def test_my_broker_conforms(check):
         await check(lambda: MyBroker({}), conformance.orders("demo"))
 
-Each check creates its own brokers and leads sample orders to their end on a virtual clock, asking as the lifecycle
+Each check creates its own brokers and advances sample orders to their end on a virtual clock, asking as the lifecycle
 would; nothing is stored and nothing waits. A violation raises Breach with a sentence. Run a broker that uses a network
 with its test account or a fake server.
 """
@@ -24,11 +24,21 @@ from signalhub.domain.order import OPEN, Closed, CloseReason, IllegalTransition,
 from signalhub.domain.retry import RetryPolicy
 from signalhub.domain.signal import OrderType, Side, Signal
 
+__all__ = ["CHECKS", "Breach", "Check", "orders"]
+
+BrokerFactory = Callable[[], Broker]
+Check = Callable[[BrokerFactory, Sequence[Order]], Awaitable[None]]
+
 MAX_STEPS: Final = 200
 ONE_SECOND: Final = timedelta(seconds=1)
 
 _RETRY_POLICY: Final = RetryPolicy(max_attempts=MAX_STEPS + 1, base_delay_s=1.0, max_delay_s=1.0)
 _SAMPLE_START: Final = datetime(2026, 1, 5, 12, tzinfo=UTC)
+_REASON_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+
+
+class Breach(AssertionError):  # noqa: N818 - it names what happened
+    """A violation of the broker interface."""
 
 
 async def run_step(broker: Broker, order: Order, now: datetime) -> Report | StepFailure:
@@ -40,7 +50,7 @@ async def run_step(broker: Broker, order: Order, now: datetime) -> Report | Step
 
 
 async def simulate_order(broker: Broker, order: Order) -> list[OrderStep]:
-    """Lead `order` to its end as the lifecycle would, for MAX_STEPS steps at most. Raises what the broker raised."""
+    """Advance `order` to its end as the lifecycle would, by MAX_STEPS steps at most. Raises what the broker raised."""
     steps = await OrderStepper(broker, _RETRY_POLICY, timeout_s=None).run_to_end(order, MAX_STEPS)
     for step in steps:
         if step.fault is not None:
@@ -84,18 +94,6 @@ def _make_sample_terms(side: Side, type_: OrderType, target_count: int) -> Signa
         take_profits=tuple(Decimal("1.0864") + side.sign * Decimal("0.0010") * (n + 1) for n in range(target_count)),
         quantity=Decimal(target_count),
     )
-
-
-__all__ = ["CHECKS", "Breach", "Check", "orders"]
-
-BrokerFactory = Callable[[], Broker]
-Check = Callable[[BrokerFactory, Sequence[Order]], Awaitable[None]]
-
-_REASON_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
-
-
-class Breach(AssertionError):  # noqa: N818 - it names what happened
-    """A violation of the broker interface."""
 
 
 async def next_due_is_pure(make_broker: BrokerFactory, samples: Sequence[Order]) -> None:
