@@ -61,7 +61,8 @@ def reject_unreadable_characters(body: Body) -> Body | tuple[Problem, ...]:
     if not source.clean.strip():
         return (source.build_problem("empty", "Write BUY or SELL, a symbol, SL and TP."),)
     problems = []
-    if CONTROL_CHARS.search(raw) or HIDDEN_CHARS.search(raw):
+    # No character of HIDDEN_CHARS is ASCII, and its pattern tries every position of the text.
+    if CONTROL_CHARS.search(raw) or (not raw.isascii() and HIDDEN_CHARS.search(raw)):
         problems += [
             source.build_problem("control_char", "Remove the invisible character here.", *match.span())
             for pattern in (CONTROL_CHARS, HIDDEN_CHARS)

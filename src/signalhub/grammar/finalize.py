@@ -270,11 +270,13 @@ def names_other_trade(state: ParserState, index: int) -> bool:
 def record_ignored_text(state: ParserState) -> None:
     """Record every word and number that no rule has used, line by line. Of labels only those after the signal."""
     first = last = None
+    # Local names, because this loop runs for every token.
+    mark_kind, newline_kind = TokenKind.MARK, TokenKind.NEWLINE
     for token in state.tokens[: state.text.token_count + 1]:
         kind = token.kind
-        if kind == TokenKind.MARK:
+        if kind == mark_kind:
             continue
-        if kind != TokenKind.NEWLINE and not token.used and (kind in _PROSE_KINDS or token.start >= state.signal_end):
+        if kind != newline_kind and not token.used and (kind in _PROSE_KINDS or token.start >= state.signal_end):
             first, last = first or token, token
         elif first is not None and last is not None:
             state.fields.ignored.append(Spanned(explain_ignored(state, first), first.start, last.end))

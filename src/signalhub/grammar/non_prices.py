@@ -16,6 +16,7 @@ _INDEX_AND_PRICE: Final = re.compile(r"([1-9]|1[0-2])[.,]([0-9]+\.[0-9]+)", re.A
 _LIST_SEPARATORS: Final = frozenset("/,|&;>")
 _LIST_SEPARATORS_AND_DASH: Final = frozenset("/,|&;>-")
 _DASHES: Final = frozenset("-_")
+_UNIT_KINDS: Final = frozenset({TokenKind.UNIT, TokenKind.TIME_UNIT})
 _KINDS_BEFORE_LABELLED_PRICE: Final = frozenset(
     {TokenKind.MARK, TokenKind.PRICE_PREFIX, TokenKind.FILLER, TokenKind.CURRENCY}
 )
@@ -45,7 +46,7 @@ def match_measurement(text: TokenizedText, index: int) -> int | None:
     kind = unit.kind
     if kind == TokenKind.MARK:
         return index + 1 if unit.text == "%" else None
-    if kind in (TokenKind.UNIT, TokenKind.TIME_UNIT):
+    if kind in _UNIT_KINDS:
         return index + 1 if len(unit.text) > 1 or text.is_adjacent(index) else None
     is_counted = kind == TokenKind.MONTH or (unit.text in _ORDINAL_SUFFIXES and text.is_adjacent(index))
     return index + 1 if is_counted else None

@@ -39,11 +39,11 @@ def parse_with_rules(body: Body, rules: Rules) -> ParsedFields:
         return fields
     # 2. Match: a rule reads what begins at a token, and returns the index after it.
     state = ParserState(text, fields)
-    tokens, token_count, index = text.tokens, text.token_count, 0
+    tokens, token_count, mark_kind, index = text.tokens, text.token_count, TokenKind.MARK, 0
     while index < token_count and not fields.has_too_many_errors:
         token = tokens[index]
         # A third of all tokens are marks without a rule: skipping them here saves a call for each.
-        if token.kind == TokenKind.MARK and token.text not in MARK_RULES:
+        if token.kind == mark_kind and token.text not in MARK_RULES:
             index += 1
         else:
             index = rules[token.kind](state, index)
