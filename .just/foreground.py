@@ -13,9 +13,8 @@ _INTERRUPTED = 130
 def main() -> int:
     interrupts: list[int] = []
     command = subprocess.Popen(sys.argv[1:])  # noqa: S603 - the justfile's own
-    signal.signal(
-        signal.SIGINT, lambda signum, _: interrupts.append(signum)
-    )  # the terminal signals the command as well
+    # The terminal signals the command as well, so an interrupt is only noted here.
+    signal.signal(signal.SIGINT, lambda signum, _: interrupts.append(signum))
     signal.signal(signal.SIGTERM, lambda signum, _: command.send_signal(signum))
     status = command.wait()
     if status < 0:
