@@ -1,1 +1,1 @@
-"""What the database is: tables, the few statements that need its locks, and migrations."""
+"""The database: tables, migrations, and the statements that need its locks or write in bulk."""

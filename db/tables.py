@@ -88,7 +88,7 @@ class HookRow(DefaultBase):
 
 
 class TicketRow(DefaultBase):
-    """Something usable once: a stream ticket or a sign-in link. Spending it is deleting it."""
+    """A stream ticket or a sign-in link, for one use: redeeming it deletes the row."""
 
     __tablename__ = "tickets"
 
@@ -99,7 +99,7 @@ class TicketRow(DefaultBase):
 
 
 class SignalRow(DefaultBase):
-    """What was sent, byte for byte, and what became of it. `answer` is the body of the 2xx, kept for a resend."""
+    """A text as it was sent, byte for byte, and its outcome. `answer` is the body of the 2xx, kept for a resend."""
 
     __tablename__ = "signals"
     __table_args__ = (
