@@ -1,4 +1,4 @@
-"""`signalhub up`, the whole of it: from an empty directory, and again on what is there."""
+"""`signalhub up` with all its processes: in an empty directory, and again with the data of the first run."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ def up_settings(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def start_up(up_settings: dict[str, str], tmp_path: Path) -> Iterator[StartUp]:
-    """Start it and wait for its welcome, which is JSON here."""
+    """Start the command and wait for its welcome, which is JSON here."""
     started: list[subprocess.Popen[str]] = []
 
     def start() -> tuple[subprocess.Popen[str], Any]:

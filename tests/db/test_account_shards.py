@@ -16,7 +16,7 @@ from tests.kit.running_app import RunningApp
 
 @pytest.fixture
 async def due_orders(app: RunningApp) -> AsyncIterator[None]:
-    """Orders of forty accounts, all due_orders; they belong to nobody and go again."""
+    """Insert due orders of forty accounts that do not exist, and delete them after the test."""
     now = datetime.now(UTC)
     ids = [[uuid7(int(now.timestamp() * 1000), os.urandom(10)) for _ in range(2)] for _ in range(40)]
     placed = [
@@ -25,8 +25,8 @@ async def due_orders(app: RunningApp) -> AsyncIterator[None]:
     async with app.services.engine.begin() as connection:
         await bulk.execute(connection, [orders.insert([(order, now) for order in placed], now)])
     yield
-    names = [order.id for order in placed]
-    await app.execute_sql("DELETE FROM orders WHERE id = ANY(CAST(:ids AS uuid[]))", ids=names)
+    order_ids = [order.id for order in placed]
+    await app.execute_sql("DELETE FROM orders WHERE id = ANY(CAST(:ids AS uuid[]))", ids=order_ids)
 
 
 @pytest.mark.usefixtures("due_orders")
@@ -47,8 +47,8 @@ async def test_concurrent_workers_acquire_disjoint_shards(app: RunningApp) -> No
 async def test_failed_sweep_releases_its_shards(app: RunningApp) -> None:
     async with app.services.engine.connect() as connection:
         with pytest.raises(LookupError):
-            async with orders.acquire_shards(connection, 5) as mine:
-                raise LookupError(mine)
+            async with orders.acquire_shards(connection, 5) as shards:
+                raise LookupError(shards)
     assert await wait_until(lambda: _are_free(app), timeout_s=3)
 
 

@@ -15,22 +15,22 @@ from tests.kit.running_app import RunningApp
 
 
 async def test_concurrent_appends_leave_no_sequence_gap(app: RunningApp, account: AccountClient) -> None:
-    """The reader follows by number, as a subscriber does: what it has passed must never fill up behind it."""
+    """The reader continues after its last number, as a subscriber does, so no lower number may appear later."""
     engine = create_engine(app.settings.database_url, pool_size=10)
-    dice = random.Random(3)  # noqa: S311 - a test's dice
+    rng = random.Random(3)  # noqa: S311 - not for security
     seen: list[int] = []
 
     async def write(writer: int) -> None:
         for _ in range(12):
             async with engine.connect() as connection:
                 heads = await event_log.lock_heads(connection, {account.id})
-                facts = [
+                new_events = [
                     NewEvent(type="account.broker_added", account_id=account.id, data={"w": writer}, trace_id="t")
-                    for _ in range(dice.randint(1, 3))
+                    for _ in range(rng.randint(1, 3))
                 ]
-                await event_log.append_events(connection, heads, facts)
-                await asyncio.sleep(dice.random() / 500)
-                await (connection.rollback() if dice.random() < 0.2 else connection.commit())
+                await event_log.append_events(connection, heads, new_events)
+                await asyncio.sleep(rng.random() / 500)
+                await (connection.rollback() if rng.random() < 0.2 else connection.commit())
 
     async def follow(done: asyncio.Event) -> None:
         is_last = False
@@ -38,7 +38,7 @@ async def test_concurrent_appends_leave_no_sequence_gap(app: RunningApp, account
             is_last = done.is_set()
             async with engine.connect() as connection:
                 seen.extend(
-                    line.seq for line in await event_log.page(connection, account.id, len(seen), max_events=500)
+                    event.seq for event in await event_log.page(connection, account.id, len(seen), max_events=500)
                 )
 
     done = asyncio.Event()
@@ -62,13 +62,13 @@ async def test_locking_several_accounts_does_not_deadlock(app: RunningApp) -> No
     ids = [(await app.create_account()).id for _ in range(5)]
 
     async def write(seed: int) -> None:
-        dice = random.Random(seed)  # noqa: S311 - a test's dice
+        rng = random.Random(seed)  # noqa: S311 - a test's rng
         for _ in range(10):
-            chosen = dice.sample(ids, 3)
+            chosen = rng.sample(ids, 3)
             async with app.services.engine.begin() as connection:
                 heads = await event_log.lock_heads(connection, chosen)
-                facts = [NewEvent(type="key.created", account_id=one, data={}, trace_id="t") for one in chosen]
-                await event_log.append_events(connection, heads, facts)
+                new_events = [NewEvent(type="key.created", account_id=one, data={}, trace_id="t") for one in chosen]
+                await event_log.append_events(connection, heads, new_events)
 
     async with asyncio.timeout(10):
         await asyncio.gather(*(write(seed) for seed in range(6)))
@@ -105,11 +105,11 @@ async def test_write_and_lock_heads_returns_written_ids(app: RunningApp, account
 async def test_write_without_rows_locks_no_heads(
     app: RunningApp, account: AccountClient, other_account: AccountClient
 ) -> None:
-    nobody = bulk.Statement("UPDATE api_keys SET label = 'x' WHERE id = 'nobody' RETURNING id", {})
+    no_row = bulk.Statement("UPDATE api_keys SET label = 'x' WHERE id = 'nobody' RETURNING id", {})
     async with app.services.engine.connect() as holder, app.services.engine.connect() as other:
         await event_log.lock_heads(holder, {account.id})
         async with asyncio.timeout(2):
-            assert await event_log.write_and_lock_heads(other, nobody, {account.id, other_account.id}) is None
+            assert await event_log.write_and_lock_heads(other, no_row, {account.id, other_account.id}) is None
 
 
 async def test_write_runs_before_head_lock(app: RunningApp, account: AccountClient) -> None:

@@ -1,4 +1,4 @@
-"""Claims of due orders, and the version fence that lets one of two writers win."""
+"""Claims of due orders, and the check of the version, by which one of two writers wins."""
 
 import asyncio
 import os
@@ -39,17 +39,19 @@ async def _insert(app: RunningApp, *placed: Order, due_in_s: float | None = -1) 
     return [order.id for order in placed]
 
 
-async def _claim(app: RunningApp, ids: list[str], lease_s: float = 5, most: int = 100) -> list[str]:
+async def _claim(app: RunningApp, ids: list[str], lease_s: float = 5, max_orders: int = 100) -> list[str]:
     async with app.services.engine.begin() as connection:
-        claimed = await orders.claim(connection, lease_s, max_orders=most, order_ids=ids)
+        claimed = await orders.claim(connection, lease_s, max_orders=max_orders, order_ids=ids)
     return [] if claimed is None else [order.id for order in claimed.orders]
 
 
 async def _save(
-    connection: AsyncConnection, moved: Mapping[str, tuple[Order, datetime | None]], fences: Mapping[str, int]
+    connection: AsyncConnection,
+    moved: Mapping[str, tuple[Order, datetime | None]],
+    expected_versions: Mapping[str, int],
 ) -> set[str]:
-    part = orders.save(moved, fences)
-    return {row.id for row in await connection.execute(text(part.sql), part.parameters)}
+    statement = orders.save(moved, expected_versions)
+    return {row.id for row in await connection.execute(text(statement.sql), statement.parameters)}
 
 
 async def test_claim_takes_due_orders_only(app: RunningApp) -> None:
@@ -68,8 +70,8 @@ async def test_order_is_claimed_again_after_its_lease_only(app: RunningApp) -> N
 
 async def test_concurrent_claims_do_not_overlap(app: RunningApp) -> None:
     ids = await _insert(app, *(_fresh() for _ in range(60)))
-    shares = await asyncio.gather(*(_claim(app, ids, most=10) for _ in range(8)))
-    claimed = [one for share in shares for one in share]
+    batches = await asyncio.gather(*(_claim(app, ids, max_orders=10) for _ in range(8)))
+    claimed = [order_id for batch in batches for order_id in batch]
     assert len(claimed) == len(set(claimed))
     assert set(claimed) | set(await _claim(app, ids)) == set(ids)
 
@@ -91,10 +93,10 @@ async def test_save_of_many_writes_those_with_the_expected_version(app: RunningA
     placed = [_fresh() for _ in range(4)]
     ids = await _insert(app, *placed)
     await app.execute_sql("UPDATE orders SET version = 2 WHERE id = CAST(:id AS uuid)", id=ids[1])
-    moved = {one.id: (apply(one, Executed(Decimal("1.5"), "b"), one.created_at), None) for one in placed}
+    moved = {order.id: (apply(order, Executed(Decimal("1.5"), "b"), order.created_at), None) for order in placed}
     async with app.services.engine.begin() as connection:
-        won = await _save(connection, moved, {one.id: 1 for one in placed})
-    assert won == {ids[0], ids[2], ids[3]}
+        saved_ids = await _save(connection, moved, dict.fromkeys(ids, 1))
+    assert saved_ids == {ids[0], ids[2], ids[3]}
 
 
 PRICES = st.decimals("0.00000001", "99999999", allow_nan=False).map(lambda price: price.quantize(Decimal("1e-8")))
@@ -104,7 +106,7 @@ TEXTS = st.text("aé漢'\"\\{},\n\t ", max_size=20)
 
 
 @given(entry=st.none() | PRICES, targets=st.lists(PRICES, min_size=1, max_size=9), words=TEXTS)
-@settings(max_examples=25, deadline=None, phases=[Phase.generate])  # to shrink would take as long as all other tests
+@settings(max_examples=25, deadline=None, phases=[Phase.generate])  # shrinking would take as long as all other tests
 async def test_order_round_trips(app: RunningApp, entry: Decimal | None, targets: list[Decimal], words: str) -> None:
     terms = replace(EURUSD_LIMIT_BUY, entry=entry, take_profits=tuple(targets), symbol="X" + words.strip())
     order = _fresh(terms=terms, simulation=from_stored_text(words))

@@ -49,7 +49,7 @@ async def test_pruned_log_reports_gap(app: RunningApp, account: AccountClient, o
 
 
 async def test_pruning_stops_at_first_recent_event(app: RunningApp, account: AccountClient) -> None:
-    """As after a step of the database's clock: else there would be a hole in the middle."""
+    """As after a step of the database's clock: deleting every old event would leave a gap in the middle."""
     await app.append_events(account, 5)
     await app.execute_sql(_AGE + " AND seq <> 3", id=account.id, upto=6)
     await prune(app)

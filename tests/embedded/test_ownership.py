@@ -1,4 +1,4 @@
-"""One process owns a data directory; what a dead owner left running is replaced."""
+"""One process owns a data directory; servers that a dead owner left running are replaced."""
 
 import asyncio
 import contextlib
@@ -29,12 +29,12 @@ START_AND_KILL_SELF = {
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("way", START_AND_KILL_SELF)
+@pytest.mark.parametrize("thread", START_AND_KILL_SELF)
 def test_servers_of_a_killed_parent_are_replaced(
-    run_python: RunScript, way: str, data_dir: Path, copy_cluster: SeedDataDir
+    run_python: RunScript, thread: str, data_dir: Path, copy_cluster: SeedDataDir
 ) -> None:
     copy_cluster(data_dir)
-    assert run_python(START_AND_KILL_SELF[way]).returncode == -9
+    assert run_python(START_AND_KILL_SELF[thread]).returncode == -9
     for server in (Postgres(data_dir), Valkey(data_dir)):
         with server:
             assert server.is_ready()

@@ -141,7 +141,7 @@ def _find_stream_violations(
     faults = [
         f"{control.subscriber} was told {control.body}"
         for control in control_events
-        if control.what in {"stream.reset", "stream.gap"}
+        if control.event_type in {"stream.reset", "stream.gap"}
     ]
     for (subscriber, account_id), events in sessions.items():
         log = snapshot.event_logs[account_id]

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 
-class AnswerObserved(msgspec.Struct, frozen=True, tag="answered"):
+class AnswerObserved(msgspec.Struct, frozen=True, tag="answer"):
     """A request was answered, `took_s` after it was sent."""
 
     key: str
@@ -22,7 +22,7 @@ class AnswerObserved(msgspec.Struct, frozen=True, tag="answered"):
     took_s: float
 
 
-class ConnectionLost(msgspec.Struct, frozen=True, tag="cut"):
+class ConnectionLost(msgspec.Struct, frozen=True, tag="connection_lost"):
     """The connection of a request broke, so its outcome is unknown."""
 
     key: str
@@ -31,7 +31,7 @@ class ConnectionLost(msgspec.Struct, frozen=True, tag="cut"):
     took_s: float
 
 
-class EventObserved(msgspec.Struct, frozen=True, tag="saw"):
+class EventObserved(msgspec.Struct, frozen=True, tag="event"):
     """A subscriber received an event, with this number and exact text."""
 
     subscriber: str
@@ -41,12 +41,12 @@ class EventObserved(msgspec.Struct, frozen=True, tag="saw"):
     at: float
 
 
-class ControlEventObserved(msgspec.Struct, frozen=True, tag="told"):
+class ControlEventObserved(msgspec.Struct, frozen=True, tag="control_event"):
     """A subscriber received a control event, such as a reset."""
 
     subscriber: str
     account_id: str
-    what: str
+    event_type: str
     body: str
 
 

@@ -1,4 +1,4 @@
-"""One order's outcome, forced by header or by a `#sim` line, seen from outside to its end."""
+"""One order's outcome, forced by header or by a `#sim` line, observed over the API to its end."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ TEXT = "BUY EURUSD @ 1.0860\nSL 1.0850\nTP 1.0890"
 
 
 async def _end(app: RunningApp, account: AccountClient, order_id: str) -> Any:  # noqa: ANN401 - JSON
-    """Take the order as far as it goes."""
+    """Advance the order to its end."""
     broker = MockBroker({"demo_fill_s": "0", "demo_close_s": "0"})
     lifecycle = Lifecycle(app.services.engine, broker, RetryPolicy(5, 0.01, 0.02), lease_s=0.5)
 

@@ -90,13 +90,13 @@ async def test_commits_resume_after_outage() -> None:
 async def test_slow_database_is_reported_within_two_seconds() -> None:
     database = FakeDatabase()
     database.delay_s = 30
-    group_commit, began = GroupCommit(database.commit), monotonic()
+    group_commit, started_at = GroupCommit(database.commit), monotonic()
     first = asyncio.create_task(_submit_all(group_commit, [1]))
     await asyncio.sleep(0.01)
     answers = [*await first, *await _submit_all(group_commit, [2, 3])]
     assert _codes(answers) == ["unavailable"] * 3
-    assert monotonic() - began < 2
-    assert all(isinstance(one, SignalHubError) and one.retry_after_s for one in answers)
+    assert monotonic() - started_at < 2
+    assert all(isinstance(answer, SignalHubError) and answer.retry_after_s for answer in answers)
 
 
 async def test_commit_that_cannot_be_cancelled_does_not_block_the_next() -> None:
@@ -111,10 +111,10 @@ async def test_commit_that_cannot_be_cancelled_does_not_block_the_next() -> None
                 await may_leave.wait()
         return list(batch)
 
-    group_commit, began = GroupCommit(commit), monotonic()
+    group_commit, started_at = GroupCommit(commit), monotonic()
     assert _codes(await _submit_all(group_commit, [1])) == ["unavailable"]
     assert await group_commit.submit(2) == 2
-    assert monotonic() - began < 2
+    assert monotonic() - started_at < 2
     may_leave.set()
 
 

@@ -75,15 +75,15 @@ async def test_refusals_and_orders_share_a_batch(app: RunningApp, account: Accou
 
 
 async def test_same_key_in_two_processes_makes_one_order(app: RunningApp, account: AccountClient) -> None:
-    """The running web process and this one: neither sees what the other has in flight."""
-    ours = [
+    """The running web process and this one: neither sees the signals that the other has in flight."""
+    own_calls = [
         app.services.ingest.accept(make_submission(account.id, signal_texts.BUY, idempotency_key="k")) for _ in range(4)
     ]
-    theirs = [
+    requests = [
         account.request("POST", "/api/v1/signals", content=signal_texts.BUY, headers={"Idempotency-Key": "k"})
         for _ in range(4)
     ]
-    answers = await asyncio.gather(*ours, *theirs, return_exceptions=True)
+    answers = await asyncio.gather(*own_calls, *requests, return_exceptions=True)
     refused = [answer for answer in answers[:4] if isinstance(answer, SignalHubError)]
     assert {error.code for error in refused} <= {"idempotency_in_flight"}
     assert len((await account.get("/api/v1/orders"))["items"]) == 1
@@ -104,15 +104,15 @@ async def test_event_hashes_chain_from_the_first_event(app: RunningApp, account:
 
 
 async def test_unknown_account_is_refused_alone(app: RunningApp, account: AccountClient) -> None:
-    nobody = "00000000-0000-7000-8000-000000000000"
-    batch = [make_submission(account.id), make_submission(nobody), make_submission(account.id, signal_texts.SELL)]
+    unknown_id = "00000000-0000-7000-8000-000000000000"
+    batch = [make_submission(account.id), make_submission(unknown_id), make_submission(account.id, signal_texts.SELL)]
     answers = await _accept(app, batch)
     assert [isinstance(answer, BaseException) for answer in answers] == [False, True, False]
 
 
 async def test_unreachable_database_is_reported_in_time(app: RunningApp) -> None:
-    gone = replace(app.settings, database_url=Secret("postgresql+asyncpg://nobody@/nothing?host=/nowhere"))
-    services = build_services(gone, "web")
+    settings = replace(app.settings, database_url=Secret("postgresql+asyncpg://nobody@/nothing?host=/nowhere"))
+    services = build_services(settings, "web")
     async with asyncio.timeout(2):
         with pytest.raises(SignalHubError) as caught:
             await services.ingest.accept(make_submission("00000000-0000-7000-8000-000000000000"))

@@ -53,7 +53,7 @@ class LifecycleHarness:
         return await wait_until(step, timeout_s=3) or []
 
     async def run(self) -> tuple[list[str], Any]:
-        """Accept a signal and take its order as far as it goes: the events it made, and the order."""
+        """Accept a signal and advance its order to its end. Return the types of its events, and the order."""
         order_id = await self.accept()
         for _ in range(20):
             order = await self.account.get_order(order_id)
@@ -160,11 +160,11 @@ async def test_permanent_broker_error_ends_the_order(app: RunningApp, account: A
     ("fault", "reason"),
     [
         (ValueError("bug"), "broker_fault"),
-        (OSError("line"), "broker_fault"),
+        (OSError("connection"), "broker_fault"),
         (30.0, "broker_timeout"),
         (Closed(Decimal(1), CloseReason.TIME), "broker_fault"),
     ],
-    ids=["raises", "loses its line", "hangs", "answers what cannot be"],
+    ids=["raises", "loses its connection", "hangs", "returns an illegal move"],
 )
 async def test_broker_that_raises_is_asked_again(
     app: RunningApp, account: AccountClient, fault: ScriptedOutcome, reason: str
@@ -194,7 +194,11 @@ async def test_failing_order_does_not_block_its_batch(app: RunningApp, account: 
     harness = LifecycleHarness(app, account, (ValueError("bug"),))
     order_ids = [await harness.accept(signal_texts.make_buy_text(number)) for number in range(3)]
     await harness.advance(*order_ids)
-    assert sorted([(await account.get_order(one))["status"] for one in order_ids]) == ["closed", "closed", "pending"]
+    assert sorted([(await account.get_order(order_id))["status"] for order_id in order_ids]) == [
+        "closed",
+        "closed",
+        "pending",
+    ]
 
 
 async def test_hung_order_does_not_block_others(app: RunningApp, account: AccountClient) -> None:
@@ -202,7 +206,11 @@ async def test_hung_order_does_not_block_others(app: RunningApp, account: Accoun
     order_ids = [await harness.accept(signal_texts.make_buy_text(number)) for number in range(3)]
     events = await harness.lifecycle.advance(order_ids)
     assert [event.type for event in events or ()] == ["order.executed", "order.closed"] * 2
-    assert sorted([(await account.get_order(one))["status"] for one in order_ids]) == ["closed", "closed", "pending"]
+    assert sorted([(await account.get_order(order_id))["status"] for order_id in order_ids]) == [
+        "closed",
+        "closed",
+        "pending",
+    ]
 
 
 async def test_duplicate_broker_report_is_ignored(app: RunningApp, account: AccountClient) -> None:

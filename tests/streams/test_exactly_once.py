@@ -58,7 +58,7 @@ async def test_reconnecting_client_receives_each_event_once(account: AccountClie
 
 
 async def test_accounts_receive_only_their_own_events(app: RunningApp) -> None:
-    """Twelve accounts trade at the same time; each receives its own log, complete and nothing else."""
+    """Twelve accounts trade at the same time; each receives its complete log and no other event."""
     accounts = [await app.create_account() for _ in range(12)]
     rng = random.Random(7)  # noqa: S311 - not for security
     sends = [account for account in accounts for _ in range(rng.randint(4, 14))]

@@ -6,7 +6,7 @@ import time
 from signalhub.streams.channel import Channel, encode_frame
 
 MAX_DELAYED_NOTIFICATIONS = 5
-"""A busy machine may delay a few of twenty notifications, and the pauses after them; not most."""
+"""A busy machine may delay a few of twenty notifications and the pauses after them."""
 
 
 def _record_heads(channel: Channel, takes_s: float) -> list[int]:

@@ -53,9 +53,9 @@ async def test_deleted_account_closes_its_streams(app: RunningApp) -> None:
 
 async def test_dead_keys_are_found_in_one_query(app: RunningApp, account: AccountClient) -> None:
     """More keys than a statement may have parameters."""
-    mine = account.api_key.split("_")[1]
+    own_key_id = account.api_key.split("_")[1]
     others = {f"nobody{number}" for number in range(40_000)}
-    assert await app.services.authenticator.find_inactive_keys({mine, *others}) == others
+    assert await app.services.authenticator.find_inactive_keys({own_key_id, *others}) == others
 
 
 async def test_revoked_key_receives_no_further_events(app: RunningApp, account: AccountClient) -> None:

@@ -1,4 +1,4 @@
-"""A web process that cannot start says why."""
+"""A web process that cannot start logs the reason."""
 
 import asyncio
 import json
