@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from signalhub.web.auth import SESSION_COOKIE, CookieSession, encrypt_session
+from signalhub.web.auth import SESSION_COOKIE, create_session_cookie
 from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient, connect_websocket, receive_json, wait_for_close_code
 from tests.kit.running_app import RunningApp
@@ -154,9 +154,8 @@ async def test_foreign_origin_cannot_use_the_session_cookie(
     app: RunningApp, account: AccountClient, origin: str | None
 ) -> None:
     key_id = account.api_key.split("_")[1]
-    headers = {
-        "Cookie": f"{SESSION_COOKIE}={encrypt_session(app.services, SESSION_COOKIE, CookieSession(key_id, 'csrf'))}"
-    }
+    session_cookie = create_session_cookie(app.services, SESSION_COOKIE, key_id)
+    headers = {"Cookie": f"{SESSION_COOKIE}={session_cookie.value}"}
     if origin is not None:
         headers["Origin"] = app.settings.web.base_url if origin == "own" else origin
     async with connect_websocket(account.http, "/ws/stream", headers=headers) as socket:

@@ -93,8 +93,19 @@ def get_api_key(connection: "AnyConnection") -> str | None:
     return text.strip() if scheme.lower() == "bearer" else None
 
 
-def encrypt_session(services: Services, cookie_name: str, session: CookieSession) -> str:
-    return services.encryption.encrypt(cookie_name, f"{session.key_id}/{session.csrf}").decode()
+def create_session_cookie(services: Services, cookie_name: str, key_id: str) -> Cookie:
+    """Create the cookie `SESSION_COOKIE` or `STREAM_COOKIE` for a key, with a new CSRF token."""
+    is_stream = cookie_name == STREAM_COOKIE
+    text = services.encryption.encrypt(cookie_name, f"{key_id}/{os.urandom(16).hex()}").decode()
+    return Cookie(
+        cookie_name,
+        value=text,
+        path=STREAM_PATH if is_stream else "/",
+        max_age=STREAM_COOKIE_TTL_S if is_stream else SESSION_TTL_S,
+        httponly=True,
+        samesite="strict",
+        secure=services.settings.web.base_url.startswith("https"),
+    )
 
 
 def read_session(connection: "AnyConnection", cookie_name: str) -> CookieSession | None:
@@ -146,16 +157,7 @@ async def sign_in(services: Services, *, key: str = "", ticket: str = "") -> Coo
         principal = await services.authenticator.authenticate_key_id(key_id)
     else:
         principal = await services.authenticator.authenticate_key(key)
-    session = CookieSession(principal.credential_id, os.urandom(16).hex())
-    return Cookie(
-        SESSION_COOKIE,
-        value=encrypt_session(services, SESSION_COOKIE, session),
-        path="/",
-        max_age=SESSION_TTL_S,
-        httponly=True,
-        samesite="strict",
-        secure=services.settings.web.base_url.startswith("https"),
-    )
+    return create_session_cookie(services, SESSION_COOKIE, principal.credential_id)
 
 
 def expire_cookies() -> list[Cookie]:

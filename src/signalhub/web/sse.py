@@ -1,7 +1,6 @@
 """`GET /api/v1/stream`: follow the log as Server-Sent Events."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from random import SystemRandom
@@ -13,20 +12,12 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 from sqlalchemy.exc import SQLAlchemyError
 
-from signalhub.container import Services
 from signalhub.domain.errors import SignalHubError
-from signalhub.services.auth import READ_ORDERS, Principal
+from signalhub.services.auth import READ_ORDERS
 from signalhub.streams import event_filter, sse
 from signalhub.streams.subscriber import Connection, Transport, subscribe
 from signalhub.web.asgi import get_raw_send, get_services
-from signalhub.web.auth import (
-    STREAM_COOKIE,
-    STREAM_COOKIE_TTL_S,
-    STREAM_PATH,
-    CookieSession,
-    authenticate_stream,
-    encrypt_session,
-)
+from signalhub.web.auth import STREAM_COOKIE, STREAM_PATH, authenticate_stream, create_session_cookie
 from signalhub.web.openapi import StreamOperation, problem_specs
 
 _EVENT_STREAM_MEDIA_TYPE: Final = "text/event-stream"
@@ -65,11 +56,15 @@ async def follow(
         transport = Transport("sse", send, sse.encode_events)
         return services.connections.open(principal.account_id, principal.credential_id, transport, subscription_manager)
 
+    cookies: list[Cookie] = []
+    if "ticket" in request.query_params:
+        # The browser reconnects with the same URL, and a ticket opens one stream only.
+        cookies = [create_session_cookie(services, STREAM_COOKIE, principal.credential_id)]
     return EventStreamResponse(
         open_connection,
         heartbeat_s=services.settings.streams.heartbeat_s,
         accept=request.headers.get("accept", ""),
-        cookies=[_create_stream_cookie(services, principal)] if "ticket" in request.query_params else [],
+        cookies=cookies,
     )
 
 
@@ -121,16 +116,3 @@ def _to_retry_response(accept: str, error: Exception) -> ASGIResponse:
         raise error
     body = _RETRY_BODY % _jitter.randint(800, 2200)
     return ASGIResponse(body=body, media_type=_EVENT_STREAM_MEDIA_TYPE, headers=_SSE_HEADERS, status_code=200)
-
-
-def _create_stream_cookie(services: Services, principal: Principal) -> Cookie:
-    session = CookieSession(principal.credential_id, os.urandom(16).hex())
-    return Cookie(
-        STREAM_COOKIE,
-        value=encrypt_session(services, STREAM_COOKIE, session),
-        path=STREAM_PATH,
-        max_age=STREAM_COOKIE_TTL_S,
-        httponly=True,
-        samesite="strict",
-        secure=services.settings.web.base_url.startswith("https"),
-    )
