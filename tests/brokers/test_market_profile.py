@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from signalhub.brokers.conformance import final_order, simulate_order
 from signalhub.brokers.mock.broker import MockBroker
+from signalhub.brokers.mock.instrument_specs import get_instrument_spec
 from signalhub.brokers.mock.prices import MarketClock, anchor_price_path
-from signalhub.brokers.mock.pricing import get_instrument_spec
 from signalhub.brokers.stepper import OrderStep
 from signalhub.domain.order import Closed, CloseReason, Order, Status
 from signalhub.domain.signal import OrderType, Side, Signal

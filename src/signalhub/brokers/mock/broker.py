@@ -24,7 +24,7 @@ from signalhub.brokers.mock.fills import (
     plan_entry_fill,
     plan_exit_fill,
 )
-from signalhub.brokers.mock.pricing import OrderPricePath, after_fill, before_fill, entry_trigger_price
+from signalhub.brokers.mock.order_price_path import OrderPricePath, after_fill, before_fill, entry_trigger_price
 from signalhub.brokers.mock.profiles import build_profiles
 from signalhub.brokers.options import from_options
 from signalhub.domain.order import Closed, CloseReason, Executed, Move, Order, Status

@@ -6,12 +6,8 @@ from decimal import Decimal
 
 import msgspec
 
-from signalhub.brokers.mock.pricing import (
-    OrderPricePath,
-    entry_trigger_price,
-    get_instrument_spec,
-    is_entry_below_market,
-)
+from signalhub.brokers.mock.instrument_specs import get_instrument_spec
+from signalhub.brokers.mock.order_price_path import OrderPricePath, entry_trigger_price, is_entry_below_market
 from signalhub.brokers.mock.profiles import MockProfile
 from signalhub.domain.order import (
     Closed,

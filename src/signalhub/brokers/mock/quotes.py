@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
+from signalhub.brokers.mock.instrument_specs import get_instrument_spec
 from signalhub.brokers.mock.prices import Candle, MarketClock, PricePath, build_candles
-from signalhub.brokers.mock.pricing import get_instrument_spec
 from signalhub.domain.events import format_timestamp
 from signalhub.domain.instruments import INSTRUMENTS_BY_NAME
 from signalhub.domain.signal import format_decimal
