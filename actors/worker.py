@@ -20,8 +20,8 @@ from redis import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from actors import declare, scheduler
-from signalhub import log, process
+from actors import background_tasks, declare
+from signalhub import logging_setup, process_lifetime
 from signalhub.container import build_services
 from signalhub.domain.events import Event
 from signalhub.jobs import (
@@ -35,8 +35,8 @@ from signalhub.jobs import (
     build_message,
     connect_redis,
 )
-from signalhub.metrics import DIRECTORY_VARIABLE
 from signalhub.settings import Settings, from_env
+from signalhub.shared_metrics import DIRECTORY_VARIABLE
 from signalhub.streams import redis_stream
 from signalhub.streams.metrics import PUBLISH_FAILURES
 
@@ -96,7 +96,7 @@ class WorkerServices:
 def boot() -> None:
     """Read the settings, set up the broker and leave it where Dramatiq looks for it."""
     settings = from_env(os.environ)
-    log.configure(settings.log_level, settings.log_format)
+    logging_setup.configure(settings.log_level, settings.log_format)
     dramatiq.set_broker(make_broker(settings))
 
 
@@ -148,14 +148,14 @@ class SchedulerMiddleware(Middleware):
         def renew_heartbeat_key() -> None:
             self._client.set(WORKER_HEARTBEAT_KEY, os.getpid(), ex=_HEARTBEAT_EXPIRY_S)
 
-        process.freeze_gc()
+        process_lifetime.freeze_gc()
         engine = self._services.engine
-        poller = scheduler.DueOrderPoller(engine, request_sweep, self._services.is_busy)
+        poller = background_tasks.DueOrderPoller(engine, request_sweep, self._services.is_busy)
         self._tasks = [
             run_on_event_loop(poller.run()),
-            run_on_event_loop(scheduler.send_heartbeats(renew_heartbeat_key)),
-            run_on_event_loop(scheduler.prune_expired_forever(engine, self._retention_days)),
-            run_on_event_loop(process.exit_with_parent(lambda: os._exit(1))),
+            run_on_event_loop(background_tasks.send_heartbeats(renew_heartbeat_key)),
+            run_on_event_loop(background_tasks.prune_expired_forever(engine, self._retention_days)),
+            run_on_event_loop(process_lifetime.exit_with_parent(lambda: os._exit(1))),
         ]
         _log.info("worker.started", pid=os.getpid())
 

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import bulk
 from db.tables import OrderRow
-from signalhub.domain import simulation
+from signalhub.domain import forced_outcomes
 from signalhub.domain.order import Order, Status
 
 SHARD_COUNT: Final = 16
@@ -189,7 +189,7 @@ def from_row(row: RowMapping) -> Order:
     for name in _ID_COLUMNS:
         values[name] = str(values[name])
     values["closes"] = msgspec.json.decode(row["closes"]) if row["closes"] else ()
-    values["simulation"] = None if row["simulate"] is None else simulation.from_stored_text(row["simulate"])
+    values["simulation"] = None if row["simulate"] is None else forced_outcomes.from_stored_text(row["simulate"])
     values["terms"] = values  # the columns of the signal are named as its fields are
     return msgspec.convert(values, Order)
 

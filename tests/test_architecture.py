@@ -16,11 +16,6 @@ MAX_MODULE_LINES: Final = 400
 MAX_FUNCTION_LINES: Final = 40
 MAX_PRIVATE_SHARE: Final = 0.30
 SMALL_MODULE_LINES: Final = 80
-# Their docstrings do not say yet why they are separate.
-PENDING_SMALL_MODULES: Final = {
-    "signalhub.domain.performance", "signalhub.streams.plugin", "signalhub.streams.publisher", "signalhub.streams.sse",
-    "signalhub.web.quotes", "signalhub.web.webhook_signatures",
-}  # fmt: skip
 LOG_EVENT_PATTERN: Final = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")
 LOG_METHODS: Final = {"debug", "info", "warning", "error", "exception", "critical"}
 LOGGER_NAMES: Final = {"_log", "log", "logger", "_logger"}
@@ -138,7 +133,6 @@ def test_small_module_with_one_importer_gives_a_reason() -> None:
         f"{name}: {_count_lines(name)} lines"
         for name, tree in TREES.items()
         if importers[name] == 1
-        and name not in PENDING_SMALL_MODULES
         and SOURCES[name].name != "__init__.py"
         and _count_lines(name) < SMALL_MODULE_LINES
         and "Separate because" not in " ".join((ast.get_docstring(tree) or "").split())

@@ -18,13 +18,6 @@ ROOT: Final = Path(__file__).parent.parent
 FOLDERS: Final = ("src", "actors", "db", "tests", "docs", "README.md", ".just")
 # The first lists the retired words; the second tests with some of them.
 EXEMPT_FILES: Final = {"docs/glossary.md", "tests/test_glossary.py"}
-# Not all of their words are replaced yet.
-PENDING: Final = (
-    "src/signalhub/brokers/",
-    "src/signalhub/domain/order.py",
-    "tests/brokers/",
-    "tests/domain/",
-)
 LOG_METHODS: Final = {"debug", "info", "warning", "error", "exception", "critical"}
 NAME_PART: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
@@ -122,7 +115,7 @@ def test_files_contain_no_retired_word(folder: str) -> None:
     violations = []
     for path in _list_files(folder):
         name = path.relative_to(ROOT).as_posix()
-        if name not in EXEMPT_FILES and not name.startswith(PENDING):
+        if name not in EXEMPT_FILES:
             for line_number, word, replacement in find_violations(name, path.read_text(encoding="utf-8")):
                 violations.append(f"{name}:{line_number}: {word!r} is retired, write: {replacement}")
     assert not violations, "\n".join(violations)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from signalhub.log import redact
+from signalhub.logging_setup import redact
 from signalhub.settings import RetrySettings, Secret, Settings, SettingsError, WebSettings, from_env, to_env
 
 

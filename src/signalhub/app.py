@@ -12,16 +12,16 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp
 from sqlalchemy.exc import SQLAlchemyError
 
-from signalhub import log, metrics, process
+from signalhub import logging_setup, process_lifetime, shared_metrics
 from signalhub import settings as settings_
 from signalhub.container import Services, build_services
 from signalhub.settings import Settings
 from signalhub.streams.plugin import StreamsPlugin
 from signalhub.web import accounts, dashboard, health, openapi, orders, problems, quotes, signals, sse, websocket
-from signalhub.web.asgi import OutermostApplication
 from signalhub.web.dependencies import DEPENDENCIES
-from signalhub.web.metrics import HTTP_METRICS
+from signalhub.web.http_metrics import HTTP_METRICS
 from signalhub.web.rate_limit import RateLimiter
+from signalhub.web.request_context import OutermostApplication
 
 _USAGE_RECORD_INTERVAL_S = 10.0
 _METRICS_FLUSH_INTERVAL_S = 1.0
@@ -66,13 +66,13 @@ def create_app(settings: Settings) -> Litestar:
 def serve() -> ASGIApp:
     """Create what granian runs in each web process: the application, and the drain on SIGTERM that granian lacks."""
     settings = settings_.from_env(os.environ)
-    log.configure(settings.log_level, settings.log_format)
+    logging_setup.configure(settings.log_level, settings.log_format)
     app = create_app(settings)
     services: Services = app.state.services
     web = settings.web
     app.on_startup += [
         lambda: _drain_on_sigterm(services),
-        process.freeze_gc,
+        process_lifetime.freeze_gc,
         lambda: _log.info("web.started", host=web.host, port=web.port, pid=os.getpid()),
     ]
     return OutermostApplication(app)
@@ -100,7 +100,7 @@ async def _flush_metrics() -> None:
     """Let a scrape that another web process answers see the counters of this one."""
     while True:
         await asyncio.sleep(_METRICS_FLUSH_INTERVAL_S)
-        metrics.flush()
+        shared_metrics.flush()
 
 
 def _drain_on_sigterm(services: Services) -> None:
@@ -117,4 +117,4 @@ def _drain_on_sigterm(services: Services) -> None:
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
     loop.add_signal_handler(signal.SIGTERM, lambda: tasks.add(loop.create_task(drain())))
-    tasks.add(loop.create_task(process.exit_with_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))))
+    tasks.add(loop.create_task(process_lifetime.exit_with_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))))

@@ -25,13 +25,13 @@ from signalhub.services.ingest import Ingest
 from signalhub.services.lifecycle import Lifecycle, PublishEvents
 from signalhub.services.order_commands import OrderCommands
 from signalhub.services.queries import Queries
-from signalhub.services.records import OrderDefaults
+from signalhub.services.signal_records import OrderDefaults
 from signalhub.services.tickets import Tickets
 from signalhub.settings import Settings
 from signalhub.streams import redis_stream
 from signalhub.streams.connections import ConnectionRegistry
 from signalhub.streams.publisher import Publisher
-from signalhub.streams.relay import Relay
+from signalhub.streams.stream_relay import Relay
 
 Role = Literal["web", "worker", "cli"]
 

@@ -6,7 +6,7 @@ from time import monotonic
 
 from signalhub.jobs import JobNotifier
 from signalhub.services.ingest import Ingest
-from signalhub.services.records import OrderDefaults
+from signalhub.services.signal_records import OrderDefaults
 from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient
 from tests.kit.polling import wait_until

@@ -10,7 +10,7 @@ from db.engine import create_engine
 from signalhub.domain.events import Event
 from signalhub.settings import Settings
 from signalhub.streams import redis_stream
-from signalhub.streams.relay import Relay
+from signalhub.streams.stream_relay import Relay
 from tests.kit.polling import wait_until
 
 

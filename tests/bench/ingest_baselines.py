@@ -13,7 +13,7 @@ from signalhub import grammar
 from signalhub.domain.events import Head, append_event, order_event
 from signalhub.domain.identifiers import uuid7
 from signalhub.domain.order import Order
-from signalhub.services.records import OrderDefaults, Submission, build_records
+from signalhub.services.signal_records import OrderDefaults, Submission, build_records
 
 
 @post("/", status_code=202)

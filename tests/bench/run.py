@@ -9,7 +9,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, from anywhere
 
-from signalhub import log
+from signalhub import logging_setup
 
 # Name -> arguments of the long run and of the short one.
 BENCHMARKS: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
@@ -26,7 +26,7 @@ BENCHMARKS: Final[dict[str, tuple[dict[str, float], dict[str, float]]]] = {
 
 
 def main(arguments: list[str]) -> int:
-    log.configure("warning")
+    logging_setup.configure("warning")
     is_quick = "--quick" in arguments
     names = [name for name in arguments if name != "--quick"] or list(BENCHMARKS)
     unknown = [name for name in names if name not in BENCHMARKS]

@@ -21,8 +21,8 @@ from signalhub.brokers.conformance import CHECKS, Check, final_order, orders, si
 from signalhub.brokers.execution_costs import Latency
 from signalhub.brokers.mock.broker import MockBroker
 from signalhub.brokers.stepper import OrderStep
+from signalhub.domain.forced_outcomes import from_stored_text
 from signalhub.domain.order import Order, Status
-from signalhub.domain.simulation import from_stored_text
 from signalhub.settings import Settings
 from tests.kit.order_factory import make_id, make_order
 from tests.kit.setting_changes import make_settings

@@ -12,8 +12,8 @@ from signalhub.brokers.conformance import CHECKS, Breach, Check, run_step
 from signalhub.brokers.mock.broker import MockBroker
 from signalhub.brokers.mock.profiles import build_profiles
 from signalhub.brokers.stepper import StepFailure
+from signalhub.domain.forced_outcomes import from_stored_text
 from signalhub.domain.order import OPEN, Executed, Move, Order, Status
-from signalhub.domain.simulation import from_stored_text
 from signalhub.settings import BrokerSettings
 
 SIMULATIONS = ("reject=no_money", "fail=3", "fill_after=2s close_after=3s", "outcome=take_profit", "outcome=stop_loss")

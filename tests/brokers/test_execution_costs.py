@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from signalhub.brokers import factory
 from signalhub.brokers.conformance import CHECKS, Check, final_order, orders, simulate_order
 from signalhub.brokers.mock.broker import MockBroker
+from signalhub.domain.forced_outcomes import from_stored_text
 from signalhub.domain.order import Closed, CloseReason, Executed, Order, Status
 from signalhub.domain.signal import OrderType, Side, Signal
-from signalhub.domain.simulation import from_stored_text
 from signalhub.settings import SettingsError, from_env
 from tests.kit.order_factory import EURUSD_LIMIT_BUY, NOON, make_id, make_order
 from tests.kit.setting_changes import make_settings

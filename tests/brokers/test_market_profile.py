@@ -13,9 +13,9 @@ from signalhub.brokers.mock.broker import MockBroker
 from signalhub.brokers.mock.instrument_specs import get_instrument_spec
 from signalhub.brokers.mock.prices import MarketClock, anchor_price_path
 from signalhub.brokers.stepper import OrderStep
+from signalhub.domain.forced_outcomes import from_stored_text
 from signalhub.domain.order import Closed, CloseReason, Order, Status
 from signalhub.domain.signal import OrderType, Side, Signal
-from signalhub.domain.simulation import from_stored_text
 from tests.kit.order_factory import NOON, make_id, make_order
 
 TARGETS: Final = (Decimal("1.0870"), Decimal("1.0880"), Decimal("1.0890"))

@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from signalhub.cli.bootstrap import bootstrap_account
-from signalhub.cli.context import open_services, require_account_id
 from signalhub.cli.local_state import DEFAULT_ACCOUNT, LocalState
+from signalhub.cli.services import open_services, require_account_id
 from signalhub.cli.up import build_welcome
 from signalhub.container import Services
 from signalhub.domain import identifiers

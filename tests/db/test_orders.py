@@ -14,9 +14,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import bulk, orders
+from signalhub.domain.forced_outcomes import from_stored_text
 from signalhub.domain.identifiers import uuid7
 from signalhub.domain.order import Executed, Order, apply
-from signalhub.domain.simulation import from_stored_text
 from tests.kit.order_factory import EURUSD_LIMIT_BUY, make_order
 from tests.kit.polling import wait_until
 from tests.kit.running_app import RunningApp

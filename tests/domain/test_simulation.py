@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from signalhub.domain import simulation
+from signalhub.domain import forced_outcomes
 from signalhub.domain.errors import Problem
 from signalhub.domain.order import CloseReason, Simulation
 
@@ -26,7 +26,7 @@ from signalhub.domain.order import CloseReason, Simulation
     ],
 )
 def test_simulation_directives_can_be_combined(text: str | None, expected: Simulation) -> None:
-    assert simulation.parse(text) == replace(expected, text=text or "")
+    assert forced_outcomes.parse(text) == replace(expected, text=text or "")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_simulation_directives_can_be_combined(text: str | None, expected: Simul
     ],
 )
 def test_unknown_directive_is_reported_with_hint(text: str) -> None:
-    problem = simulation.parse(text)
+    problem = forced_outcomes.parse(text)
     assert isinstance(problem, Problem)
     assert problem.code == "bad_simulation"
     assert problem.text
@@ -52,6 +52,6 @@ def test_unknown_directive_is_reported_with_hint(text: str) -> None:
 
 
 def test_stored_text_is_kept_and_parsed_leniently() -> None:
-    assert simulation.from_stored_text(None) is None
-    assert simulation.from_stored_text("Fail=3") == Simulation(text="Fail=3", fail=3)
-    assert simulation.from_stored_text("explode") == Simulation(text="explode")
+    assert forced_outcomes.from_stored_text(None) is None
+    assert forced_outcomes.from_stored_text("Fail=3") == Simulation(text="Fail=3", fail=3)
+    assert forced_outcomes.from_stored_text("explode") == Simulation(text="explode")

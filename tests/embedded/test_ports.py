@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from signalhub.embedded.ports import PortUnavailable, require_free_port
+from signalhub.embedded.web_port import PortUnavailable, require_free_port
 
 
 def test_port_in_use_is_named() -> None:

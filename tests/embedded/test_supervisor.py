@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # it ships none
 import pytest
 
+from signalhub.embedded.child_processes import find_supervisor_processes
 from signalhub.embedded.paths import compute_mark
 from signalhub.embedded.postgres import Postgres
-from signalhub.embedded.processes import find_supervisor_processes
 from signalhub.embedded.valkey import Valkey
 
 pytestmark = pytest.mark.fault

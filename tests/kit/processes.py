@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from signalhub.embedded.processes import spawn
+from signalhub.embedded.child_processes import spawn
 from signalhub.settings import Settings, to_env
 from tests.kit.polling import wait_until
 

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from signalhub import grammar
-from signalhub.services.records import Submission
+from signalhub.services.signal_records import Submission
 from tests.kit import signal_texts
 
 

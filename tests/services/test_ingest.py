@@ -11,7 +11,7 @@ from signalhub.container import build_services
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import chain_hash
 from signalhub.services.ingest import AcceptedSignal
-from signalhub.services.records import Submission
+from signalhub.services.signal_records import Submission
 from signalhub.settings import Secret
 from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient

@@ -18,7 +18,7 @@ from signalhub.domain.retry import RetryPolicy
 from signalhub.services.ingest import Ingest
 from signalhub.services.lifecycle import Lifecycle
 from signalhub.services.order_commands import OrderCommands
-from signalhub.services.records import OrderDefaults
+from signalhub.services.signal_records import OrderDefaults
 from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient
 from tests.kit.polling import wait_until

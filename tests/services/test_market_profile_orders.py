@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from signalhub.brokers.mock.broker import MockBroker
+from signalhub.domain.forced_outcomes import from_stored_text
 from signalhub.domain.retry import RetryPolicy
-from signalhub.domain.simulation import from_stored_text
 from signalhub.services.ingest import Ingest
 from signalhub.services.lifecycle import Lifecycle
-from signalhub.services.records import OrderDefaults
+from signalhub.services.signal_records import OrderDefaults
 from tests.kit.account_client import AccountClient
 from tests.kit.polling import wait_until
 from tests.kit.running_app import RunningApp

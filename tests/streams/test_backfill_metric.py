@@ -6,8 +6,8 @@ import pytest
 
 from signalhub.streams.event_filter import match_all
 from signalhub.streams.metrics import BACKFILLS
-from signalhub.streams.relay import Relay
-from signalhub.streams.subscriber import subscribe
+from signalhub.streams.stream_relay import Relay
+from signalhub.streams.subscription import subscribe
 from tests.kit.account_client import AccountClient
 from tests.kit.running_app import RunningApp
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import EVENT_TYPES
 from signalhub.streams import event_filter
-from signalhub.streams.subscriber import format_cursor, resolve_cursor
+from signalhub.streams.subscription import format_cursor, resolve_cursor
 
 
 @given(st.text(), st.integers(0, 2**53))

@@ -10,9 +10,9 @@ import pytest
 
 from signalhub.domain.events import Event
 from signalhub.streams import control_events, event_filter
-from signalhub.streams.channel import Frame
-from signalhub.streams.relay import Relay
-from signalhub.streams.subscriber import Subscription, parse_cursor_seq, resolve_cursor, subscribe
+from signalhub.streams.account_channel import Frame
+from signalhub.streams.stream_relay import Relay
+from signalhub.streams.subscription import Subscription, parse_cursor_seq, resolve_cursor, subscribe
 from tests.kit.account_client import AccountClient, receive_json
 from tests.kit.running_app import RunningApp
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from signalhub.streams.channel import Channel, encode_frame
+from signalhub.streams.account_channel import Channel, encode_frame
 
 MAX_DELAYED_NOTIFICATIONS = 5
 """A busy machine may delay a few of twenty notifications and the pauses after them."""

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import event_log
-from signalhub.streams.relay import SequenceHeadLoader
+from signalhub.streams.stream_relay import SequenceHeadLoader
 from tests.kit.account_client import AccountClient
 from tests.kit.running_app import RunningApp
 

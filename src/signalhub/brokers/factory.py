@@ -8,8 +8,8 @@ from importlib.metadata import entry_points
 
 from signalhub.brokers.base import Broker
 from signalhub.brokers.chaos import CALM_PROFILE, ChaosBroker, Sleep, get_chaos_profile
+from signalhub.brokers.entry_point_options import to_options
 from signalhub.brokers.mock.broker import MockBroker
-from signalhub.brokers.options import to_options
 from signalhub.settings import BrokerSettings, Settings
 
 

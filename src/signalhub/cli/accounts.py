@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from db import epoch as epochs
-from signalhub.cli.context import run_with_services
 from signalhub.cli.local_state import complete_settings
 from signalhub.cli.output import print_json, print_line
+from signalhub.cli.services import run_with_services
 from signalhub.container import Services
 from signalhub.services.accounts import Registered, Registration
 from signalhub.settings import from_env

@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 import click
 from msgspec.structs import replace
 
-from signalhub.cli.context import require_account_id, run_with_services
 from signalhub.cli.local_state import DEFAULT_ACCOUNT, LocalState, complete_settings
 from signalhub.cli.output import print_json, print_line, print_table
+from signalhub.cli.services import require_account_id, run_with_services
 from signalhub.container import Services
 from signalhub.domain import identifiers
 from signalhub.services.auth import SCOPES

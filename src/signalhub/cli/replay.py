@@ -6,10 +6,10 @@ from typing import BinaryIO, Final
 
 import click
 
-from signalhub import log
+from signalhub import logging_setup
 from signalhub.cli.output import exit_with_error, print_json, print_table
-from signalhub.services.replay import ReplayResult, read_recording
-from signalhub.services.replay import replay as run
+from signalhub.services.signal_replay import ReplayResult, read_recording
+from signalhub.services.signal_replay import replay as run
 from signalhub.settings import ENV_PREFIX, Settings, from_env, to_env
 
 _VARIABLES: Final = {
@@ -39,7 +39,7 @@ def replay(file: BinaryIO, *, against: str | None, as_json: bool, **overrides: s
     signalhub replay signals.jsonl --profile market
     signalhub replay signals.txt --seed 1 --against "chaos=hostile"
     """  # noqa: D301 - \b is the character that click looks for
-    log.configure("warning")
+    logging_setup.configure("warning")
     first = _override_settings(from_env(os.environ), {name: str(value) for name, value in overrides.items() if value})
     second = [_override_settings(first, _parse_overrides(against))] if against is not None else []
     try:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db.engine import create_engine
 from db.migrate import upgrade
-from signalhub import log, metrics
+from signalhub import logging_setup, shared_metrics
 from signalhub.brokers import factory
 from signalhub.cli.local_state import complete_settings, require_settings
 from signalhub.cli.output import exit_with_error, summarize_error
@@ -50,7 +50,7 @@ async def upgrade_schema(database_url: str, timeout_s: float) -> str:
 def load_server_settings(*required: str) -> Settings:
     """Return the settings and configure logging. Exits with status 2 where one of `required` is not set."""
     settings = require_broker(require_settings(from_env(os.environ), *required))
-    log.configure(settings.log_level, settings.log_format)
+    logging_setup.configure(settings.log_level, settings.log_format)
     return settings
 
 
@@ -66,7 +66,7 @@ def web() -> None:
 
     settings = load_server_settings("database_url", "redis_url", "encryption_keys")
     with TemporaryDirectory(prefix="signalhub-metrics-") as directory:
-        metrics.share_directory(Path(directory))
+        shared_metrics.share_directory(Path(directory))
         # Web processes are forks of this one: a respawned one need not import the application again.
         import signalhub.app  # noqa: F401, PLC0415
 
@@ -99,8 +99,8 @@ def worker() -> None:
     Needs SIGNALHUB_DATABASE_URL and SIGNALHUB_REDIS_URL, and a schema that `signalhub migrate` has brought up to date.
     """
     settings = load_server_settings("database_url", "redis_url")
-    if directory := os.environ.get(metrics.DIRECTORY_VARIABLE):
-        metrics.share_directory(Path(directory))
+    if directory := os.environ.get(shared_metrics.DIRECTORY_VARIABLE):
+        shared_metrics.share_directory(Path(directory))
         os.environ["dramatiq_prom_db"] = directory  # noqa: SIM112 - as Dramatiq reads it
     # A prefetch of twice the threads would leave the consumer asleep half the time; a much larger one would starve
     # other processes.

@@ -17,18 +17,18 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from signalhub import log
+from signalhub import logging_setup
 from signalhub.cli.bootstrap import OwnerAccess, bootstrap_account
-from signalhub.cli.context import open_services
 from signalhub.cli.local_state import DEFAULT_ACCOUNT, LocalState, RunningService
 from signalhub.cli.output import print_json, print_line, print_note
 from signalhub.cli.servers import require_broker, upgrade_schema
+from signalhub.cli.services import open_services
 from signalhub.embedded.errors import EmbeddedError
-from signalhub.embedded.ports import require_free_port
 from signalhub.embedded.supervisor import ChildSpec, Supervisor
-from signalhub.metrics import share_directory
+from signalhub.embedded.web_port import require_free_port
 from signalhub.services.encryption import EncryptionError, generate_encryption_key
 from signalhub.settings import ENV_PREFIX, Secret, Settings, from_env, to_env
+from signalhub.shared_metrics import share_directory
 
 # The loop that polls also restarts the servers, so a request must not block it for long.
 _REQUEST_TIMEOUT_S: Final = 1.0
@@ -52,7 +52,7 @@ def up(*, as_json: bool) -> None:
     Ctrl-C stops everything. After a crash too, the next start resumes where the last one ended.
     """
     settings = _reduce_logging_on_terminal(require_broker(from_env(os.environ)))
-    log.configure(settings.log_level, settings.log_format)
+    logging_setup.configure(settings.log_level, settings.log_format)
     try:
         _run_supervisor(replace(settings, data_dir=settings.data_dir.absolute()), as_json=as_json)
     except (EmbeddedError, EncryptionError) as error:

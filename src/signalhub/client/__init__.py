@@ -13,7 +13,7 @@ A loop that is left early is closed with `contextlib.aclosing`, as any async gen
 
 from signalhub.client.client import Client
 from signalhub.client.errors import ClientError, Refused, Unreachable
-from signalhub.client.events import Item
+from signalhub.client.event_decoding import Item
 from signalhub.protocol import Accepted, Event, Gap, Reset
 
 __all__ = ["Accepted", "Client", "ClientError", "Event", "Gap", "Item", "Refused", "Reset", "Unreachable"]

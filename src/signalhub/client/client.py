@@ -8,10 +8,10 @@ from typing import Any, Final, Self, TypeVar
 import httpx
 import msgspec
 
+from signalhub.client.connections import ServiceConnection
 from signalhub.client.errors import ClientError, Refused, Unreachable, parse_refusal
-from signalhub.client.events import Item
+from signalhub.client.event_decoding import Item
 from signalhub.client.follow import CursorTracker, Transport, follow
-from signalhub.client.transport import ServiceConnection
 from signalhub.domain.events import OrderView
 from signalhub.protocol import Accepted
 

@@ -10,9 +10,9 @@ from contextlib import aclosing
 from typing import Final, Literal
 
 from signalhub.client.backoff import ReconnectBackoff
+from signalhub.client.connections import ServiceConnection, stream_sse, stream_websocket
 from signalhub.client.errors import ClientError, Refused
-from signalhub.client.events import CursorAdvanced, Item, StreamMessage
-from signalhub.client.transport import ServiceConnection, stream_sse, stream_websocket
+from signalhub.client.event_decoding import CursorAdvanced, Item, StreamMessage
 from signalhub.protocol import Event, Gap, Ready, Reset
 
 _CURSOR_PATTERN: Final = re.compile(r"(?:([A-Za-z0-9]+)-)?(\d+)", re.ASCII)

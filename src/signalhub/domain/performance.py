@@ -1,4 +1,7 @@
-"""Performance of a sequence of results in R multiples: profit by risk, so that all instruments can be added."""
+"""Performance of a sequence of results in R multiples: profit by risk, so that all instruments can be added.
+
+Separate because it is arithmetic on plain numbers, tested alone.
+"""
 
 from collections.abc import Iterable
 from decimal import Decimal

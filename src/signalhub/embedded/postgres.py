@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import IO, ClassVar, Final
 
 from signalhub.embedded import binaries
+from signalhub.embedded.child_processes import SERVER_ENVIRONMENT
 from signalhub.embedded.errors import EmbeddedError
 from signalhub.embedded.paths import ServerUser
-from signalhub.embedded.processes import SERVER_ENVIRONMENT
 from signalhub.embedded.server import Server, find_known_cause, open_log, read_last_lines
 
 USER: Final = "signalhub"

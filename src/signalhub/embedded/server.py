@@ -18,10 +18,10 @@ from typing import IO, ClassVar, Self
 import psutil  # type: ignore[import-untyped]  # it ships none
 import structlog
 
-from signalhub.embedded import processes
+from signalhub.embedded import child_processes
+from signalhub.embedded.child_processes import SERVER_ENVIRONMENT, spawn
 from signalhub.embedded.errors import AlreadyRunning, EmbeddedError
 from signalhub.embedded.paths import ServerPaths, ServerUser
-from signalhub.embedded.processes import SERVER_ENVIRONMENT, spawn
 
 MAX_LOG_BYTES = 5_000_000
 _LOG_TAIL_BYTES = 4_000
@@ -175,7 +175,7 @@ class Server(ABC):
         self._lock.acquire()
         with self._translate_os_errors():
             self.paths.create_run_dir(self.user)
-            if orphans := processes.stop_all(self._find_processes, stop_signal=self.stop_signal):
+            if orphans := child_processes.stop_all(self._find_processes, stop_signal=self.stop_signal):
                 logger.warning("embedded.orphans_ended", server=self.name, processes=orphans)
             self.paths.clear_sockets()
             self.prepare()
@@ -205,7 +205,7 @@ class Server(ABC):
             self._process.kill()
             self._process.wait()
         if self._lock.is_held:  # otherwise a process with our mark is another supervisor's
-            processes.kill_all(self._find_processes)
+            child_processes.kill_all(self._find_processes)
 
     def last_log_lines(self) -> str:
         """Return the known cause of the last exit, or the last line of the log."""
@@ -236,7 +236,7 @@ class Server(ABC):
             )
 
     def _find_processes(self) -> list[psutil.Process]:
-        return processes.find_server_processes(self.program, self.paths.mark, self.user.uid)
+        return child_processes.find_server_processes(self.program, self.paths.mark, self.user.uid)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

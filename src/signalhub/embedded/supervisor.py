@@ -24,11 +24,11 @@ from typing import NamedTuple, Protocol, Self
 
 import structlog
 
-from signalhub.embedded import processes
+from signalhub.embedded import child_processes
+from signalhub.embedded.child_processes import MARK_VARIABLE, spawn
 from signalhub.embedded.errors import EmbeddedError
 from signalhub.embedded.paths import compute_mark
 from signalhub.embedded.postgres import Postgres
-from signalhub.embedded.processes import MARK_VARIABLE, spawn
 from signalhub.embedded.server import STOP_TIMEOUT_S, DirectoryLock, Server
 from signalhub.embedded.valkey import Valkey
 
@@ -199,8 +199,8 @@ class Supervisor:
 
     def __enter__(self) -> Self:
         self._lock.acquire()
-        if orphans := processes.stop_all(
-            partial(processes.find_supervisor_processes, compute_mark(self._data_dir)), stop_signal=signal.SIGTERM
+        if orphans := child_processes.stop_all(
+            partial(child_processes.find_supervisor_processes, compute_mark(self._data_dir)), stop_signal=signal.SIGTERM
         ):
             logger.warning("supervisor.orphans_ended", processes=orphans)
         self._handlers = {signum: signal.signal(signum, self._handle_signal) for signum in _list_stop_signals()}

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
-from db.repositories import AccountRepository, ApiKeyRepository, BrokerAccountRepository
+from db.account_repositories import AccountRepository, ApiKeyRepository, BrokerAccountRepository
 from db.tables import AccountRow, BrokerAccountRow
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import Publish

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session, async_sessionmaker
 
 from db import event_log
-from db.repositories import ApiKeyRepository, HookRepository, Repository
+from db.account_repositories import ApiKeyRepository, HookRepository, Repository
 from db.tables import ApiKeyRow, HookRow
 from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from db import bulk, event_log, orders, signals
 from signalhub import grammar
 from signalhub.brokers.base import Broker
-from signalhub.domain import simulation
+from signalhub.domain import forced_outcomes
 from signalhub.domain.errors import Problem, SignalHubError
 from signalhub.domain.events import Event, Publish
 from signalhub.domain.identifiers import uuid7
@@ -26,7 +26,7 @@ from signalhub.protocol import Accepted
 from signalhub.services.auth import HookPrincipal, Principal
 from signalhub.services.group_commit import GroupCommit
 from signalhub.services.metrics import SIGNALS
-from signalhub.services.records import OrderDefaults, Submission, build_records, to_refusal_error
+from signalhub.services.signal_records import OrderDefaults, Submission, build_records, to_refusal_error
 
 _MAX_OPTION_CHARS: Final = 255
 _OPTION_HINT: Final = f"An idempotency key and a simulation are at most {_MAX_OPTION_CHARS} printable characters each."
@@ -108,7 +108,7 @@ class Ingest:
                 return Problem(code="bad_request", hint=_OPTION_HINT)
         if not simulate:
             return None
-        return simulation.parse(simulate) if self._order_defaults.allow_simulation else _SIMULATION_DISABLED
+        return forced_outcomes.parse(simulate) if self._order_defaults.allow_simulation else _SIMULATION_DISABLED
 
     async def accept(self, submission: Submission) -> AcceptedSignal:
         """Store a submission and return its answer after the commit, the earlier answer if it is a duplicate.

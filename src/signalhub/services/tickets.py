@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
-from db.repositories import TicketRepository
+from db.account_repositories import TicketRepository
 from db.tables import TicketRow
 from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError

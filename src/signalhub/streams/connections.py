@@ -14,7 +14,7 @@ import structlog
 
 from signalhub.domain.errors import SignalHubError
 from signalhub.streams.metrics import LAG, SLOW_CLOSES, SUBSCRIBERS
-from signalhub.streams.subscriber import Connection, Subscription, Transport
+from signalhub.streams.subscription import Connection, Subscription, Transport
 
 _SHUTDOWN_POLLS = 50
 _SHUTDOWN_POLL_INTERVAL_S = 0.02

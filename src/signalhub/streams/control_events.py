@@ -1,8 +1,8 @@
 """Build the control events of a stream: where it begins, that it had to begin elsewhere, which events are missing."""
 
 from signalhub.protocol import Gap, Heartbeat, Ready, Reset
-from signalhub.streams.channel import PrunedRange
-from signalhub.streams.subscriber import Subscription
+from signalhub.streams.account_channel import PrunedRange
+from signalhub.streams.subscription import Subscription
 
 ControlEvent = Ready | Reset | Gap | Heartbeat
 

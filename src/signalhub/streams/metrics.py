@@ -4,7 +4,7 @@ from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from signalhub.metrics import BufferedCounter
+from signalhub.shared_metrics import BufferedCounter
 
 SUBSCRIBERS = Gauge(
     "signalhub_stream_subscribers", "Open streams.", ["transport"], registry=None, multiprocess_mode="livesum"

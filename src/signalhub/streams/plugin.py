@@ -1,6 +1,7 @@
 """The streams of a web process as a Litestar plugin: routes, the relay's life cycle, closing of streams, metrics.
 
 This package is a layer below `signalhub.web`, so the routes and the check for inactive keys are handed in.
+Separate because it is the only module of the package that knows Litestar.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from signalhub.streams import metrics
 from signalhub.streams.connections import ConnectionRegistry
-from signalhub.streams.relay import Relay
+from signalhub.streams.stream_relay import Relay
 
 _CLOSE_CHECK_INTERVAL_S: Final = 1.0
 

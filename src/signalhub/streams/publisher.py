@@ -1,7 +1,8 @@
 """Publish committed events and enqueue due orders, in the background of the request that committed them.
 
 Both go to Redis in one round trip, the jobs first, since the fill of an order waits for them. While a round trip runs,
-whatever arrives waits for the next one, which takes it all.
+whatever arrives waits for the next one, which takes it all. Separate because it joins the event stream and the jobs,
+which know nothing of each other.
 """
 
 from collections.abc import Sequence

@@ -13,10 +13,10 @@ from signalhub.services.accounts import BrokerAccountView, NewBrokerAccount, Reg
 from signalhub.services.auth import ADMIN, READ_ORDERS
 from signalhub.services.credentials import HookView, KeyView, NewHook, NewKey
 from signalhub.services.queries import parse_id
-from signalhub.web.asgi import AnyRequest
 from signalhub.web.auth import require_scope
 from signalhub.web.dependencies import AppServices, AppSettings, Caller
 from signalhub.web.openapi import CHANGE_PROBLEMS, LOOKUP_PROBLEMS, PUBLIC, READ_PROBLEMS, problem_specs
+from signalhub.web.request_context import AnyRequest
 
 
 class Overlap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,7 +18,7 @@ from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import Principal
 from signalhub.services.encryption import EncryptionError
-from signalhub.web.asgi import AnyConnection, AnyRequest, get_context, get_header, get_services
+from signalhub.web.request_context import AnyConnection, AnyRequest, get_context, get_header, get_services
 
 STREAM_PATH: Final = "/api/v1/stream"
 SESSION_COOKIE: Final = "signalhub_session"

@@ -22,7 +22,6 @@ from signalhub.domain.order import Order
 from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS
 from signalhub.services.queries import Filters
 from signalhub.web import signals, templates
-from signalhub.web.asgi import AnyRequest, get_context, get_services
 from signalhub.web.auth import (
     SESSION_COOKIE,
     DashboardSession,
@@ -33,6 +32,7 @@ from signalhub.web.auth import (
     sign_in,
 )
 from signalhub.web.problems import STATUSES
+from signalhub.web.request_context import AnyRequest, get_context, get_services
 from signalhub.web.templates import render_page
 
 MAX_SHOWN_ORDERS: Final = 50

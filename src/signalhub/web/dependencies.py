@@ -8,7 +8,7 @@ from litestar.di import NamedDependency, Provide
 from signalhub.container import Services
 from signalhub.services.auth import Principal
 from signalhub.settings import Settings
-from signalhub.web.asgi import get_services
+from signalhub.web.request_context import get_services
 
 
 def provide_services(request: Request) -> Services:  # type: ignore[type-arg]  # Litestar reads the annotation at run time

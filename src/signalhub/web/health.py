@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db import migrate
 from signalhub.domain.events import format_timestamp
 from signalhub.jobs import WORKER_HEARTBEAT_KEY
-from signalhub.metrics import render as render_metrics
+from signalhub.shared_metrics import render as render_metrics
 from signalhub.web.dependencies import AppServices
 from signalhub.web.openapi import PUBLIC, response_specs
 

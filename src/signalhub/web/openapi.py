@@ -30,9 +30,9 @@ from litestar.openapi.spec import (
 from litestar.types import DataContainerType
 
 from signalhub.protocol import Accepted, EventDocument
-from signalhub.web.asgi import get_services
 from signalhub.web.auth import SESSION_COOKIE
 from signalhub.web.problems import PROBLEM_MEDIA_TYPE, ProblemDocument
+from signalhub.web.request_context import get_services
 from signalhub.web.templates import SECURITY_HEADERS, render_template
 
 _STATUS_DESCRIPTIONS: Final = {

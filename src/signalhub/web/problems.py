@@ -16,8 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from signalhub.domain.errors import ErrorCode, Problem, SignalHubError
-from signalhub.web.asgi import AnyConnection, get_context, get_services
-from signalhub.web.metrics import ERROR_RESPONSES
+from signalhub.web.http_metrics import ERROR_RESPONSES
+from signalhub.web.request_context import AnyConnection, get_context, get_services
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 

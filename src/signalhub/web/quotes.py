@@ -1,4 +1,7 @@
-"""Prices of the mock market, now or at a given time, with candles for a plot."""
+"""Prices of the mock market, now or at a given time, with candles for a plot.
+
+Separate because quotes are a resource of their own, and the only one without a database.
+"""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

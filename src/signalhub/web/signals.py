@@ -1,7 +1,7 @@
 """Receive raw text: on the canonical path, on hook URLs, and on the two paths of the older clients.
 
 The handlers that receive signals are the hot path. They call authentication and services themselves and send an
-encoded body, in place of guards, injected dependencies and a response class of the framework (see `asgi`).
+encoded body, in place of guards, injected dependencies and a response class of the framework (see `request_context`).
 """
 
 import time
@@ -18,11 +18,10 @@ from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS, Principal
 from signalhub.services.credentials import hook_secret_context
 from signalhub.services.ingest import AcceptedSignal
 from signalhub.services.queries import Filters, StoredSignal
-from signalhub.web import asgi, webhook_signatures
-from signalhub.web.asgi import AnyRequest, RawJsonResponse, get_context, get_header, get_rate_limiter, get_services
+from signalhub.web import request_context, webhook_signatures
 from signalhub.web.auth import authenticate, require_scope
 from signalhub.web.dependencies import AppServices, Caller
-from signalhub.web.metrics import HTTP_METRICS
+from signalhub.web.http_metrics import HTTP_METRICS
 from signalhub.web.openapi import (
     LIST_PROBLEMS,
     PUBLIC,
@@ -32,6 +31,14 @@ from signalhub.web.openapi import (
     signal_response_specs,
 )
 from signalhub.web.problems import STATUSES, to_problem_response
+from signalhub.web.request_context import (
+    AnyRequest,
+    RawJsonResponse,
+    get_context,
+    get_header,
+    get_rate_limiter,
+    get_services,
+)
 
 
 class SignalPage(msgspec.Struct, frozen=True):
@@ -63,7 +70,7 @@ class SignalController(Controller):
         summary="Explain a text without sending it",
     )
     async def parse(self, request: AnyRequest) -> grammar.Explanation:
-        return grammar.explain(await asgi.read_body(request))
+        return grammar.explain(await request_context.read_body(request))
 
     @get(
         middleware=[HTTP_METRICS.middleware],
@@ -98,7 +105,7 @@ async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_
     services, context = get_services(request), get_context(request.scope)
     # 1. Authenticate: by the token in the path and, for a signed hook, by the signature over the body.
     hook = await services.authenticator.authenticate_hook(token)
-    raw, idempotency_key = await asgi.read_body(request), None
+    raw, idempotency_key = await request_context.read_body(request), None
     if hook.encrypted_secret is not None:
         secret = services.encryption.decrypt(hook_secret_context(hook.credential_id), hook.encrypted_secret)
         webhook_signatures.verify(secret, request.headers, raw, time.time())
@@ -152,7 +159,7 @@ async def receive_webhook(request: AnyRequest) -> ASGIApp:
 async def receive_text(request: AnyRequest, status: int) -> ASGIApp:
     """Authenticate, limit, parse, ingest; answer with `status`."""
     principal = (await authenticate(request)).require_scope(WRITE_SIGNALS)
-    accepted = await ingest_signal(request, principal, await asgi.read_body(request))
+    accepted = await ingest_signal(request, principal, await request_context.read_body(request))
     return RawJsonResponse(accepted.body, status, get_context(request.scope).rate_limit_headers)
 
 

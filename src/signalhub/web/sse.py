@@ -14,11 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import READ_ORDERS
-from signalhub.streams import event_filter, sse
-from signalhub.streams.subscriber import Connection, Transport, subscribe
-from signalhub.web.asgi import get_raw_send, get_services
+from signalhub.streams import event_filter, sse_frames
+from signalhub.streams.subscription import Connection, Transport, subscribe
 from signalhub.web.auth import STREAM_COOKIE, STREAM_PATH, authenticate_stream, create_session_cookie
 from signalhub.web.openapi import StreamOperation, problem_specs
+from signalhub.web.request_context import get_raw_send, get_services
 
 _EVENT_STREAM_MEDIA_TYPE: Final = "text/event-stream"
 _SSE_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -53,7 +53,7 @@ async def follow(
     )
 
     def open_connection(send: Send) -> AbstractAsyncContextManager[Connection]:
-        transport = Transport("sse", send, sse.encode_events)
+        transport = Transport("sse", send, sse_frames.encode_events)
         return services.connections.open(principal.account_id, principal.credential_id, transport, subscription_manager)
 
     cookies: list[Cookie] = []
@@ -90,8 +90,8 @@ class EventStreamResponse(ASGIResponse):
                 await self.start_response(send)
                 watcher = asyncio.create_task(_watch_disconnect(receive, connection))
                 try:
-                    await sse.write_stream(connection, self._heartbeat_s)
-                    await send(sse.END_MESSAGE)
+                    await sse_frames.write_stream(connection, self._heartbeat_s)
+                    await send(sse_frames.END_MESSAGE)
                 finally:
                     watcher.cancel()
         except (SignalHubError, SQLAlchemyError, OSError, TimeoutError) as error:

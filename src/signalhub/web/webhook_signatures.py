@@ -1,4 +1,7 @@
-"""Standard Webhooks signatures: HMAC-SHA256 over `id.timestamp.body` (github.com/standard-webhooks)."""
+"""Standard Webhooks signatures: HMAC-SHA256 over `id.timestamp.body` (github.com/standard-webhooks).
+
+Separate because it implements a published standard and is tested with its vectors.
+"""
 
 import base64
 import binascii

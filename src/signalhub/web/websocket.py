@@ -18,12 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import READ_ORDERS, Principal
 from signalhub.streams import control_events, event_filter
-from signalhub.streams import websocket as frames
-from signalhub.streams.channel import EventEncoder, OutgoingMessage
-from signalhub.streams.subscriber import Connection, Subscription, Transport, subscribe
-from signalhub.web.asgi import get_raw_send, get_services
+from signalhub.streams import websocket_frames as frames
+from signalhub.streams.account_channel import EventEncoder, OutgoingMessage
+from signalhub.streams.subscription import Connection, Subscription, Transport, subscribe
 from signalhub.web.auth import SESSION_COOKIE, authenticate_stream, check_origin, get_api_key
 from signalhub.web.problems import STATUSES
+from signalhub.web.request_context import get_raw_send, get_services
 
 UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403

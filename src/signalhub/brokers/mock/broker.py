@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from msgspec.structs import replace
 
 from signalhub.brokers.base import BrokerError
+from signalhub.brokers.entry_point_options import from_options
 from signalhub.brokers.mock.fills import (
     PlannedMove,
     compute_execution_stats,
@@ -26,10 +27,9 @@ from signalhub.brokers.mock.fills import (
 )
 from signalhub.brokers.mock.order_price_path import OrderPricePath, after_fill, before_fill, entry_trigger_price
 from signalhub.brokers.mock.profiles import build_profiles
-from signalhub.brokers.options import from_options
+from signalhub.domain.forced_outcomes import NO_SIMULATION
 from signalhub.domain.order import Closed, CloseReason, Executed, Move, Order, Status
 from signalhub.domain.signal import decimal_exponent
-from signalhub.domain.simulation import NO_SIMULATION
 from signalhub.settings import BrokerSettings
 
 _DRAW_STEPS = 10_000

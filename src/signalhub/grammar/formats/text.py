@@ -8,12 +8,12 @@ import re
 from typing import Final
 
 from signalhub.grammar.body import Body
-from signalhub.grammar.finalize import finalize
 from signalhub.grammar.formats.base import Format
-from signalhub.grammar.intent import reject_non_orders
+from signalhub.grammar.non_orders import reject_non_orders
 from signalhub.grammar.non_prices import match_enumerator
 from signalhub.grammar.parsed_fields import EntryRange, ParsedFields, Spanned
 from signalhub.grammar.parser_state import ParserState, TokenizedText
+from signalhub.grammar.resolve import finalize
 from signalhub.grammar.rules import RULES, Rules
 from signalhub.grammar.rules.labels import read_entry, read_entry_label
 from signalhub.grammar.rules.marks import MARK_RULES

@@ -44,7 +44,7 @@ RULES: Final[Rules] = MappingProxyType(
         TokenKind.TIME_UNIT: unlabelled_numbers.read_timeframe,
         TokenKind.MONTH: header.read_word,
         TokenKind.OPTION: header.read_word,
-        # Words that may say that the text is not an order; `intent` decides when the whole text is read.
+        # Words that may say that the text is not an order; `non_orders` decides when the whole text is read.
         TokenKind.RUNNER: notes.record_remark,
         TokenKind.MANAGEMENT: notes.record_remark,
         TokenKind.TRADE_OUTCOME: notes.record_remark,

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PREAMBLE = "from pathlib import Path; from signalhub import metrics; metrics.share_directory(Path({!r}));"
+PREAMBLE = "from pathlib import Path; from signalhub import shared_metrics; shared_metrics.share_directory(Path({!r}));"
 
 
 def _run(directory: Path, code: str, environment: dict[str, str] | None = None) -> str:
@@ -18,14 +18,14 @@ def test_render_adds_up_processes_that_share_a_directory(tmp_path: Path) -> None
     count = "from signalhub.services.metrics import STEPS; STEPS.labels('moved').inc(3)"
     for _ in range(2):
         _run(tmp_path, count, environment)
-    text = _run(tmp_path, "print(metrics.render().decode())", environment)
+    text = _run(tmp_path, "print(shared_metrics.render().decode())", environment)
     assert 'signalhub_worker_steps_total{result="moved"} 6.0' in text
 
 
 def test_render_includes_buffered_counters(tmp_path: Path) -> None:
     code = (
         "from signalhub.streams.metrics import BYTES_WRITTEN;"
-        "BYTES_WRITTEN.pending[()] += 7; print(metrics.render().decode())"
+        "BYTES_WRITTEN.pending[()] += 7; print(shared_metrics.render().decode())"
     )
     assert "signalhub_stream_bytes_total 7.0" in _run(tmp_path, code)
 
@@ -33,7 +33,7 @@ def test_render_includes_buffered_counters(tmp_path: Path) -> None:
 def test_render_forgets_gauges_of_ended_processes(tmp_path: Path) -> None:
     environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     _run(tmp_path, "from signalhub.services.metrics import QUEUE; QUEUE.set(5)", environment)
-    assert "signalhub_ingest_queue 5.0" not in _run(tmp_path, "print(metrics.render().decode())", environment)
+    assert "signalhub_ingest_queue 5.0" not in _run(tmp_path, "print(shared_metrics.render().decode())", environment)
 
 
 def test_share_directory_starts_empty(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from signalhub.concurrency import EagerWrite
-from signalhub.streams.channel import Channel, EventEncoder, Frame, OutgoingMessage, PrunedRange
+from signalhub.streams.account_channel import Channel, EventEncoder, Frame, OutgoingMessage, PrunedRange
 from signalhub.streams.event_filter import EventFilter
 from signalhub.streams.metrics import BYTES_WRITTEN, GAPS, RESETS, RING_HITS
-from signalhub.streams.relay import Relay
+from signalhub.streams.stream_relay import Relay
 
 _CURSOR_PATTERN: Final = re.compile(r"(?:(?P<epoch>[A-Za-z0-9]{1,32})-)?(?P<seq>\d{1,18})", re.ASCII)
 _MAX_FRAMES_PER_READ = 256

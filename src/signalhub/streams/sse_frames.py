@@ -1,4 +1,7 @@
-"""Encode a stream as Server-Sent Events (WHATWG HTML, section 9.2): one write for all that is new."""
+"""Encode a stream as Server-Sent Events (WHATWG HTML, section 9.2): one write for all that is new.
+
+Separate because it is the counterpart of `websocket_frames`: one module for each wire format.
+"""
 
 from collections.abc import Sequence
 from random import SystemRandom
@@ -7,8 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from signalhub.streams import control_events
-from signalhub.streams.channel import Frame, OutgoingMessage, PrunedRange
-from signalhub.streams.subscriber import Connection, Subscription, format_cursor
+from signalhub.streams.account_channel import Frame, OutgoingMessage, PrunedRange
+from signalhub.streams.subscription import Connection, Subscription, format_cursor
 
 _random = SystemRandom()
 _encode_json = msgspec.json.Encoder().encode

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from signalhub.streams import control_events
-from signalhub.streams.channel import EventEncoder, Frame, OutgoingMessage, PrunedRange
+from signalhub.streams.account_channel import EventEncoder, Frame, OutgoingMessage, PrunedRange
 
 _encode_json = msgspec.json.Encoder().encode
 

@@ -17,15 +17,15 @@ from typing import Final
 
 import msgspec
 
-from signalhub import grammar, process
+from signalhub import grammar, process_lifetime
 from signalhub.brokers import factory
 from signalhub.brokers.stepper import OrderStepper
-from signalhub.domain import simulation
+from signalhub.domain import forced_outcomes
 from signalhub.domain.identifiers import uuid7
 from signalhub.domain.order import Order, Status
 from signalhub.domain.performance import Performance, compute_performance
 from signalhub.domain.retry import RetryPolicy
-from signalhub.services.records import NewSignalRecords, OrderDefaults, Submission, build_records
+from signalhub.services.signal_records import NewSignalRecords, OrderDefaults, Submission, build_records
 from signalhub.settings import Settings
 
 DEFAULT_START_AT: Final = datetime(2026, 1, 5, tzinfo=UTC)
@@ -130,7 +130,7 @@ def replay(recorded: Sequence[RecordedSignal], settings: Settings) -> ReplayResu
         return _summarize(_run_chunk(chunks[0]))
     _build_stepper(settings)  # raises here, not in another process, if the settings are wrong
     # Forked processes have everything loaded; spawned ones would take longer to start than to do the work.
-    with ProcessPoolExecutor(mp_context=get_context("fork"), initializer=process.freeze_gc) as processes:
+    with ProcessPoolExecutor(mp_context=get_context("fork"), initializer=process_lifetime.freeze_gc) as processes:
         return _summarize([outcome for outcomes in processes.map(_run_chunk, chunks) for outcome in outcomes])
 
 
@@ -169,7 +169,7 @@ def _to_records(index: int, recorded: RecordedSignal, defaults: OrderDefaults) -
         fingerprint=digest,
         signal=accepted.signal if accepted else None,
         problems=parsed.problems if isinstance(parsed, grammar.RefusedText) else (),
-        simulation=simulation.from_stored_text(accepted.simulate) if accepted else None,
+        simulation=forced_outcomes.from_stored_text(accepted.simulate) if accepted else None,
         trace_id=digest.hex()[:32],
     )
     return build_records(

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from signalhub.client import sse
 from signalhub.client.backoff import ReconnectBackoff
 from signalhub.client.errors import ClientError, Refused, Unreachable, parse_refusal
-from signalhub.client.events import CursorAdvanced, StreamMessage, decode_message
+from signalhub.client.event_decoding import CursorAdvanced, StreamMessage, decode_message
 
 
 class ServiceConnection:

@@ -1,7 +1,8 @@
 """Logging: events with keys, as JSON, or in colours on a terminal.
 
 Event names are dotted constants (`signal.accepted`), data goes in keys. Bodies, headers and credentials are never
-logged; `redact_event` only limits the damage where that rule was broken.
+logged; `redact_event` only limits the damage where that rule was broken. The line of a request is written in
+`signalhub.web.request_context`, that of a worker message in `actors.worker`.
 """
 
 import logging

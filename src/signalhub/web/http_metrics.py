@@ -1,11 +1,11 @@
-"""HTTP metrics. Litestar's middleware is on the routes of the framework; the hot routes are counted in `asgi`."""
+"""HTTP metrics. Litestar's middleware is on the routes of the framework; `request_context` counts the hot ones."""
 
 from typing import Final
 
 from litestar.plugins.prometheus import PrometheusConfig
 from prometheus_client import Counter
 
-from signalhub.metrics import BufferedCounter
+from signalhub.shared_metrics import BufferedCounter
 
 HTTP_METRICS: Final = PrometheusConfig(app_name="signalhub", prefix="signalhub_http", group_path=True)
 ERROR_RESPONSES: Final = Counter("signalhub_error_responses", "Problem documents sent, by error code.", ["code"])

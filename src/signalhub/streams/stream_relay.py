@@ -18,7 +18,14 @@ from db import epoch, event_log
 from db.engine import autocommit
 from signalhub.concurrency import Batcher, SingleFlight
 from signalhub.streams import redis_stream
-from signalhub.streams.channel import MAX_WRITE_BYTES, RING_FRAMES, Channel, Frame, encode_frame, limit_to_write_size
+from signalhub.streams.account_channel import (
+    MAX_WRITE_BYTES,
+    RING_FRAMES,
+    Channel,
+    Frame,
+    encode_frame,
+    limit_to_write_size,
+)
 from signalhub.streams.metrics import BACKFILLS, RING_MISSES
 
 MAX_PAGE_EVENTS = 128

@@ -20,7 +20,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from signalhub.container import Services
 from signalhub.domain.errors import ErrorCode, SignalHubError
-from signalhub.web.metrics import SIGNAL_REQUESTS
+from signalhub.web.http_metrics import SIGNAL_REQUESTS
 from signalhub.web.rate_limit import RateLimiter
 
 # Litestar reads annotations at run time and cannot resolve a subscripted generic base.
