@@ -20,8 +20,8 @@ from redis import RedisError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from actors import background_tasks, declare
-from signalhub import logging_setup, process_lifetime
+from actors import declare, worker_loops
+from signalhub import logging_setup, process_upkeep
 from signalhub.container import build_services
 from signalhub.domain.events import Event
 from signalhub.jobs import (
@@ -148,14 +148,14 @@ class SchedulerMiddleware(Middleware):
         def renew_heartbeat_key() -> None:
             self._client.set(WORKER_HEARTBEAT_KEY, os.getpid(), ex=_HEARTBEAT_EXPIRY_S)
 
-        process_lifetime.freeze_gc()
+        process_upkeep.freeze_gc()
         engine = self._services.engine
-        poller = background_tasks.DueOrderPoller(engine, request_sweep, self._services.is_busy)
+        poller = worker_loops.DueOrderPoller(engine, request_sweep, self._services.is_busy)
         self._tasks = [
             run_on_event_loop(poller.run()),
-            run_on_event_loop(background_tasks.send_heartbeats(renew_heartbeat_key)),
-            run_on_event_loop(background_tasks.prune_expired_forever(engine, self._retention_days)),
-            run_on_event_loop(process_lifetime.exit_with_parent(lambda: os._exit(1))),
+            run_on_event_loop(worker_loops.send_heartbeats(renew_heartbeat_key)),
+            run_on_event_loop(worker_loops.prune_expired_forever(engine, self._retention_days)),
+            run_on_event_loop(process_upkeep.exit_with_parent(lambda: os._exit(1))),
         ]
         _log.info("worker.started", pid=os.getpid())
 

@@ -12,7 +12,7 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp
 from sqlalchemy.exc import SQLAlchemyError
 
-from signalhub import logging_setup, process_lifetime, shared_metrics
+from signalhub import logging_setup, process_upkeep, shared_metrics
 from signalhub import settings as settings_
 from signalhub.container import Services, build_services
 from signalhub.settings import Settings
@@ -72,7 +72,7 @@ def serve() -> ASGIApp:
     web = settings.web
     app.on_startup += [
         lambda: _drain_on_sigterm(services),
-        process_lifetime.freeze_gc,
+        process_upkeep.freeze_gc,
         lambda: _log.info("web.started", host=web.host, port=web.port, pid=os.getpid()),
     ]
     return OutermostApplication(app)
@@ -117,4 +117,4 @@ def _drain_on_sigterm(services: Services) -> None:
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
     loop.add_signal_handler(signal.SIGTERM, lambda: tasks.add(loop.create_task(drain())))
-    tasks.add(loop.create_task(process_lifetime.exit_with_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))))
+    tasks.add(loop.create_task(process_upkeep.exit_with_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))))

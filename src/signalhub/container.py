@@ -19,9 +19,9 @@ from signalhub.domain.events import Event, Publish
 from signalhub.domain.retry import RetryPolicy
 from signalhub.services.accounts import Accounts
 from signalhub.services.auth import Authenticator
-from signalhub.services.credentials import ApiKeys, Hooks
 from signalhub.services.encryption import Encryption
 from signalhub.services.ingest import Ingest
+from signalhub.services.keys_and_hooks import ApiKeys, Hooks
 from signalhub.services.lifecycle import Lifecycle, PublishEvents
 from signalhub.services.order_commands import OrderCommands
 from signalhub.services.queries import Queries

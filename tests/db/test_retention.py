@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from actors import background_tasks as clock
+from actors import worker_loops as clock
 from db import retention
 from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient, receive_json

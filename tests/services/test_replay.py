@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from signalhub.services import signal_replay as replaying
-from signalhub.services.signal_replay import DEFAULT_START_AT, RecordedSignal, ReplayResult, read_recording, replay
+from signalhub.services import offline_replay as replaying
+from signalhub.services.offline_replay import DEFAULT_START_AT, RecordedSignal, ReplayResult, read_recording, replay
 from tests.kit import signal_texts
 from tests.kit.setting_changes import make_settings
 

@@ -15,7 +15,7 @@ from signalhub.container import Services
 from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.accounts import Registration
-from signalhub.services.credentials import NewHook, NewKey
+from signalhub.services.keys_and_hooks import NewHook, NewKey
 from signalhub.services.tickets import SIGN_IN_TTL_S
 
 _CREDENTIAL_LABEL = "signalhub up"

@@ -18,8 +18,8 @@ from signalhub.cli.services import require_account_id, run_with_services
 from signalhub.container import Services
 from signalhub.domain import identifiers
 from signalhub.services.auth import SCOPES
-from signalhub.services.credentials import KeyView, NewKey
 from signalhub.services.encryption import generate_encryption_key
+from signalhub.services.keys_and_hooks import KeyView, NewKey
 from signalhub.settings import from_env
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])

@@ -8,8 +8,8 @@ import click
 
 from signalhub import logging_setup
 from signalhub.cli.output import exit_with_error, print_json, print_table
-from signalhub.services.signal_replay import ReplayResult, read_recording
-from signalhub.services.signal_replay import replay as run
+from signalhub.services.offline_replay import ReplayResult, read_recording
+from signalhub.services.offline_replay import replay as run
 from signalhub.settings import ENV_PREFIX, Settings, from_env, to_env
 
 _VARIABLES: Final = {

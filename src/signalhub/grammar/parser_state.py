@@ -1,8 +1,8 @@
 """The three parts of matching: the tokens of a text, what was read at one of them, and the state between two of them.
 
 A matcher takes a `TokenizedText` and the index of a token, and changes neither. It returns the index after what it
-recognised, or a match with all that it read. Only rules and `resolve` change the `ParserState`. A rule gets the index
-of a token and returns a higher one, which keeps parsing linear.
+recognised, or a match with all that it read. Only rules and `whole_text` change the `ParserState`. A rule gets the
+index of a token and returns a higher one, which keeps parsing linear.
 """
 
 import re
@@ -104,7 +104,7 @@ class ParserState:
         # Where the signal is in the text: text before the start and after the end is ignored.
         self.signal_start = -1
         self.signal_end = 0
-        # What `resolve` and `non_orders` decide on when the whole text is read.
+        # What `whole_text` and `non_orders` decide on when the whole text is read.
         self.announced_entry: Spanned[str] | None = None  # a word such as `from` that announced an entry
         self.side_indexes: list[int] = []
         self.restart_indexes: list[int] = []  # sides and symbols after a complete signal

@@ -13,7 +13,7 @@ from db.tables import AccountRow, BrokerAccountRow
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import Publish
 from signalhub.domain.identifiers import uuid7
-from signalhub.services import credentials
+from signalhub.services import keys_and_hooks
 from signalhub.services.encryption import Encryption
 
 
@@ -66,7 +66,7 @@ class Accounts:
         """Create an account, its broker account and its first key. Raises `username_taken`."""
         account_id = _generate_id()
         account = AccountRow(id=account_id, username=registration.username)
-        token, key = credentials.generate_api_key(account_id, credentials.NewKey(label="first"))
+        token, key = keys_and_hooks.generate_api_key(account_id, keys_and_hooks.NewKey(label="first"))
         broker_account = self._build_broker_account(account_id, registration)
         async with self._sessions() as session:
             try:
@@ -76,7 +76,7 @@ class Accounts:
             await ApiKeyRepository(session).add(key)
             await BrokerAccountRepository(session).add(broker_account)
             data = {"username": registration.username, "broker_name": registration.broker_name}
-            events = await credentials.append_account_event(session, account_id, "account.created", data)
+            events = await keys_and_hooks.append_account_event(session, account_id, "account.created", data)
             await session.commit()
         self._publish(events, ())
         return Registered(
@@ -94,7 +94,7 @@ class Accounts:
             except IntegrityError:
                 raise SignalHubError("broker_account_taken", "This broker account is linked already.") from None
             data = {"id": row.id, "broker_name": row.broker_name}
-            events = await credentials.append_account_event(session, account_id, "account.broker_added", data)
+            events = await keys_and_hooks.append_account_event(session, account_id, "account.broker_added", data)
             await session.commit()
         self._publish(events, ())
         return _to_broker_account_view(row)
@@ -112,7 +112,7 @@ class Accounts:
             if row is None:
                 raise SignalHubError("not_found", "There is no such broker account.")
             await session.delete(row)
-            events = await credentials.append_account_event(
+            events = await keys_and_hooks.append_account_event(
                 session, account_id, "account.broker_removed", {"id": broker_account_id}
             )
             await session.commit()

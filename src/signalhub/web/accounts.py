@@ -11,7 +11,7 @@ from signalhub.domain.errors import SignalHubError
 from signalhub.services import tickets
 from signalhub.services.accounts import BrokerAccountView, NewBrokerAccount, Registered, Registration
 from signalhub.services.auth import ADMIN, READ_ORDERS
-from signalhub.services.credentials import HookView, KeyView, NewHook, NewKey
+from signalhub.services.keys_and_hooks import HookView, KeyView, NewHook, NewKey
 from signalhub.services.queries import parse_id
 from signalhub.web.auth import require_scope
 from signalhub.web.dependencies import AppServices, AppSettings, Caller

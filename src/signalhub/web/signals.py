@@ -15,8 +15,8 @@ from litestar.types import ASGIApp
 from signalhub import grammar
 from signalhub.domain.errors import GRAMMAR_ERRORS, SignalHubError
 from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS, Principal
-from signalhub.services.credentials import hook_secret_context
 from signalhub.services.ingest import AcceptedSignal
+from signalhub.services.keys_and_hooks import hook_secret_context
 from signalhub.services.queries import Filters, StoredSignal
 from signalhub.web import request_context, webhook_signatures
 from signalhub.web.auth import authenticate, require_scope

@@ -13,12 +13,12 @@ from signalhub.grammar.non_orders import reject_non_orders
 from signalhub.grammar.non_prices import match_enumerator
 from signalhub.grammar.parsed_fields import EntryRange, ParsedFields, Spanned
 from signalhub.grammar.parser_state import ParserState, TokenizedText
-from signalhub.grammar.resolve import finalize
 from signalhub.grammar.rules import RULES, Rules
 from signalhub.grammar.rules.labels import read_entry, read_entry_label
 from signalhub.grammar.rules.marks import MARK_RULES
 from signalhub.grammar.rules.notes import find_labelled_number
 from signalhub.grammar.vocabulary import TokenKind
+from signalhub.grammar.whole_text import finalize
 
 _DIRECTIVE: Final = re.compile(
     r"(?<![^ \t\r\n])#(id|sim)(?![A-Za-z0-9/#_-])[ \t:=]*([^\r\n]*)", re.ASCII | re.IGNORECASE

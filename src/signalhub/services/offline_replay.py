@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from signalhub import grammar, process_lifetime
+from signalhub import grammar, process_upkeep
 from signalhub.brokers import factory
 from signalhub.brokers.stepper import OrderStepper
 from signalhub.domain import forced_outcomes
@@ -130,7 +130,7 @@ def replay(recorded: Sequence[RecordedSignal], settings: Settings) -> ReplayResu
         return _summarize(_run_chunk(chunks[0]))
     _build_stepper(settings)  # raises here, not in another process, if the settings are wrong
     # Forked processes have everything loaded; spawned ones would take longer to start than to do the work.
-    with ProcessPoolExecutor(mp_context=get_context("fork"), initializer=process_lifetime.freeze_gc) as processes:
+    with ProcessPoolExecutor(mp_context=get_context("fork"), initializer=process_upkeep.freeze_gc) as processes:
         return _summarize([outcome for outcomes in processes.map(_run_chunk, chunks) for outcome in outcomes])
 
 
