@@ -1,4 +1,4 @@
-"""Life of a web or worker process: end with the parent process, and freeze the garbage collector after start."""
+"""Life of a web or worker process: end with the parent process, freeze the garbage collector, check another process."""
 
 import asyncio
 import gc
@@ -31,3 +31,14 @@ def freeze_gc() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+def is_process_running(pid: int) -> bool:
+    """Return whether there is a process of this id, also one of another user."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -10,6 +10,8 @@ from collections import Counter as Tally
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from signalhub.process_upkeep import is_process_running
+
 if TYPE_CHECKING:
     from prometheus_client import Counter
 
@@ -75,15 +77,5 @@ def _forget_ended_processes(directory: Path) -> None:
     from prometheus_client import multiprocess  # noqa: PLC0415 - see above
 
     for pid in {file.stem.rpartition("_")[2] for file in directory.glob("gauge_live*_*.db")}:
-        if not _is_running(int(pid)):
+        if not is_process_running(int(pid)):
             multiprocess.mark_process_dead(int(pid), str(directory))  # type: ignore[no-untyped-call]
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

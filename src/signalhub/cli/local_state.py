@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from signalhub.cli.output import exit_with_error
+from signalhub.process_upkeep import is_process_running
 from signalhub.settings import Secret, Settings
 
 DEFAULT_ACCOUNT: Final = "you"
@@ -62,7 +63,7 @@ class LocalState:
     def read_running_service(self) -> RunningService | None:
         """Return the running `up`. One that was killed leaves its file, so its process must exist."""
         service = self._read("run.json", RunningService)
-        return service if service and _is_process_alive(service.pid) else None
+        return service if service and is_process_running(service.pid) else None
 
     def save_running_service(self, service: RunningService) -> None:
         self._write("run.json", msgspec.json.encode(service))
@@ -111,16 +112,6 @@ def complete_settings(settings: Settings) -> Settings:
         # The key of this machine must not be sent to another one that SIGNALHUB_URL names.
         api_key=settings.api_key or Secret(local.api_key if local and not settings.url else ""),
     )
-
-
-def _is_process_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def require_settings(settings: Settings, *names: str) -> Settings:
