@@ -1,6 +1,6 @@
 """Encode events as WebSocket text frames, for the canonical path and for the older ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -80,29 +80,22 @@ _decode_order_event: Final = msgspec.json.Decoder(_OrderEvent).decode
 _decode_rejection_event: Final = msgspec.json.Decoder(_RejectionEvent).decode
 
 
-@lru_cache(maxsize=1024)  # the same object for all streams of an account, so that they share encoded batches
 def legacy_order_encoder(account_id: str) -> EventEncoder:
-    def encode(items: Sequence[Frame | PrunedRange], epoch: str) -> list[OutgoingMessage]:
-        return [
-            to_message(
-                _to_json(item, epoch)
-                if isinstance(item, PrunedRange)
-                else _encode_json(to_legacy_order(item.body, account_id))
-            )
-            for item in items
-        ]
-
-    return encode
+    return _legacy_encoder(to_legacy_order, account_id)
 
 
-@lru_cache(maxsize=1024)  # the same object for all streams of an account, so that they share encoded batches
 def legacy_rejection_encoder(account_id: str) -> EventEncoder:
+    return _legacy_encoder(to_legacy_rejection, account_id)
+
+
+@lru_cache(maxsize=2048)  # the same object for all streams of an account, so that they share encoded batches
+def _legacy_encoder(to_frame: Callable[[bytes, str], msgspec.Struct], account_id: str) -> EventEncoder:
     def encode(items: Sequence[Frame | PrunedRange], epoch: str) -> list[OutgoingMessage]:
         return [
             to_message(
                 _to_json(item, epoch)
                 if isinstance(item, PrunedRange)
-                else _encode_json(to_legacy_rejection(item.body, account_id))
+                else _encode_json(to_frame(item.body, account_id))
             )
             for item in items
         ]
