@@ -135,7 +135,8 @@ class OutermostApplication:
     given a wrapped `send`.
 
     A handler with `exclude_from_log=True` has no line. On a handler with `is_hot=True` the line of a request that
-    succeeds is at level debug: at info it takes 45 us, the rest of this class 2 us.
+    succeeds is at level debug: at info it takes 45 us. Under full load a service with this class acknowledged 9 % fewer
+    signals than one without it, more than the 2 us of its Python explain.
     """
 
     def __init__(self, app: ASGIApp) -> None:
