@@ -78,5 +78,5 @@ def test_every_order_move_has_an_event_type() -> None:
 
 def test_control_event_types_are_fixed() -> None:
     assert {str(event.__struct_config__.tag) for event in get_args(control_events.ControlEvent)} == {
-        "stream.ready", "stream.reset", "stream.gap", "stream.heartbeat",
+        "stream.ready", "stream.reset", "stream.gap", "stream.heartbeat", "stream.unavailable",
     }  # fmt: skip

@@ -85,3 +85,10 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="stream.heartbeat", tag_field="
 
     epoch: str
     seq: int
+
+
+class Unavailable(msgspec.Struct, frozen=True, tag="stream.unavailable", tag_field="type"):
+    """In place of a stream: the service cannot serve it at the moment. Come back after `retry_ms`."""
+
+    retry_ms: int
+    detail: str

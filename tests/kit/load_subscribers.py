@@ -17,7 +17,7 @@ import msgspec
 
 from tests.kit.stream_decoders import ChunkedDecoder, MessageDecoder, StreamEndedError, WebSocketDecoder
 
-_SSE_FRAME_PATTERN: Final = re.compile(rb"id: ([0-9a-f]+)-(\d+)\nevent: (\S+)\ndata: (.*)")
+_SSE_FRAME_PATTERN: Final = re.compile(rb"(?:retry: \d+\n)?event: (\S+)\ndata: (.*)\nid: ([0-9a-f]+)-(\d+)")
 _EVENT_BODY_PATTERN: Final = re.compile(rb'\{"seq":(\d+),')
 _CONNECT_TIMEOUT_S: Final = 10.0
 
@@ -181,8 +181,8 @@ class _SseProtocol(_SubscriberProtocol):
         *blocks, self._buffer = (self._buffer + message).split(b"\n\n")
         for block in blocks:
             if (match := _SSE_FRAME_PATTERN.fullmatch(block)) is None:
-                continue  # retry, or a heartbeat
-            epoch, seq, type_, body = match.groups()
+                continue  # a heartbeat without an id
+            type_, body, epoch, seq = match.groups()
             if type_.startswith(b"stream."):
                 _record_control_event(self.subscriber, type_, body)
             else:

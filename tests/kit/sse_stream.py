@@ -70,10 +70,10 @@ class SseStream:
         return frame
 
     async def next_event(self, timeout_s: float = 8.0) -> SseFrame:
-        """Return the next frame that is an event. Raises AssertionError at the end of the stream."""
+        """Return the next event that is no heartbeat. Raises AssertionError at the end of the stream."""
         async with asyncio.timeout(timeout_s):
             while (frame := await self.next_frame(timeout_s)) is not None:
-                if frame.event is not None:
+                if frame.event not in {None, "stream.heartbeat"}:
                     return frame
         raise AssertionError("the stream ended")
 

@@ -4,13 +4,14 @@ import asyncio
 
 import httpx
 import httpx_sse
+import msgspec
 import pytest
 
 from signalhub.client.sse import Parser
 from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient, receive_json
 from tests.kit.running_app import RunningApp
-from tests.kit.sse_stream import open_sse
+from tests.kit.sse_stream import SseFrame, open_sse
 
 
 def _epoch(cursor: str | None) -> str:
@@ -20,11 +21,11 @@ def _epoch(cursor: str | None) -> str:
 async def test_first_frame_is_ready(account: AccountClient) -> None:
     await account.send_signal()
     async with account.open_sse() as stream:
-        retry = await stream.next_frame()
-        ready = await stream.expect_ready()
+        ready = await stream.next_frame()
         page = await account.get("/api/v1/events")
-    assert retry is not None
-    assert retry.retry is not None
+    assert ready is not None
+    assert ready.event == "stream.ready"
+    assert 800 <= (ready.retry or 0) <= 2200
     assert ready.id == f"{page['epoch']}-3"
     assert ready.json == {"type": "stream.ready", "epoch": page["epoch"], "seq": 3, "head": 3}
 
@@ -123,7 +124,8 @@ async def test_filtered_stream_resumes_from_heartbeat_id(account: AccountClient)
             frame = await stream.next_frame()
     assert frame is not None
     assert frame.id == f"{_epoch(ready.id)}-3"
-    assert frame.comment is not None
+    assert frame.event == "stream.heartbeat"
+    assert frame.json == {"type": "stream.heartbeat", "epoch": _epoch(ready.id), "seq": 3}
     async with account.open_sse(last_event_id=frame.id) as stream:
         await stream.expect_ready()
         await account.send_signal()
@@ -190,10 +192,11 @@ async def test_fully_pruned_log_is_one_gap(app: RunningApp, account: AccountClie
 
 async def test_idle_stream_sends_heartbeats(account: AccountClient) -> None:
     async with account.open_sse() as stream:
-        await stream.expect_ready()
+        ready = await stream.expect_ready()
         beats = [await stream.next_frame() for _ in range(2)]
-    assert [beat.comment for beat in beats if beat is not None] == [b"heartbeat", b"heartbeat"]
-    assert [beat.event for beat in beats if beat is not None] == [None, None]
+    data = {"type": "stream.heartbeat", "epoch": _epoch(ready.id), "seq": 1}
+    expected = SseFrame(id=None, event="stream.heartbeat", data=msgspec.json.encode(data), comment=None, retry=None)
+    assert beats == [expected, expected]
 
 
 async def test_httpx_sse_reads_the_stream(account: AccountClient) -> None:
@@ -203,8 +206,6 @@ async def test_httpx_sse_reads_the_stream(account: AccountClient) -> None:
     ) as source:
         frames = []
         async for event in source.aiter_sse():
-            if not event.data:  # the block that only sets `retry`, which a browser would not dispatch
-                continue
             frames.append((event.event, event.id.partition("-")[2], event.json().get("seq")))
             if len(frames) == 4:
                 break
@@ -234,16 +235,56 @@ async def test_both_sse_parsers_agree(app: RunningApp, account: AccountClient) -
         await _read_raw_stream(account, b'"seq":10,', after="4"),
         await _read_raw_stream(account, b"stream.reset", after="nonsense"),
         await _read_raw_stream(account, b'"seq":10,', after="0"),
-        await _read_raw_stream(account, b": heartbeat\nid: ", after="4", types="order.*"),
+        await _read_raw_stream(account, b'"seq":10}\nid: ', after="4", types="order.*"),  # a heartbeat
     ]
-    for raw, count in zip(raws, (1 + 6, 2, 2 + 6, 1), strict=True):
+    for raw, count in zip(raws, (1 + 6, 2, 2 + 6, 2), strict=True):
         parser = Parser()
         messages = [(message.type, message.last_event_id, message.data) for message in parser.feed(raw)]
         source = httpx_sse.EventSource(httpx.Response(200, headers={"content-type": "text/event-stream"}, content=raw))
-        assert messages == [(event.event, event.id, event.data) for event in source.iter_sse() if event.data]
+        assert messages == [(event.event, event.id, event.data) for event in source.iter_sse()]
         assert len(messages) == count
         assert 800 <= (parser.retry_ms or 0) <= 2200
     assert parser.last_event_id.endswith("-10")
+
+
+async def test_id_is_the_last_line_of_every_frame(app: RunningApp, account: AccountClient) -> None:
+    """A block without data would be an empty message to some clients."""
+    await app.append_events(account, 9)
+    await app.execute_sql("DELETE FROM events WHERE account_id = :id AND seq <= 4", id=account.id)
+    raw = await _read_raw_stream(account, b"stream.heartbeat", after="0")
+    raw += await _read_raw_stream(account, b"stream.heartbeat", after="nonsense")
+    raw += await _read_raw_stream(account, b'"seq":10}\nid: ', after="4", types="order.*")
+    names = [[line.partition(b":")[0] for line in block.split(b"\n")] for block in raw.split(b"\n\n")[:-1]]
+    opening, frame, heartbeat = [b"retry", b"event", b"data", b"id"], [b"event", b"data", b"id"], [b"event", b"data"]
+    assert names == [opening, *[frame] * 7, heartbeat, opening, frame, heartbeat, opening, frame]
+
+
+def _read_lines_as_they_come(raw: bytes) -> tuple[int, int]:
+    """Return the last event received and the one to resume after, for a client that takes an id at its line."""
+    received, resumed, data = 0, 0, b""
+    *lines, _incomplete = raw.split(b"\n")
+    for line in lines:
+        name, _, value = line.partition(b": ")
+        if name == b"data":
+            data = value
+        elif name == b"id":
+            resumed = int(value.partition(b"-")[2])
+        elif not line:
+            received = msgspec.json.decode(data)["seq"]
+    return received, resumed
+
+
+async def test_cut_inside_a_frame_loses_nothing_for_clients_that_take_the_id_at_its_line(
+    app: RunningApp, account: AccountClient
+) -> None:
+    await app.append_events(account, 3)
+    raw = await _read_raw_stream(account, b'"seq":4,', after="0")
+    # Between the end of the last line and the empty line that dispatches the event there is one byte, in any order.
+    cuts = [cut for cut in range(len(raw) + 1) if raw[cut - 1 : cut + 1] != b"\n\n"]
+    assert len(cuts) == len(raw) - 4
+    positions = [_read_lines_as_they_come(raw[:cut]) for cut in cuts]
+    assert [resumed for received, resumed in positions if resumed != received] == []
+    assert positions[-1] == (4, 4)
 
 
 async def test_stream_requires_read_scope(account: AccountClient) -> None:

@@ -63,6 +63,9 @@ _OK: Final = 200
 # The service sends a heartbeat every 15 s; three missing ones mean that the connection is dead.
 _READ_TIMEOUT_S: Final = 45.0
 
+# Shows the service that this reader is alive: at its limit of streams, those that have not answered give way.
+_HEARTBEAT_ANSWER: Final = '{"type":"pong"}'
+
 # Close codes that a new connection would meet again, with the HTTP status of the same refusal.
 _FINAL_CLOSE_STATUSES: Final = {4401: 401, 4403: 403, 1008: 400}
 
@@ -96,7 +99,7 @@ def _decode_chunk(parser: sse.Parser, chunk: bytes) -> list[StreamMessage]:
         last_event_id = event.last_event_id
         if (message := decode_message(event.data)) is not None:
             messages.append(message)
-    # A heartbeat is an id without data: the cursor moves on past events that a filter hides.
+    # A service of an earlier release sends an id without data for events that a filter hides.
     if parser.last_event_id != last_event_id:
         messages.append(CursorAdvanced(parser.last_event_id))
     return messages
@@ -112,6 +115,8 @@ async def stream_websocket(
         async with connect(url, additional_headers=headers, proxy=connection.websocket_proxy, max_size=None) as socket:
             async for frame in socket:
                 if (message := decode_message(frame)) is not None:
+                    if isinstance(message, CursorAdvanced):  # a heartbeat
+                        await socket.send(_HEARTBEAT_ANSWER)
                     yield message
     except InvalidStatus as error:
         raise parse_refusal(error.response.status_code, bytes(error.response.body), None) from None

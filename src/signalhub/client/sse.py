@@ -3,9 +3,9 @@
 Easy to get wrong: a line may end in CR, LF or CRLF, and a chunk between those two; an event without data is not
 dispatched, but its id is in force; an id with a NUL is ignored; an incomplete event at the end is dropped.
 
-Not `httpx-sse` 0.4.3, with which the tests compare: it dispatches events without data (each heartbeat of the service,
-as empty JSON), takes a byte order mark for part of the first field, holds back an event whose blank line is a CR until
-the next byte arrives, and accepts `retry: -1` and `retry: 1_0`.
+Not `httpx-sse` 0.4.3, with which the tests compare: it dispatches events without data, takes a byte order mark for
+part of the first field, holds back an event whose blank line is a CR until the next byte arrives, and accepts
+`retry: -1` and `retry: 1_0`.
 
 Separate because it knows neither HTTP nor this service.
 """

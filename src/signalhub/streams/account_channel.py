@@ -63,7 +63,12 @@ class EncodedBatch(msgspec.Struct, frozen=True):
 
 
 def encode_frame(epoch: str, seq: int, type_: str, body: bytes) -> Frame:
-    return Frame(seq, type_, body, b"id: %b-%d\nevent: %b\ndata: %b\n\n" % (epoch.encode(), seq, type_.encode(), body))
+    """Encode an event. The id is the last line of its SSE block.
+
+    Many clients take the id when they read its line. If the connection broke between it and the data, they would resume
+    after an event that they have not received.
+    """
+    return Frame(seq, type_, body, b"event: %b\ndata: %b\nid: %b-%d\n\n" % (type_.encode(), body, epoch.encode(), seq))
 
 
 def limit_to_write_size(frames: Sequence[Frame]) -> Sequence[Frame]:

@@ -1,10 +1,10 @@
 """Build the control events of a stream: where it begins, that it had to begin elsewhere, which events are missing."""
 
-from signalhub.protocol import Gap, Heartbeat, Ready, Reset
+from signalhub.protocol import Gap, Heartbeat, Ready, Reset, Unavailable
 from signalhub.streams.account_channel import PrunedRange
 from signalhub.streams.subscription import Subscription
 
-ControlEvent = Ready | Reset | Gap | Heartbeat
+ControlEvent = Ready | Reset | Gap | Heartbeat | Unavailable
 
 
 def build_opening(subscription: Subscription) -> list[ControlEvent]:

@@ -1,5 +1,8 @@
 """Encode a stream as Server-Sent Events (WHATWG HTML, section 9.2): one write for all that is new.
 
+Every block is an event with a type and data, and its id, if any, is the last line. A block without data is no event to
+a browser, but some clients hand it on as an empty message. `account_channel.encode_frame` says why the id is last.
+
 Separate because it is the counterpart of `websocket_frames`: one module for each wire format.
 """
 
@@ -9,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from signalhub.protocol import Unavailable
 from signalhub.streams import control_events
 from signalhub.streams.account_channel import Frame, OutgoingMessage, PrunedRange
 from signalhub.streams.subscription import Connection, Subscription, format_cursor
@@ -26,13 +30,15 @@ async def write_stream(connection: Connection, heartbeat_s: float) -> None:
 
 
 def encode_opening(subscription: Subscription) -> OutgoingMessage:
+    cursor = format_cursor(subscription.epoch, subscription.seq)
+    blocks = [encode_control_event(event, cursor) for event in control_events.build_opening(subscription)]
     # With jitter, or all clients that were disconnected together would reconnect together.
-    blocks = [b"retry: %d\n\n" % _random.randint(800, 2200)]
-    blocks += [
-        _encode_control_event(event, subscription.epoch, subscription.seq)
-        for event in control_events.build_opening(subscription)
-    ]
-    return to_message(b"".join(blocks))
+    return to_message(b"retry: %d\n%b" % (_random.randint(800, 2200), b"".join(blocks)))
+
+
+def encode_refusal(event: Unavailable) -> bytes:
+    """Encode the only block of a body that makes the client come back."""
+    return b"retry: %d\n%b" % (event.retry_ms, encode_control_event(event, None))
 
 
 def encode_events(items: Sequence[Frame | PrunedRange], epoch: str) -> list[OutgoingMessage]:
@@ -40,11 +46,10 @@ def encode_events(items: Sequence[Frame | PrunedRange], epoch: str) -> list[Outg
 
 
 def encode_heartbeat(connection: Connection) -> OutgoingMessage:
-    """Encode a comment, with an id where a filtered stream has passed events that it does not show."""
+    """Encode a heartbeat. It has an id where a filtered stream has passed events that it does not show."""
     subscription = connection.subscription
-    if subscription.seq == connection.sent_seq:
-        return to_message(b": heartbeat\n\n")
-    return to_message(b": heartbeat\nid: %b\n\n" % format_cursor(subscription.epoch, subscription.seq).encode())
+    cursor = format_cursor(subscription.epoch, subscription.seq) if subscription.seq != connection.sent_seq else None
+    return to_message(encode_control_event(control_events.build_heartbeat(subscription), cursor))
 
 
 def to_message(text: bytes) -> OutgoingMessage:
@@ -52,13 +57,11 @@ def to_message(text: bytes) -> OutgoingMessage:
 
 
 def _encode_gap(pruned_range: PrunedRange, epoch: str) -> bytes:
-    return _encode_control_event(control_events.build_gap(epoch, pruned_range), epoch, pruned_range.last_seq)
+    cursor = format_cursor(epoch, pruned_range.last_seq)
+    return encode_control_event(control_events.build_gap(epoch, pruned_range), cursor)
 
 
-def _encode_control_event(event: control_events.ControlEvent, epoch: str, seq: int) -> bytes:
-    type_ = str(event.__struct_config__.tag).encode()
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (
-        format_cursor(epoch, seq).encode(),
-        type_,
-        _encode_json(event),
-    )
+def encode_control_event(event: control_events.ControlEvent, cursor: str | None) -> bytes:
+    """Encode a control event. Without a `cursor`, the position of the client stays where it is."""
+    id_line = b"" if cursor is None else b"id: %b\n" % cursor.encode()
+    return b"event: %b\ndata: %b\n%b\n" % (str(event.__struct_config__.tag).encode(), _encode_json(event), id_line)

@@ -13,6 +13,7 @@ from litestar.types import Receive, Scope, Send
 from sqlalchemy.exc import SQLAlchemyError
 
 from signalhub.domain.errors import SignalHubError
+from signalhub.protocol import Unavailable
 from signalhub.services.auth import READ_ORDERS
 from signalhub.streams import event_filter, sse_frames
 from signalhub.streams.subscription import Connection, Transport, subscribe
@@ -22,7 +23,6 @@ from signalhub.web.request_context import get_raw_send, get_services
 
 _EVENT_STREAM_MEDIA_TYPE: Final = "text/event-stream"
 _SSE_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_RETRY_BODY: Final = b"retry: %d\n: the service is not ready; come back\n\n"
 _jitter = SystemRandom()
 
 
@@ -114,5 +114,6 @@ def _to_retry_response(accept: str, error: Exception) -> ASGIResponse:
     is_temporary = not isinstance(error, SignalHubError) or error.code == "unavailable"
     if not is_temporary or _EVENT_STREAM_MEDIA_TYPE not in accept:
         raise error
-    body = _RETRY_BODY % _jitter.randint(800, 2200)
+    detail = error.detail if isinstance(error, SignalHubError) else "The database cannot be reached."
+    body = sse_frames.encode_refusal(Unavailable(_jitter.randint(800, 2200), detail))
     return ASGIResponse(body=body, media_type=_EVENT_STREAM_MEDIA_TYPE, headers=_SSE_HEADERS, status_code=200)
