@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from actors import declare, worker_loops
-from signalhub import logging_setup, process_upkeep
+from signalhub import logging_setup, process_upkeep, shared_metrics
 from signalhub.container import build_services
 from signalhub.domain.events import Event
 from signalhub.jobs import (
@@ -155,6 +155,7 @@ class SchedulerMiddleware(Middleware):
             run_on_event_loop(poller.run()),
             run_on_event_loop(worker_loops.send_heartbeats(renew_heartbeat_key)),
             run_on_event_loop(worker_loops.prune_expired_forever(engine, self._retention_days)),
+            run_on_event_loop(shared_metrics.flush_forever()),
             run_on_event_loop(process_upkeep.exit_with_parent(lambda: os._exit(1))),
         ]
         _log.info("worker.started", pid=os.getpid())

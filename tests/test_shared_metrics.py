@@ -15,11 +15,19 @@ def _run(directory: Path, code: str, environment: dict[str, str] | None = None) 
 
 def test_render_adds_up_processes_that_share_a_directory(tmp_path: Path) -> None:
     environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
-    count = "from signalhub.services.metrics import STEPS; STEPS.labels('moved').inc(3)"
+    count = "from signalhub.services.metrics import STEPS; STEPS.pending['moved',] += 3; shared_metrics.flush()"
     for _ in range(2):
         _run(tmp_path, count, environment)
     text = _run(tmp_path, "print(shared_metrics.render().decode())", environment)
     assert 'signalhub_worker_steps_total{result="moved"} 6.0' in text
+
+
+def test_render_includes_buffered_observations(tmp_path: Path) -> None:
+    code = (
+        "from signalhub.services.metrics import BATCH_SIZE;"
+        "BATCH_SIZE.pending.append(7); print(shared_metrics.render().decode())"
+    )
+    assert "signalhub_ingest_batch_size_sum 7.0" in _run(tmp_path, code)
 
 
 def test_render_includes_buffered_counters(tmp_path: Path) -> None:

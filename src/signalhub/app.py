@@ -24,7 +24,6 @@ from signalhub.web.rate_limit import RateLimiter
 from signalhub.web.request_context import OutermostApplication
 
 _USAGE_RECORD_INTERVAL_S = 10.0
-_METRICS_FLUSH_INTERVAL_S = 1.0
 _MAX_REQUEST_BODY_BYTES = 1024 * 1024
 
 _log = structlog.get_logger()
@@ -80,7 +79,10 @@ def serve() -> ASGIApp:
 
 @asynccontextmanager
 async def _manage_lifespan(services: Services) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(_record_credential_usage(services)), asyncio.create_task(_flush_metrics())]
+    tasks = [
+        asyncio.create_task(_record_credential_usage(services)),
+        asyncio.create_task(shared_metrics.flush_forever()),
+    ]
     try:
         yield
     finally:
@@ -94,13 +96,6 @@ async def _record_credential_usage(services: Services) -> None:
         await asyncio.sleep(_USAGE_RECORD_INTERVAL_S)
         with suppress(SQLAlchemyError, OSError, TimeoutError):
             await services.authenticator.record_uses()
-
-
-async def _flush_metrics() -> None:
-    """Let a scrape that another web process answers see the counters of this one."""
-    while True:
-        await asyncio.sleep(_METRICS_FLUSH_INTERVAL_S)
-        shared_metrics.flush()
 
 
 def _drain_on_sigterm(services: Services) -> None:

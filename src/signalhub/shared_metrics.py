@@ -1,21 +1,23 @@
-"""Prometheus values of all processes of an installation on one host, and counters that cost next to nothing.
+"""Prometheus values of all processes of an installation on one host, updated at next to no cost where it matters.
 
 Where PROMETHEUS_MULTIPROC_DIR is set before prometheus_client is first imported, its values live in files of that
 directory, and `/metrics` of any web process answers for all web and worker processes that share it. Without it a
 process answers for itself alone. So nothing here imports prometheus_client before `share_directory` has run.
 """
 
+import asyncio
 import os
 from collections import Counter as Tally
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from signalhub.process_upkeep import is_process_running
 
 if TYPE_CHECKING:
-    from prometheus_client import Counter
+    from prometheus_client import Counter, Histogram
 
 DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+_FLUSH_INTERVAL_S: Final = 1.0
 
 
 class BufferedCounter:
@@ -27,7 +29,7 @@ class BufferedCounter:
     def __init__(self, counter: "Counter") -> None:
         self._counter = counter
         self.pending: Tally[tuple[str, ...]] = Tally()
-        _buffered_counters.append(self)
+        _buffers.append(self)
 
     def flush(self) -> None:
         pending, self.pending = self.pending, Tally()
@@ -35,13 +37,34 @@ class BufferedCounter:
             (self._counter.labels(*labels) if labels else self._counter).inc(count)
 
 
-_buffered_counters: Final[list[BufferedCounter]] = []
+class BufferedHistogram:
+    """A histogram without labels whose observations are appended to `pending` until `flush`."""
+
+    def __init__(self, histogram: "Histogram") -> None:
+        self._histogram = histogram
+        self.pending: list[float] = []
+        _buffers.append(self)
+
+    def flush(self) -> None:
+        pending, self.pending = self.pending, []
+        for value in pending:
+            self._histogram.observe(value)
+
+
+_buffers: Final[list[BufferedCounter | BufferedHistogram]] = []
 
 
 def flush() -> None:
-    """Add what is buffered in this process to its counters. Due before every scrape, by whichever process answers."""
-    for counter in _buffered_counters:
-        counter.flush()
+    """Update the metrics of this process by what is buffered. Due before every scrape, by whichever process answers."""
+    for buffer in _buffers:
+        buffer.flush()
+
+
+async def flush_forever() -> NoReturn:
+    """Let a scrape that another process answers see the values of this one."""
+    while True:
+        await asyncio.sleep(_FLUSH_INTERVAL_S)
+        flush()
 
 
 def share_directory(directory: Path) -> None:

@@ -67,7 +67,7 @@ class GroupCommit(Generic[Item, Result]):
 
     async def _commit_batch(self, items: Sequence[Item]) -> Sequence[Result | Exception]:
         QUEUE.set(len(self._batcher))
-        BATCH_SIZE.observe(len(items))
+        BATCH_SIZE.pending.append(len(items))
         began = perf_counter()
         try:
             return await finish_or_abandon(self._timeout_s, self._commit(items))
@@ -77,7 +77,7 @@ class GroupCommit(Generic[Item, Result]):
                 _log.warning("ingest.commit_failed", items=len(items), error=repr(error))
             raise
         finally:
-            COMMIT_SECONDS.observe(perf_counter() - began)
+            COMMIT_SECONDS.pending.append(perf_counter() - began)
 
 
 def _is_row_error(error: Exception) -> bool:

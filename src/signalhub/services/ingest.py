@@ -258,6 +258,6 @@ def _count_outcomes(
 ) -> None:
     """Count a batch: what was stored, and what was answered without being stored."""
     accepted = sum(isinstance(answer, AcceptedSignal) for answer in answers)
-    SIGNALS.labels("accepted").inc(accepted)
-    SIGNALS.labels("rejected").inc(len(answers) - accepted)
-    SIGNALS.labels("duplicate").inc(sum(isinstance(verdict, AcceptedSignal) for verdict in verdicts))
+    SIGNALS.pending["accepted",] += accepted
+    SIGNALS.pending["rejected",] += len(answers) - accepted
+    SIGNALS.pending["duplicate",] += sum(isinstance(verdict, AcceptedSignal) for verdict in verdicts)
