@@ -22,6 +22,7 @@ from signalhub.web.dependencies import DEPENDENCIES
 from signalhub.web.http_metrics import HTTP_METRICS
 from signalhub.web.rate_limit import RateLimiter
 from signalhub.web.request_context import OutermostApplication
+from signalhub.web.request_validation import validate_request
 
 _USAGE_RECORD_INTERVAL_S = 10.0
 _MAX_REQUEST_BODY_BYTES = 1024 * 1024
@@ -53,6 +54,7 @@ def create_app(settings: Settings) -> Litestar:
             )
         ],
         dependencies=DEPENDENCIES,
+        before_request=validate_request,
         exception_handlers=problems.EXCEPTION_HANDLERS,
         request_max_body_size=_MAX_REQUEST_BODY_BYTES,
         openapi_config=openapi.create_openapi_config(),

@@ -72,6 +72,13 @@ INSTRUMENTS_BY_NAME: Final[dict[str, Instrument]] = INSTRUMENTS | {
 }
 
 
+def to_canonical_name(text: str) -> str:
+    """Return the name of the instrument that `text` is a name or an alias of, such as XAUUSD for gold."""
+    name = text.upper()
+    instrument = INSTRUMENTS_BY_NAME.get(name)
+    return name if instrument is None else instrument.name
+
+
 def find_transposed_name(name: str) -> str | None:
     """Return the known name that differs from `name` in two swapped neighbours: XAUUSD for XUAUSD."""
     swapped = (name[:i] + name[i + 1] + name[i] + name[i + 2 :] for i in range(len(name) - 1))

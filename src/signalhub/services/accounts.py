@@ -1,10 +1,13 @@
 """Accounts and their broker accounts. A registration creates account, broker account and key in one transaction."""
 
 import os
+import re
 import time
 from datetime import datetime
+from typing import Annotated, Final
 
 import msgspec
+from advanced_alchemy.filters import OrderBy
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
@@ -16,13 +19,27 @@ from signalhub.domain.identifiers import uuid7
 from signalhub.services import keys_and_hooks
 from signalhub.services.encryption import Encryption
 
+# Characters that show nothing, or change how others show: controls, formats, private use, blanks other than a space.
+_INVISIBLE: Final = (
+    r"\u0000-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u1680\u180e\u2000-\u200f"
+    r"\u2028-\u202f\u205f-\u206f\u3000\ue000-\uf8ff\ufeff\ufff0-\uffff"
+    "\U000e0000-\U0010ffff"
+)
+NAME_PATTERN: Final = f"^[^ {_INVISIBLE}]([^{_INVISIBLE}]*[^ {_INVISIBLE}])?$"
+MAX_NAME_LENGTH: Final = 150
+# The pattern is checked in `_check_name`, whose message is a sentence; here it is for the OpenAPI document.
+Name = Annotated[
+    str,
+    msgspec.Meta(min_length=1, max_length=MAX_NAME_LENGTH, extra_json_schema={"extra": {"pattern": NAME_PATTERN}}),
+]
+
 
 class NewBrokerAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`api_key` is the broker's secret; it is encrypted before it is stored."""
 
-    broker_name: str
-    account_id: str
-    api_key: str
+    broker_name: Name
+    account_id: Name
+    api_key: Name
 
     def __post_init__(self) -> None:
         for name in ("broker_name", "account_id", "api_key"):
@@ -30,7 +47,7 @@ class NewBrokerAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class Registration(NewBrokerAccount, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    username: str
+    username: Name
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,6 +60,15 @@ class BrokerAccountView(msgspec.Struct, frozen=True, kw_only=True):
     account_id: str
     is_active: bool
     created_at: datetime | None
+
+
+class AccountView(msgspec.Struct, frozen=True, kw_only=True):
+    """An account as operators see it; `last_seq` is the number of events in its log so far."""
+
+    id: str
+    username: str
+    created_at: datetime | None
+    last_seq: int
 
 
 class User(msgspec.Struct, frozen=True):
@@ -124,6 +150,15 @@ class Accounts:
             account = await AccountRepository(session).get_one_or_none(username=username)
         return None if account is None else account.id
 
+    async def list_all(self) -> list[AccountView]:
+        """Return all accounts, the oldest first."""
+        async with self._sessions() as session:
+            rows = await AccountRepository(session).get_many(OrderBy("created_at", "asc"))
+        return [
+            AccountView(id=row.id, username=row.username, created_at=row.created_at, last_seq=row.last_seq)
+            for row in rows
+        ]
+
     async def rotate_secrets(self) -> int:
         """Encrypt every broker secret again under the first encryption key and return how many there are."""
         async with self._sessions() as session:
@@ -147,8 +182,8 @@ class Accounts:
 
 
 def _check_name(field: str, value: str) -> None:
-    if not 1 <= len(value) <= 150 or not value.isprintable() or value != value.strip():  # noqa: PLR2004 - a name's length
-        raise ValueError(f"{field} must be 1 to 150 printable characters without blanks around them")
+    if len(value) > MAX_NAME_LENGTH or re.fullmatch(NAME_PATTERN, value) is None:
+        raise ValueError(f"{field} must be 1 to {MAX_NAME_LENGTH} printable characters without blanks around them")
 
 
 def _generate_id() -> str:

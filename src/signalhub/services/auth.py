@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 import msgspec
 from sqlalchemy import ARRAY, Text, any_, bindparam, literal, or_, select, update
@@ -21,11 +21,12 @@ from signalhub.concurrency import SingleFlight
 from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 
+Scope = Literal["signals:write", "orders:read", "orders:write", "account:admin"]
 WRITE_SIGNALS: Final = "signals:write"
 READ_ORDERS: Final = "orders:read"
 WRITE_ORDERS: Final = "orders:write"
 ADMIN: Final = "account:admin"
-SCOPES: Final = (WRITE_SIGNALS, READ_ORDERS, WRITE_ORDERS, ADMIN)
+SCOPES: Final[tuple[Scope, ...]] = (WRITE_SIGNALS, READ_ORDERS, WRITE_ORDERS, ADMIN)
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ A key or a hook token is returned once, by the call that creates it: the databas
 import base64
 import os
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Annotated, Final, TypeVar, cast
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session, async_sessionmaker
@@ -17,7 +17,7 @@ from db.tables import ApiKeyRow, HookRow
 from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import Event, NewEvent, Publish
-from signalhub.services.auth import SCOPES
+from signalhub.services.auth import SCOPES, Scope
 from signalhub.services.encryption import Encryption
 
 Row = TypeVar("Row", ApiKeyRow, HookRow)
@@ -64,15 +64,24 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     """The key itself; set only in the answer that created it."""
 
 
+MAX_LABEL_LENGTH: Final = 200
+Label = Annotated[
+    str, msgspec.Meta(max_length=MAX_LABEL_LENGTH, extra_json_schema={"extra": {"pattern": r"^[^\u0000]*$"}})
+]
+
+
+def check_label(label: str) -> None:
+    if len(label) > MAX_LABEL_LENGTH or "\0" in label:
+        raise ValueError(f"label must be at most {MAX_LABEL_LENGTH} characters without NUL")
+
+
 class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    label: str = ""
-    scopes: tuple[str, ...] = SCOPES
+    label: Label = ""
+    scopes: tuple[Scope, ...] = SCOPES
     expires_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        for scope in self.scopes:
-            if scope not in SCOPES:
-                raise ValueError(f"there is no scope {scope!r}; there are {', '.join(SCOPES)}")
+        check_label(self.label)
         if self.expires_at is not None and self.expires_at.tzinfo is None:
             raise ValueError("expires_at needs a time zone, such as a final Z")
 
@@ -107,7 +116,9 @@ class ApiKeys:
         async with self._sessions() as session:
             keys = ApiKeyRepository(session)
             old = await lock_credential(keys, account_id, key_id)
-            token, row = generate_api_key(account_id, NewKey(label=old.label, scopes=tuple(old.scopes)))
+            token, row = generate_api_key(
+                account_id, NewKey(label=old.label, scopes=cast("tuple[Scope, ...]", tuple(old.scopes)))
+            )
             ends_at = datetime.now(UTC) + timedelta(seconds=overlap_s)
             old.expires_at = min(ends_at, old.expires_at or ends_at)
             await keys.add(row)
@@ -172,11 +183,13 @@ class HookView(msgspec.Struct, frozen=True, kw_only=True):
 class NewHook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`is_signed` generates a Standard Webhooks secret; the hook then rejects requests without a valid signature."""
 
-    label: str = ""
+    label: Label = ""
     is_signed: bool = False
-    duplicate_window_s: int = 0
+    duplicate_window_s: Annotated[int, msgspec.Meta(ge=0, le=_MAX_DUPLICATE_WINDOW_S)] = 0
 
     def __post_init__(self) -> None:
+        check_label(self.label)
+        # The bounds of Meta hold where JSON is decoded only.
         if not 0 <= self.duplicate_window_s <= _MAX_DUPLICATE_WINDOW_S:
             raise ValueError(f"duplicate_window_s must be from 0 to {_MAX_DUPLICATE_WINDOW_S}")
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db import event_log, orders, signals
 from signalhub.domain.errors import ErrorCode, SignalHubError
 from signalhub.domain.events import format_timestamp
+from signalhub.domain.instruments import to_canonical_name
 from signalhub.domain.order import Order
 
 MAX_PAGE_SIZE: Final = 500
@@ -51,7 +52,7 @@ class Queries:
         if filters.status is not None:
             query = query.where(table.status == filters.status)
         if filters.symbol is not None:
-            query = query.where(table.symbol == filters.symbol.upper())
+            query = query.where(table.symbol == to_canonical_name(filters.symbol))
         if filters.since is not None:
             query = query.where(table.created_at >= filters.since)
         rows, next_cursor = await self._fetch_page(query, table.id, filters.limit, filters.cursor)

@@ -1,7 +1,7 @@
 """Registration, tickets, API keys, hooks and broker accounts."""
 
 import hmac
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from litestar import Controller, Router, delete, get, post
@@ -22,11 +22,7 @@ from signalhub.web.request_context import AnyRequest
 class Overlap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds for which the old key goes on working."""
 
-    overlap_s: int = 86_400
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.overlap_s <= 30 * 86_400:
-            raise ValueError("overlap_s must be from 0 to 2592000")
+    overlap_s: Annotated[int, msgspec.Meta(ge=0, le=30 * 86_400)] = 86_400
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -54,7 +50,9 @@ class BrokerAccountList(msgspec.Struct, frozen=True):
     tags=["account"],
     summary="Register an account",
 )
-async def register(request: AnyRequest, data: Registration, services: AppServices, settings: AppSettings) -> Registered:
+async def create_account(
+    request: AnyRequest, data: Registration, services: AppServices, settings: AppSettings
+) -> Registered:
     mode, expected_token = settings.web.registration_mode, settings.web.registration_token
     token = request.headers.get("x-registration-token", "")
     if mode == "closed":
@@ -73,7 +71,7 @@ async def register(request: AnyRequest, data: Registration, services: AppService
     tags=["events"],
     summary="A ticket that opens one stream",
 )
-async def issue_ticket(services: AppServices, principal: Caller) -> Ticket:
+async def create_ticket(services: AppServices, principal: Caller) -> Ticket:
     ticket = await services.tickets.issue(
         principal.credential_id, purpose=identifiers.TICKET_PREFIX, ttl_s=tickets.STREAM_TICKET_TTL_S
     )
@@ -90,18 +88,18 @@ class KeyController(Controller):
         return KeyList(await services.keys.list_by_account(principal.account_id))
 
     @post(responses=CHANGE_PROBLEMS, summary="A new key")
-    async def create(self, services: AppServices, principal: Caller, data: NewKey) -> KeyView:
+    async def create_key(self, services: AppServices, principal: Caller, data: NewKey) -> KeyView:
         return await services.keys.create(principal.account_id, data)
 
     @post("/{key_id:str}/rotate", responses=CHANGE_PROBLEMS, summary="A new key in place of this one")
-    async def rotate(
+    async def rotate_key(
         self, services: AppServices, principal: Caller, key_id: str, data: Overlap | None = None
     ) -> KeyView:
         overlap = (data or Overlap()).overlap_s
         return await services.keys.rotate(principal.account_id, key_id, overlap)
 
     @delete("/{key_id:str}", responses=LOOKUP_PROBLEMS, summary="Revoke a key")
-    async def revoke(self, services: AppServices, principal: Caller, key_id: str) -> None:
+    async def revoke_key(self, services: AppServices, principal: Caller, key_id: str) -> None:
         await services.keys.revoke(principal.account_id, key_id)
 
 
@@ -115,11 +113,11 @@ class HookController(Controller):
         return HookList(await services.hooks.list_by_account(principal.account_id))
 
     @post(responses=CHANGE_PROBLEMS, summary="A new hook URL")
-    async def create(self, services: AppServices, principal: Caller, data: NewHook) -> HookView:
+    async def create_hook(self, services: AppServices, principal: Caller, data: NewHook) -> HookView:
         return await services.hooks.create(principal.account_id, data)
 
     @delete("/{hook_id:str}", responses=LOOKUP_PROBLEMS, summary="Revoke a hook")
-    async def revoke(self, services: AppServices, principal: Caller, hook_id: str) -> None:
+    async def revoke_hook(self, services: AppServices, principal: Caller, hook_id: str) -> None:
         await services.hooks.revoke(principal.account_id, hook_id)
 
 
@@ -133,15 +131,17 @@ class BrokerAccountController(Controller):
         return BrokerAccountList(await services.accounts.list_broker_accounts(principal.account_id))
 
     @post(responses=CHANGE_PROBLEMS, summary="Link a broker account")
-    async def create(self, services: AppServices, principal: Caller, data: NewBrokerAccount) -> BrokerAccountView:
+    async def create_broker_account(
+        self, services: AppServices, principal: Caller, data: NewBrokerAccount
+    ) -> BrokerAccountView:
         return await services.accounts.add_broker_account(principal.account_id, data)
 
     @delete("/{id_:str}", responses=LOOKUP_PROBLEMS, summary="Unlink a broker account")
-    async def remove(self, services: AppServices, principal: Caller, id_: str) -> None:
+    async def remove_broker_account(self, services: AppServices, principal: Caller, id_: str) -> None:
         await services.accounts.remove_broker_account(principal.account_id, parse_id(id_))
 
 
 ROUTES: Final = Router(
     "/",
-    route_handlers=[register, issue_ticket, KeyController, HookController, BrokerAccountController],
+    route_handlers=[create_account, create_ticket, KeyController, HookController, BrokerAccountController],
 )

@@ -6,7 +6,7 @@ use it up before a person opens it.
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ from signalhub.web.auth import (
 )
 from signalhub.web.problems import STATUSES
 from signalhub.web.request_context import AnyRequest, get_context, get_services
+from signalhub.web.request_validation import create_unknown_error
 from signalhub.web.templates import render_page
 
 MAX_SHOWN_ORDERS: Final = 50
@@ -115,12 +116,20 @@ async def read_form(request: AnyRequest) -> dict[str, str]:
     return {name: str(value) for name, value in (await request.form()).items()}
 
 
+def check_form_fields(fields: dict[str, str], known: Collection[str]) -> None:
+    """Raise `unknown_field` for a field that no form of this page has."""
+    for name in fields:
+        if name not in known:
+            raise create_unknown_error("unknown_field", name, known)
+
+
 async def provide_session_form(request: AnyRequest, session: NamedDependency[DashboardSession | None]) -> SessionForm:
     """Return the form and the session it was sent in. Raises `unauthenticated`, `bad_csrf`."""
     if session is None:
         raise SignalHubError("unauthenticated", "You are signed out. Sign in, then send it again.")
     fields = await read_form(request)
     check_form_token(session, fields.get("csrf", ""))
+    check_form_fields(fields, ("csrf", "text", "key"))
     return SessionForm(session, fields)
 
 
@@ -134,6 +143,7 @@ async def log_in(request: AnyRequest) -> Response[Any]:
     form = await read_form(request)
     try:
         check_fetch_site(request)
+        check_form_fields(form, ("username", "key", "token"))
         cookie = await sign_in(get_services(request), key=form.get("key", "").strip(), ticket=form.get("token", ""))
     except SignalHubError as error:
         detail = _SPENT_LINK_MESSAGE if error.code == "bad_ticket" else error.detail
@@ -269,5 +279,6 @@ ROUTES: Final = Router(
         OSError: render_outage,
         TimeoutError: render_outage,
     },
+    opt={"reads_body": True},
     include_in_schema=False,
 )

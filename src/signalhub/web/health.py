@@ -34,13 +34,14 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     workers: bool
 
 
-@get("/health/live", media_type=MediaType.JSON, summary="The process runs")
+@get("/health/live", media_type=MediaType.JSON, operation_id="checkLiveness", summary="The process runs")
 async def live() -> dict[str, str]:
     return {"status": "ok"}
 
 
 @get(
     "/health/ready",
+    operation_id="checkReadiness",
     responses=response_specs(503, Readiness, "The process should get no traffic."),
     summary="The process should get traffic",
 )
@@ -65,12 +66,12 @@ async def ready(services: AppServices) -> Response[Readiness]:
     return Response(body, status_code=200 if is_ready else 503)
 
 
-@get("/health", summary="The service runs (older shape)")
+@get("/health", operation_id="checkHealth", summary="The service runs (older shape)")
 async def health(services: AppServices) -> dict[str, str]:
     return {"status": "ok", "timestamp": format_timestamp(await query_time(services.engine))}
 
 
-@get("/metrics", media_type=MediaType.TEXT, summary="Prometheus metrics")
+@get("/metrics", media_type=MediaType.TEXT, operation_id="getMetrics", summary="Prometheus metrics")
 async def metrics() -> Response[bytes]:
     return Response(render_metrics(), media_type=CONTENT_TYPE_LATEST)
 

@@ -1,23 +1,23 @@
-"""The OpenAPI document at `/schema/openapi.json`, its page at `/schema`, and what handlers declare for it.
+"""The OpenAPI document at `/schema/openapi.json`, and what handlers declare for it.
 
 Nothing here runs on a request of the API. The `…Document` structs describe responses that are sent as encoded bytes.
+`complete_document` adds what is the same for all operations, such as the errors of authentication.
 """
 
-import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
-from itertools import groupby
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from litestar import MediaType, Request, Router
+from litestar import Router
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
     Components,
     License,
+    OpenAPI,
     OpenAPIMediaType,
     OpenAPIType,
     Operation,
@@ -27,13 +27,16 @@ from litestar.openapi.spec import (
     SecurityScheme,
     Tag,
 )
-from litestar.types import DataContainerType
+from litestar.params import Parameter as ParameterDeclaration
+from litestar.types import DataContainerType, Method
 
+from signalhub.domain.errors import Problem
 from signalhub.protocol import Accepted, EventDocument
+from signalhub.services.queries import MAX_PAGE_SIZE
 from signalhub.web.auth import SESSION_COOKIE
 from signalhub.web.problems import PROBLEM_MEDIA_TYPE, ProblemDocument
-from signalhub.web.request_context import get_services
-from signalhub.web.templates import SECURITY_HEADERS, render_template
+from signalhub.web.schema_page import SchemaPagePlugin
+from signalhub.web.templates import SECURITY_HEADERS
 
 _STATUS_DESCRIPTIONS: Final = {
     400: "The request is malformed.",
@@ -41,11 +44,24 @@ _STATUS_DESCRIPTIONS: Final = {
     403: "The credential lacks the scope.",
     404: "The account has no such resource.",
     409: "In conflict with the state of the resource, or with an earlier request.",
-    413: "The text is larger than 16 KiB.",
+    413: "The body is too large; a signal has at most 16 KiB.",
     422: "Refused; `errors` lists what is wrong.",
     429: "Too many requests; send the same again after `Retry-After` seconds.",
     503: "Temporarily unavailable; send the same again after `Retry-After` seconds.",
 }
+
+PageSize = Annotated[int, ParameterDeclaration(ge=1, le=MAX_PAGE_SIZE, description="Items in a page.")]
+PageCursor = Annotated[
+    str, ParameterDeclaration(schema_extra={"format": "uuid"}, description="`next_cursor` of the page before.")
+]
+
+LogCursor = Annotated[
+    str,
+    ParameterDeclaration(
+        schema_extra={"pattern": "^([A-Za-z0-9]{1,32}-)?[0-9]{1,18}$"},
+        description="A `seq`, or `<epoch>-<seq>` as in the `id` of a stream's event.",
+    ),
+]
 
 PUBLIC: Final[list[dict[str, list[str]]]] = [{}]
 """`security` of an operation that needs no credential."""
@@ -120,7 +136,6 @@ class StreamOperation(Operation):
     def __post_init__(self) -> None:
         self.parameters = [
             *(self.parameters or []),
-            _optional_parameter("query", "ticket", "From `POST /api/v1/tickets`, in place of a key; opens one stream."),
             _optional_parameter("header", "Last-Event-ID", "Continue after this event. Takes precedence over `after`."),
         ]
 
@@ -144,6 +159,32 @@ class EventPageDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     epoch: str
     head: int
     gap: GapDocument | msgspec.UnsetType = msgspec.UNSET
+
+
+class SignalDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A text that was sent. `answer` is set if it was accepted, `errors` if it was not."""
+
+    id: str
+    accepted: bool
+    raw: str
+    credential_id: str
+    received_at: str
+    trace_id: str
+    answer: Accepted | None
+    errors: tuple[Problem, ...] | None
+
+
+class SignalPageDocument(msgspec.Struct, frozen=True):
+    items: list[SignalDocument]
+    next_cursor: str | None
+
+
+class ReceiptDocument(msgspec.Struct, frozen=True):
+    """`stages` is, by event type, the milliseconds since the signal was received."""
+
+    signal: SignalDocument
+    events: list[EventDocument]
+    stages: dict[str, float]
 
 
 class OrderEventsDocument(msgspec.Struct, frozen=True):
@@ -177,40 +218,72 @@ _SECURITY_SCHEMES: Final = {
 }
 
 
-class OperationView(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation for the page; `spec` is its part of the document."""
+@dataclass
+class CompleteOpenAPI(OpenAPI):
+    """The document with what `complete_document` adds."""
 
-    tag: str
-    method: str
-    path: str
-    anchor: str
-    curl: str
-    spec: dict[str, Any]
+    def to_schema(self) -> dict[str, Any]:
+        return complete_document(super().to_schema())
 
 
-class SchemaPagePlugin(OpenAPIRenderPlugin):
-    """Renders the document as HTML."""
+@dataclass
+class CompleteOpenAPIConfig(OpenAPIConfig):
+    def to_openapi_schema(self) -> OpenAPI:
+        document = super().to_openapi_schema()
+        return CompleteOpenAPI(**{field.name: getattr(document, field.name) for field in fields(document)})
 
-    def __init__(self) -> None:
-        super().__init__(path="/", media_type=MediaType.HTML)
 
-    def render(self, request: "Request[Any, Any, Any]", openapi_schema: dict[str, Any]) -> bytes:
-        base_url = get_services(request).settings.web.base_url
-        operations = sorted(
-            _iter_operations(openapi_schema, base_url), key=lambda view: list(_TAG_DESCRIPTIONS).index(view.tag)
-        )
-        return render_template(
-            "schema.html",
-            info=openapi_schema["info"],
-            tags=_TAG_DESCRIPTIONS,
-            groups=[(tag, list(group)) for tag, group in groupby(operations, lambda view: view.tag)],
-            schemas=dict(sorted(openapi_schema["components"]["schemas"].items())),
-            schemes=openapi_schema["components"]["securitySchemes"],
-        ).encode()
+def complete_document(document: dict[str, Any]) -> dict[str, Any]:
+    """Add the errors that any operation can have, and correct what Litestar derives from optional types."""
+    schemas = document["components"]["schemas"]
+    for item in document["paths"].values():
+        for operation in item.values():
+            statuses = {400, 422, 503} | ({401, 403} if "security" not in operation else set())
+            statuses |= {413} if "requestBody" in operation else set()
+            for status in statuses - set(map(int, operation["responses"])):
+                operation["responses"][str(status)] = describe_problem(status)
+            operation["responses"] = dict(sorted(operation["responses"].items()))
+            for parameter in operation.get("parameters", ()):
+                # No value in a URL is null: an optional parameter is left out.
+                parameter["schema"] = remove_null(parameter["schema"])
+            complete_body(operation.get("requestBody", {}), schemas)
+    return document
+
+
+def complete_body(body: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Mark the body as optional where its type is, and as without further fields: `request_validation` refuses them."""
+    media = body.get("content", {}).get("application/json", {"schema": {}})
+    required = remove_null(media["schema"])
+    body["required"] = required == media["schema"]
+    media["schema"] = required
+    if "$ref" in required:
+        schemas[required["$ref"].rpartition("/")[2]]["additionalProperties"] = False
+
+
+def remove_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema without the alternative `null`."""
+    alternatives = [option for option in schema.get("oneOf", ()) if option != {"type": "null"}]
+    if len(alternatives) != 1:
+        return schema
+    rest = {name: value for name, value in schema.items() if name not in {"oneOf", "default"}}
+    return {**alternatives[0], **rest}
+
+
+def describe_problem(status: int) -> dict[str, Any]:
+    return {
+        "description": _STATUS_DESCRIPTIONS[status],
+        "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+    }
+
+
+def create_operation_id(handler: HTTPRouteHandler, _method: Method, _path: list[Any]) -> str:
+    """Return the name of the handler in camel case, such as `listOrders`."""
+    first, *others = handler.handler_name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def create_openapi_config() -> OpenAPIConfig:
-    return OpenAPIConfig(
+    return CompleteOpenAPIConfig(
         title="SignalHub",
         version=version("signalhub"),
         description=_API_DESCRIPTION,
@@ -219,46 +292,7 @@ def create_openapi_config() -> OpenAPIConfig:
         components=Components(security_schemes=dict(_SECURITY_SCHEMES)),
         security=[{name: []} for name in _SECURITY_SCHEMES],
         use_handler_docstrings=True,
+        operation_id_creator=create_operation_id,
         openapi_router=Router("/schema", route_handlers=[], response_headers=SECURITY_HEADERS, include_in_schema=False),
         render_plugins=[SchemaPagePlugin(), JsonRenderPlugin()],
     )
-
-
-def _iter_operations(document: dict[str, Any], base_url: str) -> Iterator[OperationView]:
-    for path, item in document["paths"].items():
-        for method, spec in item.items():
-            yield OperationView(
-                tag=spec["tags"][0],
-                method=method,
-                path=path,
-                anchor=spec["operationId"],
-                curl=format_curl_command(method, base_url + path, spec, document["components"]["schemas"]),
-                spec=spec,
-            )
-
-
-def format_curl_command(method: str, url: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
-    """Return a command that works as it is, once the key and the parts in braces are filled in."""
-    words = ["curl"] if method == "get" else ["curl", "-X", method.upper()]
-    if "security" not in operation:  # only public operations differ from the document's own
-        words += ["-H", '"X-API-Key: $SIGNALHUB_KEY"']
-    if "text/event-stream" in str(operation["responses"]):
-        words += ["-N"]  # or curl shows events only when its buffer is full
-    body = operation.get("requestBody", {}).get("content", {})
-    if "text/plain" in body:
-        words += ["--data-raw", "'BUY EURUSD @ 1.0860 SL 1.0850 TP 1.0890'"]
-    elif body:
-        example = build_example(body["application/json"]["schema"], schemas)
-        words += ["-H", "'Content-Type: application/json'", "-d", shlex.quote(msgspec.json.encode(example).decode())]
-    return " ".join([*words, f"'{url}'" if "{" in url else url])
-
-
-def build_example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
-    """Return a value of this schema with the required fields only."""
-    if "$ref" in schema:
-        return build_example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
-    if "oneOf" in schema:
-        return build_example(schema["oneOf"][0], schemas)
-    if schema.get("type") == "object":
-        return {name: build_example(schema["properties"][name], schemas) for name in schema.get("required", ())}
-    return {"integer": 0, "number": 0, "boolean": False, "array": []}.get(schema.get("type", ""), "…")

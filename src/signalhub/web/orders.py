@@ -23,7 +23,11 @@ from signalhub.web.openapi import (
     LOOKUP_PROBLEMS,
     READ_PROBLEMS,
     EventPageDocument,
+    LogCursor,
     OrderEventsDocument,
+    PageCursor,
+    PageSize,
+    ReceiptDocument,
     response_specs,
 )
 
@@ -61,8 +65,8 @@ class OrderController(Controller):
         status: Status | None = None,
         symbol: str | None = None,
         since: datetime | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
+        limit: PageSize = 50,
+        cursor: PageCursor | None = None,
     ) -> OrderPage:
         if since is not None and since.tzinfo is None:
             raise SignalHubError("invalid_request", "since needs a time zone, such as a final Z.")
@@ -72,7 +76,6 @@ class OrderController(Controller):
 
     @get(
         "/{order_id:str}",
-        operation_id="ApiV1OrdersOrderIdOne",
         responses=LOOKUP_PROBLEMS,
         summary="One order",
     )
@@ -81,7 +84,6 @@ class OrderController(Controller):
 
     @get(
         "/{order_id:str}/events",
-        operation_id="ApiV1OrdersOrderIdEventsEvents",
         responses=response_specs(200, OrderEventsDocument) | LOOKUP_PROBLEMS,
         summary="Everything that happened to an order",
     )
@@ -96,13 +98,13 @@ class OrderCommandController(Controller):
     guards = (require_scope(WRITE_ORDERS),)
 
     @post("/{order_id:str}/cancel", status_code=200, responses=CHANGE_PROBLEMS, summary="Cancel a pending order")
-    async def cancel(self, services: AppServices, principal: Caller, order_id: str) -> OrderView:
+    async def cancel_order(self, services: AppServices, principal: Caller, order_id: str) -> OrderView:
         return to_order_view(await services.order_commands.cancel(principal.account_id, parse_id(order_id)))
 
     @post(
         "/{order_id:str}/close", status_code=200, responses=CHANGE_PROBLEMS, summary="Close an executed order at market"
     )
-    async def close(self, services: AppServices, principal: Caller, order_id: str) -> OrderView:
+    async def close_order(self, services: AppServices, principal: Caller, order_id: str) -> OrderView:
         return to_order_view(await services.order_commands.close(principal.account_id, parse_id(order_id)))
 
 
@@ -116,12 +118,12 @@ async def list_events(
     services: AppServices,
     principal: Caller,
     *,
-    after: str = "0",
-    limit: int = 100,
+    after: LogCursor = "0",
+    limit: PageSize = 100,
     types: str | None = None,
 ) -> Response[bytes]:
-    if after.startswith("-") or not 1 <= limit <= MAX_PAGE_SIZE:
-        raise SignalHubError("invalid_request", f"after must not be negative, limit from 1 to {MAX_PAGE_SIZE}.")
+    if after.startswith("-"):
+        raise SignalHubError("invalid_request", "after must not be negative.")
     epoch, seq = services.relay.epoch, parse_cursor_seq(after) or 0
     page = await services.queries.page_events(
         principal.account_id, seq, limit, event_filter.select_types(types) if types else None
@@ -134,14 +136,24 @@ async def list_events(
     return Response(body, media_type=MediaType.JSON)
 
 
-@get("/api/v1/receipts/{signal_id:str}", responses=LOOKUP_PROBLEMS, tags=["signals"], summary="A signal's whole story")
-async def receipt(services: AppServices, principal: Caller, signal_id: str) -> Receipt:
+@get(
+    "/api/v1/receipts/{signal_id:str}",
+    responses=response_specs(200, ReceiptDocument) | LOOKUP_PROBLEMS,
+    tags=["signals"],
+    summary="A signal's whole story",
+)
+async def get_receipt(services: AppServices, principal: Caller, signal_id: str) -> Receipt:
     signal, events = await services.queries.get_signal_with_events(principal.account_id, signal_id)
     return Receipt(signal, [msgspec.Raw(event.body) for event in events], _measure_stages(signal, events))
 
 
-@get(["/analytics", "/api/v1/analytics"], responses=READ_PROBLEMS, tags=["orders"], summary="Counts and results")
-async def analytics(services: AppServices, principal: Caller) -> Analytics:
+@get("/api/v1/analytics", responses=READ_PROBLEMS, tags=["orders"], summary="Counts and results")
+async def get_analytics(services: AppServices, principal: Caller) -> Analytics:
+    return await compute_analytics(services.engine, principal.account_id)
+
+
+@get("/analytics", responses=READ_PROBLEMS, tags=["older clients"], summary="Counts and results (older path)")
+async def get_legacy_analytics(services: AppServices, principal: Caller) -> Analytics:
     return await compute_analytics(services.engine, principal.account_id)
 
 
@@ -196,7 +208,7 @@ def to_legacy_order(order: Order) -> LegacyOrder:
 
 
 @get("/orders", responses=READ_PROBLEMS, tags=["older clients"], summary="Orders (older shape)")
-async def list_orders(services: AppServices, principal: Caller) -> list[LegacyOrder]:
+async def list_legacy_orders(services: AppServices, principal: Caller) -> list[LegacyOrder]:
     orders: list[Order] = []
     cursor = None
     while len(orders) < _MAX_LEGACY_ORDERS:
@@ -210,13 +222,20 @@ async def list_orders(services: AppServices, principal: Caller) -> list[LegacyOr
 
 
 @get("/orders/{order_id:str}", responses=LOOKUP_PROBLEMS, tags=["older clients"], summary="One order (older shape)")
-async def one_order(services: AppServices, principal: Caller, order_id: str) -> LegacyOrder:
+async def get_legacy_order(services: AppServices, principal: Caller, order_id: str) -> LegacyOrder:
     return to_legacy_order(await services.queries.get_order(principal.account_id, order_id))
 
 
 _READ_ROUTES: Final = Router(
     "/",
-    route_handlers=[list_events, receipt, analytics, list_orders, one_order],
+    route_handlers=[
+        list_events,
+        get_receipt,
+        get_analytics,
+        get_legacy_analytics,
+        list_legacy_orders,
+        get_legacy_order,
+    ],
     guards=[require_scope(READ_ORDERS)],
 )
 ROUTES: Final = Router(

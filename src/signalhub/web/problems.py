@@ -77,6 +77,8 @@ STATUSES: Final[Mapping[ErrorCode, int]] = {
     "broker_account_taken": 409,
     "idempotency_mismatch": 422,
     "invalid_request": 422,
+    "unknown_parameter": 422,
+    "unknown_field": 422,
     "too_many_requests": 429,
     "too_many_streams": 429,
     "internal": 500,

@@ -5,9 +5,10 @@ Separate because quotes are a resource of their own, and the only one without a 
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from litestar import Router, get
+from litestar.params import Parameter
 
 from signalhub.brokers.mock.quotes import MAX_CANDLES, QuoteView
 from signalhub.domain.errors import SignalHubError
@@ -30,16 +31,14 @@ _MAX_TIME: Final = datetime(2200, 1, 1, tzinfo=UTC)
     tags=["quotes"],
     summary="A price, and how it came there",
 )
-async def quote(
+async def get_quote(
     services: AppServices,
     *,
     symbol: str,
     interval: Interval = "1m",
-    count: int = 60,
+    count: Annotated[int, Parameter(ge=0, le=MAX_CANDLES)] = 60,
     at: datetime | None = None,
 ) -> QuoteView:
-    if not 0 <= count <= MAX_CANDLES:
-        raise SignalHubError("invalid_request", f"count must be from 0 to {MAX_CANDLES}.")
     if at is not None and (at.tzinfo is None or not _MIN_TIME < at < _MAX_TIME):
         raise SignalHubError("invalid_request", "at needs a time zone, such as a final Z, and a year of this age.")
     time = datetime.now(UTC) if at is None else at.astimezone(UTC)
@@ -51,4 +50,4 @@ async def quote(
         raise SignalHubError("not_found", "That is no symbol.") from None
 
 
-ROUTES: Final = Router("/", route_handlers=[quote])
+ROUTES: Final = Router("/", route_handlers=[get_quote])

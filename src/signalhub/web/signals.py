@@ -26,8 +26,12 @@ from signalhub.web.openapi import (
     LIST_PROBLEMS,
     PUBLIC,
     READ_PROBLEMS,
+    PageCursor,
+    PageSize,
     RawTextOperation,
     SignalOperation,
+    SignalPageDocument,
+    response_specs,
     signal_response_specs,
 )
 from signalhub.web.problems import STATUSES, to_problem_response
@@ -39,6 +43,7 @@ from signalhub.web.request_context import (
     get_rate_limiter,
     get_services,
 )
+from signalhub.web.request_validation import check_query
 
 
 class SignalPage(msgspec.Struct, frozen=True):
@@ -53,7 +58,9 @@ class SignalController(Controller):
     @post(
         status_code=202,
         is_hot=True,
+        authenticates_in_handler=True,
         operation_class=SignalOperation,
+        operation_id="sendSignal",
         responses=signal_response_specs(202),
         summary="Send a signal",
     )
@@ -63,7 +70,9 @@ class SignalController(Controller):
     @post(
         "/parse",
         status_code=200,
+        reads_body=True,
         operation_class=RawTextOperation,
+        operation_id="explainSignal",
         middleware=[HTTP_METRICS.middleware],
         guards=[require_scope(WRITE_SIGNALS)],
         responses=READ_PROBLEMS,
@@ -75,7 +84,7 @@ class SignalController(Controller):
     @get(
         middleware=[HTTP_METRICS.middleware],
         guards=[require_scope(READ_ORDERS)],
-        responses=LIST_PROBLEMS,
+        responses=response_specs(200, SignalPageDocument) | LIST_PROBLEMS,
         summary="What was sent, accepted or not",
     )
     async def list_signals(
@@ -84,8 +93,8 @@ class SignalController(Controller):
         principal: Caller,
         *,
         status: Literal["accepted", "rejected"] | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
+        limit: PageSize = 50,
+        cursor: PageCursor | None = None,
     ) -> SignalPage:
         filters = Filters(status=status, limit=limit, cursor=cursor)
         return SignalPage(*await services.queries.list_signals(principal.account_id, filters))
@@ -95,7 +104,9 @@ class SignalController(Controller):
     "/hooks/{token:str}",
     status_code=202,
     is_hot=True,
+    authenticates_in_handler=True,
     operation_class=SignalOperation,
+    operation_id="sendSignalToHook",
     responses=signal_response_specs(202),
     security=PUBLIC,
     tags=["signals"],
@@ -111,6 +122,7 @@ async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_
         webhook_signatures.verify(secret, request.headers, raw, time.time())
         # No other header counts: Idempotency-Key is not signed, and would let a captured request in again.
         idempotency_key = request.headers["webhook-id"]
+    check_query(request)
     # 2. Limit: with a 503 in place of a 429, because TradingView resends on 5xx only.
     check_rate_limit(request, hook, "unavailable")
     # 3. Parse and ingest.
@@ -129,9 +141,11 @@ async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_
     "/api/v1/broker/webhook/receive-signal",
     status_code=200,
     is_hot=True,
+    authenticates_in_handler=True,
     operation_class=SignalOperation,
     responses=signal_response_specs(200),
     tags=["older clients"],
+    operation_id="sendSignalToBrokerWebhook",
     summary="Send a signal (older path)",
 )
 async def receive_broker(request: AnyRequest) -> ASGIApp:
@@ -147,9 +161,11 @@ async def receive_broker(request: AnyRequest) -> ASGIApp:
     "/webhook/receive-signal",
     status_code=200,
     is_hot=True,
+    authenticates_in_handler=True,
     operation_class=SignalOperation,
     responses=signal_response_specs(200),
     tags=["older clients"],
+    operation_id="sendSignalToWebhook",
     summary="Send a signal (older path)",
 )
 async def receive_webhook(request: AnyRequest) -> ASGIApp:
@@ -159,6 +175,7 @@ async def receive_webhook(request: AnyRequest) -> ASGIApp:
 async def receive_text(request: AnyRequest, status: int) -> ASGIApp:
     """Authenticate, limit, parse, ingest; answer with `status`."""
     principal = (await authenticate(request)).require_scope(WRITE_SIGNALS)
+    check_query(request)
     accepted = await ingest_signal(request, principal, await request_context.read_body(request))
     return RawJsonResponse(accepted.body, status, get_context(request.scope).rate_limit_headers)
 

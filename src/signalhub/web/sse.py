@@ -20,6 +20,7 @@ from signalhub.streams.subscription import Connection, Transport, subscribe
 from signalhub.web.auth import STREAM_COOKIE, STREAM_PATH, authenticate_stream, create_session_cookie
 from signalhub.web.openapi import StreamOperation, problem_specs
 from signalhub.web.request_context import get_raw_send, get_services
+from signalhub.web.request_validation import check_query
 
 _EVENT_STREAM_MEDIA_TYPE: Final = "text/event-stream"
 _SSE_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -29,19 +30,26 @@ _jitter = SystemRandom()
 @get(
     STREAM_PATH,
     media_type=_EVENT_STREAM_MEDIA_TYPE,
+    authenticates_in_handler=True,
     operation_class=StreamOperation,
+    operation_id="followEvents",
     responses=problem_specs(401, 403, 429, 503),
     tags=["events"],
     summary="Follow the log (Server-Sent Events)",
 )
 async def follow(
-    request: Request[Any, Any, Any], *, after: str | None = None, types: str | None = None
+    request: Request[Any, Any, Any],
+    *,
+    after: str | None = None,
+    types: str | None = None,
+    ticket: str | None = None,
 ) -> ASGIResponse:
     services = get_services(request)
     try:
         principal = (await authenticate_stream(request)).require_scope(READ_ORDERS)
     except (SignalHubError, SQLAlchemyError, OSError, TimeoutError) as error:
         return _to_retry_response(request.headers.get("accept", ""), error)
+    check_query(request)
     # A browser that reconnects repeats the first URL: the cursor in its header is newer than `after`.
     cursor = request.headers.get("last-event-id") or after
     subscription_manager = subscribe(
@@ -57,7 +65,7 @@ async def follow(
         return services.connections.open(principal.account_id, principal.credential_id, transport, subscription_manager)
 
     cookies: list[Cookie] = []
-    if "ticket" in request.query_params:
+    if ticket is not None:
         # The browser reconnects with the same URL, and a ticket opens one stream only.
         cookies = [create_session_cookie(services, STREAM_COOKIE, principal.credential_id)]
     return EventStreamResponse(

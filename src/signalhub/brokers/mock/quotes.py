@@ -13,7 +13,7 @@ import msgspec
 from signalhub.brokers.mock.instrument_specs import get_instrument_spec
 from signalhub.brokers.mock.prices import Candle, MarketClock, PricePath, build_candles
 from signalhub.domain.events import format_timestamp
-from signalhub.domain.instruments import INSTRUMENTS_BY_NAME
+from signalhub.domain.instruments import to_canonical_name
 from signalhub.domain.signal import format_decimal
 from signalhub.settings import BrokerSettings
 
@@ -86,5 +86,4 @@ def _normalize_symbol(text: str) -> str:
     symbol = text.upper()
     if _SYMBOL_PATTERN.fullmatch(symbol) is None:
         raise LookupError(symbol)
-    instrument = INSTRUMENTS_BY_NAME.get(symbol)
-    return symbol if instrument is None else instrument.name
+    return to_canonical_name(symbol)

@@ -1,0 +1,137 @@
+"""Refuse query parameters and fields of the body that a handler does not know, in place of ignoring them.
+
+What is known is read from the handler's signature: its parameters, and the fields of `data`. `validate_request` is the
+application's `before_request`, which runs after the guards, so that a caller without a credential gets 401 first.
+Handlers that authenticate themselves have the option `authenticates_in_handler` and call `check_query` after that;
+those that read a raw body or a form have the option `reads_body`.
+"""
+
+import difflib
+import re
+from collections.abc import Collection, Iterable
+from functools import cache
+from typing import Any, Final, Literal, get_args
+
+import msgspec
+from litestar.constants import RESERVED_KWARGS
+from litestar.handlers import BaseRouteHandler
+from litestar.params import ParameterKwarg
+from litestar.typing import FieldDefinition
+
+from signalhub.domain.errors import Problem, SignalHubError
+from signalhub.web.request_context import AnyConnection, AnyRequest
+
+_METHODS_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_UNKNOWN_FIELD_PATTERN: Final = re.compile(r"Object contains unknown field `(.*)`(?: - at `\$.*`)?", re.DOTALL)
+_LOCATION_PATTERN: Final = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
+_MAX_QUOTED_CHARS: Final = 64
+
+
+async def validate_request(request: AnyRequest) -> None:
+    """Check query and body against the handler's signature, before Litestar reads them."""
+    if not request.route_handler.opt.get("authenticates_in_handler"):
+        check_query(request)
+        await check_body(request)
+
+
+def check_query(connection: "AnyConnection") -> None:
+    """Raise `unknown_parameter`, or `invalid_request` for a parameter that is given twice or is `null`."""
+    if not connection.scope["query_string"]:
+        return
+    parameters = {
+        name: field
+        for name, field in list_query_parameters(connection.route_handler).items()
+        if name not in connection.path_params
+    }
+    values: dict[str, str] = {}
+    for name, value in connection.query_params.multi_items():
+        if name not in parameters:
+            raise create_unknown_error("unknown_parameter", name, parameters)
+        if name in values:
+            raise SignalHubError("invalid_request", f"{name}: given twice.")
+        values[name] = value
+        # msgspec reads it as None where a parameter is optional and no text, as if it had not been sent.
+        annotation = parameters[name].annotation
+        if value.lower() == "null" and str not in {annotation, *get_args(annotation)}:
+            raise SignalHubError("invalid_request", f"{name}: leave it out in place of sending null.")
+
+
+@cache
+def list_query_parameters(handler: BaseRouteHandler) -> dict[str, FieldDefinition]:
+    """List the query parameters of a handler, and also those of its path, which its signature does not tell apart."""
+    parameters = {}
+    injected = {*RESERVED_KWARGS, *handler.resolve_dependencies()}
+    for name, field in handler.parsed_fn_signature.parameters.items():
+        definition = field.kwarg_definition if isinstance(field.kwarg_definition, ParameterKwarg) else None
+        if name not in injected and (definition is None or definition.param_type == "query"):
+            parameters[(definition and definition.name) or name] = field
+    return parameters
+
+
+async def check_body(request: AnyRequest) -> None:
+    """Raise `unknown_field`, `invalid_request` or `bad_request` for a body that is not what the handler declares."""
+    handler = request.route_handler
+    if request.method in _METHODS_WITHOUT_BODY or handler.opt.get("reads_body"):
+        return
+    body = await request.body()
+    if not body:  # where it is required, Litestar reports it
+        return
+    data = handler.parsed_fn_signature.parameters.get("data")
+    try:
+        if data is None:
+            check_empty(msgspec.json.decode(body))
+        else:
+            # Strict, unlike Litestar, which also takes the text "60" for a number.
+            get_decoder(data.annotation).decode(body)
+    except msgspec.ValidationError as error:
+        raise to_field_error(error, list_fields(data.annotation if data else None)) from None
+    except msgspec.DecodeError as error:
+        raise SignalHubError("bad_request", f"The body is not JSON: {error}.") from None
+
+
+def check_empty(body: object) -> None:
+    """Raise for any body but an empty object: the handler would ignore it."""
+    if isinstance(body, dict):
+        for name in body:
+            raise create_unknown_error("unknown_field", name, ())
+    elif body is not None:
+        raise SignalHubError("invalid_request", "This path takes no body; send it without one.")
+
+
+@cache
+def get_decoder(annotation: Any) -> msgspec.json.Decoder[Any]:  # noqa: ANN401 - a type
+    return msgspec.json.Decoder(annotation)
+
+
+def list_fields(annotation: Any) -> list[str]:  # noqa: ANN401 - a type
+    """List the fields of a struct, or of the struct in an optional."""
+    for type_ in (annotation, *get_args(annotation)):
+        if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
+            return [field.encode_name for field in msgspec.structs.fields(type_)]
+    return []
+
+
+def to_field_error(error: msgspec.ValidationError, known: Collection[str]) -> SignalHubError:
+    """Convert what msgspec reports for a body, with its place in the body before the message."""
+    message = str(error)
+    if unknown := _UNKNOWN_FIELD_PATTERN.fullmatch(message):
+        return create_unknown_error("unknown_field", unknown[1], known)
+    located = _LOCATION_PATTERN.fullmatch(message)
+    return SignalHubError("invalid_request", f"{located[2]}: {located[1]}." if located else f"{message}.")
+
+
+def create_unknown_error(
+    code: Literal["unknown_parameter", "unknown_field"], name: str, known: Iterable[str]
+) -> SignalHubError:
+    """Create the error that names the known names, and first the one that is nearest to `name`."""
+    kind, known = code.removeprefix("unknown_"), list(known)
+    nearest = difflib.get_close_matches(name, known, n=1)
+    if not known:
+        hint = f"It takes no {kind}s."
+    elif nearest:
+        hint = f"Did you mean {nearest[0]}? It takes {', '.join(known)}."
+    else:
+        hint = f"It takes {', '.join(known)}."
+    quoted = name[:_MAX_QUOTED_CHARS]
+    problem = Problem(code=code, text=quoted, hint=hint)
+    return SignalHubError(code, f"This path has no {kind} {quoted!r}. {hint}", problems=(problem,))
