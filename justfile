@@ -10,6 +10,8 @@ export PYTHONPATH := ""
 export VIRTUAL_ENV := ""
 
 bin := ".venv/bin"
+# Tells the command which recipes to name in what it prints.
+signalhub := "env JUST_RECIPES='up send tail web worker migrate' " + bin / "signalhub"
 foreground := bin / "python -ISB .just/foreground.py"
 compile := bin / "uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate"
 
@@ -20,17 +22,17 @@ default:
 # Run everything on this machine: PostgreSQL, Valkey, web and worker
 [no-exit-message]
 up *args: setup
-    @exec {{ foreground }} {{ bin }}/signalhub up "$@"
+    @exec {{ foreground }} {{ signalhub }} up "$@"
 
 # Send a signal to the running service; `-` reads it from standard input
 [no-exit-message]
 send *args: setup
-    @exec {{ bin }}/signalhub send "$@"
+    @exec {{ signalhub }} send "$@"
 
 # Follow events live
 [no-exit-message]
 tail *args: setup
-    @exec {{ foreground }} {{ bin }}/signalhub tail "$@"
+    @exec {{ foreground }} {{ signalhub }} tail "$@"
 
 # Create or update .venv from requirements.lock
 [no-exit-message]
@@ -86,17 +88,17 @@ fuzz *n: setup
 # Run the web processes alone, on the database and Redis of the settings
 [no-exit-message]
 web *args: setup
-    @exec {{ foreground }} {{ bin }}/signalhub web "$@"
+    @exec {{ foreground }} {{ signalhub }} web "$@"
 
 # Run the worker processes alone
 [no-exit-message]
 worker *args: setup
-    @exec {{ foreground }} {{ bin }}/signalhub worker "$@"
+    @exec {{ foreground }} {{ signalhub }} worker "$@"
 
 # Migrate the database schema
 [no-exit-message]
 migrate *args: setup
-    @exec {{ bin }}/signalhub migrate "$@"
+    @exec {{ signalhub }} migrate "$@"
 
 # Update the lock files from pyproject.toml; `--upgrade` takes newer versions
 lock *args: setup

@@ -8,6 +8,7 @@ import ipaddress
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_type_hints
 
@@ -299,7 +300,9 @@ def _read_variable(name: str, text: str) -> tuple[str, Any]:
         return variable, _parse_value(name, FIELDS_BY_VARIABLE[variable].type, text)
     variable = variable.removesuffix("_FILE")
     if not name.endswith("_FILE") or variable not in FIELDS_BY_VARIABLE:
-        raise SettingsError(f"{ENV_PREFIX}{name} is not a setting; docs/settings.md lists them all.")
+        nearest = get_close_matches(variable, FIELDS_BY_VARIABLE, n=1)
+        hint = f"did you mean {ENV_PREFIX}{nearest[0]}? " if nearest else ""
+        raise SettingsError(f"{ENV_PREFIX}{name} is not a setting; {hint}docs/settings.md lists them all.")
     try:
         content = Path(text).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

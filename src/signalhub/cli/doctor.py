@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import migrate
 from signalhub.cli.local_state import LocalState, complete_settings, require_settings
-from signalhub.cli.output import print_json, print_line, summarize_error
+from signalhub.cli.output import format_command, print_json, print_line, summarize_error
 from signalhub.cli.servers import require_broker
 from signalhub.container import build_services
 from signalhub.jobs import WORKER_HEARTBEAT_KEY
@@ -82,7 +82,7 @@ async def check_database(context: DoctorContext) -> CheckResult:
         async with context.engine.connect() as connection:
             version = (await connection.execute(text("SHOW server_version"))).scalar_one()
     except (SQLAlchemyError, OSError, TimeoutError) as error:
-        hint = "Start `signalhub up`, or check SIGNALHUB_DATABASE_URL and the server behind it."
+        hint = f"Start it with: {format_command('up')}, or check SIGNALHUB_DATABASE_URL and the server behind it."
         return CheckResult(name="database", ok=False, said=f"cannot be reached: {summarize_error(error)}", hint=hint)
     return CheckResult(
         name="database", ok=True, said=f"PostgreSQL {version}, {_format_elapsed_ms(started_at)} to connect and query"
@@ -95,7 +95,9 @@ async def check_migrations(context: DoctorContext) -> CheckResult:
     except (SQLAlchemyError, OSError, TimeoutError):
         return CheckResult(name="migrations", ok=False, said="unknown", hint="Fix the database first.")
     if not is_current:
-        return CheckResult(name="migrations", ok=False, said="the schema is not up to date", hint="signalhub migrate")
+        return CheckResult(
+            name="migrations", ok=False, said="the schema is not up to date", hint=format_command("migrate")
+        )
     return CheckResult(name="migrations", ok=True, said=f"revision {migrate.head_revision()}")
 
 
@@ -134,7 +136,10 @@ async def check_web(context: DoctorContext) -> CheckResult:
             readiness = msgspec.json.decode(response.content, type=dict[str, bool | str])
     except (httpx.HTTPError, httpx.InvalidURL, msgspec.MsgspecError):
         return CheckResult(
-            name="web", ok=False, said=f"nothing answers at {url}", hint="signalhub up, or signalhub web"
+            name="web",
+            ok=False,
+            said=f"nothing answers at {url}",
+            hint=f"{format_command('up')}, or {format_command('web')}",
         )
     missing = [name for name, is_present in readiness.items() if is_present is False]
     if response.status_code != httpx.codes.OK:
@@ -148,7 +153,7 @@ async def check_workers(context: DoctorContext) -> CheckResult:
     except (RedisError, OSError):
         return CheckResult(name="workers", ok=False, said="unknown", hint="Fix Redis first.")
     if not is_seen:
-        hint = "signalhub up, or signalhub worker. Until one runs, orders wait."
+        hint = f"{format_command('up')}, or {format_command('worker')}. Until one runs, orders wait."
         return CheckResult(name="workers", ok=False, said="none seen in the last 5 s", hint=hint)
     return CheckResult(name="workers", ok=True, said="seen in the last 5 s")
 

@@ -4,9 +4,10 @@ import os
 
 import click
 
-from signalhub.cli.keys import DURATION, account_option, format_time, json_option, run_for_account
+from signalhub.cli.keys import DURATION, account_option, format_time, run_for_account
 from signalhub.cli.local_state import complete_settings
-from signalhub.cli.output import print_json, print_line, print_table
+from signalhub.cli.output import json_option, print_json, print_line
+from signalhub.cli.tables import print_table
 from signalhub.services.keys_and_hooks import HookView, NewHook
 from signalhub.settings import from_env
 

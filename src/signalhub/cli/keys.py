@@ -13,11 +13,12 @@ import click
 from msgspec.structs import replace
 
 from signalhub.cli.local_state import DEFAULT_ACCOUNT, LocalState, complete_settings
-from signalhub.cli.output import print_json, print_line, print_table
+from signalhub.cli.output import json_option, print_json, print_line
 from signalhub.cli.services import require_account_id, run_with_services
+from signalhub.cli.tables import print_table
 from signalhub.container import Services
 from signalhub.domain import identifiers
-from signalhub.services.auth import SCOPES
+from signalhub.services.auth import SCOPES, Scope
 from signalhub.services.encryption import generate_encryption_key
 from signalhub.services.keys_and_hooks import KeyView, NewKey
 from signalhub.settings import from_env
@@ -48,10 +49,6 @@ def account_option(command: CommandT) -> CommandT:
     return option(command)
 
 
-def json_option(command: CommandT) -> CommandT:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
-
-
 def run_for_account(username: str, operation: Callable[[Services, str], Awaitable[ResultT]]) -> ResultT:
     """Run `operation` with the services and the id of the account `username`."""
 
@@ -80,10 +77,13 @@ def key() -> None:
 @click.option("--expires-in", type=DURATION, help="Such as 12h or 30d. Default: never.")
 @json_option
 @account_option
-def create(account: str, *, label: str, scopes: tuple[str, ...], expires_in: int | None, as_json: bool) -> None:
+def create(account: str, *, label: str, scopes: tuple[Scope, ...], expires_in: int | None, as_json: bool) -> None:
     """Create a key and print it, once."""
     expires_at = None if expires_in is None else datetime.now(UTC) + timedelta(seconds=expires_in)
-    new_key = NewKey(label=label, scopes=scopes or SCOPES, expires_at=expires_at)
+    try:
+        new_key = NewKey(label=label, scopes=scopes or SCOPES, expires_at=expires_at)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from None
     _print_new_key(run_for_account(account, lambda services, id_: services.keys.create(id_, new_key)), as_json=as_json)
 
 

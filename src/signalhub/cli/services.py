@@ -13,7 +13,7 @@ import click
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from signalhub.cli.local_state import DEFAULT_ACCOUNT, require_settings
-from signalhub.cli.output import summarize_error
+from signalhub.cli.output import format_command, summarize_error
 from signalhub.container import Services, build_services
 from signalhub.services.encryption import EncryptionError
 from signalhub.settings import Settings
@@ -25,7 +25,8 @@ async def require_account_id(services: Services, username: str) -> str:
     """Return the id of the account. Raises ClickException where there is none."""
     account_id = await services.accounts.find_account_id(username)
     if account_id is None:
-        hint = "" if username != DEFAULT_ACCOUNT else " Name one with --account, or make it: signalhub account create."
+        command = format_command("account create")
+        hint = "" if username != DEFAULT_ACCOUNT else f" Name one with --account, or make it: {command}."
         raise click.ClickException(f"There is no account {username!r}.{hint}")
     return account_id
 
@@ -44,7 +45,7 @@ def run_with_services(settings: Settings, operation: Callable[[Services], Awaita
         raise click.ClickException(str(error)) from None
     except ProgrammingError as error:
         raise click.ClickException(
-            f"The schema is not up to date ({summarize_error(error)}): signalhub migrate."
+            f"The schema is not up to date ({summarize_error(error)}): {format_command('migrate')}."
         ) from None
     except (DBAPIError, OSError, TimeoutError) as error:
         raise click.ClickException(f"The database cannot be reached: {summarize_error(error)}") from None

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from signalhub import logging_setup
 from signalhub.cli.bootstrap import OwnerAccess, bootstrap_account
 from signalhub.cli.local_state import DEFAULT_ACCOUNT, LocalState, RunningService
-from signalhub.cli.output import print_json, print_line, print_note
+from signalhub.cli.output import format_command, print_json, print_line, print_note
 from signalhub.cli.servers import require_broker, upgrade_schema
 from signalhub.cli.services import open_services
 from signalhub.embedded.errors import EmbeddedError
@@ -200,15 +200,14 @@ def print_welcome(message: Welcome, *, as_json: bool) -> None:
     )
     _print_credential("Dashboard", message.dashboard, "signs you in, once, within one hour")
     if message.curl is None:
-        print_line(f"  The account {message.account!r} exists already; create another key with: signalhub key create")
+        command = format_command("key create")
+        print_line(f"  The account {message.account!r} exists already; create another key with: {command}")
     else:
         _print_credential("API key", message.api_key or "", "shown this once")
         _print_credential("Hook URL", message.hook_url or "", "shown this once; for senders that cannot set headers")
         print_line(f"\nSend a signal:\n  {message.curl}")
-    print_line(
-        "\nOr, in a second terminal: signalhub tail, and in a third: signalhub send "
-        + _EXAMPLE_SIGNAL.replace("@ ", "")
-    )
+    send = format_command("send " + _EXAMPLE_SIGNAL.replace("@ ", ""))
+    print_line(f"\nIn a second terminal, in this directory:\n  {format_command('tail')}\nand in a third:\n  {send}\n")
     print_line("Ctrl-C stops everything; no data is lost.\n")
 
 

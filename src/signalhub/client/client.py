@@ -101,6 +101,10 @@ class Client:
             on_connection_change=on_connection_change,
         )
 
+    async def request(self, method: str, path: str, **params: str | int) -> bytes:
+        """Send any request and return the body of the response. `params` are of the query."""
+        return await self._request(method, path, params=params)
+
     async def _send_once(self, text: str | bytes, headers: dict[str, str]) -> Accepted:
         # The bytes that the shell handed over, also where they are not UTF-8: the service reports the position.
         content = text.encode(errors="surrogateescape") if isinstance(text, str) else text
