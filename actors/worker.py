@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from threading import local
 from time import monotonic, time
 from typing import Any, Final
@@ -17,6 +18,7 @@ import structlog
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import CurrentMessage, Middleware, ShutdownNotifications, TimeLimit
 from redis import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
@@ -25,26 +27,27 @@ from signalhub import logging_setup, process_upkeep, shared_metrics
 from signalhub.container import build_services
 from signalhub.domain.events import Event
 from signalhub.jobs import (
-    NAMESPACE,
     SWEEP_ACTOR,
     TRACE_IDS_OPTION,
-    WAKEUP_CHANNEL,
-    WORKER_HEARTBEAT_KEY,
     NotifyingRedisBroker,
     UvloopAsyncIO,
     build_message,
     connect_redis,
 )
+from signalhub.redis_keys import OUTDATED_KEYS, RedisKeys
+from signalhub.services.metrics import CORRUPT_MESSAGES
 from signalhub.settings import Settings, from_env
 from signalhub.shared_metrics import DIRECTORY_VARIABLE
-from signalhub.streams import redis_stream
 from signalhub.streams.metrics import PUBLISH_FAILURES
 
 _MAX_SWEEP_DURATION_S: Final = 1.0
 _MAX_CONCURRENT_SWEEPS: Final = 2
 """Sweeps of one process at a time: while one decides, the statements of the other run."""
 
-_HEARTBEAT_EXPIRY_S: Final = 5
+_OUTDATED_KEYS_EXPIRY_S: Final = 3600
+_KEY_LOAD_RETRY_S: Final = 0.5
+_ENQUEUE_TIMEOUT_S: Final = 0.5
+_PUBLISH_TIMEOUT_S: Final = 0.25
 
 _CONTEXT_KEYS = ("message_id", "trace_id")
 
@@ -57,6 +60,7 @@ class WorkerServices:
     def __init__(self, settings: Settings) -> None:
         self._services = build_services(settings, "worker")
         self.engine: AsyncEngine = self._services.engine
+        self.redis_monitor = self._services.redis_monitor
         self._lifecycle = self._services.create_lifecycle(self._publish)
         self._active_sweeps = 0
 
@@ -81,12 +85,26 @@ class WorkerServices:
         """Return whether so many sweeps run here that one more would finish nothing sooner."""
         return self._active_sweeps >= _MAX_CONCURRENT_SWEEPS
 
+    async def load_redis_keys(self) -> RedisKeys:
+        """Return the names of the keys once the database tells them."""
+        while True:
+            try:
+                return await self._services.redis_keys.load()
+            except (SQLAlchemyError, OSError, TimeoutError):
+                await asyncio.sleep(_KEY_LOAD_RETRY_S)
+
+    async def expire_outdated_keys(self) -> None:
+        """Let the keys of older versions expire: their stream can be large, and nobody reads it after an upgrade."""
+        with suppress(RedisError, OSError):
+            for key in OUTDATED_KEYS:
+                await self._services.redis.expire(key, _OUTDATED_KEYS_EXPIRY_S, nx=True)
+
     async def _publish(self, events: Sequence[Event]) -> None:
-        try:
-            await redis_stream.publish(self._services.redis, events)
-        except (RedisError, OSError) as error:
+        """Publish, unless Redis is known to take no writes. A Redis that hangs delays no further order."""
+        if self.redis_monitor.is_failing:
             PUBLISH_FAILURES.inc()
-            _log.info("publish.failed", events=len(events), error=repr(error))
+        elif events:
+            await self._services.publisher.publish(events, _PUBLISH_TIMEOUT_S)
 
     async def close(self) -> None:
         await self._lifecycle.close()
@@ -104,9 +122,8 @@ def make_broker(settings: Settings) -> NotifyingRedisBroker:
     client = connect_redis(settings.redis_url, timeout_s=5.0)
     worker = WorkerServices(settings)
     broker = NotifyingRedisBroker(
-        wakeup_channel=WAKEUP_CHANNEL,
+        on_corrupt_message=report_corrupt_message,
         client=client,
-        namespace=NAMESPACE,
         # The messages of a killed worker are enqueued again after this; its orders do not wait for them.
         heartbeat_timeout=5_000,
         maintenance_chance=1_000_000,
@@ -124,6 +141,11 @@ def make_broker(settings: Settings) -> NotifyingRedisBroker:
     return broker
 
 
+def report_corrupt_message(data: bytes | None) -> None:
+    CORRUPT_MESSAGES.inc()
+    _log.warning("message.corrupt", size_bytes=len(data or b""))
+
+
 def _create_message_metrics() -> list[Middleware]:
     """Return Dramatiq's metrics of messages where a directory for them is named: its module creates one on import."""
     if DIRECTORY_VARIABLE not in os.environ:
@@ -134,31 +156,48 @@ def _create_message_metrics() -> list[Middleware]:
 
 
 class SchedulerMiddleware(Middleware):
-    """Runs the scheduler, the heartbeat and retention on the worker's event loop."""
+    """Runs the scheduler, the check of Redis with the heartbeat, and retention on the worker's event loop."""
 
     def __init__(self, services: WorkerServices, client: "redis.Redis", retention_days: int) -> None:
         self._services, self._client, self._retention_days = services, client, retention_days
         self._tasks: list[Future[None]] = []
 
     def after_worker_boot(self, broker: dramatiq.Broker, _worker: Any) -> None:  # noqa: ANN401 - untyped in Dramatiq
-        def request_sweep() -> None:
-            broker.enqueue(build_message(SWEEP_ACTOR))
-            self._client.publish(WAKEUP_CHANNEL, b"")
-
-        def renew_heartbeat_key() -> None:
-            self._client.set(WORKER_HEARTBEAT_KEY, os.getpid(), ex=_HEARTBEAT_EXPIRY_S)
-
+        assert isinstance(broker, NotifyingRedisBroker)  # noqa: S101 - of `make_broker`
         process_upkeep.freeze_gc()
-        engine = self._services.engine
-        poller = worker_loops.DueOrderPoller(engine, request_sweep, self._services.is_busy)
+        services = self._services
+        poller = worker_loops.DueOrderPoller(
+            services.engine, lambda: self._request_sweep(broker), services.sweep, services.is_busy
+        )
         self._tasks = [
             run_on_event_loop(poller.run()),
-            run_on_event_loop(worker_loops.send_heartbeats(renew_heartbeat_key)),
-            run_on_event_loop(worker_loops.prune_expired_forever(engine, self._retention_days)),
+            run_on_event_loop(self._set_keys(broker)),
+            run_on_event_loop(services.redis_monitor.run()),
+            run_on_event_loop(worker_loops.prune_expired_forever(services.engine, self._retention_days)),
             run_on_event_loop(shared_metrics.flush_forever()),
             run_on_event_loop(process_upkeep.exit_with_parent(lambda: os._exit(1))),
         ]
         _log.info("worker.started", pid=os.getpid())
+
+    async def _set_keys(self, broker: NotifyingRedisBroker) -> None:
+        broker.set_keys(await self._services.load_redis_keys())
+        await self._services.expire_outdated_keys()
+
+    async def _request_sweep(self, broker: NotifyingRedisBroker) -> bool:
+        """Enqueue a sweep and wake an idle worker. Return False where Redis does not take it."""
+        keys = broker.keys
+        if keys is None or self._services.redis_monitor.is_failing:
+            return False
+
+        def enqueue() -> None:
+            broker.enqueue(build_message(SWEEP_ACTOR))
+            self._client.publish(keys.wakeup, b"")
+
+        try:
+            await asyncio.wait_for(asyncio.to_thread(enqueue), _ENQUEUE_TIMEOUT_S)
+        except (RedisError, OSError, TimeoutError):
+            return False
+        return True
 
     def before_worker_shutdown(self, _broker: dramatiq.Broker, _worker: Any) -> None:  # noqa: ANN401 - the same
         _log.info("worker.stopping")

@@ -1,4 +1,4 @@
-"""Background tasks of a worker process: due orders, the heartbeat, retention.
+"""Background tasks of a worker process: due orders, retention.
 
 Every worker process runs them and none is in charge, so that a hung process cannot stop the scheduler. A sweep that is
 requested twice does no harm: each tick requests one, and while a backlog lasts every further tick brings in one more
@@ -6,26 +6,25 @@ thread.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from time import monotonic
 from typing import Final, NoReturn
 
 import structlog
-from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db import orders, retention
 from db.engine import autocommit
-from signalhub.services.metrics import DUE_BACKLOG
+from signalhub.services.metrics import DIRECT_SWEEPS, DUE_BACKLOG
 
 POLL_INTERVAL_S: Final = 0.05
 _BUSY_POLL_INTERVAL_S: Final = 1.0
+_MAX_DIRECT_SWEEPS: Final = 2
 _BACKLOG_INTERVAL_S: Final = 5.0
 _MAX_BACKLOG_COUNT: Final = 10_000
 _RECONNECT_DELAY_S: Final = 1.0
-_HEARTBEAT_INTERVAL_S: Final = 1.0
 _RETENTION_INTERVAL_S: Final = 60.0
 _RETENTION_BATCH_PAUSE_S: Final = 0.2
 
@@ -36,11 +35,20 @@ class DueOrderPoller:
     """Requests a sweep while orders are due that no message has asked for.
 
     A busy process polls seldom: it would request more sweeps than there is work for, and pass by the orders that
-    other messages are about to advance. `request_sweep` blocks, so it is called on a thread.
+    other messages are about to advance. Where `request_sweep` returns False, because Redis takes no message, it runs
+    `sweep` itself.
     """
 
-    def __init__(self, engine: AsyncEngine, request_sweep: Callable[[], None], is_busy: Callable[[], bool]) -> None:
-        self._engine, self._request_sweep, self._is_busy = autocommit(engine), request_sweep, is_busy
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        request_sweep: Callable[[], Awaitable[bool]],
+        sweep: Callable[[], Awaitable[None]],
+        is_busy: Callable[[], bool],
+    ) -> None:
+        self._engine, self._is_busy = autocommit(engine), is_busy
+        self._request_sweep, self._sweep = request_sweep, sweep
+        self._direct_sweeps: set[asyncio.Task[None]] = set()
 
     async def run(self) -> NoReturn:
         is_connected = True
@@ -66,24 +74,23 @@ class DueOrderPoller:
                 DUE_BACKLOG.set(await orders.count_due(connection, _MAX_BACKLOG_COUNT))
             if not self._is_busy() or monotonic() - last_poll_at > _BUSY_POLL_INTERVAL_S:
                 last_poll_at = monotonic()
-                if await orders.count_due(connection, 1):
-                    await call_redis(self._request_sweep)
+                if await orders.count_due(connection, 1) and not await self._request_sweep():
+                    self._start_direct_sweep()
             await asyncio.sleep(POLL_INTERVAL_S)
 
+    def _start_direct_sweep(self) -> None:
+        if len(self._direct_sweeps) >= _MAX_DIRECT_SWEEPS:
+            return
+        task = asyncio.create_task(self._run_direct_sweep())
+        self._direct_sweeps.add(task)
+        task.add_done_callback(self._direct_sweeps.discard)
 
-async def send_heartbeats(renew_key: Callable[[], None]) -> NoReturn:
-    """Renew the key that shows a running worker, every second."""
-    while True:
-        await call_redis(renew_key)
-        await asyncio.sleep(_HEARTBEAT_INTERVAL_S)
-
-
-async def call_redis(call: Callable[[], object]) -> None:
-    """Run a blocking call to Redis on a thread. A failure is logged: it costs time and nothing else."""
-    try:
-        await asyncio.to_thread(call)
-    except (RedisError, OSError) as error:
-        _log.info("scheduler.notify_failed", error=repr(error))
+    async def _run_direct_sweep(self) -> None:
+        DIRECT_SWEEPS.inc()
+        try:
+            await self._sweep()
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            _log.warning("scheduler.sweep_failed", error=repr(error))
 
 
 async def prune_expired_forever(

@@ -6,6 +6,7 @@ standby promoted, a point-in-time recovery). A data directory copied back in pla
 that, run `signalhub epoch renew`.
 """
 
+import hashlib
 import secrets
 
 from sqlalchemy import text
@@ -28,6 +29,21 @@ _SELECT_CURRENT_EPOCH = text("""
     SELECT epoch FROM installation, pg_control_system() AS system, pg_control_checkpoint() AS checkpoint
     WHERE installation.system_identifier = system.system_identifier AND installation.timeline = checkpoint.timeline_id
 """)
+
+_SELECT_DATABASE_IDENTITY = text("""
+    SELECT system_identifier, database.oid::bigint AS database_id
+    FROM pg_control_system(), pg_database AS database WHERE database.datname = current_database()
+""")
+
+
+async def get_installation_id(connection: AsyncConnection) -> str:
+    """Return an id of this database: the same from each connection, and after a promotion.
+
+    Another database has another id, also one that was restored from a dump of this one or created from it as a
+    template. Only a physical copy (of the data directory) has the same.
+    """
+    identity = (await connection.execute(_SELECT_DATABASE_IDENTITY)).one()
+    return hashlib.sha256(f"{identity.system_identifier}/{identity.database_id}".encode()).hexdigest()[:12]
 
 
 async def get_current(connection: AsyncConnection) -> str | None:

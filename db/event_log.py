@@ -48,6 +48,14 @@ _SELECT_BY_SIGNAL = text("""
         AND account_id = CAST(:account AS uuid) ORDER BY seq
 """)
 
+_SELECT_RUN_HASHES = text("""
+    SELECT run.number, previous.hash AS previous_hash, last.hash AS last_hash
+    FROM unnest(CAST(:accounts AS uuid[]), CAST(:first_seqs AS bigint[]), CAST(:last_seqs AS bigint[]))
+        WITH ORDINALITY AS run (account_id, first_seq, last_seq, number)
+    JOIN events AS last ON last.account_id = run.account_id AND last.seq = run.last_seq
+    LEFT JOIN events AS previous ON previous.account_id = run.account_id AND previous.seq = run.first_seq - 1
+""")
+
 _MAX_SEQ = 2**62
 
 
@@ -95,6 +103,26 @@ async def list_by_signal(connection: AsyncConnection, account_id: str, signal_id
 async def get_heads(connection: AsyncConnection, account_ids: Sequence[str]) -> dict[str, int]:
     """Return the last `seq` of each of these logs."""
     return {row.id: row.last_seq for row in await connection.execute(_SELECT_HEADS, {"ids": list(account_ids)})}
+
+
+class RunHashes(msgspec.Struct, frozen=True):
+    """The hashes in the database at the end of a run of events and before it, None if that event is pruned."""
+
+    previous: bytes | None
+    last: bytes
+
+
+async def get_run_hashes(
+    connection: AsyncConnection, runs: Sequence[tuple[str, int, int]]
+) -> Sequence[RunHashes | None]:
+    """Return the hashes around each run, given as account, first and last `seq`; None where the log does not reach."""
+    accounts, first_seqs, last_seqs = zip(*runs, strict=True)
+    arguments = {"accounts": list(accounts), "first_seqs": list(first_seqs), "last_seqs": list(last_seqs)}
+    hashes: list[RunHashes | None] = [None] * len(runs)
+    for row in await connection.execute(_SELECT_RUN_HASHES, arguments):
+        previous = b"" if first_seqs[row.number - 1] == 1 else row.previous_hash
+        hashes[row.number - 1] = RunHashes(previous, row.last_hash)
+    return hashes
 
 
 def _to_stored_events(rows: Iterable[Row[Any]]) -> list[StoredEvent]:

@@ -135,4 +135,6 @@ def ring_bell(found, *, doorstep):
         (2, "door"), (3, "MOST_SEATS"), (3, "SEATS"), (3, "crowd"), (4, "bell"), (4, "found"),
         (5, "doorbell"), (5, "house"), (5, "rung"), (7, "one"),
     ]  # fmt: skip
-    assert [word for _, word, _ in find_violations("x.md", "The `signalhub:bell`, a bell in the doorway")] == ["bell"]
+    assert [word for _, word, _ in find_violations("x.md", "The setting `intake_queue`, a bell in the doorway")] == [
+        "bell"
+    ]

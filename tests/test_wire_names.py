@@ -8,12 +8,14 @@ from typing import get_args
 import dramatiq
 from dramatiq.brokers.stub import StubBroker
 from dramatiq.middleware import AsyncIO, TimeLimit
+from msgspec.structs import astuple
 
 from actors import declare
 from signalhub import jobs
 from signalhub.domain.events import EVENT_TYPES
 from signalhub.domain.order import Move
-from signalhub.streams import control_events, redis_stream
+from signalhub.redis_keys import RedisKeys
+from signalhub.streams import control_events
 
 
 class _RecordingActors:
@@ -52,10 +54,12 @@ def test_notifier_messages_match_the_actors() -> None:
 
 
 def test_redis_keys_are_fixed() -> None:
-    assert (jobs.NAMESPACE, jobs.WAKEUP_CHANNEL, redis_stream.STREAM_KEY) == (
-        "signalhub:jobs",
-        "signalhub:bell",
-        "signalhub:events",
+    assert astuple(RedisKeys.for_installation("5eed")) == (
+        "signalhub:5eed:events",
+        "signalhub:5eed:jobs",
+        "signalhub:5eed:wakeup",
+        "signalhub:5eed:worker",
+        "signalhub:5eed:write-check",
     )
 
 

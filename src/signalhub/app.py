@@ -84,6 +84,7 @@ async def _manage_lifespan(services: Services) -> AsyncIterator[None]:
     tasks = [
         asyncio.create_task(_record_credential_usage(services)),
         asyncio.create_task(shared_metrics.flush_forever()),
+        asyncio.create_task(services.redis_monitor.run()),
     ]
     try:
         yield

@@ -31,6 +31,7 @@ from signalhub.settings import Settings
 from signalhub.streams import redis_stream
 from signalhub.streams.connections import ConnectionRegistry
 from signalhub.streams.publisher import Publisher
+from signalhub.streams.redis_state import RedisKeyLoader, RedisMonitor
 from signalhub.streams.stream_relay import Relay
 
 Role = Literal["web", "worker", "cli"]
@@ -60,6 +61,14 @@ class Services:
         return redis_stream.connect(self.settings.redis_url, timeout_s=_REDIS_TIMEOUT_S[self.role])
 
     @cached_property
+    def redis_keys(self) -> RedisKeyLoader:
+        return RedisKeyLoader(self.engine)
+
+    @cached_property
+    def redis_monitor(self) -> RedisMonitor:
+        return RedisMonitor(self.redis, self.redis_keys, is_worker=self.role == "worker")
+
+    @cached_property
     def encryption(self) -> Encryption:
         """Raises EncryptionError where the settings hold no usable key."""
         return Encryption(self.settings.encryption_keys)
@@ -70,7 +79,7 @@ class Services:
 
     @cached_property
     def publisher(self) -> Publisher:
-        return Publisher(self.settings.redis_url)
+        return Publisher(self.settings.redis_url, self.redis_keys)
 
     @cached_property
     def publish(self) -> Publish:
@@ -125,7 +134,7 @@ class Services:
 
     @cached_property
     def relay(self) -> Relay:
-        return Relay(self.engine, self.settings.redis_url)
+        return Relay(self.engine, self.settings.redis_url, redis_monitor=self.redis_monitor)
 
     @cached_property
     def connections(self) -> ConnectionRegistry:

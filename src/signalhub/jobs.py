@@ -5,15 +5,19 @@ time, since what is due is in the database. So a failure to enqueue is only logg
 private part of Dramatiq that is used here, and fails when its version or one of the parts changes.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from time import sleep
-from typing import Any, Final
+from typing import Any, Final, Literal
+from uuid import UUID
 
+import msgspec
 import redis
 import uvloop
 from dramatiq import Broker, Message, Worker
 from dramatiq.asyncio import EventLoopThread, set_event_loop_thread
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import AsyncIO
 from redis.asyncio.client import Pipeline
 from redis.backoff import NoBackoff
@@ -21,19 +25,14 @@ from redis.client import PubSub
 from redis.retry import Retry
 from redis.typing import EncodableT
 
+from signalhub.redis_keys import RedisKeys
+
 # The wire contract: messages in flight carry these across a deploy, so functions may be renamed and these may not.
 QUEUE_NAME: Final = "orders"
 ADVANCE_ACTOR: Final = "orders.advance"
 SWEEP_ACTOR: Final = "orders.sweep"
 TRACE_IDS_OPTION: Final = "trace_ids"
 """Message option: the trace id of each order id. Messages of older versions do not have it."""
-
-NAMESPACE: Final = "signalhub:jobs"
-WAKEUP_CHANNEL: Final = "signalhub:bell"
-"""The pub/sub channel that wakes idle consumers, which would otherwise poll."""
-
-WORKER_HEARTBEAT_KEY: Final = "signalhub:worker"
-"""A key that every worker renews; it expires five seconds after the last one stopped."""
 
 _MAX_IDS_PER_MESSAGE = 200
 
@@ -57,11 +56,40 @@ def connect_redis(url: str, *, timeout_s: float | None = 1.0) -> "redis.Redis":
     )
 
 
+class _MessageOptions(msgspec.Struct, forbid_unknown_fields=True):
+    redis_message_id: str
+    trace_ids: list[str] = []
+
+
+class _AdvanceMessage(msgspec.Struct, tag_field="actor_name", tag=ADVANCE_ACTOR):
+    args: tuple[list[UUID]]
+    kwargs: dict[str, None]
+    options: _MessageOptions
+    message_id: str
+    message_timestamp: int
+    queue_name: Literal["orders"]
+
+
+class _SweepMessage(_AdvanceMessage, tag_field="actor_name", tag=SWEEP_ACTOR):
+    args: tuple[()]  # type: ignore[assignment]  # it has none
+
+
+_decode_message = msgspec.json.Decoder(_AdvanceMessage | _SweepMessage).decode
+
+
+def is_valid_message(data: bytes | None) -> bool:
+    """Return whether `data` is a message of one of the actors, with arguments of the right form."""
+    try:
+        return data is not None and not _decode_message(data).kwargs
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+
+
 class JobNotifier:
     """Enqueues messages from an event loop, in a pipeline that the caller sends with its other commands."""
 
-    def __init__(self) -> None:
-        self._broker = CommandRecordingBroker(NAMESPACE)
+    def __init__(self, keys: RedisKeys) -> None:
+        self._keys, self._broker = keys, CommandRecordingBroker(keys.jobs)
 
     def enqueue(self, pipeline: "Pipeline", due_orders: Sequence[DueOrder]) -> None:
         """Add messages that ask to advance these orders, and the wake-up of an idle consumer."""
@@ -72,7 +100,7 @@ class JobNotifier:
             self._broker.enqueue(build_message(ADVANCE_ACTOR, order_ids, trace_ids=trace_ids))
         for script, keys, arguments in self._broker.take_commands():
             pipeline.eval(script, len(keys), *keys, *arguments)
-        pipeline.publish(WAKEUP_CHANNEL, b"")
+        pipeline.publish(self._keys.wakeup, b"")
 
 
 def build_message(actor_name: str, *args: Sequence[str], **options: Any) -> "Message[None]":  # noqa: ANN401 - JSON
@@ -138,33 +166,71 @@ class WakeupSubscriber:
 
 
 class NotifyingRedisBroker(RedisBroker):
-    """A Redis broker whose idle consumers wake on a message of `wakeup_channel`.
+    """A Redis broker whose idle consumers wake on a message of the wake-up channel, and that drops corrupt messages.
 
     Dramatiq's consumer sleeps up to `worker_timeout` between two polls: a second by default, and a few percent of a
-    core when that is made short.
+    core when that is made short. Until `keys` is set nothing is consumed.
     """
 
-    def __init__(self, *, wakeup_channel: str, **options: Any) -> None:  # noqa: ANN401 - untyped in Dramatiq
-        self.wakeup_channel = wakeup_channel
+    def __init__(self, on_corrupt_message: Callable[[bytes | None], None], **options: Any) -> None:  # noqa: ANN401 - untyped in Dramatiq
+        self.keys: RedisKeys | None = None
+        self._on_corrupt_message = on_corrupt_message
         super().__init__(**options)  # type: ignore[no-untyped-call]
 
     @property
     def consumer_class(self) -> "type[NotifyingRedisConsumer]":
         return NotifyingRedisConsumer
 
+    def set_keys(self, keys: RedisKeys) -> None:
+        self.namespace, self.keys = keys.jobs, keys
+
+    def do_fetch(self, queue_name: str, max_messages: int) -> list[bytes]:
+        """Fetch messages, and drop those that no actor could process.
+
+        A worker that meets one fails in a thread, or in its consumer, which then stops for three seconds.
+        """
+        fetch = self._dispatch("fetch")  # type: ignore[no-untyped-call]
+        while fetched := fetch(queue_name, max_messages):
+            messages = [data for data in fetched if is_valid_message(data)]
+            if len(messages) < len(fetched):
+                self._drop(queue_name, [data for data in fetched if not is_valid_message(data)])
+            if messages:
+                return messages
+        return []
+
+    def _drop(self, queue_name: str, corrupt: Sequence[bytes | None]) -> None:
+        """Acknowledge messages by their content: their ids are in none that can be read."""
+        ids = sorted(self.client.smembers(f"{self.namespace}:__acks__.{self.broker_id}.{queue_name}"))
+        stored = self.client.hmget(f"{self.namespace}:{queue_name}.msgs", ids) if ids else []
+        for message_id, data in zip(ids, stored, strict=True):
+            if data in corrupt:
+                self.do_ack(queue_name, message_id)
+        for data in corrupt:
+            self._on_corrupt_message(data)
+
 
 class NotifyingRedisConsumer(_RedisConsumer):
-    """Dramatiq's consumer, which waits for the wake-up channel where the original sleeps."""
+    """Dramatiq's consumer, which waits for the wake-up channel where the original sleeps.
+
+    While Redis is away or refuses writes it pauses; what it could not acknowledge it acknowledges later.
+    """
 
     def __init__(self, broker: NotifyingRedisBroker, queue_name: str, prefetch: int, _timeout: int) -> None:
         super().__init__(broker, queue_name, prefetch, 1)  # type: ignore[no-untyped-call]
         # There are no delayed messages here, but Dramatiq consumes their queue too: a poll of that one at the same
         # moment would only delay the other.
-        is_delay_queue = queue_name in broker.delay_queues
-        self._wakeup = None if is_delay_queue else WakeupSubscriber(broker.client, broker.wakeup_channel)
+        self._is_delay_queue = queue_name in broker.delay_queues
+        self._wakeup: WakeupSubscriber | None = None
         self._is_queue_empty = False
+        self._unacknowledged_ids: deque[str] = deque()
 
     def __next__(self) -> Any:  # noqa: ANN401 - a message proxy or None, untyped in Dramatiq
+        keys: RedisKeys | None = self.broker.keys
+        if keys is None:
+            sleep(_RECONNECT_DELAY_S)
+            return None
+        if self._wakeup is None and not self._is_delay_queue:
+            self._wakeup = WakeupSubscriber(self.broker.client, keys.wakeup)
         if not self.message_cache and self._is_queue_empty:
             # Before the poll and not after it: a poll right behind a message slows the worker of that message.
             # While all prefetch slots are taken, poll often, to fetch as soon as one is free.
@@ -172,10 +238,33 @@ class NotifyingRedisConsumer(_RedisConsumer):
             wait = sleep if self._wakeup is None else self._wakeup.wait
             wait(_FULL_POLL_INTERVAL_S if is_full else _POLL_INTERVAL_S)
         free_slots = 0 if self.message_cache else self.prefetch - self.outstanding_message_count
-        message = super().__next__()  # type: ignore[no-untyped-call]
+        try:
+            self._acknowledge_late()
+            message = super().__next__()  # type: ignore[no-untyped-call]
+        except (redis.RedisError, ConnectionClosed):
+            # Raised on, each consumer would log it every three seconds.
+            self._is_queue_empty = True
+            sleep(_RECONNECT_DELAY_S)
+            return None
         if free_slots or message is None:
             self._is_queue_empty = message is None or len(self.message_cache) + 1 < free_slots
         return message
+
+    def ack(self, message: Any) -> None:  # noqa: ANN401 - a message proxy
+        """Acknowledge a message, later if Redis does not take it: Dramatiq would keep the thread waiting."""
+        try:
+            super().ack(message)  # type: ignore[no-untyped-call]
+        except (redis.RedisError, ConnectionClosed):
+            self._unacknowledged_ids.append(message.options["redis_message_id"])
+
+    def nack(self, message: Any) -> None:  # noqa: ANN401 - a message proxy
+        """Drop a failed message: its orders fall due again by themselves, and nobody reads a dead-letter queue."""
+        self.ack(message)
+
+    def _acknowledge_late(self) -> None:
+        while self._unacknowledged_ids:
+            self.broker.do_ack(self.queue_name, self._unacknowledged_ids[0])
+            self._unacknowledged_ids.popleft()
 
     def close(self) -> None:
         if self._wakeup is not None:

@@ -77,9 +77,10 @@ async def test_wakeup_without_messages_is_ignored(
     running_service: RunningApp, running_service_account: AccountClient
 ) -> None:
     sent = await running_service_account.send_signal()
+    keys = await running_service.services.redis_keys.load()
     pipeline = running_service.services.redis.pipeline(transaction=False)
     for _ in range(10):
-        JobNotifier().enqueue(
+        JobNotifier(keys).enqueue(
             pipeline, [(sent["order_id"], sent["trace_id"]), ("00000000-0000-7000-8000-000000000000", "0" * 32)]
         )
     await pipeline.execute()

@@ -24,6 +24,7 @@ from db.engine import create_engine
 from signalhub.domain.events import Event, Head, NewEvent, append_event
 from signalhub.settings import Settings
 from signalhub.streams import redis_stream
+from signalhub.streams.redis_state import RedisKeyLoader
 from tests.bench import channels_plugin_app
 from tests.bench.fanout_subscribers import SENT_TIME_MARKER, UNKNOWN_SENT_NS
 from tests.kit.processes import find_free_port
@@ -84,15 +85,16 @@ async def run_signalhub(settings: Settings, pid: int) -> AsyncIterator[FanoutSer
             for transport in TRANSPORTS
         }
     engine, redis = create_engine(settings.database_url), redis_stream.connect(settings.redis_url, timeout_s=1.0)
+    keys = await RedisKeyLoader(engine).load()
 
     async def send(transport: str, count: int) -> None:
         account_id = accounts[transport]["user"]["id"]
+        # Stamped before the commit, which is part of the latency: what is published later must be what is stored.
+        new_event = _build_new_event(account_id, time.time_ns())
         async with engine.begin() as connection:
             heads = await event_log.lock_heads(connection, {account_id})
-            events = await event_log.append_events(connection, heads, [_build_new_event(account_id)] * count)
-        await redis_stream.publish(
-            redis, [msgspec.structs.replace(event, body=stamp_sent_time(event.body)) for event in events]
-        )
+            events = await event_log.append_events(connection, heads, [new_event] * count)
+        await redis_stream.publish(redis, keys.events, events)
 
     requests = {
         "sse": _add_api_key(build_sse_request("/api/v1/stream"), accounts["sse"]["api_key"]),
@@ -217,8 +219,9 @@ def _build_registration(name: str) -> dict[str, str]:
     return {"username": name, "broker_name": "mock", "account_id": "1", "api_key": "none"}
 
 
-def _build_new_event(account_id: str) -> NewEvent:
-    return NewEvent(type="order.executed", account_id=account_id, data=_EVENT_DATA, trace_id="0" * 32)
+def _build_new_event(account_id: str, sent_ns: int = UNKNOWN_SENT_NS) -> NewEvent:
+    data = _EVENT_DATA | {"sent_ns": sent_ns}
+    return NewEvent(type="order.executed", account_id=account_id, data=data, trace_id="0" * 32)
 
 
 def _build_event() -> Event:

@@ -5,12 +5,13 @@ from time import monotonic
 
 import pytest
 
-from signalhub.jobs import NAMESPACE, QUEUE_NAME, build_message, connect_redis
+from signalhub.jobs import QUEUE_NAME, build_message, connect_redis
 from signalhub.settings import Settings
 from tests.faults import kill_restart
 from tests.faults.chaos_runs import ChaosRunPlan, run, run_clients
 from tests.faults.conftest import FAST_SETTINGS
 from tests.kit.polling import wait_until
+from tests.kit.redis_keys import read_redis_keys
 from tests.kit.stack import FrozenProcess, Stack
 
 pytestmark = pytest.mark.fault
@@ -80,16 +81,16 @@ async def test_worker_frozen_beyond_its_lease_moves_no_order_twice(stack: Stack)
 
 
 async def test_undecodable_messages_do_not_block_others(stack: Stack) -> None:
-    client = connect_redis(stack.settings.redis_url)
+    client, keys = connect_redis(stack.settings.redis_url), await read_redis_keys(stack.settings)
     for poison in (
         build_message("orders.unheard_of", ["1"]).encode(),
         build_message("orders.advance", ["no-id"]).encode(),
     ):
-        client.hset(f"{NAMESPACE}:{QUEUE_NAME}.msgs", "poison", poison)
-        client.rpush(f"{NAMESPACE}:{QUEUE_NAME}", "poison")
-    client.hset(f"{NAMESPACE}:{QUEUE_NAME}.msgs", "garbage", b"\xff{")
-    client.rpush(f"{NAMESPACE}:{QUEUE_NAME}", "garbage", "no such message")
-    client.xadd("signalhub:events", {"what": b"\xff"})
+        client.hset(f"{keys.jobs}:{QUEUE_NAME}.msgs", "poison", poison)
+        client.rpush(f"{keys.jobs}:{QUEUE_NAME}", "poison")
+    client.hset(f"{keys.jobs}:{QUEUE_NAME}.msgs", "garbage", b"\xff{")
+    client.rpush(f"{keys.jobs}:{QUEUE_NAME}", "garbage", "no such message")
+    client.xadd(keys.events, {"what": b"\xff"})
     client.close()
     report = await run(
         stack, ChaosRunPlan(signal_count=60, signals_per_second=60, fault_count=0), kill_restart.kill_worker_process

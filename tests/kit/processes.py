@@ -13,7 +13,9 @@ import httpx
 
 from signalhub.embedded.child_processes import spawn
 from signalhub.settings import Settings, to_env
+from signalhub.streams import redis_stream
 from tests.kit.polling import wait_until
+from tests.kit.redis_keys import read_redis_keys
 
 _STOP_TIMEOUT_S = 15
 
@@ -73,20 +75,18 @@ async def run_web(settings: Settings, log_path: Path) -> AsyncIterator[CommandPr
 @asynccontextmanager
 async def run_worker(settings: Settings, log_path: Path) -> AsyncIterator[CommandProcess]:
     """Run `signalhub worker`; yield it once its heartbeat is there."""
-    from signalhub.jobs import WORKER_HEARTBEAT_KEY, connect_redis  # noqa: PLC0415 - brings Dramatiq, which most tests need not load
-
     process = CommandProcess("worker", settings, log_path)
-    client = connect_redis(settings.redis_url)
+    client, keys = redis_stream.connect(settings.redis_url, timeout_s=10.0), await read_redis_keys(settings)
     try:
 
         async def has_heartbeat() -> bool:
             _raise_if_exited(process)
-            return bool(client.exists(WORKER_HEARTBEAT_KEY))
+            return bool(await client.exists(keys.worker_heartbeat))
 
         await wait_until(has_heartbeat, timeout_s=20)
         yield process
     finally:
-        client.close()
+        await client.aclose()
         _stop_if_running(process)
 
 

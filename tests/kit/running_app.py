@@ -56,7 +56,7 @@ class RunningApp:
     async def publish_events(self, events: Sequence[Event]) -> None:
         """Put events into the Redis stream, in this order, one entry each."""
         for event in events:
-            await redis_stream.publish(self.services.redis, [event])
+            await redis_stream.publish(self.services.redis, (await self.services.redis_keys.load()).events, [event])
 
     async def execute_sql(self, statement: str, **values: object) -> list[tuple[object, ...]]:
         """Run a statement on the database; return the rows, if it returns any."""

@@ -1,13 +1,15 @@
 """`signalhub_stream_heals_total` counts events that the Redis stream lost, and not those that it brought late."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from signalhub.streams.event_filter import match_all
 from signalhub.streams.metrics import BACKFILLS
 from signalhub.streams.stream_relay import Relay
-from signalhub.streams.subscription import subscribe
+from signalhub.streams.subscription import Subscription, subscribe
 from tests.kit.account_client import AccountClient
 from tests.kit.running_app import RunningApp
 
@@ -17,22 +19,44 @@ def _backfill_count() -> float:
     return next(sample.value for sample in metric.samples if sample.name.endswith("_total"))
 
 
+@asynccontextmanager
+async def _subscribe(
+    app: RunningApp, account: AccountClient, *, head_check_interval_s: float
+) -> AsyncIterator[Subscription]:
+    """Subscribe at the head of the log, through a relay of this process."""
+    relay = Relay(app.services.engine, app.settings.redis_url, head_check_interval_s=head_check_interval_s)
+    await relay.start()
+    try:
+        async with subscribe(relay, account.id, None, event_filter=match_all, lifetime_s=60) as subscription:
+            yield subscription
+    finally:
+        await relay.stop()
+
+
 @pytest.mark.parametrize(("arrives_late", "counted"), [(True, 0), (False, 1)])
 async def test_backfill_is_counted_if_the_stream_lost_events(
     app: RunningApp, account: AccountClient, *, arrives_late: bool, counted: int
 ) -> None:
-    relay = Relay(app.services.engine, app.settings.redis_url, head_check_interval_s=0.1)
-    await relay.start()
     before = _backfill_count()
-    try:
-        async with subscribe(relay, account.id, None, event_filter=match_all, lifetime_s=60) as subscription:
-            events = await app.append_events(account, 3)
-            received = 0
+    async with _subscribe(app, account, head_check_interval_s=0.1) as subscription:
+        events = await app.append_events(account, 3)
+        received = 0
+        while received < len(events):
+            received += len(await subscription.read(5))
+        if arrives_late:
+            await app.publish_events(events)
+        await asyncio.sleep(1.5)
+    assert _backfill_count() - before == counted
+
+
+async def test_reordered_entries_count_as_no_backfill(app: RunningApp, account: AccountClient) -> None:
+    """Processes that commit for the same account at the same time publish in any order."""
+    before = _backfill_count()
+    async with _subscribe(app, account, head_check_interval_s=60) as subscription:
+        for order in ((1, 0), (2, 0, 1), (0,)):
+            events, received = await app.append_events(account, len(order)), 0
+            await app.publish_events([events[index] for index in order])
             while received < len(events):
                 received += len(await subscription.read(5))
-            if arrives_late:
-                await app.publish_events(events)
-            await asyncio.sleep(1.5)
-        assert _backfill_count() - before == counted
-    finally:
-        await relay.stop()
+        await asyncio.sleep(1.5)
+    assert _backfill_count() == before

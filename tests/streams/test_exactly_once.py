@@ -123,12 +123,12 @@ async def test_lost_duplicated_or_reordered_stream_entries_are_backfilled(
 
 
 async def test_undecodable_stream_entries_are_skipped(app: RunningApp, account: AccountClient) -> None:
-    redis = app.services.redis
+    redis, stream_key = app.services.redis, (await app.services.redis_keys.load()).events
     async with account.open_sse() as stream:
         await stream.expect_ready()
-        await redis.xadd("signalhub:events", {"what": "ever"})
-        await redis.xadd("signalhub:events", {"a": account.id, "s": "not a number", "t": "x", "b": "{}"})
-        await redis.xadd("signalhub:events", {"a": b"\xff\xfe", "s": "1"})
+        await redis.xadd(stream_key, {"what": "ever"})
+        await redis.xadd(stream_key, {"a": account.id, "s": "not a number", "t": "x", "b": "{}"})
+        await redis.xadd(stream_key, {"a": b"\xff\xfe", "s": "1"})
         sent = await account.send_signal()
         assert [frame.json["seq"] for frame in await stream.next_events(2)] == [sent["seq"] - 1, sent["seq"]]
         # Within two seconds only the stream reader delivers; the comparison of heads would take longer.

@@ -48,13 +48,15 @@ async def test_signals_are_ingested_and_streamed_without_redis(
         assert [frame.json["seq"] for frame in await stream.next_events(10)] == list(range(2, 12))
         assert [(await receive_json(socket))["seq"] for _ in range(10)] == list(range(2, 12))
         ready = await app_with_own_redis.http.get("/health/ready")
-        assert (ready.status_code, ready.json()["redis"], ready.json()["relay"]) == (503, False, False)
+        assert (ready.status_code, ready.json()["redis"], ready.json()["relay"]) == (200, False, False)
+        assert ready.json()["status"] == "degraded"
         await asyncio.to_thread(valkey.start)
         async with run_worker(app_with_own_redis.settings, tmp_path / "worker.log"):
             orders = [(await stream.next_event()).json for _ in range(10)]
         assert [event["seq"] for event in orders] == list(range(12, 22))
         assert {event["order_id"] for event in orders} == {signal["order_id"] for signal in sent}
-    assert (await app_with_own_redis.http.get("/health/ready")).status_code == 200
+    ready = await app_with_own_redis.http.get("/health/ready")
+    assert (ready.status_code, ready.json()["status"]) == (200, "ok")
 
 
 async def test_new_epoch_closes_streams_and_resets_cursors(app_with_own_redis: RunningApp) -> None:

@@ -23,9 +23,9 @@ from signalhub.cli.local_state import LocalState, complete_settings, require_set
 from signalhub.cli.output import format_command, print_json, print_line, summarize_error
 from signalhub.cli.servers import require_broker
 from signalhub.container import build_services
-from signalhub.jobs import WORKER_HEARTBEAT_KEY
 from signalhub.services.encryption import Encryption, EncryptionError
 from signalhub.settings import Settings, from_env
+from signalhub.streams.redis_state import RedisKeyLoader, find_write_error
 
 _MAX_CLOCK_SKEW_S: Final = 1.0
 
@@ -46,6 +46,7 @@ class DoctorContext(msgspec.Struct, frozen=True):
     local_state: LocalState
     engine: AsyncEngine
     redis: Redis
+    redis_keys: RedisKeyLoader
 
 
 Check = Callable[[DoctorContext], Awaitable[CheckResult]]
@@ -120,11 +121,17 @@ async def check_redis(context: DoctorContext) -> CheckResult:
     started_at = time.perf_counter()
     try:
         await context.redis.ping()
+        write_error = await find_write_error(context.redis, await context.redis_keys.load())
+    except SQLAlchemyError:
+        write_error = None  # the names of the keys come from the database, which has a check of its own
     except (RedisError, OSError) as error:
         hint = (
             "Signals are still accepted, and run when it is back. Check SIGNALHUB_REDIS_URL and the server behind it."
         )
         return CheckResult(name="redis", ok=False, said=f"cannot be reached: {error}", hint=hint)
+    if write_error is not None:
+        hint = "Signals are still accepted. Give it memory, or a URL of the primary; see docs/operating.md, Health."
+        return CheckResult(name="redis", ok=False, said=f"takes no writes: {write_error}", hint=hint)
     return CheckResult(name="redis", ok=True, said=f"answers in {_format_elapsed_ms(started_at)}")
 
 
@@ -149,9 +156,10 @@ async def check_web(context: DoctorContext) -> CheckResult:
 
 async def check_workers(context: DoctorContext) -> CheckResult:
     try:
-        is_seen = bool(await context.redis.exists(WORKER_HEARTBEAT_KEY))
-    except (RedisError, OSError):
-        return CheckResult(name="workers", ok=False, said="unknown", hint="Fix Redis first.")
+        keys = await context.redis_keys.load()
+        is_seen = bool(await context.redis.exists(keys.worker_heartbeat))
+    except (RedisError, SQLAlchemyError, OSError, TimeoutError):
+        return CheckResult(name="workers", ok=False, said="unknown", hint="Fix the database and Redis first.")
     if not is_seen:
         hint = f"{format_command('up')}, or {format_command('worker')}. Until one runs, orders wait."
         return CheckResult(name="workers", ok=False, said="none seen in the last 5 s", hint=hint)
@@ -191,7 +199,9 @@ def doctor(*, as_json: bool) -> None:
 
 async def _run_checks(settings: Settings) -> list[CheckResult]:
     services = build_services(settings, "cli")
-    context = DoctorContext(settings, LocalState(settings.data_dir), services.engine, services.redis)
+    context = DoctorContext(
+        settings, LocalState(settings.data_dir), services.engine, services.redis, services.redis_keys
+    )
     try:
         return [await check(context) for check in ALL_CHECKS]
     finally:

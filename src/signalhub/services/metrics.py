@@ -40,3 +40,9 @@ DUE_BACKLOG: Final = Gauge(
     "Orders that are due and not claimed, counted up to 10,000.",
     multiprocess_mode="livemax",
 )
+DIRECT_SWEEPS: Final = Counter(
+    "signalhub_worker_direct_sweeps", "Sweeps that the scheduler ran itself, as it could not enqueue them."
+)
+CORRUPT_MESSAGES: Final = Counter(
+    "signalhub_worker_corrupt_messages", "Messages that no actor could process, which were dropped."
+)

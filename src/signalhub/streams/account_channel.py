@@ -82,7 +82,11 @@ def limit_to_write_size(frames: Sequence[Frame]) -> Sequence[Frame]:
 
 
 class Channel:
-    """`head` is the last event known here; the ring holds all events after `_ring_after_seq`, as far as not pruned."""
+    """`head` is the last event known here; the ring holds all events after `_ring_after_seq`, as far as not pruned.
+
+    `early_seqs` are events that the stream brought before an earlier one, `backfilled_seqs` those that were read from
+    the database and that it has not brought yet.
+    """
 
     def __init__(self, account_id: str, epoch: str) -> None:
         self.account_id, self.epoch = account_id, epoch
@@ -91,6 +95,7 @@ class Channel:
         self.subscriber_count = 0
         self.listeners: set[Callable[[], None]] = set()
         self.prepend_lock = asyncio.Lock()
+        self.early_seqs: set[int] = set()
         self.backfilled_seqs: set[int] = set()
         self._ring_after_seq = 0
         self._ring: list[Frame] = []
@@ -101,6 +106,7 @@ class Channel:
     def start(self, head: int) -> None:
         """Begin at `head`. Frames that were pushed before it was known are in the database."""
         self.head, self._ring_after_seq, self.is_ready = head, head, True
+        self.early_seqs = {seq for seq in self.early_seqs if seq > head}
         self._encoded_batches.clear()
         self._ring.clear()  # its frames may end before `head`, and positions in a ring with a hole would be wrong
 
@@ -118,6 +124,25 @@ class Channel:
             self._ring_after_seq = self._ring[0].seq - 1
         self.schedule_notify()
         return True
+
+    def note_streamed(self, first_seq: int, last_seq: int) -> None:
+        """Remember that the stream brought these events, so that a backfill of them does not count as a loss."""
+        seqs = range(first_seq, last_seq + 1)
+        self.backfilled_seqs.difference_update(seqs)
+        if last_seq > self.head:
+            self.early_seqs.update(seqs)
+
+    def push_backfilled(self, frame: Frame) -> None:
+        """Append a frame that was read from the database. Those before it are pruned, if any are missing."""
+        if frame.seq <= self.head:
+            return  # the stream has brought it in the meantime
+        if not self.push(frame):
+            self.start(frame.seq - 1)  # cursors find the gap and report it
+            self.push(frame)
+        if frame.seq in self.early_seqs:
+            self.early_seqs.discard(frame.seq)
+        else:
+            self.backfilled_seqs.add(frame.seq)
 
     def frames_after(self, seq: int, max_frames: int) -> Sequence[Frame] | None:
         """Return frames after `seq`, at most one write full; None where the ring does not reach back that far."""

@@ -16,6 +16,12 @@ LAG = Gauge(
     multiprocess_mode="livemax",
 )
 BACKFILLS = Counter("signalhub_stream_heals", "Backfills of events that the Redis stream lost.", registry=None)
+REFUSED_ENTRIES = Counter(
+    "signalhub_stream_refused_entries", "Entries of the Redis stream that contradict the database.", registry=None
+)
+REDIS_WRITABLE = Gauge(
+    "signalhub_redis_writable", "1 while Redis takes writes, else 0.", registry=None, multiprocess_mode="livemin"
+)
 RING_MISSES = Counter(
     "signalhub_stream_ring_misses", "Pages read from the database for cursors behind the ring.", registry=None
 )
@@ -42,6 +48,6 @@ BYTES_WRITTEN = BufferedCounter(_BYTES_WRITTEN)
 def register(registry: CollectorRegistry) -> None:
     for collector in (
         *(SUBSCRIBERS, LAG, BACKFILLS, RING_MISSES, RESETS, GAPS, SLOW_CLOSES),
-        *(PUBLISH_FAILURES, _RING_HITS, _BYTES_WRITTEN),
+        *(PUBLISH_FAILURES, REDIS_WRITABLE, REFUSED_ENTRIES, _RING_HITS, _BYTES_WRITTEN),
     ):
         registry.register(collector)

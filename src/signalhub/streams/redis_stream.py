@@ -1,7 +1,7 @@
 """The Redis stream of events: one for all accounts, with an entry for each run of consecutive events of an account.
 
-The stream makes delivery fast and nothing else. It may lose, repeat or reorder entries: the relay compares with the
-database and backfills.
+The stream makes delivery fast and nothing else. It may lose, repeat or reorder entries, and others may write to it: the
+relay compares each entry with the database before it delivers the events, and backfills.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,15 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.typing import EncodableT
 
-from signalhub.domain.events import Event
+from db.event_log import RunHashes
+from signalhub.domain.events import Event, chain_hash
 
-STREAM_KEY: Final = "signalhub:events"
 MAX_EVENTS_PER_ENTRY: Final = 64
 MAX_STREAM_ENTRIES: Final = 50_000
 """Entries kept, approximately. A relay that is further behind reads the database."""
 
 _MAX_ENTRIES_PER_READ: Final = 512
+_MAX_SEQ: Final = 2**62
 
 
 class StreamEntry(msgspec.Struct, frozen=True):
@@ -32,6 +33,24 @@ class StreamEntry(msgspec.Struct, frozen=True):
     types: list[str]
     bodies: list[bytes]
 
+    @property
+    def last_seq(self) -> int:
+        return self.first_seq + len(self.bodies) - 1
+
+    def matches(self, hashes: RunHashes | None) -> bool:
+        """Return whether these are the events of the log, given its hashes around them.
+
+        The hash chain covers the bodies, and each body begins with its number and its type.
+        """
+        if hashes is None or hashes.previous is None:
+            return False
+        digest = hashes.previous
+        for seq, (type_, body) in enumerate(zip(self.types, self.bodies, strict=True), self.first_seq):
+            if not body.startswith(b'{"seq":%d,"type":"%b",' % (seq, type_.encode())):
+                return False
+            digest = chain_hash(digest, body)
+        return digest == hashes.last
+
 
 def connect(url: str, *, timeout_s: float | None) -> "Redis":
     """Return a client that fails fast. Blocking reads need their own timeout: redis-py's default of 5 s ends them."""
@@ -40,19 +59,19 @@ def connect(url: str, *, timeout_s: float | None) -> "Redis":
     )
 
 
-async def publish(client: "Redis", events: Sequence[Event]) -> None:
+async def publish(client: "Redis", stream_key: str, events: Sequence[Event]) -> None:
     """Append `events` in one round trip. Raises redis.RedisError or OSError."""
     if not events:
         return
     pipeline = client.pipeline(transaction=False)
-    add_to_pipeline(pipeline, events)
+    add_to_pipeline(pipeline, stream_key, events)
     await pipeline.execute()
 
 
-def add_to_pipeline(pipeline: "Pipeline", events: Sequence[Event]) -> None:
+def add_to_pipeline(pipeline: "Pipeline", stream_key: str, events: Sequence[Event]) -> None:
     """Append `events` along with other commands of the same round trip."""
     for run in split_into_runs(events):
-        pipeline.xadd(STREAM_KEY, encode_entry(run), maxlen=MAX_STREAM_ENTRIES, approximate=True)
+        pipeline.xadd(stream_key, encode_entry(run), maxlen=MAX_STREAM_ENTRIES, approximate=True)
 
 
 def split_into_runs(events: Sequence[Event]) -> list[list[Event]]:
@@ -68,15 +87,17 @@ def split_into_runs(events: Sequence[Event]) -> list[list[Event]]:
     return runs
 
 
-async def read_last_id(client: "Redis") -> bytes:
+async def read_last_id(client: "Redis", stream_key: str) -> bytes:
     """Return the id of the last entry, to read on from."""
-    entries: Any = await client.xrevrange(STREAM_KEY, count=1)
+    entries: Any = await client.xrevrange(stream_key, count=1)
     return entries[0][0] if entries else b"0-0"
 
 
-async def read_entries(client: "Redis", after_id: bytes, block_ms: int) -> Sequence[tuple[bytes, dict[bytes, bytes]]]:
+async def read_entries(
+    client: "Redis", stream_key: str, after_id: bytes, block_ms: int
+) -> Sequence[tuple[bytes, dict[bytes, bytes]]]:
     """Return the entries after `after_id`, waiting up to `block_ms` for one."""
-    streams: Any = await client.xread({STREAM_KEY: after_id}, count=_MAX_ENTRIES_PER_READ, block=block_ms)
+    streams: Any = await client.xread({stream_key: after_id}, count=_MAX_ENTRIES_PER_READ, block=block_ms)
     return streams[0][1] if streams else ()
 
 
@@ -92,5 +113,7 @@ def encode_entry(run: Sequence[Event]) -> dict[EncodableT, EncodableT]:
 
 def decode_entry(fields: Mapping[bytes, bytes]) -> StreamEntry:
     """Decode an entry. Raises KeyError or ValueError for one of another form."""
-    types = fields[b"t"].decode().split(",")
-    return StreamEntry(fields[b"a"].decode(), int(fields[b"s"]), types, fields[b"b"].split(b"\n"))
+    types, bodies, first_seq = fields[b"t"].decode().split(","), fields[b"b"].split(b"\n"), int(fields[b"s"])
+    if len(types) != len(bodies) or not 0 < first_seq <= _MAX_SEQ:
+        raise ValueError("types, bodies and number do not fit together")
+    return StreamEntry(fields[b"a"].decode(), first_seq, types, bodies)

@@ -1,13 +1,15 @@
 """One relay a process: reads the Redis stream once and feeds the channel of every account that has subscribers.
 
-Delivery does not depend on the stream being complete. A jump in `seq` is filled from the database before anything is
-delivered, and every few seconds the heads of the watched logs are compared with the database, so that a dead reader
-or a lost tail is noticed even when nothing more arrives.
+Delivery does not depend on the stream being complete or true. Each entry is compared with the log in the database, by
+the log's hash chain and one query for all entries that arrived together. A jump in `seq` is filled from the database
+before anything is delivered, and every few seconds the heads of the watched logs are compared with the database, so
+that a dead reader or a lost tail is noticed even when nothing more arrives.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from operator import attrgetter
 
 import structlog
 from redis.asyncio import Redis
@@ -26,7 +28,9 @@ from signalhub.streams.account_channel import (
     encode_frame,
     limit_to_write_size,
 )
-from signalhub.streams.metrics import BACKFILLS, RING_MISSES
+from signalhub.streams.metrics import BACKFILLS, REFUSED_ENTRIES, RING_MISSES
+from signalhub.streams.redis_state import RedisKeyLoader, RedisMonitor
+from signalhub.streams.redis_stream import StreamEntry
 
 MAX_PAGE_EVENTS = 128
 _PREPEND_MARGIN_EVENTS = 64
@@ -42,6 +46,7 @@ _MAX_HEADS_PER_QUERY = 1000
 _IDLE_POLL_INTERVAL_S = 1.0
 _MAX_DATABASE_READS = 4
 _LATE_ENTRY_S = 1.0
+_OUTAGE_CHECK_FACTOR = 8
 
 _log = structlog.get_logger()
 
@@ -67,11 +72,20 @@ class SequenceHeadLoader:
 
 
 class Relay:
-    """Compares heads every `head_check_interval_s`, and eight times as often while the reader of Redis is down."""
+    """Compares heads every `head_check_interval_s`, and eight times as often while Redis cannot be read or written."""
 
-    def __init__(self, engine: AsyncEngine, redis_url: str, *, head_check_interval_s: float = 2.0) -> None:
-        self._engine, self._redis_url, self._head_check_interval_s = engine, redis_url, head_check_interval_s
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        redis_url: str,
+        *,
+        head_check_interval_s: float = 2.0,
+        redis_monitor: RedisMonitor | None = None,
+    ) -> None:
+        self._engine, self._redis_url, self._redis_monitor = engine, redis_url, redis_monitor
+        self._head_check_interval_s = head_check_interval_s
         self._autocommit_engine = autocommit(engine)
+        self._key_loader = RedisKeyLoader(engine)
         self._head_loader = SequenceHeadLoader(engine)
         self._channels: dict[str, Channel] = {}
         self._has_channels = asyncio.Event()
@@ -166,7 +180,8 @@ class Relay:
         """Start a new channel at the database's head; backfill one that is behind it."""
         if not channel.is_ready:
             channel.start(head)
-        elif head > channel.head:
+            head = max(channel.early_seqs, default=head)  # committed while the head was being read
+        if head > channel.head:
             self._start_backfill(channel, head)
 
     def _start_backfill(self, channel: Channel, head: int) -> None:
@@ -176,24 +191,25 @@ class Relay:
 
     async def _backfill(self, channel: Channel, head: int) -> None:
         """Read what is missing up to `head`. An outage ends the attempt; the next head check starts another."""
+        backfilled_seqs = set[int]()
         with suppress(SQLAlchemyError, OSError, TimeoutError):
-            while channel.head < head:
+            # Further, if the stream has brought events by then that do not follow the ones read here.
+            while channel.head < (target := max(head, max(channel.early_seqs, default=0))):
                 frames = await self._query_page(channel.account_id, channel.head)
                 for frame in frames:
-                    if not channel.push(frame):
-                        channel.start(frame.seq - 1)  # pruned in between: cursors find the gap and report it
-                        channel.push(frame)
-                    channel.backfilled_seqs.add(frame.seq)
+                    channel.push_backfilled(frame)
+                backfilled_seqs.update(frame.seq for frame in frames)
                 if not frames:
-                    channel.start(max(head, channel.head))  # all of it is pruned
+                    channel.start(max(target, channel.head))  # all of it is pruned
                     channel.schedule_notify()
-        asyncio.get_running_loop().call_later(_LATE_ENTRY_S, self.count_backfill, channel)
+        channel.early_seqs = {seq for seq in channel.early_seqs if seq > channel.head}
+        asyncio.get_running_loop().call_later(_LATE_ENTRY_S, self.count_backfill, channel, backfilled_seqs)
 
-    def count_backfill(self, channel: Channel) -> None:
-        """Count a backfill, unless the stream brought its events a moment later: then none was lost."""
-        if channel.backfilled_seqs:
+    def count_backfill(self, channel: Channel, seqs: set[int]) -> None:
+        """Count a backfill of `seqs`, unless the stream brought them all before it or a moment later."""
+        if seqs & channel.backfilled_seqs:
             BACKFILLS.inc()
-            channel.backfilled_seqs.clear()
+            channel.backfilled_seqs -= seqs
 
     async def _consume_stream(self) -> None:
         client = redis_stream.connect(self._redis_url, timeout_s=_READ_TIMEOUT_S)
@@ -210,14 +226,12 @@ class Relay:
 
     async def _consume_batch(self, client: "Redis", last_id: bytes | None) -> bytes:
         """Push the entries after `last_id`, waiting for them a while, and return the new last id."""
+        stream_key = (await self._key_loader.load()).events
         if last_id is None or not await self._wait_for_channels():
-            return await redis_stream.read_last_id(client)
-        entries = await redis_stream.read_entries(client, last_id, _BLOCK_MS)
-        for entry_id, fields in entries:
-            try:
-                self._push_entry(fields)
-            except (KeyError, ValueError) as error:  # not written by this service
-                _log.warning("relay.undecodable_entry", entry_id=entry_id.decode(), error=repr(error))
+            return await redis_stream.read_last_id(client, stream_key)
+        entries = await redis_stream.read_entries(client, stream_key, last_id, _BLOCK_MS)
+        decoded = [entry for entry_id, fields in entries if (entry := self._decode_entry(entry_id, fields)) is not None]
+        await self._push_entries([entry for entry in decoded if self._has_new_events(entry)])
         return entries[-1][0] if entries else last_id
 
     async def _wait_for_channels(self) -> bool:
@@ -231,21 +245,60 @@ class Relay:
                 await self._has_channels.wait()
         return self._has_channels.is_set()
 
-    def _push_entry(self, fields: "dict[bytes, bytes]") -> None:
-        channel = self._channels.get(fields[b"a"].decode())
-        if channel is None:
+    def _decode_entry(self, entry_id: bytes, fields: "dict[bytes, bytes]") -> StreamEntry | None:
+        """Return the entry of an account that has subscribers, None for any other."""
+        try:
+            return redis_stream.decode_entry(fields) if fields[b"a"].decode() in self._channels else None
+        except (KeyError, ValueError) as error:  # not written by this service
+            REFUSED_ENTRIES.inc()
+            _log.warning("relay.undecodable_entry", entry_id=entry_id.decode(), error=repr(error))
+            return None
+
+    def _has_new_events(self, entry: StreamEntry) -> bool:
+        """Return whether the entry has events that are not known yet."""
+        channel = self._channels[entry.account_id]
+        if entry.last_seq <= channel.head:
+            channel.note_streamed(entry.first_seq, entry.last_seq)
+            return False
+        return True
+
+    async def _push_entries(self, entries: Sequence[StreamEntry]) -> None:
+        """Push those of the entries that are in the database's log.
+
+        Sorted, because processes that commit for the same account at the same time publish in any order.
+        """
+        if not entries:
             return
-        entry = redis_stream.decode_entry(fields)
-        if channel.backfilled_seqs:
-            channel.backfilled_seqs.difference_update(range(entry.first_seq, entry.first_seq + len(entry.types)))
+        hashes = await self._load_hashes([(entry.account_id, entry.first_seq, entry.last_seq) for entry in entries])
+        true_entries = [entry for entry, run_hashes in zip(entries, hashes, strict=True) if entry.matches(run_hashes)]
+        if len(true_entries) < len(entries):
+            REFUSED_ENTRIES.inc(len(entries) - len(true_entries))
+            _log.warning("relay.entries_refused", entries=len(entries) - len(true_entries))
+        for entry in sorted(true_entries, key=attrgetter("first_seq")):
+            if (channel := self._channels.get(entry.account_id)) is not None:
+                self._push_entry(channel, entry)
+
+    async def _load_hashes(self, runs: Sequence[tuple[str, int, int]]) -> Sequence[event_log.RunHashes | None]:
+        """Read the hashes around each run. Waits for the database: without it there is nothing to compare with."""
+        while True:
+            with suppress(SQLAlchemyError, OSError, TimeoutError):
+                async with self._autocommit_engine.connect() as connection:
+                    return await event_log.get_run_hashes(connection, runs)
+            await asyncio.sleep(_READ_RETRY_DELAY_S)
+
+    def _push_entry(self, channel: Channel, entry: StreamEntry) -> None:
         for seq, (type_, body) in enumerate(zip(entry.types, entry.bodies, strict=True), entry.first_seq):
             if not channel.push(encode_frame(self.epoch, seq, type_, body)):
-                self._start_backfill(channel, seq)
+                channel.note_streamed(seq, entry.last_seq)
+                if channel.is_ready:
+                    self._start_backfill(channel, entry.last_seq)
                 return
+        channel.note_streamed(entry.first_seq, entry.last_seq)
 
     async def _check_heads_forever(self) -> None:
         while True:
-            await asyncio.sleep(self._head_check_interval_s if self.is_reading else self._head_check_interval_s / 8)
+            is_live = self.is_reading and (self._redis_monitor is None or self._redis_monitor.is_writable)
+            await asyncio.sleep(self._head_check_interval_s / (1 if is_live else _OUTAGE_CHECK_FACTOR))
             with suppress(SQLAlchemyError, OSError, TimeoutError):
                 await self._check_epoch()
                 channels = list(self._channels.values())

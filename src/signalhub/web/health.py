@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from litestar import MediaType, Response, Router, get
@@ -14,9 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import migrate
+from signalhub.container import Services
 from signalhub.domain.events import format_timestamp
-from signalhub.jobs import WORKER_HEARTBEAT_KEY
 from signalhub.shared_metrics import render as render_metrics
+from signalhub.streams.redis_state import RedisStatus
 from signalhub.web.dependencies import AppServices
 from signalhub.web.openapi import PUBLIC, response_specs
 
@@ -24,11 +25,16 @@ _CHECK_TIMEOUT_S: Final = 1.5
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """`workers` has no part in `status`: without one, signals are still accepted and run later."""
+    """`status` is `unavailable` where signals are refused, and then the response is 503.
+
+    It is `degraded` while Redis is away (`redis` is false) or takes no writes (`read_only`): signals are accepted, but
+    orders move and streams get their events up to half a second later. `workers` has no part in it: without one,
+    signals are still accepted and run later.
+    """
 
     status: str
     database: bool
-    redis: bool
+    redis: bool | Literal["read_only"]
     migrations: bool
     relay: bool
     workers: bool
@@ -47,18 +53,18 @@ async def live() -> dict[str, str]:
 )
 async def ready(services: AppServices) -> Response[Readiness]:
     # At the same time: a load balancer waits for the slowest check, not for all of them.
-    database, migrations, redis, workers = await asyncio.gather(
+    database, migrations, redis_status, workers = await asyncio.gather(
         check(query_time(services.engine)),
         check(migrate.is_current(services.engine)),
-        check(services.redis.ping()),
-        check(services.redis.exists(WORKER_HEARTBEAT_KEY)),
+        services.redis_monitor.check(),
+        check(has_worker_heartbeat(services)),
     )
     relay = services.relay.is_reading
-    is_ready = database and migrations and redis and relay and not services.connections.is_closing
+    is_ready = database and migrations and not services.connections.is_closing
     body = Readiness(
-        status="ok" if is_ready else "unavailable",
+        status=("ok" if redis_status is RedisStatus.OK and relay else "degraded") if is_ready else "unavailable",
         database=database,
-        redis=redis,
+        redis="read_only" if redis_status is RedisStatus.READ_ONLY else redis_status is RedisStatus.OK,
         migrations=migrations,
         relay=relay,
         workers=workers,
@@ -83,6 +89,11 @@ async def check(dependency: Awaitable[object]) -> bool:
             return bool(await dependency)
     except (SQLAlchemyError, RedisError, OSError, TimeoutError):
         return False
+
+
+async def has_worker_heartbeat(services: Services) -> bool:
+    keys = await services.redis_keys.load()
+    return bool(await services.redis.exists(keys.worker_heartbeat))
 
 
 async def query_time(engine: AsyncEngine) -> datetime:
