@@ -79,6 +79,11 @@ trace *args: setup
 faults *name: setup
     @exec {{ bin }}/python tests/faults/run.py "$@"
 
+# Run a steady load and print the slope of each process's memory; `--minutes` says for how long
+[no-exit-message]
+soak *args: setup
+    @exec {{ bin }}/python tests/faults/run.py soak "$@"
+
 # Fuzz the grammar with `n` generated texts, guided by coverage (Linux)
 [no-exit-message]
 fuzz *n: setup

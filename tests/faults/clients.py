@@ -8,6 +8,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from time import perf_counter
+from typing import Protocol
 
 import httpx
 import msgspec
@@ -21,6 +22,7 @@ from tests.kit.observations import (
     ConnectionLost,
     ControlEventObserved,
     EventObserved,
+    Observation,
     ObservationLog,
     unix_time_s,
 )
@@ -31,10 +33,16 @@ _MAX_ATTEMPTS = 300
 _READ_TIMEOUT_S = 6.0
 
 
+class Recorder(Protocol):
+    """Takes what clients observe: an `ObservationLog`, or what counts only."""
+
+    def record(self, observation: Observation) -> None: ...
+
+
 class RetryingSender:
     """Sends each signal with its own idempotency key until it is accepted. `http` needs a long timeout."""
 
-    def __init__(self, http: httpx.AsyncClient, observations: ObservationLog) -> None:
+    def __init__(self, http: httpx.AsyncClient, observations: Recorder) -> None:
         self._http, self._observations = http, observations
 
     async def send(self, account: AccountClient, number: int) -> None:

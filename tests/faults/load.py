@@ -10,13 +10,19 @@ from typing import Any, Final, TypeVar
 import msgspec
 import uvloop
 
-from tests.faults import flood, reconnect_burst, slow_readers
+from tests.faults import flood, random_faults, reconnect_burst, slow_readers, soak
 from tests.kit.setting_changes import make_settings
 from tests.kit.stack import Stack
 
 _MAX_CATCH_UP_S: Final = 10.0
 _MAX_P99_RATIO: Final = 1.5
 _MAX_GROWTH_MB: Final = 1.0
+_MAX_SLOPE_MB_PER_H: Final = 1.0
+_MIN_SLOPE_MINUTES: Final = 30.0
+_WARM_UP_SHARE: Final = 0.3
+_SOAK_RATE: Final = 20.0
+_FLOOD_RATE: Final = 80.0
+_RANDOM_FAULT_RATE: Final = 200.0
 
 T = TypeVar("T")
 
@@ -27,7 +33,7 @@ def run_flood(arguments: argparse.Namespace) -> int:
     cut_s = min(20.0, arguments.seconds / 5)
     plan = flood.FloodPlan(
         subscriber_count=arguments.subscribers or 1000,
-        events_per_second=arguments.rate,
+        events_per_second=arguments.rate or _FLOOD_RATE,
         duration_s=arguments.seconds,
         mean_cut_interval_s=cut_s,
         web_kill_interval_s=kill_s,
@@ -78,22 +84,64 @@ def run_slow_readers(arguments: argparse.Namespace) -> int:
     return 0 if report.delivery.is_complete and is_within_targets else 1
 
 
+def run_random_faults(arguments: argparse.Namespace) -> int:
+    """Kill, stop, freeze and empty parts at random, with two web and two worker processes."""
+    plan = random_faults.RandomFaultPlan(
+        duration_s=arguments.seconds,
+        signals_per_second=arguments.rate or _RANDOM_FAULT_RATE,
+        pause_before_fault_s=arguments.pause,
+        seed=arguments.seed,
+    )
+    report = _run_on_stack(2, lambda stack: random_faults.run(stack, plan), worker_processes=2, heartbeat_s=1.0)
+    figures = msgspec.structs.asdict(report)
+    faults = figures.pop("faults")
+    _print_figures({"seed": plan.seed, "faults": sum(faults.values())} | figures)
+    for name, count in sorted(faults.items()):
+        sys.stdout.write(f"{count:>11}  {name}\n")
+    for name, count in report.violations.items():
+        sys.stdout.write(f"VIOLATION  {name}: {count}\n")
+    return 1 if report.violations else 0
+
+
+def run_soak(arguments: argparse.Namespace) -> int:
+    """Run a steady load and print how the memory of each process develops."""
+    duration_s = arguments.minutes * 60
+    plan = soak.SoakPlan(
+        duration_s=duration_s, warm_up_s=duration_s * _WARM_UP_SHARE, signals_per_second=arguments.rate or _SOAK_RATE
+    )
+    report = _run_on_stack(1, lambda stack: soak.run(stack, plan))
+    _print_figures({"minutes": arguments.minutes, "signals": report.signals, "unanswered": report.unanswered})
+    for trend in report.trends:
+        figures = f"{trend.first_mb:>8.1f} MB to {trend.last_mb:>6.1f} MB  {trend.slope_mb_per_h:>+7.2f} MB/h"
+        sys.stdout.write(f"{trend.process:>16}  {figures}\n")
+    # Over a shorter time the slope is that of the allocator's noise.
+    is_long = arguments.minutes >= _MIN_SLOPE_MINUTES
+    is_steady = all(trend.slope_mb_per_h <= _MAX_SLOPE_MB_PER_H for trend in report.trends)
+    return 0 if is_steady or not is_long else 1
+
+
 LOAD_RUNS_BY_NAME: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
+    "any": run_random_faults,
+    "soak": run_soak,
     "stream": run_flood,
     "storm": run_reconnect_burst,
     "stuck": run_slow_readers,
 }
 
 
-def _run_on_stack(web_processes: int, scenario: Callable[[Stack], Coroutine[Any, Any, T]]) -> T:
-    settings = make_settings(
-        demo_fill_s=1.0,
-        demo_close_s=2.0,
-        heartbeat_s=5.0,
-        web_processes=web_processes,
-        max_streams_per_account=100_000,
-        slow_reader_s=8.0,
-    )
+def _run_on_stack(
+    web_processes: int,
+    scenario: Callable[[Stack], Coroutine[Any, Any, T]],
+    **changes: Any,  # noqa: ANN401 - settings
+) -> T:
+    defaults: dict[str, Any] = {
+        "demo_fill_s": 1.0,
+        "demo_close_s": 2.0,
+        "heartbeat_s": 5.0,
+        "max_streams_per_account": 100_000,
+        "slow_reader_s": 8.0,
+    }
+    settings = make_settings(web_processes=web_processes, **(defaults | changes))
     with tempfile.TemporaryDirectory(prefix="signalhub-faults-") as scratch:
         stack = Stack(Path(scratch), settings)
         try:

@@ -26,6 +26,7 @@ _SETTINGS = make_settings(demo_fill_s=1.0, demo_close_s=2.0, heartbeat_s=1.0)
 _SETTINGS_BY_NAME: Final[dict[str, dict[str, Any]]] = {
     "hostile": {"chaos": "hostile", "lease_s": 2.0, "retry_base_s": 0.1, "retry_cap_s": 1.0}
 }
+_SIGNALS_PER_SECOND: Final = 80.0
 _HEADINGS = (
     "killed",
     "faults",
@@ -58,11 +59,13 @@ def _parse_arguments() -> argparse.Namespace:
     names = [*kill_restart.FAULTS_BY_NAME, *load.LOAD_RUNS_BY_NAME]
     parser.add_argument("name", nargs="?", choices=names, help="what to kill; without it, each part in turn")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long signals are sent (default: 60)")
-    parser.add_argument("--rate", type=float, default=80.0, help="signals a second; stream: events (default: 80)")
+    parser.add_argument("--rate", type=float, help="signals a second; stream: events (default: 80; any: 200; soak: 20)")
+    parser.add_argument("--minutes", type=float, default=10.0, help="soak: how long (default: 10)")
     parser.add_argument("--subscribers", type=int, help="stream, storm: how many (default: 1000, 2000)")
     parser.add_argument("--pause", type=float, default=5.0, help="seconds between two faults (default: 5)")
     parser.add_argument("--web", type=int, default=1, help="web processes (default: 1)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default: 1)")
+    parser.add_argument("--seed", type=int, default=1, help="any: which faults come in which order (default: 1)")
     parser.add_argument("--keep", type=Path, help="a directory for data, logs and observations, kept afterwards")
     return parser.parse_args()
 
@@ -71,9 +74,10 @@ def _run_named(name: str, arguments: argparse.Namespace) -> InvariantReport:
     settings = change_settings(
         _SETTINGS, web_processes=arguments.web, worker_processes=arguments.workers, **_SETTINGS_BY_NAME.get(name, {})
     )
+    rate = arguments.rate or _SIGNALS_PER_SECOND
     plan = ChaosRunPlan(
-        signal_count=int(arguments.seconds * arguments.rate),
-        signals_per_second=arguments.rate,
+        signal_count=int(arguments.seconds * rate),
+        signals_per_second=rate,
         fault_count=max(1, int(arguments.seconds / arguments.pause)),
         pause_before_fault_s=arguments.pause,
         timeout_s=120.0,

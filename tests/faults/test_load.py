@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults import flood, reconnect_burst, slow_readers
+from tests.faults import flood, random_faults, reconnect_burst, slow_readers, soak
 from tests.kit.load_subscribers import Subscriber, SubscriberBehavior
 from tests.kit.stack import Stack
 
@@ -37,6 +37,27 @@ async def test_stalled_readers_are_closed_and_miss_nothing(stack: Stack) -> None
     assert report.delivery.is_complete
     assert report.slow_closes >= 3
     assert report.memory_growth_mb < 8  # imprecise with few readers: the server itself grows too
+
+
+@pytest.mark.fault
+async def test_random_faults_lose_nothing(stack: Stack) -> None:
+    plan = random_faults.RandomFaultPlan(
+        duration_s=3.0, signals_per_second=60, pause_before_fault_s=0.5, seed=3, account_count=2, timeout_s=40
+    )
+    report = await random_faults.run(stack, plan)
+    assert report.violations == {}
+    assert report.acknowledged == report.orders == 180
+    assert report.deliveries == 2 * (2 + 4 * 180)  # each account's creation, four events of each order
+    assert report.faults
+
+
+async def test_soak_reports_the_memory_of_each_process(stack: Stack) -> None:
+    plan = soak.SoakPlan(duration_s=2.0, warm_up_s=0.5, signals_per_second=30, sample_interval_s=0.2)
+    report = await soak.run(stack, plan)
+    assert report.signals > 40
+    assert report.unanswered == 0
+    assert {trend.process.partition(" ")[0] for trend in report.trends} == {"web", "worker"}
+    assert all(10 < trend.last_mb < 500 for trend in report.trends)
 
 
 def test_delivery_report_counts_wrong_deliveries() -> None:
