@@ -7,13 +7,17 @@ time: the driver encodes every element of an array, and none of a text.
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 from sqlalchemy import Column, LargeBinary, Table, TextClause, text
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import DeclarativeBase
+
+# SQLSTATE classes: data exception, integrity constraint violation.
+_ROW_ERROR_SQLSTATE_CLASSES: Final = ("22", "23")
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 _encode = msgspec.json.Encoder().encode
@@ -38,6 +42,15 @@ async def execute(connection: AsyncConnection, statements: Sequence[Statement]) 
         for statement in statements:
             arguments |= statement.parameters
         await connection.execute(_combine(tuple(statement.sql for statement in statements)), arguments)
+
+
+def is_row_error(error: DBAPIError) -> bool:
+    """Return whether a value of a row is surely at fault, so that nothing was written and other rows could be."""
+    sqlstate: str | None = getattr(error.orig, "sqlstate", None)
+    if sqlstate is None:
+        # The driver raises a ValueError for what it cannot encode.
+        return isinstance(getattr(error.orig, "__cause__", None), ValueError)
+    return sqlstate.startswith(_ROW_ERROR_SQLSTATE_CLASSES)
 
 
 def insert(table: Table, rows: Sequence[Mapping[str, Any]], shared_values: Mapping[str, Any]) -> Statement:

@@ -4,7 +4,10 @@ A machine that hangs keeps its connections open and enforces none of its own lim
 client as well.
 """
 
+from typing import Final
+
 import asyncpg  # type: ignore[import-untyped]  # it ships none
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 # Every request is answered within 2 seconds, so waiting longer for a connection helps nobody.
@@ -51,3 +54,26 @@ def create_engine(url: str, *, pool_size: int = 10, statement_timeout_s: float |
 def autocommit(engine: AsyncEngine) -> AsyncEngine:
     """Return the same pool for single statements, which BEGIN and COMMIT would make wait for two more round trips."""
     return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+_MAX_IDLE_WITH_LOCKS_S: Final = 1.0
+"""Half of the time in which a sender gets an answer, and far more than a running process needs between statements."""
+
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+
+
+def build_limits_sql(lock_timeout_s: float) -> str:
+    """Return a subquery `limits` for the statement that takes a transaction's locks.
+
+    It limits how long the statements of the transaction wait for a lock, and how long the transaction may be idle: the
+    server ends that of a process which hangs, so its locks stop nobody. Part of the statement, it costs no round trip,
+    and it holds in a session of a pooler, too.
+    """
+    limits = {"lock_timeout": lock_timeout_s, "idle_in_transaction_session_timeout": _MAX_IDLE_WITH_LOCKS_S}
+    settings = ", ".join(f"set_config('{name}', '{int(seconds * 1000)}', true)" for name, seconds in limits.items())
+    return f"(SELECT {settings}) AS limits"
+
+
+def is_lock_timeout(error: DBAPIError) -> bool:
+    """Return whether a statement failed because a lock was not free in time."""
+    return getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE

@@ -8,13 +8,14 @@ gives neither.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import bulk
+from db.engine import build_limits_sql
 from db.tables import EventRow
 from signalhub.domain.events import Event, Head, NewEvent, append_event
 
@@ -129,14 +130,26 @@ def _to_stored_events(rows: Iterable[Row[Any]]) -> list[StoredEvent]:
     return [StoredEvent(row.seq, row.type, row.body.encode()) for row in rows]
 
 
+LOCK_TIMEOUT_S: Final = 1.5
+"""How long a request waits for its account's log: every request is answered within 2 seconds."""
+
+SAVE_LOCK_TIMEOUT_S: Final = 0.1
+"""How long a batch of moved orders waits for a log that another transaction holds. A transaction takes a few ms."""
+
 _EVENTS_TABLE = bulk.get_table(EventRow)
 
 # In id order, or two batches with the same accounts could deadlock.
 _LOCK_HEADS_TEMPLATE = """
-    SELECT accounts.id::text, last_seq, last_hash, clock_timestamp() AS now {also} FROM accounts
-    WHERE id = ANY(CAST(:ids AS uuid[])) {provided} ORDER BY accounts.id FOR NO KEY UPDATE
+    SELECT accounts.id::text, last_seq, last_hash, clock_timestamp() AS now {also} FROM accounts, {limits}
+    WHERE accounts.id = ANY(CAST(:ids AS uuid[])) {provided} ORDER BY accounts.id FOR NO KEY UPDATE OF accounts {skip}
 """
-_LOCK_HEADS = text(_LOCK_HEADS_TEMPLATE.format(also="", provided=""))
+
+
+@cache
+def _build_lock_heads(lock_timeout_s: float, skip: str = "") -> TextClause:
+    limits = build_limits_sql(lock_timeout_s)
+    return text(_LOCK_HEADS_TEMPLATE.format(also="", provided="", limits=limits, skip=skip))
+
 
 _UPDATE_HEADS = """
     UPDATE accounts SET last_seq = head.seq, last_hash = head.hash
@@ -153,34 +166,53 @@ class LockedHeads(msgspec.Struct, frozen=True):
     now: datetime
 
 
-async def lock_heads(connection: AsyncConnection, account_ids: Collection[str]) -> LockedHeads:
+async def lock_heads(
+    connection: AsyncConnection, account_ids: Collection[str], *, lock_timeout_s: float = LOCK_TIMEOUT_S
+) -> LockedHeads:
     """Lock the logs of these accounts until the transaction ends. Unknown accounts are left out.
 
-    Raises LookupError if none of them exists.
+    Raises LookupError if none of them exists, and the database's error (see `db.engine.is_lock_timeout`) if one of the
+    logs is not free in time.
     """
-    rows = (await connection.execute(_LOCK_HEADS, {"ids": sorted(account_ids)})).fetchall()
+    statement = _build_lock_heads(lock_timeout_s)
+    rows = (await connection.execute(statement, {"ids": sorted(account_ids)})).fetchall()
     if not rows:
         raise LookupError("none of these accounts exists")
     return _to_locked_heads(rows)
 
 
+async def lock_free_heads(connection: AsyncConnection, account_ids: Collection[str]) -> LockedHeads | None:
+    """Lock those of the logs that are free at once; None if none is."""
+    statement = _build_lock_heads(LOCK_TIMEOUT_S, "SKIP LOCKED")
+    rows = (await connection.execute(statement, {"ids": sorted(account_ids)})).fetchall()
+    return _to_locked_heads(rows) if rows else None
+
+
 async def write_and_lock_heads(
-    connection: AsyncConnection, write: bulk.Statement, account_ids: Collection[str]
+    connection: AsyncConnection,
+    write: bulk.Statement,
+    account_ids: Collection[str],
+    *,
+    lock_timeout_s: float = SAVE_LOCK_TIMEOUT_S,
 ) -> tuple[LockedHeads, set[str]] | None:
     """Write and then lock the logs, in one round trip. Returns the heads and the `id`s that the write returned.
 
-    Returns None if the write returned no row or no account exists any more: then there is nothing to append.
+    Returns None if the write returned no row or no account exists any more: then there is nothing to append. Raises the
+    database's error if a log is not free in time.
     """
     arguments = {**write.parameters, "ids": sorted(account_ids)}
-    rows = (await connection.execute(_write_then_lock_sql(write.sql), arguments)).fetchall()
+    rows = (await connection.execute(_write_then_lock_sql(write.sql, lock_timeout_s), arguments)).fetchall()
     return (_to_locked_heads(rows), set(rows[0].written)) if rows else None
 
 
 @cache
-def _write_then_lock_sql(write_sql: str) -> TextClause:
+def _write_then_lock_sql(write_sql: str, lock_timeout_s: float) -> TextClause:
     # A condition without a column of `accounts` is evaluated first, so nothing is locked before the write has ended.
     written, provided = "(SELECT array_agg(id) FROM first) AS written", "AND EXISTS (SELECT FROM first)"
-    return text(f"WITH first AS ({write_sql}) {_LOCK_HEADS_TEMPLATE.format(also=f', {written}', provided=provided)}")
+    lock_heads_sql = _LOCK_HEADS_TEMPLATE.format(
+        also=f", {written}", provided=provided, limits=build_limits_sql(lock_timeout_s), skip=""
+    )
+    return text(f"WITH first AS ({write_sql}) {lock_heads_sql}")
 
 
 def _to_locked_heads(rows: Sequence[Row[Any]]) -> LockedHeads:

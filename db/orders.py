@@ -6,20 +6,25 @@ lock of the session: a worker that dies releases its shards, and one that hangs 
 that holds shards and is idle for too long.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import asdict
-from sqlalchemy import RowMapping, TextualSelect, column, text
+from msgspec import NODEFAULT
+from msgspec.structs import FieldInfo, asdict
+from sqlalchemy import Numeric, RowMapping, TextualSelect, column, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import bulk
+from db.engine import build_limits_sql
+from db.event_log import SAVE_LOCK_TIMEOUT_S
 from db.tables import OrderRow
 from signalhub.domain import forced_outcomes
 from signalhub.domain.order import Order, Status
+from signalhub.domain.signal import Signal
 
 SHARD_COUNT: Final = 16
 SHARD_OF_ACCOUNT_SQL: Final = f"(uuid_hash(orders.account_id) & {SHARD_COUNT - 1})"
@@ -60,8 +65,14 @@ async def acquire_shards(connection: AsyncConnection, idle_timeout_s: float) -> 
 
 TABLE = bulk.get_table(OrderRow)
 
+UNREADABLE: Final = "unreadable"
+"""The reason of an order whose row cannot be read."""
+
 _encode_closes = msgspec.json.Encoder().encode
 _ID_COLUMNS: Final = ("id", "account_id", "signal_id")
+_NUMBER_COLUMNS: Final = tuple(column.name for column in TABLE.columns if isinstance(column.type, Numeric))
+_ORDER_FIELDS: Final = msgspec.structs.fields(Order)
+_TERM_FIELDS: Final = msgspec.structs.fields(Signal)
 
 # The columns that a move may change; the others are written once.
 _MUTABLE_COLUMNS: Final = (
@@ -75,12 +86,24 @@ SCHEDULER_GRACE: Final = timedelta(milliseconds=250)
 """How long a sweep leaves alone an order whose worker was notified: both would only work on the same order."""
 
 
+class UnreadableOrderError(Exception):
+    """A row has a value that no order can have. `order` has what can be read of it, and `reason` UNREADABLE."""
+
+    def __init__(self, order: Order, cause: Exception) -> None:
+        super().__init__(f"order {order.id}: {cause}")
+        self.order = order
+
+
 class ClaimedOrders(msgspec.Struct, frozen=True):
-    """Orders that this worker owns until the lease ends, and the database's time when they were claimed."""
+    """Orders that this worker owns until the lease ends, and the database's time when they were claimed.
+
+    A row that cannot be read is in `unreadable` instead: the others must not wait for it.
+    """
 
     orders: tuple[Order, ...]
     now: datetime
     oldest_due_at: datetime
+    unreadable: tuple[UnreadableOrderError, ...] = ()
 
 
 # A claim moves `due_at` ahead by the lease, so if the worker dies the order falls due again. For the same reason a
@@ -114,11 +137,14 @@ _COUNT_DUE = text(
     "SELECT count(*) FROM (SELECT 1 FROM orders WHERE due_at <= statement_timestamp() LIMIT :max_count) AS due"
 )
 
+_LOCK_FREE = text("SELECT id::text FROM orders WHERE id = ANY(CAST(:ids AS uuid[])) FOR NO KEY UPDATE SKIP LOCKED")
+
 _UPDATE_ORDERS = f"""
     UPDATE orders SET {", ".join(f"{name} = fresh.{name}" for name in _MUTABLE_COLUMNS)}
     FROM {bulk.recordset_sql(TABLE, ("id", *_MUTABLE_COLUMNS))}
     JOIN unnest(CAST(:expected_ids AS uuid[]), CAST(:expected_versions AS integer[])) AS expected (id, version)
         ON expected.id = fresh.id
+    CROSS JOIN {build_limits_sql(SAVE_LOCK_TIMEOUT_S)}
     WHERE orders.id = fresh.id AND orders.version = expected.version
     RETURNING orders.id::text AS id
 """  # noqa: S608 - names of our own columns
@@ -152,7 +178,14 @@ async def claim(
     if not rows:
         return None
     rows = sorted(rows, key=_due_sort_key)
-    return ClaimedOrders(tuple(map(from_row, rows)), rows[0]["claimed_at"], rows[0]["was_due_at"])
+    claimed: list[Order] = []
+    unreadable: list[UnreadableOrderError] = []
+    for row in rows:
+        try:
+            claimed.append(from_row(row))
+        except UnreadableOrderError as error:
+            unreadable.append(error)
+    return ClaimedOrders(tuple(claimed), rows[0]["claimed_at"], rows[0]["was_due_at"], tuple(unreadable))
 
 
 def _due_sort_key(row: RowMapping) -> tuple[datetime, str]:
@@ -177,6 +210,11 @@ def save(
     return bulk.Statement(_UPDATE_ORDERS, arguments)
 
 
+async def lock_free(connection: AsyncConnection, order_ids: Sequence[str]) -> set[str]:
+    """Lock those of the orders that no other transaction holds, and return their ids."""
+    return set((await connection.execute(_LOCK_FREE, {"ids": list(order_ids)})).scalars())
+
+
 async def count_due(connection: AsyncConnection, max_count: int) -> int:
     """Return how many orders are due now, at most `max_count`."""
     count: int = (await connection.execute(_COUNT_DUE, {"max_count": max_count})).scalar_one()
@@ -184,14 +222,45 @@ async def count_due(connection: AsyncConnection, max_count: int) -> int:
 
 
 def from_row(row: RowMapping) -> Order:
-    """Return the order of a row. One conversion takes half the time of a construction field by field."""
+    """Return the order of a row. Raises UnreadableOrderError.
+
+    One conversion takes half the time of a construction field by field.
+    """
     values: dict[str, Any] = dict(row)
     for name in _ID_COLUMNS:
         values[name] = str(values[name])
-    values["closes"] = msgspec.json.decode(row["closes"]) if row["closes"] else ()
     values["simulation"] = None if row["simulate"] is None else forced_outcomes.from_stored_text(row["simulate"])
-    values["terms"] = values  # the columns of the signal are named as its fields are
-    return msgspec.convert(values, Order)
+    try:
+        values["closes"] = msgspec.json.decode(row["closes"]) if row["closes"] else ()
+        values["terms"] = values  # the columns of the signal are named as its fields are
+        order = msgspec.convert(values, Order)
+        _check_finite((*(values[name] for name in _NUMBER_COLUMNS), *order.terms.take_profits))
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        raise UnreadableOrderError(_salvage_order(values), error) from error
+    return order
+
+
+def _check_finite(numbers: Iterable[Decimal | None]) -> None:
+    for number in numbers:
+        if number is not None and not number.is_finite():
+            raise ValueError(f"{number} is no price, quantity or result")
+
+
+def _salvage_order(values: Mapping[str, Any]) -> Order:
+    """Return an order of the columns that can be read. Another has its default or, without one, what is stored."""
+    fields = {field.name: _salvage_field(field, values) for field in _ORDER_FIELDS if field.name != "terms"}
+    terms = {field.name: _salvage_field(field, values) for field in _TERM_FIELDS}
+    terms["take_profits"] = tuple(price for price in terms["take_profits"] or () if price and price.is_finite())
+    return Order(**fields | {"terms": Signal(**terms), "reason": UNREADABLE})
+
+
+def _salvage_field(field: FieldInfo, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as many types as columns
+    try:
+        value = msgspec.convert(values[field.name], field.type)
+        _check_finite([value] if isinstance(value, Decimal) else ())
+    except (msgspec.MsgspecError, ValueError):
+        return values[field.name] if field.default is NODEFAULT else field.default
+    return value
 
 
 def _insert_row(order: Order, due_at: datetime | None) -> dict[str, Any]:

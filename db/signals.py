@@ -24,7 +24,8 @@ class DuplicateCheck(msgspec.Struct, frozen=True):
     window_s: int
 
     @property
-    def lock_name(self) -> str:
+    def name(self) -> str:
+        """What the checks of two texts that are the same signal have in common."""
         name = self.idempotency_key
         if name is None:
             name = f"{self.hook_id}/{self.fingerprint.hex()}"
@@ -37,12 +38,6 @@ class PreviousSignal(msgspec.Struct, frozen=True):
     fingerprint: bytes
     answer: str
 
-
-# Held until commit, so that of two processes with the same key one sees that the other is storing it.
-_TRY_LOCK = text("""
-    SELECT pg_try_advisory_xact_lock(hashtextextended(name, 7)) FROM unnest(CAST(:names AS text[])) WITH ORDINALITY
-    AS checked (name, position) ORDER BY position
-""")
 
 _SELECT_BY_KEY = text("""
     SELECT account_id::text, idempotency_key, fingerprint, answer FROM signals
@@ -57,14 +52,11 @@ _SELECT_IN_WINDOW = text("""
 """)
 
 
-async def try_lock(connection: AsyncConnection, checks: Sequence[DuplicateCheck]) -> list[bool]:
-    """Return for each check whether no other transaction is storing the same signal now."""
-    rows = await connection.execute(_TRY_LOCK, {"names": [check.lock_name for check in checks]})
-    return [row[0] for row in rows]
-
-
 async def find_previous(connection: AsyncConnection, checks: Sequence[DuplicateCheck]) -> list[PreviousSignal | None]:
-    """Return for each check the earlier signal."""
+    """Return for each check the earlier signal.
+
+    The caller holds the accounts' logs (`event_log.lock_heads`), so no other transaction stores the same signal now.
+    """
     keyed = [check for check in checks if check.idempotency_key is not None]
     by_key: dict[tuple[str, str | None], PreviousSignal] = {}
     if keyed:

@@ -20,6 +20,14 @@ class QueueTimeoutError(TimeoutError):
     """An item waited longer than `max_wait_s` and was never processed."""
 
 
+class DeferredError(Exception):
+    """The result of an item that could not be processed yet: it goes into the next batch."""
+
+
+_DEFERRED_PAUSE_S: Final = 0.005
+"""The pause before a batch that has deferred items only: what they wait for may take a moment."""
+
+
 class _Waiting(Generic[Item, Result]):
     """An item in the queue, the time it came, and the future of its caller."""
 
@@ -43,7 +51,8 @@ class Batcher(Generic[Item, Result]):
 
     There is no timer: an idle batcher adds no latency, and batches grow with the load. `process` returns a result or
     an exception for each item, in order; what it raises goes to every item of its batch, and the next batch runs.
-    With `should_split`, a batch that raised such an error is processed again in halves, down to the single item.
+    With `should_split`, a batch that raised such an error is processed again in halves, down to the single item. An
+    item whose result is a DeferredError is processed again in the next batch, of which such items are half at most.
     """
 
     def __init__(
@@ -57,11 +66,12 @@ class Batcher(Generic[Item, Result]):
         self._process, self._max_batch, self._max_wait_s = process, max_batch, max_wait_s
         self._should_split = should_split
         self._queue: list[_Waiting[Item, Result]] = []
+        self._deferred: list[_Waiting[Item, Result]] = []
         self._runner: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         """Return how many items wait for a batch; those of the running one do not count."""
-        return len(self._queue)
+        return len(self._queue) + len(self._deferred)
 
     def add(self, item: Item) -> asyncio.Future[Result]:
         """Queue an item. An item whose future is cancelled before its batch begins is not processed."""
@@ -79,20 +89,26 @@ class Batcher(Generic[Item, Result]):
     async def _run(self) -> None:
         halves: list[list[_Waiting[Item, Result]]] = []
         try:
-            while halves or self._queue:
+            while halves or self._queue or self._deferred:
+                if not halves and not self._queue:
+                    await asyncio.sleep(_DEFERRED_PAUSE_S)
                 batch = halves.pop() if halves else self._take()
                 if batch:
                     halves += await self._run_batch(batch)
         finally:
             # Without this, a runner that was cancelled would never be replaced, and what it left would wait for ever.
             self._runner = None
-            for waiting in (*chain.from_iterable(halves), *self._queue):
+            for waiting in (*chain.from_iterable(halves), *self._deferred, *self._queue):
                 waiting.resolve(TimeoutError())
-            self._queue = []
+            self._queue, self._deferred = [], []
 
     def _take(self) -> list[_Waiting[Item, Result]]:
         """Return the next batch, without items whose caller has gone or that waited for too long."""
-        first, self._queue = self._queue[: self._max_batch], self._queue[self._max_batch :]
+        # Deferred items are older. The rest of them comes first in the batch after.
+        deferred_count = min(len(self._deferred), max(1, self._max_batch // 2))
+        new_count = self._max_batch - deferred_count
+        first = self._deferred[:deferred_count] + self._queue[:new_count]
+        self._deferred, self._queue = self._deferred[deferred_count:], self._queue[new_count:]
         if self._max_wait_s is not None:
             oldest = monotonic() - self._max_wait_s
             for waiting in first:
@@ -121,7 +137,10 @@ class Batcher(Generic[Item, Result]):
             results = [error] * len(batch)
         finally:
             for waiting, result in zip(batch, results, strict=False):
-                waiting.resolve(result)
+                if isinstance(result, DeferredError):
+                    self._deferred.append(waiting)
+                else:
+                    waiting.resolve(result)
         return []
 
 

@@ -117,7 +117,7 @@ async def test_write_runs_before_head_lock(app: RunningApp, account: AccountClie
 
     async def write(name: str) -> None:
         async with app.services.engine.begin() as connection:
-            await event_log.write_and_lock_heads(connection, _rename(account, name), {account.id})
+            await event_log.write_and_lock_heads(connection, _rename(account, name), {account.id}, lock_timeout_s=5)
 
     async with app.services.engine.begin() as holder:
         await event_log.lock_heads(holder, {account.id})
@@ -141,7 +141,9 @@ async def test_lock_time_is_taken_after_waiting(app: RunningApp, account: Accoun
 
     async def write() -> event_log.LockedHeads:
         async with app.services.engine.begin() as connection:
-            locked = await event_log.write_and_lock_heads(connection, _rename(account, "late"), {account.id})
+            locked = await event_log.write_and_lock_heads(
+                connection, _rename(account, "late"), {account.id}, lock_timeout_s=5
+            )
         assert locked is not None
         return locked[0]
 

@@ -40,7 +40,7 @@ moves: st.SearchStrategy[Move] = st.one_of(
     st.builds(Executed, prices, st.just("b-1")),
     st.builds(PartiallyClosed, prices, quantities, st.integers(0, 5)),
     st.builds(Closed, prices, st.sampled_from(CloseReason)),
-    st.builds(Rejected, st.text(max_size=9)),
+    st.builds(Rejected, st.text(max_size=9), st.booleans()),
     st.builds(Cancelled),
     st.builds(Expired),
 )
@@ -52,12 +52,14 @@ QUANTITY: Final = Decimal(3)
 
 
 def _is_legal(order: Order, move: Move) -> bool:
-    """Check the table and two further rules: one fill only, and a part is the next one and leaves a rest."""
+    """Check the table and further rules: one fill and no rejection after it; a part is the next and leaves a rest."""
     if (order.status, STATUS_AFTER_MOVE.get(type(move), order.status)) not in TRANSITIONS:
         return False
     match move:
         case Executed():
             return order.fill_price is None
+        case Rejected():
+            return order.fill_price is None or move.is_given_up
         case PartiallyClosed():
             closed = sum(part.quantity for part in order.closes)
             is_next = move.part == len(order.closes) + 1
@@ -108,8 +110,9 @@ class OrderStateMachine(RuleBasedStateMachine):
 
     @invariant()
     def only_filled_orders_have_fill_and_only_closed_have_pnl(self) -> None:
-        is_filled = self.order.status in {Status.EXECUTED, Status.CLOSED}
+        is_filled = any(isinstance(move, Executed) for move in self.applied_moves)
         assert (self.order.fill_price is not None) is is_filled
+        assert is_filled or self.order.status not in {Status.EXECUTED, Status.CLOSED}
         assert (self.order.pnl is not None) is (self.order.status is Status.CLOSED)
 
     @invariant()
@@ -121,6 +124,7 @@ class OrderStateMachine(RuleBasedStateMachine):
             == self.order.filled_quantity
         )
         assert all(part.quantity > 0 for part in self.order.closes)
+        # A position that was given up is still in the market, as far as anybody knows.
         assert (self.order.remaining_quantity == 0) is (not is_filled or self.order.status is Status.CLOSED)
 
     @invariant()
@@ -150,14 +154,14 @@ def test_transition_table_is_unchanged() -> None:
     pending, executed = "pending", "executed"
     assert {(str(one), str(other)) for one, other in TRANSITIONS} == {
         (pending, pending), (pending, executed), (pending, "rejected"), (pending, "cancelled"), (pending, "expired"),
-        (executed, executed), (executed, "closed"),
+        (executed, executed), (executed, "closed"), (executed, "rejected"),
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("end", [Status.CLOSED, Status.REJECTED, Status.CANCELLED, Status.EXPIRED])
 @pytest.mark.parametrize(
     "move", [Retried("x", NOON), Executed(Decimal(1), "b"), Closed(Decimal(1), CloseReason.TIME), Rejected("x"),
-             Cancelled(), Expired(), PartiallyClosed(Decimal(1), Decimal("0.1"), 1)]
+             Rejected("x", is_given_up=True), Cancelled(), Expired(), PartiallyClosed(Decimal(1), Decimal("0.1"), 1)]
 )  # fmt: skip
 def test_ended_order_rejects_every_move(end: Status, move: Move) -> None:
     with pytest.raises(IllegalTransition) as caught:

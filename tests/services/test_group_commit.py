@@ -6,6 +6,7 @@ from time import monotonic
 
 import pytest
 
+from signalhub.concurrency import DeferredError
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.group_commit import GroupCommit
 
@@ -160,3 +161,35 @@ async def test_caller_cancelled_during_its_commit_affects_no_other() -> None:
     assert (answers[0], answers[2]) == (0, 20)
     with pytest.raises(asyncio.CancelledError):
         await tasks[1]
+
+
+class LockingDatabase(FakeDatabase):
+    """A database in which negative items are locked."""
+
+    is_locked = True
+
+    async def commit(self, batch: Sequence[int]) -> list[int | SignalHubError | DeferredError]:  # type: ignore[override]
+        self.batches.append(list(batch))
+        await asyncio.sleep(self.delay_s)
+        return [DeferredError() if item < 0 and self.is_locked else item * 10 for item in batch]
+
+
+async def test_deferred_item_goes_into_the_next_batch() -> None:
+    database = LockingDatabase()
+    group_commit: GroupCommit[int, int] = GroupCommit(database.commit)
+    locked = asyncio.create_task(group_commit.submit(-1))
+    assert await group_commit.submit(2) == 20
+    database.is_locked = False
+    assert await locked == -10
+
+
+async def test_deferred_item_is_refused_in_time_and_delays_no_other() -> None:
+    database = LockingDatabase()
+    group_commit: GroupCommit[int, int] = GroupCommit(database.commit, max_batch=4)
+    locked, started_at = [asyncio.create_task(group_commit.submit(-number)) for number in range(1, 9)], monotonic()
+    for number in range(10):
+        began = monotonic()
+        assert await group_commit.submit(number) == number * 10
+        assert monotonic() - began < 0.2
+    assert _codes(await asyncio.gather(*locked, return_exceptions=True)) == ["unavailable"] * 8
+    assert monotonic() - started_at < 2

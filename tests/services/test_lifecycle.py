@@ -15,53 +15,17 @@ from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import Event
 from signalhub.domain.order import Closed, CloseReason, Executed, Order
 from signalhub.domain.retry import RetryPolicy
-from signalhub.services.ingest import Ingest
 from signalhub.services.lifecycle import Lifecycle
-from signalhub.services.order_commands import OrderCommands
-from signalhub.services.signal_records import OrderDefaults
 from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient
+from tests.kit.lifecycle_harness import LifecycleHarness
 from tests.kit.polling import wait_until
 from tests.kit.running_app import RunningApp
 from tests.kit.scripted_broker import ScriptedBroker, ScriptedOutcome
-from tests.kit.submission_factory import make_submission
 
 PASSING = BrokerError("venue_busy", permanent=False)
 FINAL = BrokerError("insufficient_margin", permanent=True)
 FILL = Executed(Decimal("1.0860"), "b-1")
-
-
-class LifecycleHarness:
-    """Ingest and a worker's lifecycle with a scripted broker."""
-
-    def __init__(self, app: RunningApp, account: AccountClient, script: tuple[ScriptedOutcome, ...]) -> None:
-        self.account, self.broker = account, ScriptedBroker(*script)
-        engine = app.services.engine
-        self._ingest = Ingest(engine, self.broker, lambda *_: None, order_defaults=OrderDefaults("instant"))
-        self.commands = OrderCommands(engine, self.broker, lambda *_: None)
-        self.lifecycle = Lifecycle(engine, self.broker, RetryPolicy(3, 0.02, 0.04), lease_s=0.5)
-
-    async def accept(self, text: str = signal_texts.BUY) -> str:
-        return (await self._ingest.accept(make_submission(self.account.id, text))).order_id
-
-    async def advance(self, *order_ids: str) -> list[Event]:
-        """Return the events of the next step, after waiting until one is due."""
-
-        async def step() -> list[Event] | None:
-            return await self.lifecycle.advance(order_ids)
-
-        return await wait_until(step, timeout_s=3) or []
-
-    async def run(self) -> tuple[list[str], Any]:
-        """Accept a signal and advance its order to its end. Return the types of its events, and the order."""
-        order_id = await self.accept()
-        for _ in range(20):
-            order = await self.account.get_order(order_id)
-            if order["status"] not in {"pending", "executed"}:
-                break
-            await self.advance(order_id)
-        events = await self.account.get(f"/api/v1/orders/{order_id}/events")
-        return [event["type"] for event in events["items"]], order
 
 
 async def _order(account: AccountClient) -> Any:  # noqa: ANN401 - JSON
@@ -96,7 +60,7 @@ async def test_sweep_skips_order_within_scheduler_grace(app: RunningApp, account
     harness = LifecycleHarness(app, account, ())
     order_id = await harness.accept()
     await harness.lifecycle.sweep()  # orders of other tests may be due meanwhile
-    assert order_id not in harness.broker.stepped_order_ids
+    assert order_id not in harness.scripted_broker.stepped_order_ids
     assert await harness.lifecycle.advance([order_id])
 
 
@@ -238,7 +202,7 @@ async def test_cancelled_order_stays_cancelled(app: RunningApp, account: Account
     cancelled = await harness.commands.cancel(account.id, order_id)
     assert (cancelled.status, cancelled.reason) == ("cancelled", "requested")
     assert await harness.lifecycle.advance([order_id]) is None
-    assert harness.broker.stepped_order_ids == []
+    assert harness.scripted_broker.stepped_order_ids == []
 
 
 async def test_concurrent_cancel_and_fill_apply_one(app: RunningApp, account: AccountClient) -> None:

@@ -2,21 +2,26 @@
 
 Brokers repeat themselves: after a lost connection a fill is reported again, and an old one beside the close. A move
 that was made already or has become impossible is ignored; a report without a possible move is a fault. An exception of
-the broker never reaches the caller: it becomes a failed attempt that is retried, with the exception in `fault`.
+the broker never reaches the caller: it becomes a failed attempt that is retried, with the exception in `fault`. An
+order whose attempts are spent on faults is given up, even if it is filled: it would fail for ever.
 
 There is no database, clock or log here: the lifecycle stores and logs the result, a replay keeps it in memory, and the
 conformance checks inspect each step.
 """
 
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
 from signalhub.brokers.base import Broker, BrokerError, Report
 from signalhub.concurrency import timeout_if_pending
 from signalhub.domain.events import NewEvent, order_event
-from signalhub.domain.order import IllegalTransition, Move, Order, Rejected, Retried, Status, apply
+from signalhub.domain.order import OPEN, IllegalTransition, Move, Order, Rejected, Retried, Status, apply
 from signalhub.domain.retry import RetryPolicy
+
+FAULT_REASON: Final = "broker_fault"
+"""The reason of an attempt in which the broker, or what was computed from its report, raised."""
 
 
 class AppliedReport(msgspec.Struct, frozen=True):
@@ -111,6 +116,21 @@ class OrderStepper:
 
     async def progress(self, order: Order, now: datetime) -> StepResult:
         """Make the steps that are due at `now`."""
+        try:
+            return await self._make_due_steps(order, now)
+        except Exception as fault:  # noqa: BLE001 - an order whose events cannot be made must not hold up its batch
+            move = self._to_move(order, StepFailure(FAULT_REASON, permanent=False), now)
+            return self.fail(order, move, now, fault)
+
+    def fail(self, order: Order, move: Retried | Rejected, now: datetime, fault: Exception) -> StepResult:
+        """Return the result of an order that makes only this move because of a fault; one that has ended makes none."""
+        if order.status not in OPEN:
+            return StepResult(order, order, (), None, faults=(fault,))
+        after = apply(order, move, now)
+        event = order_event(str(move.__struct_config__.tag), after)
+        return StepResult(order, after, (event,), self.next_due(after, now), faults=(fault,))
+
+    async def _make_due_steps(self, order: Order, now: datetime) -> StepResult:
         claimed, steps = order, list[OrderStep]()
         while (due := self.next_due(order, now)) is not None and due <= now:
             step = await self._step(order, due, now)
@@ -143,10 +163,7 @@ class OrderStepper:
         return steps
 
     def next_due(self, order: Order, now: datetime) -> datetime | None:
-        try:
-            return self._broker.next_due(order)
-        except Exception:  # noqa: BLE001 - the order falls due, and its step meets the fault and schedules a retry
-            return order.next_attempt_at or now
+        return find_next_due(self._broker, order, now)
 
     async def _step(self, order: Order, due: datetime, now: datetime) -> OrderStep:
         fault: Exception | None = None
@@ -158,13 +175,26 @@ class OrderStepper:
         except TimeoutError:
             failure = StepFailure("broker_timeout", permanent=False)
         except Exception as error:  # noqa: BLE001 - one order's faulty step must not hold up its batch
-            failure, fault = StepFailure("broker_fault", permanent=False), error
+            failure, fault = StepFailure(FAULT_REASON, permanent=False), error
         retried = apply_report(order, self._to_move(order, failure, now), now)
         return OrderStep(order, due, now, failure, retried, fault)
 
-    def _to_move(self, order: Order, failure: StepFailure, now: datetime) -> Move:
+    def _to_move(self, order: Order, failure: StepFailure, now: datetime) -> Retried | Rejected:
         attempts = order.attempts + 1
-        # A position is never given up: only an order that is not filled yet can end by failing.
-        if order.status is Status.PENDING and (failure.permanent or self._retry_policy.is_exhausted(attempts)):
+        is_exhausted = self._retry_policy.is_exhausted(attempts)
+        # No failure of the broker's ends a position, which exists there all the same; only repeated faults do.
+        if is_exhausted and failure.reason == order.reason == FAULT_REASON:
+            return Rejected(failure.reason, is_given_up=True)
+        if order.status is Status.PENDING and (failure.permanent or is_exhausted):
             return Rejected(failure.reason)
         return Retried(failure.reason, self._retry_policy.schedule_next_attempt(order.id, attempts, now))
+
+
+def find_next_due(broker: Broker, order: Order, now: datetime) -> datetime | None:
+    """Return when an order needs its broker. If the broker raises, that is now: the step meets the fault, too."""
+    if order.status not in OPEN:
+        return None
+    try:
+        return broker.next_due(order)
+    except Exception:  # noqa: BLE001 - as many kinds as there are brokers
+        return order.next_attempt_at or now

@@ -14,6 +14,7 @@ from typing import Final, assert_never
 import msgspec
 from msgspec.structs import replace
 
+from signalhub.domain.exact_decimals import use_exact_decimals
 from signalhub.domain.signal import Side, Signal, decimal_exponent
 
 
@@ -40,8 +41,9 @@ TRANSITIONS: Final = frozenset(
         (Status.PENDING, Status.REJECTED),
         (Status.PENDING, Status.CANCELLED),
         (Status.PENDING, Status.EXPIRED),
-        (Status.EXECUTED, Status.EXECUTED),  # a part was closed; or an attempt failed: a position is never given up
+        (Status.EXECUTED, Status.EXECUTED),  # a part was closed, or an attempt failed and is scheduled again
         (Status.EXECUTED, Status.CLOSED),
+        (Status.EXECUTED, Status.REJECTED),  # only if it is given up: no failure that a broker reports ends one
     }
 )
 
@@ -154,18 +156,21 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return Decimal(0) if self.fill_price is None else self.terms.quantity
 
     @property
+    @use_exact_decimals
     def remaining_quantity(self) -> Decimal:
         """The quantity that is still in the market."""
         left = self.filled_quantity - sum((part.quantity for part in self.closes), Decimal(0))
         return left or Decimal(0)  # an exact zero would keep the decimals: 0.0000
 
     @property
+    @use_exact_decimals
     def price_gains(self) -> PriceGains:
         """The price gain and the quantity of each part that was closed."""
         fill, is_buy = self.fill_price or Decimal(0), self.terms.side is Side.BUY
         return [(part.price - fill if is_buy else fill - part.price, part.quantity) for part in self.closes]
 
     @property
+    @use_exact_decimals
     def pnl_price(self) -> Decimal | None:
         """The mean price gain of a closed order, of several parts rounded to a hundredth of a price's last digit."""
         if self.pnl is None:
@@ -212,7 +217,13 @@ class Closed(msgspec.Struct, frozen=True, tag="order.closed"):
 
 
 class Rejected(msgspec.Struct, frozen=True, tag="order.rejected"):
+    """The broker refused the order, or its attempts are spent.
+
+    With `is_given_up`, which no broker reports, the service cannot advance the order: that ends a position, too.
+    """
+
     reason: str
+    is_given_up: bool = False
 
 
 class Cancelled(msgspec.Struct, frozen=True, tag="order.cancelled"):
@@ -250,12 +261,20 @@ def apply(order: Order, move: Move, now: datetime) -> Order:
         case Closed():
             return close_position(transition(order, Status.CLOSED, now), move)
         case Rejected() | Cancelled():
-            end = Status.REJECTED if isinstance(move, Rejected) else Status.CANCELLED
-            return replace(transition(order, end, now), reason=move.reason)
+            return end_without_result(order, move, now)
         case Expired():
             return transition(order, Status.EXPIRED, now)
         case _:
             assert_never(move)
+
+
+def end_without_result(order: Order, move: Rejected | Cancelled, now: datetime) -> Order:
+    """Return the order ended for the move's reason. A position ends so only if it is given up."""
+    status = Status.REJECTED if isinstance(move, Rejected) else Status.CANCELLED
+    is_given_up = isinstance(move, Rejected) and move.is_given_up
+    if order.status is not Status.PENDING and not is_given_up:
+        raise IllegalTransition(order, status)
+    return replace(transition(order, status, now), reason=move.reason)
 
 
 def transition(order: Order, status: Status, now: datetime) -> Order:
@@ -278,6 +297,7 @@ def fill(order: Order, move: Executed) -> Order:
     )
 
 
+@use_exact_decimals
 def close_position(order: Order, move: Closed) -> Order:
     """Return the order with its open quantity closed and its results computed."""
     if order.fill_price is None:
@@ -325,6 +345,7 @@ def to_units(price_gain: Decimal, unit: Decimal | None, digits: int) -> Decimal 
     return (price_gain / unit).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN) if unit else None
 
 
+@use_exact_decimals
 def split_quantity(quantity: Decimal, count: int) -> list[Decimal]:
     """Split into equal parts, rounded down to a ten-thousandth of the last digit; the last part has the remainder."""
     last_digit = Decimal(1).scaleb(min(decimal_exponent(quantity), 0) - 4)

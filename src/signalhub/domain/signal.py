@@ -5,6 +5,7 @@ Prices keep the digits they came with: `1.0860` stays `1.0860`, so nothing here 
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -34,7 +35,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     entry: Decimal | None = None
     entry_high: Decimal | None = None
     stop_loss: Decimal
-    take_profits: tuple[Decimal, ...]
+    take_profits: Annotated[tuple[Decimal, ...], msgspec.Meta(min_length=1)]
     quantity: Decimal = Decimal(1)
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from signalhub.domain.errors import GrammarErrorCode
+from signalhub.domain.exact_decimals import MAX_VALUE
 from signalhub.domain.instruments import Instrument, find_transposed_name
 from signalhub.domain.signal import OrderType, Side, Signal, format_decimal
 from signalhub.grammar.numbers import MAX_DECIMALS, Interpretation, Number
@@ -32,6 +33,7 @@ def validate_signal(fields: ParsedFields) -> Signal | None:
     entry, order_type = validate_entry(fields), validate_order_type(fields)
     stop_loss, take_profits = validate_stop_loss(fields), validate_take_profits(fields)
     quantity = validate_quantity(fields)
+    check_bounds(fields)
     validate_directives(fields)
     if symbol is not None:
         check_price_scale(fields, symbol)
@@ -149,6 +151,15 @@ def validate_quantity(fields: ParsedFields) -> Decimal:
         if other.value != first.value:
             fields.add_problem("bad_quantity", "Write one quantity.", other.start, other.end)
     return first.value or Decimal(1)
+
+
+def check_bounds(fields: ParsedFields) -> None:
+    for level in fields.levels:
+        if level.value is not None and level.value > MAX_VALUE:
+            fields.add_problem("bad_price", f"Write a price up to {MAX_VALUE:,}.", level.start, level.end)
+    for quantity in fields.quantities:
+        if quantity.value is not None and quantity.value > MAX_VALUE:
+            fields.add_problem("bad_quantity", f"Write a quantity up to {MAX_VALUE:,}.", quantity.start, quantity.end)
 
 
 def validate_directives(fields: ParsedFields) -> None:

@@ -5,20 +5,18 @@ A batch whose rows are refused by the database is split, so that one bad item fa
 
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from signalhub.concurrency import Batcher, QueueTimeoutError, finish_or_abandon
+from db import bulk
+from signalhub.concurrency import Batcher, DeferredError, QueueTimeoutError, finish_or_abandon
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.metrics import BATCH_SIZE, COMMIT_FAILURES, COMMIT_SECONDS, QUEUE
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-# SQLSTATE classes: data exception, integrity constraint violation.
-_ROW_ERROR_SQLSTATE_CLASSES: Final = ("22", "23")
 
 _log = structlog.get_logger()
 
@@ -26,6 +24,7 @@ _log = structlog.get_logger()
 class GroupCommit(Generic[Item, Result]):
     """Commit items in batches. `commit` stores a batch in one transaction and returns a result or an error for each.
 
+    An item with a DeferredError goes into the next batch, as long as its wait in the queue lasts.
     When `commit` raises, nothing of the batch was stored, or nobody can know. `timeout_s` limits the wait in the queue
     and the commit, each. With the half second that the lookup of a credential may take before, both stay below the two
     seconds in which every sender gets an answer: TradingView hangs up after three and does not send again.
@@ -33,7 +32,7 @@ class GroupCommit(Generic[Item, Result]):
 
     def __init__(
         self,
-        commit: Callable[[Sequence[Item]], Awaitable[Sequence[Result | SignalHubError]]],
+        commit: Callable[[Sequence[Item]], Awaitable[Sequence[Result | SignalHubError | DeferredError]]],
         *,
         max_batch: int = 1000,
         max_pending: int = 4096,
@@ -57,7 +56,9 @@ class GroupCommit(Generic[Item, Result]):
         except SignalHubError:
             raise
         except QueueTimeoutError:
-            raise _unavailable_error("The database is slow; the signal was not accepted.") from None
+            raise _unavailable_error(
+                "The database is slow, or the account is locked; the signal was not accepted."
+            ) from None
         except Exception as error:
             if _is_row_error(error):
                 raise _unavailable_error("The signal could not be stored; try again.") from error
@@ -84,11 +85,7 @@ def _is_row_error(error: Exception) -> bool:
     """Return whether the rows are surely at fault. A commit whose outcome is unknown must not be repeated."""
     if not isinstance(error, DBAPIError):
         return not isinstance(error, OSError | SQLAlchemyError)
-    sqlstate: str | None = getattr(error.orig, "sqlstate", None)
-    if sqlstate is None:
-        # The driver raises a ValueError for what it cannot encode.
-        return isinstance(getattr(error.orig, "__cause__", None), ValueError)
-    return sqlstate.startswith(_ROW_ERROR_SQLSTATE_CLASSES)
+    return bulk.is_row_error(error)
 
 
 def _unavailable_error(detail: str) -> SignalHubError:

@@ -12,11 +12,15 @@ from typing import Final
 
 import msgspec
 from msgspec.structs import replace
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db import bulk, event_log, orders, signals
+from db.engine import is_lock_timeout
 from signalhub import grammar
 from signalhub.brokers.base import Broker
+from signalhub.brokers.stepper import find_next_due
+from signalhub.concurrency import DeferredError
 from signalhub.domain import forced_outcomes
 from signalhub.domain.errors import Problem, SignalHubError
 from signalhub.domain.events import Event, Publish
@@ -27,6 +31,9 @@ from signalhub.services.auth import HookPrincipal, Principal
 from signalhub.services.group_commit import GroupCommit
 from signalhub.services.metrics import SIGNALS
 from signalhub.services.signal_records import OrderDefaults, Submission, build_records, to_refusal_error
+
+_LOCK_TIMEOUT_S: Final = 0.05
+"""How long a batch waits for an account's log before it goes on without that account."""
 
 _MAX_OPTION_CHARS: Final = 255
 _OPTION_HINT: Final = f"An idempotency key and a simulation are at most {_MAX_OPTION_CHARS} printable characters each."
@@ -58,6 +65,7 @@ class Ingest:
             self._commit_batch, max_pending=max_pending
         )
         self._in_flight_keys: set[tuple[str, str]] = set()
+        self._locked_accounts: set[str] = set()  # whose logs were held by others when last asked for
 
     async def receive(
         self,
@@ -127,13 +135,41 @@ class Ingest:
         finally:
             self._in_flight_keys.discard(account_and_key)
 
-    async def _commit_batch(self, batch: Sequence[Submission]) -> list[AcceptedSignal | SignalHubError]:
+    async def _commit_batch(self, batch: Sequence[Submission]) -> list[AcceptedSignal | SignalHubError | DeferredError]:
+        """Store those submissions of a batch whose account's log is free; the others go into the next batch."""
         async with self._engine.connect() as connection:
-            verdicts = await _find_duplicates(connection, batch)
-            to_store = [_to_stored_submission(item, verdict) for item, verdict in zip(batch, verdicts, strict=True)]
-            new = [item for item in to_store if item is not None]
-            answers, events, due_orders = await self._store_new(connection, new) if new else ([], [], [])
-            await connection.commit()
+            heads = await self._lock_heads(connection, {item.account_id for item in batch})
+            ready = [item for item in batch if heads is not None and item.account_id in heads.by_account]
+            results = iter(await self._store_batch(connection, ready, heads) if heads is not None else ())
+        ready_accounts = set() if heads is None else heads.by_account.keys()
+        return [next(results) if item.account_id in ready_accounts else DeferredError() for item in batch]
+
+    async def _lock_heads(self, connection: AsyncConnection, account_ids: set[str]) -> event_log.LockedHeads | None:
+        """Lock the logs of a batch: all of them, or, if one is held for long, those that are free."""
+        heads = None
+        if self._locked_accounts.isdisjoint(account_ids):  # else its batch would wait in vain once more
+            try:
+                # In turn with the workers, which hold a log for a few ms: skipped, a busy account would starve.
+                heads = await event_log.lock_heads(connection, account_ids, lock_timeout_s=_LOCK_TIMEOUT_S)
+            except DBAPIError as error:
+                if not is_lock_timeout(error):
+                    raise
+                await connection.rollback()
+        if heads is None:
+            heads = await event_log.lock_free_heads(connection, account_ids)
+        ready_accounts = set() if heads is None else heads.by_account.keys()
+        self._locked_accounts = (self._locked_accounts | account_ids) - ready_accounts
+        return heads
+
+    async def _store_batch(
+        self, connection: AsyncConnection, batch: Sequence[Submission], heads: event_log.LockedHeads
+    ) -> list[AcceptedSignal | SignalHubError]:
+        """Store the submissions that are new, commit, and return an answer for each."""
+        verdicts = await _find_duplicates(connection, batch)
+        to_store = [_to_stored_submission(item, verdict) for item, verdict in zip(batch, verdicts, strict=True)]
+        new = [item for item in to_store if item is not None]
+        answers, events, due_orders = await self._store_new(connection, new, heads) if new else ([], [], [])
+        await connection.commit()
         self._publish(events, due_orders)
         _count_outcomes(answers, verdicts)
         stored_answers = iter(answers)
@@ -143,11 +179,10 @@ class Ingest:
         ]
 
     async def _store_new(
-        self, connection: AsyncConnection, submissions: Sequence[Submission]
+        self, connection: AsyncConnection, submissions: Sequence[Submission], heads: event_log.LockedHeads
     ) -> tuple[list[AcceptedSignal | SignalHubError], list[Event], list[tuple[str, str]]]:
         """Write signals, orders and events. Returns the answers, the events, and the orders that are due already."""
-        # 1. Lock the logs. Every row of the batch gets the time of the last lock.
-        heads = await event_log.lock_heads(connection, {item.account_id for item in submissions})
+        # 1. Build the rows. Every row of the batch gets the time of the last lock.
         ids = _generate_ids(heads.now, len(submissions))
         records = [
             build_records(item, pair, self._order_defaults, heads.now)
@@ -170,7 +205,7 @@ class Ingest:
             else:
                 stored_answer = _encode(record.to_accepted(record_events))
                 answers.append(AcceptedSignal(order.id, stored_answer))
-                due_at = self._broker.next_due(order)
+                due_at = find_next_due(self._broker, order, heads.now)
                 if due_at == order.created_at:
                     # A worker is notified of it, so the sweep leaves it alone for a moment.
                     due_orders.append((order.id, order.trace_id))
@@ -194,16 +229,15 @@ async def _find_duplicates(
     if not indexes_and_checks:
         return verdicts
     checks = [check for _, check in indexes_and_checks]
-    is_locked = await signals.try_lock(connection, checks)
-    # After the locks: only now is visible what the previous holder of a lock has committed.
+    # After the logs are locked: only now is visible what the previous holder of a lock has committed.
     previous_signals = await signals.find_previous(connection, checks)
-    seen_lock_names: set[str] = set()
-    for (i, check), has_lock, previous in zip(indexes_and_checks, is_locked, previous_signals, strict=True):
+    seen_names: set[str] = set()
+    for (i, check), previous in zip(indexes_and_checks, previous_signals, strict=True):
         if previous is not None:
             verdicts[i] = _to_duplicate_answer(check, previous)
-        elif not has_lock or check.lock_name in seen_lock_names:
+        elif check.name in seen_names:
             verdicts[i] = _in_flight_error()
-        seen_lock_names.add(check.lock_name)
+        seen_names.add(check.name)
     return verdicts
 
 

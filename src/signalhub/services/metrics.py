@@ -28,6 +28,10 @@ COMMIT_FAILURES: Final = Counter("signalhub_ingest_commit_failures", "Commits of
 QUEUE: Final = Gauge("signalhub_ingest_queue", "Signals that wait for the next commit.", multiprocess_mode="livesum")
 STEPS: Final = BufferedCounter(Counter("signalhub_worker_steps", "Steps of orders, by result.", ["result"]))
 """By result: moved, retried, unchanged, failed (the broker raised what its interface does not allow)."""
+GIVEN_UP_ORDERS: Final = Counter(
+    "signalhub_worker_given_up_orders", "Orders that ended because they could not be advanced, by reason.", ["reason"]
+)
+"""By reason: broker_fault (the broker raised at every attempt), unreadable (a value that no order can have)."""
 CLAIM_AGE_SECONDS: Final = BufferedHistogram(
     Histogram(
         "signalhub_worker_claim_age_seconds",

@@ -12,11 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db import bulk, event_log, orders
 from signalhub.brokers.base import Broker, BrokerError
+from signalhub.brokers.stepper import find_next_due
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import Publish, order_event
 from signalhub.domain.order import Cancelled, IllegalTransition, Move, Order, Status, apply
 
 _SELECT_NOW = text("SELECT clock_timestamp()")
+_LIMIT_LOCK_WAIT = text(f"SET LOCAL lock_timeout = '{int(event_log.LOCK_TIMEOUT_S * 1000)}ms'")
 _DecideMove = Callable[[Order, datetime], Awaitable[Move]]
 
 
@@ -57,7 +59,7 @@ class OrderCommands:
                 raise _illegal_transition_error(order) from None
             heads = await event_log.lock_heads(connection, {account_id})
             events, statements = event_log.assign_sequence(heads, [order_event(str(move.__struct_config__.tag), moved)])
-            save = orders.save({moved.id: (moved, self._broker.next_due(moved))}, {order.id: order.version})
+            save = orders.save({moved.id: (moved, find_next_due(self._broker, moved, now))}, {order.id: order.version})
             await bulk.execute(connection, [save, *statements])
             await connection.commit()
         self._publish(events, ())
@@ -67,10 +69,16 @@ class OrderCommands:
 async def _lock_order(connection: AsyncConnection, account_id: str, order_id: str) -> Order:
     table = orders.TABLE
     query = select(table).where(table.c.id == order_id, table.c.account_id == account_id).with_for_update()
+    await connection.execute(_LIMIT_LOCK_WAIT)
     row = (await connection.execute(query)).mappings().one_or_none()
     if row is None:
         raise SignalHubError("not_found", "There is no such order.")
-    return orders.from_row(row)
+    try:
+        return orders.from_row(row)
+    except orders.UnreadableOrderError:
+        raise SignalHubError(
+            "illegal_transition", "The stored order cannot be read, so it cannot be changed."
+        ) from None
 
 
 def _illegal_transition_error(order: Order) -> SignalHubError:

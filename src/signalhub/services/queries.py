@@ -8,7 +8,8 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Select, select
+import structlog
+from sqlalchemy import RowMapping, Select, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import event_log, orders, signals
@@ -18,6 +19,8 @@ from signalhub.domain.instruments import to_canonical_name
 from signalhub.domain.order import Order
 
 MAX_PAGE_SIZE: Final = 500
+
+_log = structlog.get_logger()
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +59,7 @@ class Queries:
         if filters.since is not None:
             query = query.where(table.created_at >= filters.since)
         rows, next_cursor = await self._fetch_page(query, table.id, filters.limit, filters.cursor)
-        return [orders.from_row(row) for row in rows], next_cursor
+        return [_to_order(row) for row in rows], next_cursor
 
     async def get_order(self, account_id: str, order_id: str) -> Order:
         """Return an order. Raises `not_found`."""
@@ -66,7 +69,7 @@ class Queries:
             row = (await connection.execute(query)).mappings().one_or_none()
         if row is None:
             raise SignalHubError("not_found", "There is no such order.")
-        return orders.from_row(row)
+        return _to_order(row)
 
     async def list_order_events(self, account_id: str, order_id: str) -> list[event_log.StoredEvent]:
         order = await self.get_order(account_id, order_id)
@@ -141,8 +144,17 @@ def parse_id(text: str, error_code: ErrorCode = "not_found") -> str:
         raise SignalHubError(error_code) from None
 
 
+def _to_order(row: RowMapping) -> Order:
+    """Return the order of a row. One that cannot be read has the reason `unreadable` and does not hide the others."""
+    try:
+        return orders.from_row(row)
+    except orders.UnreadableOrderError as error:
+        _log.error("order.unreadable", order_id=error.order.id, error=str(error))
+        return error.order
+
+
 def _to_stored_signal(row: Any) -> StoredSignal:  # noqa: ANN401 - a row mapping
-    answer = msgspec.Raw(row["answer"].encode())
+    answer = _to_json(row["answer"], row["id"])
     return StoredSignal(
         id=str(row["id"]),
         accepted=row["is_accepted"],
@@ -153,3 +165,13 @@ def _to_stored_signal(row: Any) -> StoredSignal:  # noqa: ANN401 - a row mapping
         answer=answer if row["is_accepted"] else None,
         errors=None if row["is_accepted"] else answer,
     )
+
+
+def _to_json(text: str, signal_id: object) -> msgspec.Raw | None:
+    """Return stored JSON as it is, or None if it is none: it would make the JSON of the whole page invalid."""
+    try:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        _log.error("signal.unreadable", signal_id=str(signal_id), error=str(error))
+        return None
+    return msgspec.Raw(text.encode())

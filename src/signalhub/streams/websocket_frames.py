@@ -114,7 +114,7 @@ def to_legacy_order(body: bytes, account_id: str) -> LegacyOrderFrame:
         status=order.status,
         entry_price=order.entry,
         stop_loss=order.stop_loss,
-        take_profit=order.take_profits[0],
+        take_profit=next(iter(order.take_profits), ""),  # an order whose row cannot be read may have none
         user=account_id,
     )
 

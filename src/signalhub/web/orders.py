@@ -199,7 +199,7 @@ def to_legacy_order(order: Order) -> LegacyOrder:
         instrument=view.symbol,
         entry_price=view.entry,
         stop_loss=view.stop_loss,
-        take_profit=view.take_profits[0],
+        take_profit=next(iter(view.take_profits), ""),  # an order whose row cannot be read may have none
         status=view.status,
         fake_order_id=view.broker_order_id,
         created_at=view.created_at,

@@ -27,6 +27,7 @@ from signalhub.brokers.mock.fills import (
 )
 from signalhub.brokers.mock.order_price_path import OrderPricePath, after_fill, before_fill, entry_trigger_price
 from signalhub.brokers.mock.profiles import build_profiles
+from signalhub.domain.exact_decimals import use_exact_decimals
 from signalhub.domain.forced_outcomes import NO_SIMULATION
 from signalhub.domain.order import Closed, CloseReason, Executed, Move, Order, Status
 from signalhub.domain.signal import decimal_exponent
@@ -63,12 +64,14 @@ class MockBroker:
         return self._finalize_move(order, plan.move, now)
 
     async def close(self, order: Order, now: datetime) -> Move:
+        return self._finalize_move(order, Closed(self._manual_close_price(order, now), CloseReason.MANUAL, now), now)
+
+    @use_exact_decimals
+    def _manual_close_price(self, order: Order, now: datetime) -> Decimal:
         path = self._path_after_fill(order)
         if path is None:
-            price = self._draw_price_between(order, f"manual {now.isoformat()}", 5, 95)
-        else:
-            price = market_close_price(order, self._profiles[order.profile], path, now)
-        return self._finalize_move(order, Closed(price, CloseReason.MANUAL, now), now)
+            return self._draw_price_between(order, f"manual {now.isoformat()}", 5, 95)
+        return market_close_price(order, self._profiles[order.profile], path, now)
 
     def _scheduled_time(self, order: Order) -> datetime | None:
         """Return when the order is due if time alone decides, None if the market does."""
@@ -83,6 +86,7 @@ class MockBroker:
             return None
         return None if wait is None else max(since + wait, order.next_attempt_at or since)
 
+    @use_exact_decimals
     def _plan_move(self, order: Order) -> PlannedMove | None:
         profile, forced = self._profiles[order.profile], order.simulation or NO_SIMULATION
         scheduled_at = self._scheduled_time(order)
@@ -104,6 +108,7 @@ class MockBroker:
         price = self._draw_price_between(order, "close", 5, 95)
         return PlannedMove(scheduled_at or order.updated_at, Closed(price, CloseReason.TIME))
 
+    @use_exact_decimals
     def _finalize_move(self, order: Order, move: Move, now: datetime) -> Move:
         """Complete a planned move with what is computed only when it happens."""
         profile = self._profiles[order.profile]

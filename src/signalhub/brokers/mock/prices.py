@@ -19,6 +19,7 @@ from signalhub.brokers.mock.path_search import (
     find_extremes,
     find_first_touch,
 )
+from signalhub.domain.exact_decimals import EXACT
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -40,7 +41,7 @@ class MarketClock(msgspec.Struct, frozen=True):
         return _UNIX_EPOCH - -market_us * denominator // numerator * _MICROSECOND
 
 
-_EXACT_CONTEXT: Final = Context(prec=28, rounding=ROUND_HALF_EVEN)
+_PRICE_CONTEXT: Final = Context(prec=28, rounding=ROUND_HALF_EVEN)
 _RATIO_CONTEXT: Final = Context(prec=18, rounding=ROUND_HALF_EVEN)
 """For ratios and logarithms: 18 digits resolve a microsecond of the market, and more would take longer."""
 
@@ -55,7 +56,7 @@ class Market(msgspec.Struct, frozen=True):
 
 
 class Quote(msgspec.Struct, frozen=True):
-    """The ask that a buyer pays and the bid that a seller gets, each rounded against the trader.
+    """The ask that a buyer pays and the bid that a seller gets, each rounded against the trader, at least a tick.
 
     Mostly only one of them is needed, so each is computed when it is read.
     """
@@ -65,23 +66,21 @@ class Quote(msgspec.Struct, frozen=True):
 
     @property
     def bid(self) -> Decimal:
-        return _EXACT_CONTEXT.subtract(self.exact_mid, self._half_spread).quantize(
-            self.market.tick, ROUND_FLOOR, _EXACT_CONTEXT
-        )
+        exact = _PRICE_CONTEXT.subtract(self.exact_mid, self._half_spread)
+        return max(exact.quantize(self.market.tick, ROUND_FLOOR, EXACT), self.market.tick)
 
     @property
     def mid(self) -> Decimal:
-        return self.exact_mid.quantize(self.market.tick, ROUND_HALF_EVEN, _EXACT_CONTEXT)
+        return max(self.exact_mid.quantize(self.market.tick, ROUND_HALF_EVEN, EXACT), self.market.tick)
 
     @property
     def ask(self) -> Decimal:
-        return _EXACT_CONTEXT.add(self.exact_mid, self._half_spread).quantize(
-            self.market.tick, ROUND_CEILING, _EXACT_CONTEXT
-        )
+        exact = _PRICE_CONTEXT.add(self.exact_mid, self._half_spread)
+        return exact.quantize(self.market.tick, ROUND_CEILING, EXACT)
 
     @property
     def _half_spread(self) -> Decimal:
-        return _EXACT_CONTEXT.multiply(self.exact_mid, _EXACT_CONTEXT.divide(self.market.spread, 2))
+        return _PRICE_CONTEXT.multiply(self.exact_mid, _PRICE_CONTEXT.divide(self.market.spread, 2))
 
 
 class PricePath(msgspec.Struct, frozen=True):
@@ -111,14 +110,14 @@ class PricePath(msgspec.Struct, frozen=True):
         return self._quote_at_height(low), self._quote_at_height(high)
 
     def _quote_at_height(self, path_height: int) -> Quote:
-        rise = _EXACT_CONTEXT.divide(
-            _EXACT_CONTEXT.multiply(self.market.volatility, path_height - self.anchor_height), YEAR_DEVIATION
+        rise = _PRICE_CONTEXT.divide(
+            _PRICE_CONTEXT.multiply(self.market.volatility, path_height - self.anchor_height), YEAR_DEVIATION
         )
-        return Quote(_EXACT_CONTEXT.multiply(self.anchor_price, _RATIO_CONTEXT.exp(rise)), self.market)
+        return Quote(_PRICE_CONTEXT.multiply(self.anchor_price, _RATIO_CONTEXT.exp(rise)), self.market)
 
     def _height_of_price(self, price: Decimal, rounding: str) -> int:
-        rise = _RATIO_CONTEXT.ln(_EXACT_CONTEXT.divide(price, self.anchor_price))
-        height_difference = _EXACT_CONTEXT.divide(_EXACT_CONTEXT.multiply(rise, YEAR_DEVIATION), self.market.volatility)
+        rise = _RATIO_CONTEXT.ln(_PRICE_CONTEXT.divide(price, self.anchor_price))
+        height_difference = _PRICE_CONTEXT.divide(_PRICE_CONTEXT.multiply(rise, YEAR_DEVIATION), self.market.volatility)
         return self.anchor_height + int(height_difference.to_integral_value(rounding))
 
 
