@@ -84,6 +84,12 @@ faults *name: setup
 soak *args: setup
     @exec {{ bin }}/python tests/faults/run.py soak "$@"
 
+# Run third-party SSE and WebSocket clients through cuts, kills and a restart; names select some
+[no-exit-message]
+clients *args: setup
+    @{{ bin }}/uv pip install --quiet --no-config --require-hashes --only-binary :all: --target .venv/clients/python --requirement requirements-clients.lock
+    @exec {{ bin }}/python tests/clients/run.py "$@"
+
 # Fuzz the grammar with `n` generated texts, guided by coverage (Linux)
 [no-exit-message]
 fuzz *n: setup
@@ -111,6 +117,8 @@ lock *args: setup
     {{ compile }} --constraint requirements.lock --output-file requirements-runtime.lock pyproject.toml
     echo hatchling | {{ compile }} --constraint requirements.lock --output-file requirements-build.lock -
     printf '%s\n' 'atheris < 3.1; python_version < "3.12"' 'atheris; python_version >= "3.12"' | {{ compile }} --constraint requirements.lock --output-file requirements-fuzz.lock -
+    printf '%s\n' aiohttp aiohttp-sse-client2 httpx-sse requests sseclient-py websocket-client websockets | {{ compile }} --constraint requirements.lock "$@" --output-file requirements-clients.lock -
+    cd tests/clients && npm install --package-lock-only
 
 # Build the container image with podman or docker
 image *args:

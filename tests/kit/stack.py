@@ -87,6 +87,14 @@ class Stack:
         self.valkey.stop()
         self.postgres.stop()
 
+    async def restart(self) -> None:
+        """Stop every process in order, as an operator does, and start it again."""
+        await asyncio.to_thread(self.web.terminate)
+        await asyncio.to_thread(self.worker.terminate)
+        await asyncio.to_thread(self.valkey.stop)
+        await asyncio.to_thread(self.postgres.stop)
+        await asyncio.to_thread(self.start)
+
     async def wait_until_ready(self, timeout_s: float = 20.0) -> float:
         """Wait until the service is ready and has a worker; return the seconds it took."""
         started_at = time.monotonic()

@@ -1,0 +1,7 @@
+import polyfill from "event-source-polyfill";
+
+import { hand, key, types, url } from "./service.mjs";
+
+const source = new polyfill.EventSourcePolyfill(`${url}/api/v1/stream?after=0`, { headers: { "X-API-Key": key } });
+source.onmessage = hand;
+for (const type of types) source.addEventListener(type, hand);
