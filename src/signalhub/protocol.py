@@ -54,11 +54,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag="stream.ready", tag_field="type"):
-    """First message of a stream: it begins after event `seq`; `head` is the last event of the log now."""
+    """First message of a stream: it begins after event `seq`; `head` is the last event of the log now.
+
+    After `heartbeat_s` seconds without an event comes a heartbeat. A service of an earlier release does not say so.
+    """
 
     epoch: str
     seq: int
     head: int
+    heartbeat_s: float = 15.0
 
 
 class Reset(msgspec.Struct, frozen=True, tag="stream.reset", tag_field="type"):

@@ -12,7 +12,8 @@ from tests.kit.stack import Stack
 
 @pytest.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    running = Stack(tmp_path_factory.mktemp("stack"), make_settings(demo_fill_s=4.0, demo_close_s=4.0)).start()
+    settings = make_settings(demo_fill_s=4.0, demo_close_s=4.0, heartbeat_s=1.5)
+    running = Stack(tmp_path_factory.mktemp("stack"), settings).start()
     try:
         await running.wait_until_ready()
         yield running

@@ -1,5 +1,6 @@
 """The live page in a real Chromium, also while processes are killed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -12,6 +13,7 @@ from tests.browser.chromium import Page
 from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient
 from tests.kit.stack import Stack
+from tests.kit.tcp_proxy import TcpProxy
 
 STATE = "document.getElementById('connection')?.textContent"
 STATUS = "document.querySelector('#orders tr .status')?.textContent"
@@ -32,13 +34,13 @@ async def account(stack: Stack) -> AsyncIterator[AccountClient]:
         yield await AccountClient.register(http)
 
 
-async def sign_in(page: Page, stack: Stack, account: AccountClient) -> str:
-    """Sign in with a link that works once, as `signalhub up` prints it; return the link."""
+async def sign_in(page: Page, stack: Stack, account: AccountClient, url: str | None = None) -> str:
+    """Sign in with a link that works once, as `signalhub up` prints it, here or at `url`; return the link."""
     engine = create_engine(stack.settings.database_url)
     key_id = identifiers.parse_token(identifiers.API_KEY_PREFIX, account.api_key).id
     ticket = await Tickets(engine).issue(key_id, purpose=identifiers.SIGN_IN_PREFIX, ttl_s=60)
     await engine.dispose()
-    link = f"{stack.base_url}/login?token={ticket}"
+    link = f"{url or stack.base_url}/login?token={ticket}"
     await page.open(link)
     await page.click("main button")
     await page.until(f"{STATE} === 'Connected'")
@@ -65,6 +67,22 @@ async def test_order_is_followed_to_close_across_web_process_kill(
     # The browser reconnected by itself, with the cookie that the first ticket had left.
     assert await page.js("performance.getEntriesByName(new URL('/api/v1/tickets', location)).length") == 1
     assert [text for text in page.messages if "Content Security Policy" in text] == []
+
+
+async def test_page_replaces_a_silent_connection_after_two_heartbeats(
+    stack: Stack, account: AccountClient, page: Page
+) -> None:
+    heartbeat_s = stack.settings.streams.heartbeat_s
+    async with TcpProxy(stack.settings.web.port) as proxy:
+        await sign_in(page, stack, account, proxy.url)
+        await asyncio.sleep(2.5 * heartbeat_s)
+        assert await page.js(STATE) == "Connected"  # heartbeats keep an idle stream
+        assert proxy.silence_connections() > 0
+        await account.send_signal()
+        await page.until(f"{STATE} === 'Reconnecting…'", timeout_s=2.5 * heartbeat_s)
+        await page.until(f"{STATE} === 'Connected'")
+        await page.until(f"{STATUS} !== undefined")
+    assert await page.js("document.querySelectorAll('#orders tr').length") == 1
 
 
 async def test_signal_text_problems_are_underlined_while_typing_and_after_sending(

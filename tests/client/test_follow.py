@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.kit.account_client import AccountClient
 from tests.kit.running_app import RunningApp, run_app
 from tests.kit.servers import Servers
 from tests.kit.signal_texts import BUY, STOP_ON_WRONG_SIDE
+from tests.kit.tcp_proxy import TcpProxy
 
 TRANSPORTS: list[Transport] = ["sse", "websocket"]
 
@@ -54,6 +56,29 @@ async def test_events_arrive_once_in_order_across_connections(
                 await asyncio.sleep(0.15)
     assert _seqs(received) == list(range(1, 22))
     assert connection_changes.count(True) > 1
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_silent_connection_is_replaced_after_two_heartbeats(
+    app: RunningApp, account: AccountClient, transport: Transport
+) -> None:
+    connection_changes: list[tuple[bool, float]] = []
+    async with TcpProxy(app.settings.web.port) as proxy, Client(proxy.url, account.api_key) as client:
+        events = client.events(
+            after=0,
+            transport=transport,
+            on_connection_change=lambda is_connected: connection_changes.append((is_connected, monotonic())),
+        )
+        async with aclosing(events), asyncio.timeout(20):
+            received = [await anext(events)]
+            await asyncio.sleep(3 * app.settings.streams.heartbeat_s)  # heartbeats keep an idle stream
+            assert proxy.silence_connections() == 1
+            silenced_at = monotonic()
+            await app.publish_events(await app.append_events(account, 5))
+            received += [await anext(events) for _ in range(5)]
+    assert _seqs(received) == [1, 2, 3, 4, 5, 6]
+    assert [is_connected for is_connected, _ in connection_changes] == [True, False, True]
+    assert connection_changes[1][1] - silenced_at < 8 * app.settings.streams.heartbeat_s
 
 
 async def test_told_is_a_deprecated_name_of_on_connection_change(app: RunningApp, account: AccountClient) -> None:

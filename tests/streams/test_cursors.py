@@ -70,7 +70,7 @@ async def _check_cursor(relay: Relay, account_id: str, text: str, bodies: dict[i
 
 
 async def _assert_follows_log(text: str, subscription: Subscription, bodies: dict[int, bytes]) -> None:
-    opening = control_events.build_opening(subscription)
+    opening = control_events.build_opening(subscription, heartbeat_s=15.0)
     cursor_seq = parse_cursor_seq(text)
     is_valid = text.rpartition("-")[0] in {"", subscription.epoch} and cursor_seq is not None and cursor_seq <= HEAD
     assert is_valid == (len(opening) == 1), text

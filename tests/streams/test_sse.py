@@ -27,7 +27,8 @@ async def test_first_frame_is_ready(account: AccountClient) -> None:
     assert ready.event == "stream.ready"
     assert 800 <= (ready.retry or 0) <= 2200
     assert ready.id == f"{page['epoch']}-3"
-    assert ready.json == {"type": "stream.ready", "epoch": page["epoch"], "seq": 3, "head": 3}
+    position = {"epoch": page["epoch"], "seq": 3, "head": 3}
+    assert ready.json == {"type": "stream.ready", **position, "heartbeat_s": 0.5}
 
 
 async def test_response_headers_forbid_caching_and_buffering(account: AccountClient) -> None:

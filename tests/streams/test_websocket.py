@@ -15,7 +15,8 @@ from tests.kit.running_app import RunningApp
 async def test_first_frame_is_ready(account: AccountClient) -> None:
     page = await account.get("/api/v1/events")
     async with account.open_websocket() as socket:
-        assert await receive_json(socket) == {"type": "stream.ready", "epoch": page["epoch"], "seq": 1, "head": 1}
+        position = {"epoch": page["epoch"], "seq": 1, "head": 1}
+        assert await receive_json(socket) == {"type": "stream.ready", **position, "heartbeat_s": 0.5}
 
 
 async def test_event_is_one_frame(account: AccountClient) -> None:

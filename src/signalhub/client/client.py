@@ -88,7 +88,7 @@ class Client:
         Starts after the event `after` (a `seq`, or a cursor `<epoch>-<seq>`; 0 is the first event), by default with the
         next event. `types` are patterns such as `order.*`. Besides events it yields Reset (state derived from earlier
         events is invalid) and Gap (events were deleted). `on_connection_change` is called with True when a connection
-        is established and with False when it is lost; `told` is its deprecated name.
+        is established, and with False when it is lost or has missed two heartbeats; `told` is its deprecated name.
         """
         if told is not None:
             warnings.warn("`told` is now `on_connection_change`", DeprecationWarning, stacklevel=2)

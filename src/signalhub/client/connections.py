@@ -1,11 +1,14 @@
 """Connections to the service: HTTP requests, and one stream of the event log over SSE or WebSocket.
 
-A stream ends when the service ends it, or raises ClientError; reconnecting is the business of `follow`.
+A stream ends when the service ends it, or raises ClientError: also where it has fallen silent, which is how a network
+that drops packets looks from here. Reconnecting is the business of `follow`.
 """
 
+import asyncio
 import ipaddress
-from collections.abc import AsyncGenerator
-from typing import Final, Literal
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import AsyncExitStack
+from typing import Final, Literal, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import httpx
@@ -16,6 +19,9 @@ from signalhub.client import sse
 from signalhub.client.backoff import ReconnectBackoff
 from signalhub.client.errors import ClientError, Refused, Unreachable, parse_refusal
 from signalhub.client.event_decoding import CursorAdvanced, StreamMessage, decode_message
+from signalhub.protocol import Ready
+
+ResultT = TypeVar("ResultT")
 
 
 class ServiceConnection:
@@ -60,8 +66,9 @@ def _is_loopback(host: str) -> bool:
 
 _OK: Final = 200
 
-# The service sends a heartbeat every 15 s; three missing ones mean that the connection is dead.
-_READ_TIMEOUT_S: Final = 45.0
+_MAX_MISSED_HEARTBEATS: Final = 2
+_OPEN_TIMEOUT_S: Final = 10.0
+_CLOSE_TIMEOUT_S: Final = 0.5
 
 # Shows the service that this reader is alive: at its limit of streams, those that have not answered give way.
 _HEARTBEAT_ANSWER: Final = '{"type":"pong"}'
@@ -70,23 +77,47 @@ _HEARTBEAT_ANSWER: Final = '{"type":"pong"}'
 _FINAL_CLOSE_STATUSES: Final = {4401: 401, 4403: 403, 1008: 400}
 
 
+class SilenceLimit:
+    """Bounds the wait for the next message of one stream: until `stream.ready`, and from then on by its heartbeats."""
+
+    def __init__(self, connection: ServiceConnection) -> None:
+        self._connection, self._max_silence_s = connection, _OPEN_TIMEOUT_S
+
+    def observe(self, message: StreamMessage) -> None:
+        """Adopt the heartbeat interval of a stream that begins."""
+        if isinstance(message, Ready):
+            self._max_silence_s = _MAX_MISSED_HEARTBEATS * message.heartbeat_s
+
+    async def wait_for(self, step: Awaitable[ResultT]) -> ResultT:
+        """Return the result of `step`. Raises Unreachable where it takes too long."""
+        try:
+            async with asyncio.timeout(self._max_silence_s):
+                return await step
+        except TimeoutError:
+            silence = f"{self._connection.url} has sent nothing for {self._max_silence_s:g} s, not even a heartbeat."
+            raise Unreachable(silence, is_uncertain=True) from None
+
+
 async def stream_sse(
     connection: ServiceConnection, query: dict[str, str], backoff: ReconnectBackoff
 ) -> AsyncGenerator[StreamMessage, None]:
     """Yield the messages of `GET /api/v1/stream`."""
-    parser = sse.Parser()
+    parser, silence_limit = sse.Parser(), SilenceLimit(connection)
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
-    timeout = httpx.Timeout(10.0, read=_READ_TIMEOUT_S)
+    request = connection.http.stream(
+        "GET", "/api/v1/stream", params=query, headers=headers, timeout=httpx.Timeout(_OPEN_TIMEOUT_S, read=None)
+    )
     try:
-        async with connection.http.stream(
-            "GET", "/api/v1/stream", params=query, headers=headers, timeout=timeout
-        ) as response:
+        async with AsyncExitStack() as stack:
+            response = await silence_limit.wait_for(stack.enter_async_context(request))
             if response.status_code != _OK:
                 raise parse_refusal(response.status_code, await response.aread(), response.headers.get("retry-after"))
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 raise ClientError(f"What answers at {connection.url} is not this service.")
-            async for chunk in response.aiter_bytes():
+            chunks = response.aiter_bytes()
+            while (chunk := await silence_limit.wait_for(anext(chunks, None))) is not None:
                 for message in _decode_chunk(parser, chunk):
+                    silence_limit.observe(message)
                     yield message
                 backoff.set_initial_delay(parser.retry_ms)
     except httpx.HTTPError as error:
@@ -110,11 +141,20 @@ async def stream_websocket(
 ) -> AsyncGenerator[StreamMessage, None]:
     """Yield the messages of `WS /ws/stream`."""
     url = f"{connection.websocket_url}/ws/stream?{urlencode(query)}"
-    headers = {"X-API-Key": connection.api_key}
+    opening = connect(
+        url,
+        additional_headers={"X-API-Key": connection.api_key},
+        proxy=connection.websocket_proxy,
+        max_size=None,
+        open_timeout=_OPEN_TIMEOUT_S,
+        close_timeout=_CLOSE_TIMEOUT_S,  # a dead connection does not answer a close frame either
+    )
+    silence_limit = SilenceLimit(connection)
     try:
-        async with connect(url, additional_headers=headers, proxy=connection.websocket_proxy, max_size=None) as socket:
-            async for frame in socket:
-                if (message := decode_message(frame)) is not None:
+        async with opening as socket:
+            while True:
+                if (message := decode_message(await silence_limit.wait_for(socket.recv()))) is not None:
+                    silence_limit.observe(message)
                     if isinstance(message, CursorAdvanced):  # a heartbeat
                         await socket.send(_HEARTBEAT_ANSWER)
                     yield message

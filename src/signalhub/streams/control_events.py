@@ -7,9 +7,9 @@ from signalhub.streams.subscription import Subscription
 ControlEvent = Ready | Reset | Gap | Heartbeat | Unavailable
 
 
-def build_opening(subscription: Subscription) -> list[ControlEvent]:
+def build_opening(subscription: Subscription, heartbeat_s: float) -> list[ControlEvent]:
     epoch, seq, head = subscription.epoch, subscription.seq, subscription.head
-    events: list[ControlEvent] = [Ready(epoch, seq, head)]
+    events: list[ControlEvent] = [Ready(epoch, seq, head, heartbeat_s)]
     if subscription.start_position.reset_reason is not None:
         events.append(Reset(epoch, seq, head, subscription.start_position.reset_reason))
     return events

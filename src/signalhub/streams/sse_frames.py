@@ -25,13 +25,14 @@ END_MESSAGE: Final[Any] = {"type": "http.response.body", "body": b"", "more_body
 
 async def write_stream(connection: Connection, heartbeat_s: float) -> None:
     """Write a response body, from its first byte to the end of the subscription."""
-    await connection.send([encode_opening(connection.subscription)])
+    await connection.send([encode_opening(connection.subscription, heartbeat_s)])
     await connection.run(heartbeat_s, lambda: encode_heartbeat(connection))
 
 
-def encode_opening(subscription: Subscription) -> OutgoingMessage:
+def encode_opening(subscription: Subscription, heartbeat_s: float) -> OutgoingMessage:
     cursor = format_cursor(subscription.epoch, subscription.seq)
-    blocks = [encode_control_event(event, cursor) for event in control_events.build_opening(subscription)]
+    events = control_events.build_opening(subscription, heartbeat_s)
+    blocks = [encode_control_event(event, cursor) for event in events]
     # With jitter, or all clients that were disconnected together would reconnect together.
     return to_message(b"retry: %d\n%b" % (_random.randint(800, 2200), b"".join(blocks)))
 

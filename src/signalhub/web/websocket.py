@@ -155,14 +155,15 @@ async def _stream_events(
         # granian does not raise when sending to a peer that is gone, so a receiver must always be waiting.
         receiver = asyncio.create_task(_receive_messages(socket, connection))
         try:
-            opening: list[msgspec.Struct] = list(control_events.build_opening(connection.subscription))
+            heartbeat_s = services.settings.streams.heartbeat_s
+            opening: list[msgspec.Struct] = list(control_events.build_opening(connection.subscription, heartbeat_s))
             if hello:
                 opening[0] = frames.LegacyHello(hello)
             for event in opening:
                 await connection.send([frames.to_message(_encode(event))])
             # The older clients know no heartbeat.
             heartbeat = None if hello else partial(_encode_heartbeat, connection.subscription)
-            await connection.run(services.settings.streams.heartbeat_s, heartbeat)
+            await connection.run(heartbeat_s, heartbeat)
         finally:
             receiver.cancel()
     end_reason = connection.subscription.end_reason or ""
