@@ -1,14 +1,16 @@
-"""The worker process: its services, its Dramatiq broker with middleware, and the entry point `boot`.
+"""The worker process: its services, its Dramatiq broker with middleware, and the entry point `run`.
 
-Started as `dramatiq actors.worker:boot` by `signalhub worker`.
+`signalhub worker` forks as many as the settings say, and restarts each alone. Dramatiq's own command would stop all of
+them when one dies.
 """
 
 import asyncio
 import os
+import signal
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from threading import local
+from threading import Thread, local
 from time import monotonic, time
 from typing import Any, Final
 
@@ -48,6 +50,9 @@ _OUTDATED_KEYS_EXPIRY_S: Final = 3600
 _KEY_LOAD_RETRY_S: Final = 0.5
 _ENQUEUE_TIMEOUT_S: Final = 0.5
 _PUBLISH_TIMEOUT_S: Final = 0.25
+
+_STOP_TIMEOUT_MS: Final = 4_000
+"""Less than the 5 s after which the process is killed. What is not finished by then goes on when its lease ends."""
 
 _CONTEXT_KEYS = ("message_id", "trace_id")
 
@@ -111,11 +116,28 @@ class WorkerServices:
         await self._services.close()
 
 
-def boot() -> None:
-    """Read the settings, set up the broker and leave it where Dramatiq looks for it."""
+def run() -> None:
+    """Run this process's worker until SIGTERM, which is blocked: it waits here until the worker has started."""
     settings = from_env(os.environ)
     logging_setup.configure(settings.log_level, settings.log_format)
-    dramatiq.set_broker(make_broker(settings))
+    broker = make_broker(settings)
+    dramatiq.set_broker(broker)
+    broker.emit_after("process_boot")
+    worker = dramatiq.Worker(broker, worker_threads=settings.worker.threads)
+    worker.start()
+    signal.sigwait({signal.SIGTERM})
+    worker.stop(timeout=_STOP_TIMEOUT_MS)
+    broker.close()
+
+
+def serve_metrics() -> None:
+    """Run Dramatiq's own HTTP server for the metrics of this host's workers until SIGTERM."""
+    from actors.message_metrics import MessageMetrics  # noqa: PLC0415 - see `_create_message_metrics`
+
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    Thread(target=lambda: asyncio.run(process_upkeep.send_heartbeats()), daemon=True).start()
+    for run_server in MessageMetrics().forks:
+        run_server()
 
 
 def make_broker(settings: Settings) -> NotifyingRedisBroker:
@@ -175,6 +197,7 @@ class SchedulerMiddleware(Middleware):
             run_on_event_loop(services.redis_monitor.run()),
             run_on_event_loop(worker_loops.prune_expired_forever(services.engine, self._retention_days)),
             run_on_event_loop(shared_metrics.flush_forever()),
+            run_on_event_loop(process_upkeep.send_heartbeats()),
             run_on_event_loop(process_upkeep.exit_with_parent(lambda: os._exit(1))),
         ]
         _log.info("worker.started", pid=os.getpid())

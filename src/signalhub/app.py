@@ -1,4 +1,4 @@
-"""Put the web application together from its routes, plugins and exception handlers, and serve it."""
+"""Put the web application together from its routes, plugins and exception handlers."""
 
 import asyncio
 import os
@@ -23,6 +23,7 @@ from signalhub.web.http_metrics import HTTP_METRICS
 from signalhub.web.rate_limit import RateLimiter
 from signalhub.web.request_context import OutermostApplication
 from signalhub.web.request_validation import validate_request
+from signalhub.web.startup import Startup
 
 _USAGE_RECORD_INTERVAL_S = 10.0
 _MAX_REQUEST_BODY_BYTES = 1024 * 1024
@@ -33,6 +34,7 @@ _log = structlog.get_logger()
 def create_app(settings: Settings) -> Litestar:
     """Create the web application. Its connections are opened when it starts."""
     services = build_services(settings, "web")
+    startup = Startup(settings.web, services.engine, services.relay.start)
     return Litestar(
         route_handlers=[
             signals.ROUTES,
@@ -43,13 +45,14 @@ def create_app(settings: Settings) -> Litestar:
             ),
             health.ROUTES,
         ],
-        state=State({"services": services, "rate_limiter": RateLimiter(settings.web.rate_limit)}),
+        state=State({"services": services, "startup": startup, "rate_limiter": RateLimiter(settings.web.rate_limit)}),
         lifespan=[lambda _: _manage_lifespan(services)],
         plugins=[
             StreamsPlugin(
                 services.relay,
                 services.connections,
                 routes=[sse.follow, websocket.ROUTES],
+                start=startup.run,
                 find_inactive_keys=services.authenticator.find_inactive_keys,
             )
         ],
@@ -64,19 +67,15 @@ def create_app(settings: Settings) -> Litestar:
     )
 
 
-def serve() -> ASGIApp:
-    """Create what granian runs in each web process: the application, and the drain on SIGTERM that granian lacks."""
+def load_application() -> ASGIApp:
+    """Create what each web process serves: the application, with heartbeats and the drain on SIGTERM."""
     settings = settings_.from_env(os.environ)
     logging_setup.configure(settings.log_level, settings.log_format)
     app = create_app(settings)
     services: Services = app.state.services
-    web = settings.web
-    app.on_startup += [
-        lambda: _drain_on_sigterm(services),
-        process_upkeep.freeze_gc,
-        lambda: _log.info("web.started", host=web.host, port=web.port, pid=os.getpid()),
-    ]
-    return OutermostApplication(app)
+    startup: Startup = app.state.startup
+    app.on_startup += [lambda: _start_upkeep(services), process_upkeep.freeze_gc]
+    return OutermostApplication(startup.gate(app))
 
 
 @asynccontextmanager
@@ -101,18 +100,25 @@ async def _record_credential_usage(services: Services) -> None:
             await services.authenticator.record_uses()
 
 
-def _drain_on_sigterm(services: Services) -> None:
-    """On SIGTERM, or without a parent: reject new streams, close the open ones, then stop granian as on SIGINT.
+def _start_upkeep(services: Services) -> None:
+    """Send heartbeats. On SIGTERM, or without a parent: reject new streams, close the open ones, stop granian.
 
-    On its own granian waits for open streams until its kill timeout, and then skips the lifespan's end.
+    On its own granian waits for open streams until it is killed, and then skips the lifespan's end.
     """
+    loop = asyncio.get_running_loop()
+    tasks: dict[str, asyncio.Task[None]] = {}
 
     async def drain() -> None:
         _log.info("web.shutdown_started")
         await services.connections.close_all()
+        # granian stops on SIGINT. It was blocked, since one that the whole process group got would cut the streams.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         os.kill(os.getpid(), signal.SIGINT)
 
-    loop = asyncio.get_running_loop()
-    tasks: set[asyncio.Task[None]] = set()
-    loop.add_signal_handler(signal.SIGTERM, lambda: tasks.add(loop.create_task(drain())))
-    tasks.add(loop.create_task(process_upkeep.exit_with_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))))
+    def start_drain() -> None:
+        if "drain" not in tasks:  # a second signal asks for the same
+            tasks["drain"] = loop.create_task(drain())
+
+    tasks["heartbeats"] = loop.create_task(process_upkeep.send_heartbeats())
+    tasks["parent check"] = loop.create_task(process_upkeep.exit_with_parent(start_drain))
+    loop.add_signal_handler(signal.SIGTERM, start_drain)

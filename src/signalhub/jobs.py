@@ -276,6 +276,7 @@ class UvloopAsyncIO(AsyncIO):
 
     def before_worker_boot(self, _broker: Broker, _worker: Worker) -> None:
         thread = EventLoopThread(self.logger)
+        thread.daemon = True  # a process that ends without stopping its worker must not wait for it
         thread.loop.close()
         thread.loop = uvloop.new_event_loop()
         thread.start(timeout=1.0)

@@ -1,12 +1,32 @@
-"""Life of a web or worker process: end with the parent process, freeze the garbage collector, check another process."""
+"""Life of a web or worker process: heartbeats, end with the parent process, garbage collection; check on another."""
 
 import asyncio
 import gc
 import multiprocessing
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NoReturn
 
+HEARTBEAT_VARIABLE: Final = "_SIGNALHUB_HEARTBEAT"
+"""Names the file descriptor of the pipe in which a process shows its supervisor that it runs."""
+
+_HEARTBEAT_INTERVAL_S = 1.0
 _PARENT_POLL_INTERVAL_S = 0.5
+
+
+def send_heartbeat() -> None:
+    """Show the supervisor, if there is one, that this process is not frozen."""
+    if HEARTBEAT_VARIABLE in os.environ:
+        with suppress(OSError):  # the pipe is full because the supervisor is frozen, or it is gone
+            os.write(int(os.environ[HEARTBEAT_VARIABLE]), b".")
+
+
+async def send_heartbeats() -> NoReturn:
+    """Send a heartbeat every second, from the event loop whose freezing is to be noticed."""
+    while True:
+        send_heartbeat()
+        await asyncio.sleep(_HEARTBEAT_INTERVAL_S)
 
 
 async def exit_with_parent(exit_process: Callable[[], object]) -> None:

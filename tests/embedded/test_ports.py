@@ -1,17 +1,18 @@
 """An unavailable port is reported before anything starts."""
 
 import socket
+import threading
 
 import pytest
 
-from signalhub.embedded.web_port import PortUnavailable, require_free_port
+from signalhub.embedded.web_port import PortUnavailable, open_listener
 
 
 def test_port_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(PortUnavailable, match=rf"^Port {port} on 127\.0\.0\.1 is in use: .*SIGNALHUB_PORT"):
-            require_free_port("127.0.0.1", port)
+            open_listener("127.0.0.1", port)
 
 
 def test_port_with_lingering_connections_is_free() -> None:
@@ -19,14 +20,22 @@ def test_port_with_lingering_connections_is_free() -> None:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)), server.accept()[0]:
             pass
-    require_free_port("127.0.0.1", port)
+    open_listener("127.0.0.1", port).close()
 
 
 def test_address_of_another_machine_is_refused() -> None:
     with pytest.raises(PortUnavailable, match="no network interface here has this address"):
-        require_free_port("192.0.2.1", 8000)
+        open_listener("192.0.2.1", 8000)
 
 
 def test_unknown_host_is_refused() -> None:
     with pytest.raises(PortUnavailable, match=r"Port 8000 on no\.such\.host\.invalid cannot be had"):
-        require_free_port("no.such.host.invalid", 8000)
+        open_listener("no.such.host.invalid", 8000)
+
+
+def test_port_released_a_moment_later_is_taken() -> None:
+    """Web processes whose parent was killed end a moment after it."""
+    other = socket.create_server(("127.0.0.1", 0))
+    port = other.getsockname()[1]
+    threading.Timer(0.2, other.close).start()
+    open_listener("127.0.0.1", port).close()

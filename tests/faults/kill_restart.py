@@ -12,7 +12,7 @@ _rng = random.SystemRandom()
 
 
 async def kill_worker_process(stack: Stack) -> None:
-    """`kill -9` a Dramatiq worker process; the command's first process then exits too."""
+    """`kill -9` a worker process."""
     await asyncio.to_thread(stack.worker.kill_child)
 
 

@@ -1,7 +1,7 @@
 """A long-running command of the service with its child processes, restarted when it dies.
 
-The main process (of granian or Dramatiq) supervises its children. Killing one or the other is not the same fault:
-granian replaces a web process that died, Dramatiq ends when a worker process dies.
+The main process supervises its children. Killing one or the other is not the same fault: a child is replaced alone, and
+the children of a main process that was killed end with it.
 """
 
 import contextlib

@@ -198,6 +198,7 @@ async def test_health_and_metrics_require_no_key(app: RunningApp) -> None:
         assert (await app.http.get(path)).status_code == 200, path
     ready = (await app.http.get("/health/ready")).json()
     assert ready == {
-        "status": "ok", "database": True, "redis": True, "migrations": True, "relay": True, "workers": False
+        "status": "ok", "reason": "",
+        "database": True, "redis": True, "migrations": True, "relay": True, "workers": False,
     }  # fmt: skip
     assert set((await app.http.get("/health/")).json()) >= {"status", "timestamp"}

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
+import structlog
 from sqlalchemy.exc import DBAPIError
 
 from db.engine import create_engine
@@ -14,7 +16,13 @@ from signalhub import logging_setup, shared_metrics
 from signalhub.brokers import factory
 from signalhub.cli.local_state import complete_settings, require_settings
 from signalhub.cli.output import exit_with_error, summarize_error
+from signalhub.embedded import web_port
+from signalhub.embedded.errors import EmbeddedError
+from signalhub.services.encryption import Encryption, EncryptionError
 from signalhub.settings import Settings, from_env
+from signalhub.supervision import ForkedProcess, run_processes
+
+_log = structlog.get_logger()
 
 
 @click.command()
@@ -59,37 +67,26 @@ def web() -> None:
     """Run the web processes (HTTP, SSE, WebSocket).
 
     Needs SIGNALHUB_DATABASE_URL, SIGNALHUB_REDIS_URL and SIGNALHUB_ENCRYPTION_KEYS, and a schema that `signalhub
-    migrate` has brought up to date.
+    migrate` has brought up to date: it answers 503 until then.
     """
-    from granian import Granian  # noqa: PLC0415 - only this command needs a web server
-    from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes  # noqa: PLC0415
-
     settings = load_server_settings("database_url", "redis_url", "encryption_keys")
-    with TemporaryDirectory(prefix="signalhub-metrics-") as directory:
+    try:  # before there are processes, which would exit and be restarted again and again
+        Encryption(settings.encryption_keys)
+    except EncryptionError as error:
+        exit_with_error(str(error), status=2)
+    try:
+        listener = web_port.inherit_listener() or web_port.open_listener(settings.web.host, settings.web.port)
+    except EmbeddedError as error:
+        exit_with_error(str(error))
+    with TemporaryDirectory(prefix="signalhub-metrics-") as directory, listener:
         shared_metrics.share_directory(Path(directory))
-        # Web processes are forks of this one: a respawned one need not import the application again.
-        import signalhub.app  # noqa: F401, PLC0415
+        # Imported before the processes are forked, and after the environment names the directory.
+        from signalhub import web_server  # noqa: PLC0415
+        from signalhub.app import load_application  # noqa: PLC0415
 
-        Granian(
-            "signalhub.app:serve",
-            factory=True,
-            address=settings.web.host,
-            port=settings.web.port,
-            interface=Interfaces.ASGI,
-            workers=settings.web.processes,
-            loop=Loops.uvloop,
-            # Socket writes are started without awaiting the previous one; a thread pool would not keep their order.
-            runtime_mode=RuntimeModes.st,
-            # No client uses HTTP/2 without TLS; it hides that a subscriber has disconnected, and takes 11 kB a stream.
-            http=HTTPModes.http1,
-            # Open streams count as pending requests: at the default, 1,024 of them block the process.
-            backpressure=20_000,
-            backlog=4_096,
-            respawn_failed_workers=True,
-            respawn_interval=0.2,
-            workers_kill_timeout=10,
-            log_enabled=False,
-        ).serve()
+        _log.info("web.listening", host=settings.web.host, port=listener.getsockname()[1], pid=os.getpid())
+        serve = partial(web_server.serve, listener, load_application, backlog=web_port.MAX_PENDING_CONNECTIONS)
+        run_processes([ForkedProcess(f"web-{number}", serve) for number in range(1, settings.web.processes + 1)])
 
 
 @click.command()
@@ -105,13 +102,15 @@ def worker() -> None:
     # A prefetch of twice the threads would leave the consumer asleep half the time; a much larger one would starve
     # other processes.
     os.environ.setdefault("dramatiq_queue_prefetch", str(settings.worker.threads * 4))
-    from dramatiq.cli import main, make_argument_parser  # noqa: PLC0415 - reads the environment when imported
+    # Imported before the processes are forked, and after the environment is complete, which Dramatiq reads then.
+    from actors import worker as worker_process  # noqa: PLC0415
 
-    arguments = ["actors.worker:boot", "-p", str(settings.worker.processes), "-t", str(settings.worker.threads)]
-    # A worker that exits during boot goes unnoticed for this long (ms); the default is 30 s.
-    arguments += ["--worker-fork-timeout", "100"]
-    arguments += ["--worker-shutdown-timeout", "8000", "--skip-logging"]
-    raise SystemExit(main(make_argument_parser().parse_args(arguments)))  # type: ignore[no-untyped-call]
+    processes = [
+        ForkedProcess(f"worker-{number}", worker_process.run) for number in range(1, settings.worker.processes + 1)
+    ]
+    if "dramatiq_prom_port" in os.environ and directory:
+        processes.append(ForkedProcess("worker-metrics", worker_process.serve_metrics))
+    run_processes(processes)
 
 
 def require_broker(settings: Settings) -> Settings:

@@ -25,13 +25,13 @@ from signalhub.cli.servers import require_broker, upgrade_schema
 from signalhub.cli.services import open_services
 from signalhub.embedded.errors import EmbeddedError
 from signalhub.embedded.supervisor import ChildSpec, Supervisor
-from signalhub.embedded.web_port import require_free_port
+from signalhub.embedded.web_port import LISTENER_VARIABLE, open_listener
 from signalhub.services.encryption import EncryptionError, generate_encryption_key
 from signalhub.settings import ENV_PREFIX, Secret, Settings, from_env, to_env
 from signalhub.shared_metrics import share_directory
 
 # The loop that polls also restarts the servers, so a request must not block it for long.
-_REQUEST_TIMEOUT_S: Final = 1.0
+_REQUEST_TIMEOUT_S: Final = 0.5
 _POLL_INTERVAL_S: Final = 0.1
 _SLOW_START_S: Final = 20.0
 _DATABASE_TIMEOUT_S: Final = 30.0
@@ -72,7 +72,7 @@ def _reduce_logging_on_terminal(settings: Settings) -> Settings:
 def _run_supervisor(settings: Settings, *, as_json: bool) -> None:
     local_state = LocalState(settings.data_dir)
     with Supervisor(settings.data_dir, postgres=not settings.database_url, valkey=not settings.redis_url) as supervisor:
-        require_free_port(settings.web.host, settings.web.port)
+        listener = open_listener(settings.web.host, settings.web.port)
         settings = replace(settings, encryption_keys=_load_encryption_keys(settings, local_state))
         print_note("Starting …")
         urls = supervisor.start_servers()
@@ -89,11 +89,12 @@ def _run_supervisor(settings: Settings, *, as_json: bool) -> None:
                 RunningService(os.getpid(), local_url, str(settings.database_url), str(settings.redis_url))
             )
             supervisor.run(
-                _build_children(settings),
+                _build_children(settings, listener.fileno()),
                 ReadinessProbe(local_url, lambda: _on_ready(settings, local_state, access, as_json=as_json)),
             )
         finally:
             local_state.delete_running_service()
+            listener.close()
 
 
 def _load_encryption_keys(settings: Settings, local_state: LocalState) -> Secret:
@@ -119,12 +120,16 @@ def _on_ready(settings: Settings, local_state: LocalState, access: OwnerAccess, 
     local_state.save_credentials(replace(access.credentials, hook_path=None, is_told=True))
 
 
-def _build_children(settings: Settings) -> list[ChildSpec]:
+def _build_children(settings: Settings, listener: int) -> list[ChildSpec]:
     share_directory(settings.data_dir / "metrics")
     # Our own variables are passed on as they were parsed, never as they were written.
     inherited = {name: text for name, text in os.environ.items() if not name.startswith(ENV_PREFIX)}
     env = inherited | to_env(replace(settings, url="", api_key=Secret()))
-    return [ChildSpec(name, [sys.executable, "-m", "signalhub", name], env) for name in ("web", "worker")]
+    command = [sys.executable, "-m", "signalhub"]
+    return [
+        ChildSpec("web", [*command, "web"], {**env, LISTENER_VARIABLE: str(listener)}, descriptors=(listener,)),
+        ChildSpec("worker", [*command, "worker"], env),
+    ]
 
 
 class _ReadinessResponse(msgspec.Struct):

@@ -1,7 +1,7 @@
 """Errors of the embedded servers, as sentences for the person who typed `signalhub up`."""
 
 
-class EmbeddedError(Exception):
+class EmbeddedError(RuntimeError):
     """A server cannot run here; the message says why and, where possible, what to do."""
 
 

@@ -153,6 +153,13 @@ class Server(ABC):
     def is_alive(self) -> bool:
         return self._process is not None and self._process.poll() is None  # poll() reaps, so a zombie does not count
 
+    def has_come_up(self) -> bool:
+        return self.is_ready()
+
+    def is_frozen(self) -> bool:
+        """Return False: a server that does not answer may be recovering, and would have to begin again."""
+        return False
+
     def start(self) -> None:
         """Start the server and wait until it answers. Its data is created on first use; an orphan is stopped first."""
         if self.is_alive():

@@ -1,15 +1,14 @@
 """The streams of a web process as a Litestar plugin: routes, the relay's life cycle, closing of streams, metrics.
 
-This package is a layer below `signalhub.web`, so the routes and the check for inactive keys are handed in.
+This package is a layer below `signalhub.web`, so the routes, the start and the check for inactive keys are handed in.
 Separate because it is the only module of the package that knows Litestar.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-import structlog
 from litestar import Litestar
 from litestar.config.app import AppConfig
 from litestar.plugins import InitPlugin
@@ -22,12 +21,14 @@ from signalhub.streams.connections import ConnectionRegistry
 from signalhub.streams.stream_relay import Relay
 
 _CLOSE_CHECK_INTERVAL_S: Final = 1.0
-
-_log = structlog.get_logger()
+_START_WAIT_S: Final = 1.0
 
 
 class StreamsPlugin(InitPlugin):
-    """`find_inactive_keys` returns those of the given keys that are revoked, expired or deleted."""
+    """`start` waits for the database, however long, and starts the relay.
+
+    `find_inactive_keys` returns those of the given keys that are revoked, expired or deleted.
+    """
 
     def __init__(
         self,
@@ -35,10 +36,11 @@ class StreamsPlugin(InitPlugin):
         connections: ConnectionRegistry,
         *,
         routes: Sequence[ControllerRouterHandler],
+        start: Callable[[], Coroutine[None, None, None]],
         find_inactive_keys: Callable[[Collection[str]], Awaitable[Collection[str]]],
     ) -> None:
         self._relay, self._connections = relay, connections
-        self._routes, self._find_inactive_keys = routes, find_inactive_keys
+        self._routes, self._start, self._find_inactive_keys = routes, start, find_inactive_keys
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         metrics.register(REGISTRY)
@@ -49,17 +51,14 @@ class StreamsPlugin(InitPlugin):
 
     @asynccontextmanager
     async def lifespan(self, _app: Litestar) -> AsyncIterator[None]:
-        try:
-            await self._relay.start()  # the first query of the process: without a database or a schema it ends here
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            reason = str(getattr(error, "orig", None) or error).partition("\n")[0] or type(error).__name__
-            hint = "Check SIGNALHUB_DATABASE_URL, and run `signalhub migrate`."
-            _log.error("web.start_failed", error=reason, hint=hint)
-            raise
+        starting = asyncio.create_task(self._start())
+        # With a database that answers, no request comes before the start has ended.
+        await asyncio.wait((starting,), timeout=_START_WAIT_S)
         closing = asyncio.create_task(self._close_revoked_and_slow_streams())
         try:
             yield
         finally:
+            starting.cancel()
             closing.cancel()
             await self._connections.close_all()
             await self._relay.stop()

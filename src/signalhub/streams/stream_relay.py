@@ -97,7 +97,12 @@ class Relay:
         self.epoch = ""
         self.is_reading = False
 
+    @property
+    def is_started(self) -> bool:
+        return bool(self._tasks)
+
     async def start(self) -> None:
+        """Read the epoch and start to read the stream. Raises the database's error, and may then be called again."""
         async with self._engine.connect() as connection:
             self.epoch = await epoch.get_or_create(connection)
             await connection.commit()

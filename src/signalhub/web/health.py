@@ -30,9 +30,12 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     It is `degraded` while Redis is away (`redis` is false) or takes no writes (`read_only`): signals are accepted, but
     orders move and streams get their events up to half a second later. `workers` has no part in it: without one,
     signals are still accepted and run later.
+
+    `reason` says what is missing, in one sentence; it is empty while `status` is `ok`.
     """
 
     status: str
+    reason: str
     database: bool
     redis: bool | Literal["read_only"]
     migrations: bool
@@ -60,16 +63,37 @@ async def ready(services: AppServices) -> Response[Readiness]:
         check(has_worker_heartbeat(services)),
     )
     relay = services.relay.is_reading
-    is_ready = database and migrations and not services.connections.is_closing
+    refusal = explain_refusal(services, database=database, migrations=migrations)
+    reason = refusal or explain_degradation(redis_status, relay=relay)
     body = Readiness(
-        status=("ok" if redis_status is RedisStatus.OK and relay else "degraded") if is_ready else "unavailable",
+        status="unavailable" if refusal else "degraded" if reason else "ok",
+        reason=reason,
         database=database,
         redis="read_only" if redis_status is RedisStatus.READ_ONLY else redis_status is RedisStatus.OK,
         migrations=migrations,
         relay=relay,
         workers=workers,
     )
-    return Response(body, status_code=200 if is_ready else 503)
+    return Response(body, status_code=503 if refusal else 200)
+
+
+def explain_refusal(services: Services, *, database: bool, migrations: bool) -> str:
+    """Return why signals are refused; empty where they are accepted."""
+    if not database:
+        return "The database cannot be reached."
+    if not migrations:
+        return "The schema is missing or older than this version: run `signalhub migrate`."
+    if not services.relay.is_started:
+        return "The process is starting."
+    return "The process is stopping." if services.connections.is_closing else ""
+
+
+def explain_degradation(redis_status: RedisStatus, *, relay: bool) -> str:
+    if redis_status is RedisStatus.READ_ONLY:
+        return "Redis takes no writes."
+    if redis_status is not RedisStatus.OK:
+        return "Redis cannot be reached."
+    return "" if relay else "The relay does not read from Redis yet."
 
 
 @get("/health", operation_id="checkHealth", summary="The service runs (older shape)")

@@ -112,14 +112,19 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def to_problem_document(connection: "AnyConnection", error: SignalHubError, status: int) -> ProblemDocument:
+    base_url = get_services(connection).settings.web.base_url
+    return build_problem_document(base_url, get_context(connection.scope).trace_id, error, status)
+
+
+def build_problem_document(base_url: str, trace_id: str, error: SignalHubError, status: int) -> ProblemDocument:
     return ProblemDocument(
-        type=f"{get_services(connection).settings.web.base_url}/docs/errors#{error.code}",
+        type=f"{base_url}/docs/errors#{error.code}",
         title=error.title,
         status=status,
         code=error.code,
         detail=error.detail,
         error=error.detail,
-        trace_id=get_context(connection.scope).trace_id,
+        trace_id=trace_id,
         errors=error.problems,
     )
 

@@ -1,0 +1,98 @@
+"""The start of a web process: wait for the database, and answer 503 until it can be used.
+
+The process listens at once, so that a load balancer and an operator learn why it is not ready.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db import migrate
+from signalhub.domain.errors import SignalHubError
+from signalhub.settings import WebSettings
+from signalhub.web.http_metrics import ERROR_RESPONSES
+from signalhub.web.problems import PROBLEM_MEDIA_TYPE, STATUSES, build_problem_document
+from signalhub.web.request_context import get_context
+
+_ATTEMPT_TIMEOUT_S: Final = 5.0
+_MIN_RETRY_DELAY_S: Final = 0.1
+_MAX_RETRY_DELAY_S: Final = 1.0
+_ALWAYS_SERVED_PATHS: Final = ("/health/live", "/health/ready", "/metrics")
+_TRY_AGAIN_LATER: Final = 1013
+"""The WebSocket close code of a server that cannot serve for the moment."""
+
+_log = structlog.get_logger()
+
+
+class Startup:
+    """`start_relay` is the first use of the database; it may be called again after it has failed."""
+
+    def __init__(self, web: WebSettings, engine: AsyncEngine, start_relay: Callable[[], Awaitable[None]]) -> None:
+        self._web, self._engine, self._start_relay = web, engine, start_relay
+        self.is_done = False
+        self._hint = ""
+
+    async def run(self) -> None:
+        """Try until the database is reachable and migrated. Logs a line for each new reason to wait, and the end."""
+        delay_s = _MIN_RETRY_DELAY_S
+        while not await self._attempt():
+            await asyncio.sleep(delay_s)
+            delay_s = min(_MAX_RETRY_DELAY_S, delay_s * 2)
+        self.is_done = True
+        _log.info("web.started", host=self._web.host, port=self._web.port, pid=os.getpid())
+
+    async def _attempt(self) -> bool:
+        try:
+            async with asyncio.timeout(_ATTEMPT_TIMEOUT_S):
+                if await migrate.is_current(self._engine):
+                    await self._start_relay()
+                    return True
+            self._log_reason("The schema is missing or older than this version.", "Run `signalhub migrate`.")
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            reason = str(getattr(error, "orig", None) or error).partition("\n")[0] or type(error).__name__
+            self._log_reason(reason, "Check that PostgreSQL runs, and SIGNALHUB_DATABASE_URL.")
+        return False
+
+    def _log_reason(self, reason: str, hint: str) -> None:
+        if hint != self._hint:  # one line a state: the text of an error may change with every attempt
+            _log.warning("web.waiting_for_database", reason=reason, hint=hint)
+        self._hint = hint
+
+    def gate(self, app: ASGIApp) -> ASGIApp:
+        """Return an application that answers 503 in place of `app`, except for its health, until this is done."""
+
+        # Not a coroutine of its own: once it is done, nothing but this condition stands before `app`.
+        def call(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            path: Any = scope.get("path")  # the lifespan has none
+            if self.is_done or path is None or path.rstrip("/") in _ALWAYS_SERVED_PATHS:
+                return app(scope, receive, send)
+            return self._refuse(scope, receive, send)
+
+        return call
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.WEBSOCKET:
+            await receive()
+            await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER, "reason": "starting"})
+            return
+        error = SignalHubError("unavailable", "The service is starting: it waits for its database.", retry_after_s=1)
+        context, status = get_context(scope), STATUSES[error.code]
+        context.error_code = error.code
+        ERROR_RESPONSES.labels(error.code).inc()
+        document = build_problem_document(self._web.base_url, context.trace_id, error, status)
+        body = msgspec.json.encode(document)
+        headers = [
+            (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"retry-after", str(error.retry_after_s).encode()),
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
