@@ -1,4 +1,4 @@
-"""The long form of the fault tests: `python tests/faults/run.py [worker|hostile|web|redis|postgres|all] [--seconds N]`.
+"""The long form of the fault tests: `python tests/faults/run.py [name] [--seconds N]`.
 
 Sends signals while something is killed every few seconds and prints the results. Exit status 1 after a violation.
 """
@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, from anyw
 
 import structlog
 
-from tests.faults import chaos_runs, kill_restart, load
+from tests.faults import chaos_runs, kill_restart, load, restarts
 from tests.faults.chaos_runs import ChaosRunPlan, percentile
 from tests.kit.invariants import InvariantReport
 from tests.kit.setting_changes import change_settings, make_settings
@@ -48,6 +48,8 @@ def main() -> int:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # only the table is printed
     if arguments.name in load.LOAD_RUNS_BY_NAME:
         return load.LOAD_RUNS_BY_NAME[arguments.name](arguments)
+    if arguments.name == "restarts":
+        return _run_restarts(arguments)
     names = [arguments.name] if arguments.name else list(kill_restart.FAULTS_BY_NAME)
     _print_row(_HEADINGS)
     reports = [_run_named(name, arguments) for name in names]
@@ -56,7 +58,7 @@ def main() -> int:
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Kill parts of a running SignalHub and check that nothing is lost.")
-    names = [*kill_restart.FAULTS_BY_NAME, *load.LOAD_RUNS_BY_NAME]
+    names = [*kill_restart.FAULTS_BY_NAME, *load.LOAD_RUNS_BY_NAME, "restarts"]
     parser.add_argument("name", nargs="?", choices=names, help="what to kill; without it, each part in turn")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long signals are sent (default: 60)")
     parser.add_argument("--rate", type=float, help="signals a second; stream: events (default: 80; any: 200; soak: 20)")
@@ -66,8 +68,19 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--web", type=int, default=1, help="web processes (default: 1)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default: 1)")
     parser.add_argument("--seed", type=int, default=1, help="any: which faults come in which order (default: 1)")
+    parser.add_argument("--repeat", type=int, default=20, help="restarts: stops of each kind (default: 20)")
     parser.add_argument("--keep", type=Path, help="a directory for data, logs and observations, kept afterwards")
     return parser.parse_args()
+
+
+def _run_restarts(arguments: argparse.Namespace) -> int:
+    _print_row(("times", "failed", "longest", "at most", "case"))
+    is_met = True
+    for result in restarts.run_all(arguments.seconds, arguments.repeat):
+        cells = (str(result.count), str(result.failed), f"{result.longest_s:.2f} s", f"{result.limit_s:.0f} s")
+        _print_row((*cells, result.name if result.is_met else f"{result.name}  VIOLATION"))
+        is_met = is_met and result.is_met
+    return 0 if is_met else 1
 
 
 def _run_named(name: str, arguments: argparse.Namespace) -> InvariantReport:
