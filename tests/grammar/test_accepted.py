@@ -63,6 +63,19 @@ def test_ignored_text_is_reported_with_its_reason() -> None:
     assert result.ignored[0].reason == "It comes after the last level."
 
 
+def test_text_without_a_level_has_nothing_after_the_last_level() -> None:
+    for text in ("good morning everybody", "BUY EURUSD\nsee you later", "Adjust SL + 20 pips for now to 4505."):
+        assert "level" not in " ".join(ignored.reason for ignored in explain(text.encode()).ignored), text
+
+
+def test_explanation_says_everything_once(texts: list[str]) -> None:
+    for text in texts:
+        explanation = explain(text.encode(errors="surrogatepass"))
+        assert len(set(explanation.notes)) == len(explanation.notes), text
+        parts = [(part.kind, part.start) for part in explanation.parts if part.length]
+        assert len(set(parts)) == len(parts), text
+
+
 def test_leverage_and_risk_become_notes() -> None:
     result = parse_signal("LONG SOLUSDT\nEntry 142\nSL 138\nTP 150\nLeverage: 10x\nRisk 2%")
     assert result.notes == ("Leverage: 10x", "Risk 2%")

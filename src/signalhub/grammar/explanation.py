@@ -1,6 +1,7 @@
 """Write a signal as its canonical text, and list what the parser read and what it left out."""
 
 from collections.abc import Iterator
+from operator import attrgetter
 from string import ascii_uppercase
 
 from signalhub.domain.instruments import INSTRUMENTS_BY_NAME
@@ -60,10 +61,17 @@ def build_ignored(fields: ParsedFields) -> tuple[Ignored, ...]:
     return tuple([build(ignored.start, ignored.end, ignored.value) for ignored in fields.ignored])
 
 
+def build_notes(fields: ParsedFields) -> tuple[str, ...]:
+    """Return each note once, however often the text says it."""
+    return tuple(dict.fromkeys(note.value for note in fields.notes))
+
+
 def _word_rows(fields: ParsedFields) -> Iterator[PartRow]:
     for side in fields.sides:
         yield side.start, side.end, "side", side.value.value
-    for symbol in fields.symbols:
+    # A pair and its first half may both have been matched: `XAU/USD` is one piece of the text.
+    longest_symbols = {symbol.start: symbol for symbol in sorted(fields.symbols, key=attrgetter("end"))}
+    for symbol in longest_symbols.values():
         yield symbol.start, symbol.end, "symbol", symbol.name
     for order_type in fields.order_types:
         yield order_type.start, order_type.end, "order_type", order_type.value.value

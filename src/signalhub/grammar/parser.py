@@ -10,7 +10,7 @@ from signalhub.domain.errors import Problem
 from signalhub.domain.signal import Signal, describe_signal, to_signal_view
 from signalhub.grammar import fast_path
 from signalhub.grammar.body import MAX_BODY_BYTES, decode_body
-from signalhub.grammar.explanation import build_ignored, build_parts, to_canonical_text
+from signalhub.grammar.explanation import build_ignored, build_notes, build_parts, to_canonical_text
 from signalhub.grammar.formats import FORMATS
 from signalhub.grammar.parsed_fields import ParsedFields
 from signalhub.grammar.results import Explanation, ParsedSignal, RefusedText
@@ -48,7 +48,7 @@ def parse_slow_path(raw: bytes) -> ParsedSignal | RefusedText:
         simulate=fields.simulations[0].value if fields.simulations else None,
         parts=build_parts(fields),
         ignored=build_ignored(fields),
-        notes=tuple(note.value for note in fields.notes),
+        notes=build_notes(fields),
     )
 
 
@@ -64,7 +64,7 @@ def explain(raw: bytes) -> Explanation:
         canonical=None if signal is None else to_canonical_text(signal),
         parts=() if fields is None else build_parts(fields),
         ignored=() if fields is None else build_ignored(fields),
-        notes=() if fields is None else tuple(note.value for note in fields.notes),
+        notes=() if fields is None else build_notes(fields),
         problems=() if signal is not None else body.problems,
     )
 

@@ -284,8 +284,9 @@ def record_ignored_text(state: ParserState) -> None:
 
 
 def explain_ignored(state: ParserState, token: Token) -> str:
-    if token.start >= state.signal_end:
-        return "It comes after the last level."
     if token.start < state.signal_start:
         return "It comes before the signal."
+    # A text without a level has an end all the same, behind a price that could not be read.
+    if token.start >= state.signal_end and (state.has_levels or state.fields.entries):
+        return "It comes after the last level."
     return "It has no meaning in a signal."
