@@ -69,6 +69,9 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit: CountOrZero = 0
     """Signals per account and minute in one web process; 0: no limit."""
 
+    keep_alive_s: Seconds = 75.0
+    """How long an idle HTTP connection stays open. Longer than the proxy in front, which would reuse a closed one."""
+
     intake_queue: Count = 4096
     """Signals that may wait for a commit in one web process; more are refused with 503."""
 

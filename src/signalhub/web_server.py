@@ -15,11 +15,14 @@ from typing import Any
 
 from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
+from granian.http import HTTP1Settings
 from granian.server.mp import MPServer
 from litestar.types import ASGIApp
 
 
-def serve(listener: socket.socket, load_application: Callable[[], ASGIApp], *, backlog: int) -> None:
+def serve(
+    listener: socket.socket, load_application: Callable[[], ASGIApp], *, backlog: int, keep_alive_s: float
+) -> None:
     """Serve until granian gets SIGINT, or SIGTERM unless the application handles it. Others may use the same socket."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     server: Any = MPServer(
@@ -30,6 +33,8 @@ def serve(listener: socket.socket, load_application: Callable[[], ASGIApp], *, b
         runtime_mode=RuntimeModes.st,
         # No client uses HTTP/2 without TLS; it hides that a subscriber has disconnected, and takes 11 kB a stream.
         http=HTTPModes.http1,
+        # granian's limit for the head of a request is also that of an idle connection, which waits for one.
+        http1_settings=HTTP1Settings(header_read_timeout=int(keep_alive_s * 1000)),
         # Open streams count as pending requests: at the default, 1,024 of them block the process.
         backpressure=20_000,
         log_enabled=False,

@@ -85,7 +85,13 @@ def web() -> None:
         from signalhub.app import load_application  # noqa: PLC0415
 
         _log.info("web.listening", host=settings.web.host, port=listener.getsockname()[1], pid=os.getpid())
-        serve = partial(web_server.serve, listener, load_application, backlog=web_port.MAX_PENDING_CONNECTIONS)
+        serve = partial(
+            web_server.serve,
+            listener,
+            load_application,
+            backlog=web_port.MAX_PENDING_CONNECTIONS,
+            keep_alive_s=settings.web.keep_alive_s,
+        )
         run_processes([ForkedProcess(f"web-{number}", serve) for number in range(1, settings.web.processes + 1)])
 
 
