@@ -19,11 +19,11 @@ from signalhub.settings import Settings
 from signalhub.streams.plugin import StreamsPlugin
 from signalhub.web import accounts, dashboard, health, openapi, orders, problems, quotes, signals, sse, websocket
 from signalhub.web.dependencies import DEPENDENCIES
-from signalhub.web.http_metrics import HTTP_METRICS
 from signalhub.web.rate_limit import RateLimiter
 from signalhub.web.request_context import OutermostApplication
 from signalhub.web.request_validation import validate_request
 from signalhub.web.startup import Startup
+from signalhub.web.time_limit import FRAMEWORK_MIDDLEWARE, watch_answers
 
 _USAGE_RECORD_INTERVAL_S = 10.0
 _MAX_REQUEST_BODY_BYTES = 1024 * 1024
@@ -35,13 +35,14 @@ def create_app(settings: Settings) -> Litestar:
     """Create the web application. Its connections are opened when it starts."""
     services = build_services(settings, "web")
     startup = Startup(settings.web, services.engine, services.relay.start)
+    watch_answers(services.engine)
     return Litestar(
         route_handlers=[
             signals.ROUTES,
             Router(
                 "/",
                 route_handlers=[orders.ROUTES, quotes.ROUTES, accounts.ROUTES, dashboard.ROUTES],
-                middleware=[HTTP_METRICS.middleware],
+                middleware=FRAMEWORK_MIDDLEWARE,
             ),
             health.ROUTES,
         ],

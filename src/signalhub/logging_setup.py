@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 
-_CREDENTIAL_PATTERN: Final = re.compile(r"\b(sh[khts]_[A-Za-z0-9]+)_[A-Za-z0-9]+|whsec_[A-Za-z0-9+/=]+")
+_CREDENTIAL_PATTERN: Final = re.compile(r"(sh[khts]_[A-Za-z0-9]+)_[A-Za-z0-9]+|whsec_[A-Za-z0-9+/=]+")
 
 
 def configure(level: str = "info", log_format: str = "auto") -> None:
@@ -46,9 +46,20 @@ class _StdlibLogHandler(logging.Handler):
 
 def redact_event(_logger: object, _method: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event_dict.items():
-        if isinstance(value, str):
-            event_dict[key] = redact(value)
+        event_dict[key] = _redact_value(value)
     return event_dict
+
+
+def _redact_value(value: Any) -> Any:  # noqa: ANN401 - whatever was logged
+    match value:
+        case str():
+            return redact(value)
+        case list() | tuple():
+            return [_redact_value(item) for item in value]
+        case dict():
+            return {key: _redact_value(item) for key, item in value.items()}
+        case _:
+            return value
 
 
 def redact(text: str) -> str:

@@ -9,13 +9,17 @@ from typing import Any, Final
 
 import msgspec
 
+from signalhub.domain.errors import Notice
 from signalhub.domain.signal import SignalView
 
 SNAPSHOT_PATH: Final = "/api/v1/orders"
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of every 2xx to a signal: signal and order are committed. `seq` is the `order.pending` event's."""
+    """The body of every 2xx to a signal: signal and order are committed. `seq` is the `order.pending` event's.
+
+    `notices` is there only where there is one.
+    """
 
     message: str = "Signal received and processed successfully."
     info: str
@@ -26,6 +30,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     trace_id: str
     signal: SignalView
+    notices: tuple[Notice, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class EventDocument(msgspec.Struct, frozen=True):

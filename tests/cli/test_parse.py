@@ -7,6 +7,7 @@ import sys
 from click.testing import CliRunner
 
 from signalhub.cli.parse import parse
+from signalhub.domain import identifiers
 from tests.cli.conftest import RunCommand
 from tests.kit.signal_texts import BUY, STOP_ON_WRONG_SIDE
 
@@ -74,3 +75,17 @@ def test_parsing_loads_no_server_no_database_and_no_table() -> None:
     )
     done = subprocess.run([sys.executable, "-c", wrapped], capture_output=True, text=True, check=False)  # noqa: S603 - our own
     assert done.stderr.splitlines()[-1] == "set()"
+
+
+def test_note_is_printed_once() -> None:
+    result = CliRunner().invoke(parse, ["-"], input=f"{BUY}\nRisk 2%")
+    assert result.exit_code == 0
+    assert result.stdout.count("Risk 2%") == 1
+
+
+def test_secret_is_not_printed() -> None:
+    key = identifiers.mint_token(identifiers.API_KEY_PREFIX, bytes(range(48))).text
+    for options in ([], ["--json"]):
+        result = CliRunner().invoke(parse, [*options, "-"], input=f"BUY {key}\nSL 1")
+        assert key.rpartition("_")[2] not in result.output
+        assert "credential_masked" in result.output or "was masked" in result.output

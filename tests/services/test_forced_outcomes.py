@@ -69,6 +69,28 @@ async def test_unknown_directive_refuses_the_signal_with_a_hint(account: Account
     assert "outcome=take_profit" in problem["hint"]
 
 
+async def test_refused_option_is_shown_at_its_header(account: AccountClient) -> None:
+    await account.send_signal(idempotency_key="used")
+    for name, value, code in (
+        ("X-SignalHub-Simulate", "fail=1 outcome=riches", "bad_simulation"),
+        ("X-SignalHub-Simulate", "x" * 256, "bad_request"),
+        ("Idempotency-Key", "x" * 256, "bad_request"),
+        ("webhook-id", "tab\there", "bad_request"),
+        ("Idempotency-Key", "used", "idempotency_mismatch"),
+    ):
+        response = await account.request("POST", "/api/v1/signals", content=TEXT + "\n", headers={name: value})
+        (problem,) = response.json()["errors"]
+        assert (problem["code"], problem["header"]) == (code, name)
+        assert not {"line", "column", "length"} & problem.keys()
+
+
+async def test_refused_option_of_the_text_is_shown_at_its_place(account: AccountClient) -> None:
+    response = await account.request("POST", "/api/v1/signals", content=f"{TEXT}\n#sim fail=1 outcome=riches")
+    (problem,) = response.json()["errors"]
+    assert (problem["line"], problem["column"], problem["length"]) == (4, 13, 14)
+    assert (problem["text"], "header" in problem) == ("outcome=riches", False)
+
+
 async def test_simulation_is_refused_if_it_is_disabled(servers: Servers) -> None:
     async with open_in_process_client(await servers.create_settings(simulate="off")) as http:
         account = await AccountClient.register(http)

@@ -24,7 +24,8 @@ async def test_registration_creates_broker_account_and_key(http: httpx.AsyncClie
     response = await http.post(path, json=BODY | {"username": name})
     created = response.json()
     assert response.status_code == 201
-    assert list(created) == ["message", "api_key", "user", "broker_account"]
+    assert list(created) == ["message", "api_key", "user", "broker_account", "user_id"]
+    assert created["user_id"] == created["user"]["id"]
     assert created["user"] == {"id": created["user"]["id"], "username": name}
     assert list(created["broker_account"]) == ["id", "broker_name", "account_id", "is_active", "created_at"]
     assert (created["broker_account"]["account_id"], created["broker_account"]["is_active"]) == ("7", True)

@@ -42,6 +42,19 @@ async def test_legacy_paths_return_legacy_shapes(app: RunningApp, account: Accou
     assert order["fake_order_id"] == (await account.get_order(sent["order_id"]))["broker_order_id"]
 
 
+async def test_legacy_orders_have_pages(account: AccountClient) -> None:
+    sent = [await account.send_signal(signal_texts.make_buy_text(number)) for number in range(5)]
+    pages, url = [], "/orders/?limit=2"
+    while url:
+        response = await account.request("GET", url)
+        pages.append([order["id"] for order in response.json()])
+        url = response.links["next"]["url"] if "link" in response.headers else ""
+    ids = [body["order_id"] for body in sent][::-1]
+    assert pages == [ids[:2], ids[2:4], ids[4:]]
+    whole = await account.request("GET", "/orders/")
+    assert ([order["id"] for order in whole.json()], "link" in whole.headers) == (ids, False)
+
+
 async def _read_pages(account: AccountClient, path: str, limit: int) -> list[Any]:
     items, cursor = [], None
     while True:

@@ -65,7 +65,7 @@ async def test_log_line_contains_no_query_body_or_header(app: RunningApp, accoun
         json={"label": "text-in-body"},
         headers={"X-Note": "text-in-header"},
     )
-    assert [line["status"] for line in lines] == [201]
+    assert [line["status"] for line in lines] == [422]
     assert "text-in-" not in app.web.log_text
 
 

@@ -96,17 +96,21 @@ def print_problems(text: str, problems: Sequence[Problem]) -> None:
     for problem in problems:
         title = ERRORS[problem.code].title if problem.code in ERRORS else problem.code
         print_line(click.style(title, fg="red", bold=True) + click.style(f"  {problem.code}", dim=True))
-        if problem.length and problem.line <= len(lines):
-            _print_location(lines[problem.line - 1], problem)
+        if problem.header:
+            print_line(click.style(f"      {problem.header}: ", dim=True) + make_printable(problem.text))
+        elif problem.place is not None:
+            line_number, column, length = problem.place
+            if length and line_number <= len(lines):
+                _print_location(lines[line_number - 1], line_number, column - 1, length)
         print_line(f"      {problem.hint}")
 
 
-def _print_location(line: str, problem: Problem) -> None:
-    column = problem.column - 1
-    problem_text = line[column : column + problem.length]
+def _print_location(line: str, line_number: int, column: int, length: int) -> None:
+    """Print the line with carets under `length` characters from `column`, which counts from 0 here."""
+    problem_text = line[column : column + length]
     # A long line is cut 40 characters before the problem.
     start = max(0, column - 40) if len(line) > _MAX_LINE_WIDTH else 0
-    gutter = f"{problem.line:>4} | "
+    gutter = f"{line_number:>4} | "
     print_line(click.style(gutter, dim=True) + make_printable(line[start : start + _MAX_LINE_WIDTH]))
     carets = "^" * max(1, min(cell_len(problem_text), _MAX_LINE_WIDTH - cell_len(line[start:column])))
     print_line(" " * (len(gutter) + cell_len(line[start:column])) + click.style(carets, fg="red", bold=True))

@@ -5,10 +5,12 @@ from typing import BinaryIO
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from signalhub import grammar
-from signalhub.cli.output import make_printable, print_json, print_line, print_problems, read_text_argument
+from signalhub.cli.output import make_printable, print_json, print_line, print_note, print_problems, read_text_argument
 from signalhub.domain.errors import Problem
+from signalhub.domain.identifiers import mask_secrets_in_bytes, to_masking_notices
 from signalhub.domain.signal import SignalView, to_signal_view
 
 
@@ -46,7 +48,9 @@ def parse(text: tuple[str, ...], *, as_json: bool, jsonl: bool) -> None:
         _parse_lines(sys.stdin.buffer)
         return
     sent = read_text_argument(text)
-    explanation = grammar.explain(sent.encode(errors="surrogateescape"))
+    raw, credentials = mask_secrets_in_bytes(sent.encode(errors="surrogateescape"))
+    sent = raw.decode(errors="surrogateescape")
+    explanation = replace(grammar.explain(raw), notices=to_masking_notices(credentials) or msgspec.UNSET)
     if as_json:
         print_json(explanation)
     else:
@@ -63,7 +67,8 @@ def _parse_lines(stdin: BinaryIO) -> None:
 
 def _parse_line(line: bytes) -> _ParsedVerdict | _RejectedVerdict:
     try:
-        result = grammar.parse(msgspec.json.decode(line, type=_ParseRequest).text.encode())
+        raw, _ = mask_secrets_in_bytes(msgspec.json.decode(line, type=_ParseRequest).text.encode())
+        result = grammar.parse(raw)
     except msgspec.MsgspecError as error:
         return _RejectedVerdict(
             False, (Problem(code="malformed_json", hint=f'Each line must be {{"text": …}}: {error}.'),)
@@ -79,12 +84,16 @@ def _print_explanation(text: str, explanation: grammar.Explanation) -> None:
     if explanation.info is not None:
         print_line(click.style(explanation.info, fg="green", bold=True))
     for part in explanation.parts:
+        if part.kind == "note":  # below, each once
+            continue
         position = click.style(f"{part.line}:{part.column}", dim=True)
         print_line(f"  {part.kind:<12} {make_printable(part.value):<16} {position} {make_printable(part.text)}")
     for ignored in explanation.ignored:
         print_line(click.style(f"  ignored      {make_printable(ignored.text)} ({ignored.reason})", dim=True))
     for note in explanation.notes:
         print_line(click.style(f"  note         {make_printable(note)}", fg="yellow"))
+    for notice in explanation.notices or ():
+        print_note(notice.detail)
     if explanation.canonical is not None:
         print_line(f"\n{explanation.canonical}")
     print_problems(text, explanation.problems)

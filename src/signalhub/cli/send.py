@@ -15,6 +15,7 @@ from signalhub.cli.output import (
     format_command,
     print_json,
     print_line,
+    print_note,
     print_problems,
     read_text_argument,
 )
@@ -103,6 +104,8 @@ def _print_accepted(accepted: Accepted) -> None:
     print_line(click.style(accepted.info, fg="green", bold=True))
     duplicate = ", sent before" if accepted.duplicate else ""
     print_line(f"  order {accepted.order_id} is {accepted.status}{duplicate}; event {accepted.seq}")
+    for notice in accepted.notices or ():
+        print_note(notice.detail)
 
 
 def _print_refused(text: str, refused: Refused, *, as_json: bool) -> None:

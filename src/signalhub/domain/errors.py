@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 # Reasons to reject a text.
 GrammarErrorCode = Literal[
@@ -83,9 +84,12 @@ ErrorCode = Literal[GrammarErrorCode, ServiceErrorCode]
 
 if TYPE_CHECKING:
     ProblemCode = ErrorCode
+    PlaceNumber = int
 else:
     # Decoded without a check: a client must be able to read the codes of a newer server.
     ProblemCode = str
+    # Unset only in a problem of a header, which `Problem.place` is asked for.
+    PlaceNumber = int | msgspec.UnsetType
 
 
 class ErrorType(msgspec.Struct, frozen=True):
@@ -99,14 +103,35 @@ class ErrorType(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """One problem of a text. `line` and `column` count from 1, `length` counts characters of the text as sent."""
+    """One problem of a text. `line` and `column` count from 1, `length` counts characters of the text as sent.
+
+    A problem of a header has no place in the text: `header` names it, and `text` is the part that is wrong.
+    """
 
     code: ProblemCode
-    line: int = 1
-    column: int = 1
-    length: int = 0
+    line: PlaceNumber = 1
+    column: PlaceNumber = 1
+    length: PlaceNumber = 0
     text: str = ""
     hint: str = ""
+    header: str | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def place(self) -> tuple[int, int, int] | None:
+        """Line, column and length; None for a problem of a header."""
+        return None if self.header else (self.line, self.column, self.length)
+
+
+def header_problem(header: str, problem: Problem) -> Problem:
+    """Return the problem as one of this header."""
+    return replace(problem, header=header, line=msgspec.UNSET, column=msgspec.UNSET, length=msgspec.UNSET)
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """What the sender should know of a text that was accepted or refused all the same. `code` is stable."""
+
+    code: str
+    detail: str
 
 
 GRAMMAR_ERRORS: Final[Mapping[GrammarErrorCode, ErrorType]] = {
@@ -185,11 +210,18 @@ class SignalHubError(Exception):
     """A rejected request or text. `detail` defaults to the title of `code`; `retry_after_s` goes into Retry-After."""
 
     def __init__(
-        self, code: ErrorCode, detail: str = "", *, problems: tuple[Problem, ...] = (), retry_after_s: int | None = None
+        self,
+        code: ErrorCode,
+        detail: str = "",
+        *,
+        problems: tuple[Problem, ...] = (),
+        notices: tuple[Notice, ...] = (),
+        retry_after_s: int | None = None,
     ) -> None:
         self.title = ERRORS[code].title
         self.code = code
         self.detail = detail or self.title + "."
         self.problems = problems
+        self.notices = notices
         self.retry_after_s = retry_after_s
         super().__init__(f"{code}: {self.detail}")

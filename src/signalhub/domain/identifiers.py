@@ -6,15 +6,17 @@ of the secret are stored; a secret of 256 random bits needs no slow hash.
 
 import hashlib
 import hmac
+import re
 import string
 import zlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from signalhub.domain.errors import SignalHubError
+from signalhub.domain.errors import Notice, SignalHubError
 
 API_KEY_PREFIX: Final = "shk"
 HOOK_PREFIX: Final = "shh"
@@ -78,6 +80,67 @@ def _encode_base62(raw: bytes, length: int) -> str:
         number, digit = divmod(number, 62)
         digits.append(_ALPHABET[digit])
     return "".join(digits)
+
+
+_CREDENTIAL_KINDS: Final = {
+    API_KEY_PREFIX: "API key",
+    HOOK_PREFIX: "hook token",
+    TICKET_PREFIX: "ticket",
+    SIGN_IN_PREFIX: "sign-in link",
+}
+_SECRET_MARKERS: Final = (*(f"{prefix}_" for prefix in _CREDENTIAL_KINDS), "whsec_")
+# Also a secret that is mistyped or cut short: what is left of it would be enough to find the rest by its checksum. The
+# lookbehind has the prefix and the id, so a match is the secret alone, and no match can hide the start of the next one.
+_SECRET: Final = re.compile(
+    rf"(?<=sh[khts]_[0-9A-Za-z]{{{_ID_LENGTH}}}_)[0-9A-Za-z]{{16,}}|(?<=whsec_)[0-9A-Za-z+/]{{24,}}=*"
+)
+
+
+class MaskedText(msgspec.Struct, frozen=True):
+    """A text whose secrets are asterisks. `credentials` names each of them, such as `API key shk_…`, without secret."""
+
+    text: str
+    credentials: tuple[str, ...] = ()
+
+
+def mask_secrets(text: str) -> MaskedText:
+    """Replace each character of a secret of this service by an asterisk, so that all positions stay as they are.
+
+    A secret is that of an API key, hook token, ticket or sign-in link, or a hook's signing secret. What is before it
+    stays: it names the credential, and is no secret.
+    """
+    if not any(marker in text for marker in _SECRET_MARKERS):
+        return MaskedText(text)
+    credentials = [_describe_credential(text, match.start()) for match in _SECRET.finditer(text)]
+    masked = _SECRET.sub(lambda match: "*" * len(match[0]), text)
+    return MaskedText(masked, tuple(dict.fromkeys(credentials)))
+
+
+def mask_secrets_in_bytes(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Mask a body, also one that is not UTF-8. Returns it and the names of the credentials, as `MaskedText` does."""
+    # No secret is without an underscore, and no text of the base form has one.
+    if b"_" not in raw:
+        return raw, ()
+    masked = mask_secrets(raw.decode("latin-1"))  # one character for each byte
+    return (masked.text.encode("latin-1"), masked.credentials) if masked.credentials else (raw, ())
+
+
+def to_masking_notices(credentials: Sequence[str]) -> tuple[Notice, ...]:
+    """Return a notice that names the masked credentials, none if there are none."""
+    if not credentials:
+        return ()
+    names = ", ".join(dict.fromkeys(credentials))
+    detail = (
+        f"The text contains a secret ({names}). It was masked before the text was stored or shown to anyone. If others "
+        "may have read the text on its way, revoke the credential and use a new one."
+    )
+    return (Notice("credential_masked", detail),)
+
+
+def _describe_credential(text: str, secret_start: int) -> str:
+    name = text[max(0, secret_start - _ID_LENGTH - 5) : secret_start - 1]
+    kind = _CREDENTIAL_KINDS.get(name[:3])
+    return "hook's signing secret" if kind is None or name.endswith("whsec") else f"{kind} {name}"
 
 
 _RANDOM_MASK = (1 << 74) - 1

@@ -6,7 +6,7 @@ The fields of `Explanation`, `Part` and `Ignored` are the wire format of the par
 
 import msgspec
 
-from signalhub.domain.errors import Problem
+from signalhub.domain.errors import Notice, Problem
 from signalhub.domain.signal import Signal, SignalView
 
 
@@ -51,7 +51,8 @@ class RefusedText(msgspec.Struct, frozen=True):
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """All that the grammar knows about a text.
 
-    `adapter` is the name of the format, `info` the signal in one line and `canonical` its canonical text.
+    `adapter` is the name of the format, `info` the signal in one line and `canonical` its canonical text. The caller
+    may add `notices`.
     """
 
     ok: bool
@@ -63,3 +64,4 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     ignored: tuple[Ignored, ...]
     notes: tuple[str, ...]
     problems: tuple[Problem, ...]
+    notices: tuple[Notice, ...] | msgspec.UnsetType = msgspec.UNSET

@@ -44,6 +44,8 @@ class NewBrokerAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def __post_init__(self) -> None:
         for name in ("broker_name", "account_id", "api_key"):
             _check_name(name, getattr(self, name))
+        for name in ("broker_name", "account_id"):
+            keys_and_hooks.check_no_secret(name, getattr(self, name))
 
 
 class Registration(NewBrokerAccount, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +54,7 @@ class Registration(NewBrokerAccount, frozen=True, kw_only=True, forbid_unknown_f
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_name("username", self.username)
+        keys_and_hooks.check_no_secret("username", self.username)
 
 
 class BrokerAccountView(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,10 +80,13 @@ class User(msgspec.Struct, frozen=True):
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True):
+    """`user_id` repeats the user's id for the older clients."""
+
     message: str = "Account created successfully."
     api_key: str
     user: User
     broker_account: BrokerAccountView
+    user_id: str
 
 
 class Accounts:
@@ -109,6 +115,7 @@ class Accounts:
             api_key=token.text,
             user=User(account_id, registration.username),
             broker_account=_to_broker_account_view(broker_account),
+            user_id=account_id,
         )
 
     async def add_broker_account(self, account_id: str, new_broker_account: NewBrokerAccount) -> BrokerAccountView:

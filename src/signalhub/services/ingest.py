@@ -22,7 +22,7 @@ from signalhub.brokers.base import Broker
 from signalhub.brokers.stepper import find_next_due
 from signalhub.concurrency import DeferredError
 from signalhub.domain import forced_outcomes
-from signalhub.domain.errors import Problem, SignalHubError
+from signalhub.domain.errors import Problem, SignalHubError, header_problem
 from signalhub.domain.events import Event, Publish
 from signalhub.domain.identifiers import uuid7
 from signalhub.domain.order import Simulation
@@ -30,14 +30,25 @@ from signalhub.protocol import Accepted
 from signalhub.services.auth import HookPrincipal, Principal
 from signalhub.services.group_commit import GroupCommit
 from signalhub.services.metrics import SIGNALS
-from signalhub.services.signal_records import OrderDefaults, Submission, build_records, to_refusal_error
+from signalhub.services.signal_records import (
+    OrderDefaults,
+    Submission,
+    SubmissionOptions,
+    build_records,
+    locate_option_problem,
+    mask_submission,
+    to_refusal_error,
+)
 
 _LOCK_TIMEOUT_S: Final = 0.05
 """How long a batch waits for an account's log before it goes on without that account."""
 
+SIMULATE_HEADER: Final = "X-SignalHub-Simulate"
 _MAX_OPTION_CHARS: Final = 255
 _OPTION_HINT: Final = f"An idempotency key and a simulation are at most {_MAX_OPTION_CHARS} printable characters each."
 _SIMULATION_DISABLED: Final = Problem(code="bad_simulation", hint="Outcomes cannot be forced here: send it without.")
+
+_NO_OPTIONS: Final = SubmissionOptions()
 
 _encode = msgspec.json.Encoder().encode
 _decode_accepted = msgspec.json.Decoder(Accepted).decode
@@ -73,24 +84,27 @@ class Ingest:
         raw: bytes,
         *,
         trace_id: str,
-        idempotency_key: str | None = None,
-        simulate: str | None = None,
+        options: SubmissionOptions = _NO_OPTIONS,
     ) -> AcceptedSignal:
         """Parse a text, store the signal and its order, and return the answer after the commit.
 
-        What the request says (`idempotency_key`, `simulate`) goes before what the text says. Raises as `accept` does.
+        What the request says (`options`) goes before what the text says. Raises as `accept` does.
         """
+        # Before anything looks at the text: neither what is stored nor what is answered can quote a secret then. The
+        # fingerprint is of the masked text too, so a resend is still recognised and no hash of a secret is kept.
+        raw, options, notices = mask_submission(raw, options)
         parsed = grammar.parse(raw)
         signal, forced, problems = None, None, tuple[Problem, ...]()
+        idempotency_key = options.idempotency_key
         if isinstance(parsed, grammar.RefusedText):
             problems = parsed.problems
         else:
-            key = idempotency_key or parsed.client_id
-            checked = self._check_options(key, simulate or parsed.simulate)
+            idempotency_key = idempotency_key or parsed.client_id
+            checked = self._check_options(idempotency_key, options, parsed)
             if isinstance(checked, Problem):
                 problems = (checked,)
             else:
-                signal, idempotency_key, forced = parsed.signal, key, checked
+                signal, forced = parsed.signal, checked
         hook = principal if isinstance(principal, HookPrincipal) else None
         return await self.accept(
             Submission(
@@ -101,22 +115,35 @@ class Ingest:
                 fingerprint=sha256(raw).digest(),
                 signal=signal,
                 problems=problems,
+                notices=notices,
                 idempotency_key=idempotency_key,
+                idempotency_header=options.idempotency_header if options.idempotency_key else None,
                 duplicate_window_s=0 if hook is None else hook.duplicate_window_s,
                 simulation=forced,
                 trace_id=trace_id,
             )
         )
 
-    def _check_options(self, idempotency_key: str | None, simulate: str | None) -> Simulation | Problem | None:
-        """Return the parsed simulation, None without one, or the problem of an option."""
-        for option in (idempotency_key, simulate):
+    def _check_options(
+        self, idempotency_key: str | None, options: SubmissionOptions, parsed: grammar.ParsedSignal
+    ) -> Simulation | Problem | None:
+        """Return the parsed simulation, None without one, or the problem of an option at its header or in the text."""
+        simulate = options.simulate or parsed.simulate
+        key_header = options.idempotency_header if options.idempotency_key else None
+        simulate_header = SIMULATE_HEADER if options.simulate else None
+        for kind, option, header in (
+            ("client_id", idempotency_key, key_header),
+            ("simulate", simulate, simulate_header),
+        ):
             # JSON can hold what the database cannot, such as a NUL. As a 503, it would make the sender retry for ever.
             if option is not None and not (len(option) <= _MAX_OPTION_CHARS and option.isprintable()):
-                return Problem(code="bad_request", hint=_OPTION_HINT)
+                return locate_option_problem(Problem(code="bad_request", hint=_OPTION_HINT), header, parsed.parts, kind)
         if not simulate:
             return None
-        return forced_outcomes.parse(simulate) if self._order_defaults.allow_simulation else _SIMULATION_DISABLED
+        checked = forced_outcomes.parse(simulate) if self._order_defaults.allow_simulation else _SIMULATION_DISABLED
+        if isinstance(checked, Problem):
+            return locate_option_problem(checked, simulate_header, parsed.parts, "simulate")
+        return checked
 
     async def accept(self, submission: Submission) -> AcceptedSignal:
         """Store a submission and return its answer after the commit, the earlier answer if it is a duplicate.
@@ -199,7 +226,7 @@ class Ingest:
             record_events = [next(numbered_events) for _ in record.new_events]
             order = record.order
             if order is None:
-                refusal = to_refusal_error(record.submission.problems)
+                refusal = to_refusal_error(record.submission)
                 stored_answer = _encode(refusal.problems)
                 answers.append(refusal)
             else:
@@ -268,7 +295,10 @@ def _to_stored_submission(submission: Submission, verdict: AcceptedSignal | Sign
         return submission
     if isinstance(verdict, SignalHubError) and verdict.code == "idempotency_mismatch":
         hint = f"The key {submission.idempotency_key} was used for another text; use a new key for a new signal."
-        return replace(submission, signal=None, problems=(Problem(code=verdict.code, hint=hint),))
+        problem = Problem(code=verdict.code, hint=hint)
+        if submission.idempotency_header is not None:
+            problem = header_problem(submission.idempotency_header, problem)
+        return replace(submission, signal=None, problems=(problem,))
     return None
 
 

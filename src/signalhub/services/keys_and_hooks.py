@@ -52,6 +52,12 @@ async def append_account_event(
     return await event_log.append_events(connection, heads, [new_event])
 
 
+def check_no_secret(field: str, value: str) -> None:
+    """Raise ValueError if `value` contains a secret of this service: names are stored and published as they are."""
+    if identifiers.mask_secrets(value).credentials:
+        raise ValueError(f"{field} contains a credential of this service; leave it out")
+
+
 class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     label: str
@@ -73,6 +79,7 @@ Label = Annotated[
 def check_label(label: str) -> None:
     if len(label) > MAX_LABEL_LENGTH or "\0" in label:
         raise ValueError(f"label must be at most {MAX_LABEL_LENGTH} characters without NUL")
+    check_no_secret("label", label)
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,21 +1,36 @@
 """Submissions, and the signal, order and events to store for each. No I/O: one transaction stores a whole batch."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Self
 
 import msgspec
+from msgspec.structs import replace
 
 from db.bulk import encode_bytea
-from signalhub.domain.errors import ERRORS, Problem, SignalHubError
+from signalhub.domain import identifiers
+from signalhub.domain.errors import ERRORS, Notice, Problem, SignalHubError, header_problem
 from signalhub.domain.events import Event, NewEvent, order_event
 from signalhub.domain.order import Order, Simulation
 from signalhub.domain.signal import OrderType, Signal, SignalView, describe_signal, to_signal_view
+from signalhub.grammar import Part
 from signalhub.protocol import Accepted
 from signalhub.settings import Settings
 
 
+class SubmissionOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request says beside its text. `idempotency_header` is the header that the key came in, if it was one."""
+
+    idempotency_key: str | None = None
+    idempotency_header: str | None = None
+    simulate: str | None = None
+
+
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """A parsed text with its sender. `signal` is None if the text was refused; `problems` says why."""
+    """A parsed text with its sender. `signal` is None if the text was refused; `problems` says why.
+
+    `raw` has no secret of this service any more: `mask_submission` has replaced them.
+    """
 
     account_id: str
     credential_id: str
@@ -24,7 +39,9 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: bytes
     signal: Signal | None
     problems: tuple[Problem, ...] = ()
+    notices: tuple[Notice, ...] = ()
     idempotency_key: str | None = None
+    idempotency_header: str | None = None
     duplicate_window_s: int = 0
     simulation: Simulation | None = None
     trace_id: str
@@ -74,6 +91,7 @@ class NewSignalRecords(msgspec.Struct, frozen=True, kw_only=True):
             seq=events[-1].seq,
             trace_id=self.submission.trace_id,
             signal=self.event_data.signal,
+            notices=self.submission.notices or msgspec.UNSET,
         )
 
     def to_row(self, stored_answer: bytes) -> dict[str, Any]:
@@ -160,9 +178,37 @@ def _expires_at(signal: Signal, defaults: OrderDefaults, now: datetime) -> datet
     return now + defaults.expires_after
 
 
-def to_refusal_error(problems: tuple[Problem, ...]) -> SignalHubError:
-    """Return the error for these problems: code and detail are those of the first, `problems` lists all."""
-    return SignalHubError(problems[0].code, _problem_message(problems[0]), problems=problems)
+def to_refusal_error(submission: Submission) -> SignalHubError:
+    """Return the error for a refused submission: code and detail are those of its first problem."""
+    first = submission.problems[0]
+    return SignalHubError(first.code, _problem_message(first), problems=submission.problems, notices=submission.notices)
+
+
+def mask_submission(raw: bytes, options: SubmissionOptions) -> tuple[bytes, SubmissionOptions, tuple[Notice, ...]]:
+    """Mask every secret of this service in the body and in the options, and return a notice of what was masked."""
+    raw, credentials = identifiers.mask_secrets_in_bytes(raw)
+    if options.idempotency_key or options.simulate:
+        key, simulate = (identifiers.mask_secrets(text or "") for text in (options.idempotency_key, options.simulate))
+        credentials += key.credentials + simulate.credentials
+        options = replace(options, idempotency_key=key.text or None, simulate=simulate.text or None)
+    return raw, options, identifiers.to_masking_notices(credentials)
+
+
+def locate_option_problem(problem: Problem, header: str | None, parts: Sequence[Part], kind: str) -> Problem:
+    """Return the problem of an option at its header, or else in the part of the text that the option came from."""
+    if header is not None:
+        return header_problem(header, problem)
+    part = next((part for part in parts if part.kind == kind and part.length), None)
+    if part is None:  # it came with a JSON wrapper, whose text alone has positions
+        return problem
+    offset = max(0, part.text.find(problem.text))
+    return replace(
+        problem,
+        line=part.line,
+        column=part.column + offset,
+        length=problem.length or part.length,
+        text=problem.text or part.text,
+    )
 
 
 def _problem_message(problem: Problem) -> str:

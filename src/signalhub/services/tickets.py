@@ -4,7 +4,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import delete
+from sqlalchemy import and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from db.account_repositories import TicketRepository
@@ -33,8 +33,8 @@ class Tickets:
             await session.commit()
         return token.text
 
-    async def redeem(self, ticket: str, *, purpose: str) -> str:
-        """Return the id of the ticket's key and delete the ticket. Raises `bad_ticket`.
+    async def redeem(self, ticket: str, *, purpose: str, keep: bool = False) -> str:
+        """Return the id of the ticket's key and delete the ticket, unless `keep`. Raises `bad_ticket`.
 
         One DELETE, not a repository's read and delete: of several concurrent calls one gets the row.
         """
@@ -42,13 +42,11 @@ class Tickets:
             token = identifiers.parse_token(purpose, ticket)
         except SignalHubError:
             raise SignalHubError("bad_ticket") from None
-        spend = (
-            delete(TicketRow)
-            .where(TicketRow.digest == token.digest, TicketRow.purpose == purpose)
-            .returning(TicketRow.key_id, TicketRow.expires_at)
-        )
+        is_ticket = and_(TicketRow.digest == token.digest, TicketRow.purpose == purpose)
+        look_up = select(TicketRow.key_id, TicketRow.expires_at).where(is_ticket)
+        spend = delete(TicketRow).where(is_ticket).returning(TicketRow.key_id, TicketRow.expires_at)
         async with self._sessions() as session:
-            row = (await session.execute(spend)).one_or_none()
+            row = (await session.execute(look_up if keep else spend)).one_or_none()
             await session.commit()
         if row is None or row.expires_at < datetime.now(UTC):
             raise SignalHubError("bad_ticket", "This ticket was used already, or is older than it may be.")

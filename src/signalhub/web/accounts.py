@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import msgspec
 from litestar import Controller, Router, delete, get, post
+from litestar.handlers import BaseRouteHandler
 
 from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
@@ -14,9 +15,9 @@ from signalhub.services.auth import ADMIN, READ_ORDERS
 from signalhub.services.keys_and_hooks import HookView, KeyView, NewHook, NewKey
 from signalhub.services.queries import parse_id
 from signalhub.web.auth import require_scope
-from signalhub.web.dependencies import AppServices, AppSettings, Caller
+from signalhub.web.dependencies import AppServices, Caller
 from signalhub.web.openapi import CHANGE_PROBLEMS, LOOKUP_PROBLEMS, PUBLIC, READ_PROBLEMS, problem_specs
-from signalhub.web.request_context import AnyRequest
+from signalhub.web.request_context import AnyConnection, get_services
 
 
 class Overlap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,24 +43,28 @@ class BrokerAccountList(msgspec.Struct, frozen=True):
     items: list[BrokerAccountView]
 
 
+async def require_registration(connection: AnyConnection, _handler: BaseRouteHandler) -> None:
+    """Guard: raise `registration_closed` for one who may not register, before anything else is validated."""
+    settings = get_services(connection).settings.web
+    token = connection.headers.get("x-registration-token", "")
+    if settings.registration_mode == "closed":
+        raise SignalHubError("registration_closed", "This service takes no registrations.")
+    # Compared in constant time: the duration of a comparison must not reveal how much of a token is right.
+    expected = settings.registration_token.encode()
+    if settings.registration_mode == "token" and not (expected and hmac.compare_digest(token.encode(), expected)):
+        raise SignalHubError("registration_closed", "Registration needs the right X-Registration-Token.")
+
+
 @post(
     "/accounts",
     status_code=201,
+    guards=[require_registration],
     responses=problem_specs(403, 409, 422, 503),
     security=PUBLIC,
     tags=["account"],
     summary="Register an account",
 )
-async def create_account(
-    request: AnyRequest, data: Registration, services: AppServices, settings: AppSettings
-) -> Registered:
-    mode, expected_token = settings.web.registration_mode, settings.web.registration_token
-    token = request.headers.get("x-registration-token", "")
-    if mode == "closed":
-        raise SignalHubError("registration_closed", "This service takes no registrations.")
-    # Compared in constant time: the duration of a comparison must not reveal how much of a token is right.
-    if mode == "token" and not (expected_token and hmac.compare_digest(token.encode(), expected_token.encode())):
-        raise SignalHubError("registration_closed", "Registration needs the right X-Registration-Token.")
+async def create_account(data: Registration, services: AppServices) -> Registered:
     return await services.accounts.register(data)
 
 

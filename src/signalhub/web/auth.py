@@ -4,6 +4,7 @@ Cookies are SameSite=Strict, so the first request that follows a link on another
 signed out and is not (`dashboard.show_dashboard` loads the page once more from its own origin).
 """
 
+import asyncio
 import hmac
 import os
 from typing import Final
@@ -26,6 +27,7 @@ SESSION_TTL_S: Final = 7 * 86_400
 STREAM_COOKIE: Final = "signalhub_stream"
 STREAM_COOKIE_TTL_S: Final = 3_600
 CSRF_HEADER: Final = "x-csrf-token"
+_STREAM_AUTHENTICATION_TIMEOUT_S: Final = 1.5
 _TRUSTED_FETCH_SITES: Final = frozenset({"same-origin", "none"})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -68,13 +70,22 @@ async def authenticate(connection: "AnyConnection") -> Principal:
 
 
 async def authenticate_stream(connection: "AnyConnection") -> Principal:
-    """Return the caller of a stream, which may also come with a ticket, or with the cookie that a ticket left."""
+    """Return the caller of a stream, which may also come with a ticket, or with the cookie that a ticket left.
+
+    Raises TimeoutError if the database does not answer in time.
+    """
+    async with asyncio.timeout(_STREAM_AUTHENTICATION_TIMEOUT_S):
+        return await _authenticate_stream(connection)
+
+
+async def _authenticate_stream(connection: "AnyConnection") -> Principal:
     authenticator, tickets = get_services(connection).authenticator, get_services(connection).tickets
     ticket, is_keyed = connection.query_params.get("ticket"), get_api_key(connection) is not None
     stream_session = read_session(connection, STREAM_COOKIE)
     if ticket is not None and not is_keyed:
         try:
-            key_id = await tickets.redeem(ticket, purpose=identifiers.TICKET_PREFIX)
+            is_head = get_context(connection.scope).method == "HEAD"  # it opens no stream
+            key_id = await tickets.redeem(ticket, purpose=identifiers.TICKET_PREFIX, keep=is_head)
             return await authenticator.authenticate_key_id(key_id)
         except SignalHubError as error:
             # A browser that reconnects by itself sends the spent ticket again; its cookie counts then.

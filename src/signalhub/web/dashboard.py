@@ -18,9 +18,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from signalhub.domain.errors import ERRORS, GRAMMAR_ERRORS, SERVICE_ERRORS, Problem, SignalHubError
 from signalhub.domain.events import OrderView, to_order_view
+from signalhub.domain.identifiers import mask_secrets
 from signalhub.domain.order import Order
 from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS
 from signalhub.services.queries import Filters
+from signalhub.services.signal_records import SubmissionOptions
 from signalhub.web import signals, templates
 from signalhub.web.auth import (
     SESSION_COOKIE,
@@ -31,8 +33,8 @@ from signalhub.web.auth import (
     load_dashboard_session,
     sign_in,
 )
-from signalhub.web.problems import STATUSES
-from signalhub.web.request_context import AnyRequest, get_context, get_services
+from signalhub.web.problems import STATUSES, render_error
+from signalhub.web.request_context import AnyRequest, get_services
 from signalhub.web.request_validation import create_unknown_error
 from signalhub.web.templates import render_page
 
@@ -52,8 +54,7 @@ class ProblemExcerpt(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     title: str
     hint: str
-    line: int
-    column: int
+    position: str
     before: str = ""
     marked: str = ""
     after: str = ""
@@ -78,7 +79,7 @@ class RejectionView(msgspec.Struct, frozen=True):
 # Empty items of the <template> elements, which the scripts copy and fill in.
 _BLANK_ITEMS: Final = {
     "order": dict.fromkeys(OrderView.__struct_fields__, "") | {"take_profits": (), "pnl": None},
-    "problem": ProblemExcerpt(code="", title="", hint="", line=0, column=0),
+    "problem": ProblemExcerpt(code="", title="", hint="", position=""),
     "rejection": RejectionView("", "", "", []),
 }
 
@@ -93,17 +94,17 @@ class SessionForm(msgspec.Struct, frozen=True):
 def excerpt_problems(text: str, problems: Sequence[Problem]) -> list[ProblemExcerpt]:
     lines, excerpts = _LINE_BREAK.split(text), []
     for problem in problems:
-        line = lines[problem.line - 1] if problem.line <= len(lines) else ""
-        start, end = problem.column - 1, problem.column - 1 + problem.length
+        line_number, column, length = problem.place or (0, 0, 0)
+        line = lines[line_number - 1] if 1 <= line_number <= len(lines) else ""
+        start, end = column - 1, column - 1 + length
         # In a JSON wrapper positions are those of the inner text, which is not the one shown.
-        is_in_line = problem.length > 0 and line[start:end] == problem.text
+        is_in_line = length > 0 and line[start:end] == problem.text
         excerpts.append(
             ProblemExcerpt(
                 code=problem.code,
                 title=ERRORS[problem.code].title,
                 hint=problem.hint,
-                line=problem.line,
-                column=problem.column,
+                position=f"Header {problem.header}" if problem.header else f"Line {line_number}, column {column}",
                 before=line[:start] if is_in_line else "",
                 marked=problem.text,
                 after=line[end:] if is_in_line else "",
@@ -163,16 +164,6 @@ def render_sign_in_page(
     return render_page("sign_in.html", status=status, headers=headers, detail=detail, is_signed_out=is_signed_out)
 
 
-def render_error(request: AnyRequest, error: SignalHubError) -> Response[str]:
-    return render_page(
-        "error.html",
-        status=STATUSES[error.code],
-        title=error.title,
-        detail=error.detail,
-        trace_id=get_context(request.scope).trace_id,
-    )
-
-
 def render_outage(request: AnyRequest, _error: Exception) -> Response[str]:
     return render_error(
         request, SignalHubError("unavailable", "The database cannot be reached. Try again in a moment.")
@@ -211,9 +202,11 @@ async def show_dashboard(
 async def submit_signal_form(request: AnyRequest, form: NamedDependency[SessionForm]) -> Response[Any]:
     """Send the text of the form, for browsers without script."""
     principal = form.session.principal.require_scope(WRITE_SIGNALS)
-    text, key = form.fields.get("text", ""), form.fields.get("key", "")
+    # Masked here too, since the page shows the text again beside its problems.
+    text, key = mask_secrets(form.fields.get("text", "")).text, form.fields.get("key", "")
+    options = SubmissionOptions(idempotency_key=key or None)
     try:
-        accepted = await signals.ingest_signal(request, principal, text.encode(), idempotency_key=key or None)
+        accepted = await signals.ingest_signal(request, principal, text.encode(), options)
     except SignalHubError as error:
         problems = excerpt_problems(text, error.problems)
         composer = ComposerState(text=text, key=key, problems=problems, message="" if problems else error.detail)
@@ -228,6 +221,12 @@ async def show_errors() -> Response[str]:
         groups={"Rejected texts": GRAMMAR_ERRORS, "Rejected requests": SERVICE_ERRORS},
         statuses=STATUSES,
     )
+
+
+@get(["/dev/api/docs"], status_code=302)
+async def redirect_to_reference() -> Redirect:
+    """Lead older clients, which know the reference under this path, to its page."""
+    return Redirect("/schema", status_code=302)
 
 
 async def render_dashboard(
@@ -268,7 +267,17 @@ async def render_dashboard(
 
 ROUTES: Final = Router(
     "/",
-    route_handlers=[show_dashboard, show_login, log_in, log_out, submit_signal_form, show_errors, templates.get_asset],
+    route_handlers=[
+        show_dashboard,
+        show_login,
+        log_in,
+        log_out,
+        submit_signal_form,
+        show_errors,
+        redirect_to_reference,
+        templates.get_asset,
+        templates.get_favicon,
+    ],
     dependencies={
         "session": Provide(load_dashboard_session),
         "form": Provide(provide_session_form),

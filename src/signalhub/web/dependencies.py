@@ -7,16 +7,11 @@ from litestar.di import NamedDependency, Provide
 
 from signalhub.container import Services
 from signalhub.services.auth import Principal
-from signalhub.settings import Settings
 from signalhub.web.request_context import get_services
 
 
 def provide_services(request: Request) -> Services:  # type: ignore[type-arg]  # Litestar reads the annotation at run time
     return get_services(request)
-
-
-def provide_settings(request: Request) -> Settings:  # type: ignore[type-arg]  # as above
-    return get_services(request).settings
 
 
 def provide_principal(request: Request) -> Principal:  # type: ignore[type-arg]  # as above
@@ -26,11 +21,9 @@ def provide_principal(request: Request) -> Principal:  # type: ignore[type-arg] 
 
 # Litestar wants a dependency marked as one.
 AppServices = NamedDependency[Services]
-AppSettings = NamedDependency[Settings]
 Caller = NamedDependency[Principal]
 
 DEPENDENCIES: Final = {
     "services": Provide(provide_services, sync_to_thread=False),
-    "settings": Provide(provide_settings, sync_to_thread=False),
     "principal": Provide(provide_principal, sync_to_thread=False),
 }

@@ -20,6 +20,7 @@ from signalhub.shared_metrics import render as render_metrics
 from signalhub.streams.redis_state import RedisStatus
 from signalhub.web.dependencies import AppServices
 from signalhub.web.openapi import PUBLIC, response_specs
+from signalhub.web.time_limit import limit_database_time
 
 _CHECK_TIMEOUT_S: Final = 1.5
 
@@ -96,7 +97,12 @@ def explain_degradation(redis_status: RedisStatus, *, relay: bool) -> str:
     return "" if relay else "The relay does not read from Redis yet."
 
 
-@get("/health", operation_id="checkHealth", summary="The service runs (older shape)")
+@get(
+    "/health",
+    operation_id="checkHealth",
+    middleware=[limit_database_time],
+    summary="The service runs (older shape)",
+)
 async def health(services: AppServices) -> dict[str, str]:
     return {"status": "ok", "timestamp": format_timestamp(await query_time(services.engine))}
 

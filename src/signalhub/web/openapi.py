@@ -5,11 +5,13 @@ Nothing here runs on a request of the API. The `…Document` structs describe re
 """
 
 from dataclasses import dataclass, fields
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from litestar import Router
+from litestar import Response, Router
+from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
@@ -293,6 +295,19 @@ def create_openapi_config() -> OpenAPIConfig:
         security=[{name: []} for name in _SECURITY_SCHEMES],
         use_handler_docstrings=True,
         operation_id_creator=create_operation_id,
-        openapi_router=Router("/schema", route_handlers=[], response_headers=SECURITY_HEADERS, include_in_schema=False),
+        openapi_router=Router(
+            "/schema",
+            route_handlers=[],
+            response_headers=SECURITY_HEADERS,
+            after_request=raise_not_found,
+            include_in_schema=False,
+        ),
         render_plugins=[SchemaPagePlugin(), JsonRenderPlugin()],
     )
+
+
+def raise_not_found(response: "Response[Any]") -> "Response[Any]":
+    """Replace Litestar's own page for an unknown path below `/schema` by the error of every other unknown path."""
+    if response.status_code == HTTPStatus.NOT_FOUND:
+        raise NotFoundException
+    return response

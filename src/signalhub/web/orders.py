@@ -1,10 +1,11 @@
 """Orders, the event log, receipts and analytics; and orders in the shape that the older clients know."""
 
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from litestar import Controller, MediaType, Response, Router, get, post
+from litestar.params import Parameter
 
 from db.event_log import StoredEvent
 from signalhub.domain.errors import SignalHubError
@@ -173,7 +174,7 @@ def _measure_stages(signal: StoredSignal, events: list[StoredEvent]) -> dict[str
 
 
 _MAX_LEGACY_ORDERS: Final = 10_000
-"""The older clients know no pages: they get this many of the newest orders in one list."""
+"""The older clients know no pages: without a limit they get this many of the newest orders in one list."""
 
 
 class LegacyOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,18 +208,26 @@ def to_legacy_order(order: Order) -> LegacyOrder:
     )
 
 
-@get("/orders", responses=READ_PROBLEMS, tags=["older clients"], summary="Orders (older shape)")
-async def list_legacy_orders(services: AppServices, principal: Caller) -> list[LegacyOrder]:
+@get("/orders", responses=LIST_PROBLEMS, tags=["older clients"], summary="Orders (older shape)")
+async def list_legacy_orders(
+    services: AppServices,
+    principal: Caller,
+    *,
+    limit: Annotated[int, Parameter(ge=1, le=_MAX_LEGACY_ORDERS)] = _MAX_LEGACY_ORDERS,
+    cursor: PageCursor | None = None,
+) -> Response[list[LegacyOrder]]:
+    """Return the newest orders; where there are more, the header `Link` has the address of the next ones."""
     orders: list[Order] = []
-    cursor = None
-    while len(orders) < _MAX_LEGACY_ORDERS:
+    while len(orders) < limit:
         page, cursor = await services.queries.list_orders(
-            principal.account_id, Filters(limit=MAX_PAGE_SIZE, cursor=cursor)
+            principal.account_id, Filters(limit=min(MAX_PAGE_SIZE, limit - len(orders)), cursor=cursor)
         )
         orders += page
         if cursor is None:
             break
-    return [to_legacy_order(order) for order in orders]
+    next_page = f"{services.settings.web.base_url}/orders/?limit={limit}&cursor={cursor}"
+    headers = {} if cursor is None else {"Link": f'<{next_page}>; rel="next"'}
+    return Response([to_legacy_order(order) for order in orders], headers=headers)
 
 
 @get("/orders/{order_id:str}", responses=LOOKUP_PROBLEMS, tags=["older clients"], summary="One order (older shape)")

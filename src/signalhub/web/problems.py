@@ -1,4 +1,4 @@
-"""Render errors as RFC 9457 problem documents; the HTTP status of each error code.
+"""Render errors as RFC 9457 problem documents, to browsers as pages; the HTTP status of each error code.
 
 `error` repeats `detail` because the older clients look for it there.
 """
@@ -15,9 +15,11 @@ from litestar.types import ExceptionHandlersMap
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from signalhub.domain.errors import ErrorCode, Problem, SignalHubError
+from signalhub.domain import identifiers
+from signalhub.domain.errors import ErrorCode, Notice, Problem, SignalHubError
 from signalhub.web.http_metrics import ERROR_RESPONSES
 from signalhub.web.request_context import AnyConnection, get_context, get_services
+from signalhub.web.templates import render_page
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
@@ -109,6 +111,7 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
     error: str
     trace_id: str
     errors: tuple[Problem, ...] = ()
+    notices: tuple[Notice, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 def to_problem_document(connection: "AnyConnection", error: SignalHubError, status: int) -> ProblemDocument:
@@ -117,15 +120,18 @@ def to_problem_document(connection: "AnyConnection", error: SignalHubError, stat
 
 
 def build_problem_document(base_url: str, trace_id: str, error: SignalHubError, status: int) -> ProblemDocument:
+    # A detail may quote the request, such as a value that does not fit, and problem documents end in logs of others.
+    detail = identifiers.mask_secrets(error.detail).text
     return ProblemDocument(
         type=f"{base_url}/docs/errors#{error.code}",
         title=error.title,
         status=status,
         code=error.code,
-        detail=error.detail,
-        error=error.detail,
+        detail=detail,
+        error=detail,
         trace_id=trace_id,
         errors=error.problems,
+        notices=error.notices or msgspec.UNSET,
     )
 
 
@@ -150,18 +156,53 @@ def to_problem_response(
     )
 
 
-def handle_http_exception(request: "Request[Any, Any, Any]", error: HTTPException) -> Response[ProblemDocument]:
+def handle_http_exception(request: "Request[Any, Any, Any]", error: HTTPException) -> Response[Any]:
     code = _CODE_BY_STATUS.get(error.status_code, "bad_request" if error.status_code < 500 else "internal")  # noqa: PLR2004 - the class of status
+    allowed = _get_allowed_methods(error)
+    if allowed and get_context(request.scope).method == "OPTIONS":
+        return Response(None, status_code=204, headers={"Allow": allowed})
     extra = getattr(error, "extra", None)
     if error.status_code == 400 and extra:  # noqa: PLR2004 - Litestar lists what did not fit
         code = "invalid_request"
-    detail = "" if error.status_code in {404, 405, 413} else str(error.detail)  # the title says it
+    detail = "" if error.status_code in {404, 413} else str(error.detail)  # the title says it
+    if allowed:
+        detail = f"This address answers {allowed}."
     if isinstance(extra, list) and extra and isinstance(extra[0], dict):
         detail = f"{extra[0].get('key', 'the request')}: {extra[0].get('message', 'not understood')}."
-    response = to_problem_response(request, SignalHubError(code, detail))
-    if error.status_code == 405:  # noqa: PLR2004 - RFC 9110 requires the allowed methods with it
-        response.headers["Allow"] = (error.headers or {}).get("allow", "")
+    problem = SignalHubError(code, detail)
+    response = render_error(request, problem) if is_page_request(request) else to_problem_response(request, problem)
+    if allowed:  # RFC 9110 requires it with a 405
+        response.headers["Allow"] = allowed
     return response
+
+
+def _get_allowed_methods(error: HTTPException) -> str:
+    """Return what a 405 and an OPTIONS list, empty for any other error."""
+    if error.status_code != 405:  # noqa: PLR2004 - the status itself
+        return ""
+    # Litestar lists a WebSocket as a method of its own, in small letters.
+    methods = {name for name in (error.headers or {}).get("allow", "").split(", ") if name.isupper()} | {"OPTIONS"}
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
+
+
+def is_page_request(request: "Request[Any, Any, Any]") -> bool:
+    """Return whether a browser asks for a page. Other clients accept anything, or JSON."""
+    is_read = get_context(request.scope).method in {"GET", "HEAD"}
+    return is_read and "text/html" in request.headers.get("accept", "")
+
+
+def render_error(request: "Request[Any, Any, Any]", error: SignalHubError) -> Response[str]:
+    """Render an error as a page."""
+    context = get_context(request.scope)
+    context.error_code = error.code
+    ERROR_RESPONSES.labels(error.code).inc()
+    return render_page(
+        "error.html",
+        status=STATUSES[error.code],
+        title=error.title,
+        detail=error.detail,
+        trace_id=context.trace_id,
+    )
 
 
 def handle_unreadable_body(request: "Request[Any, Any, Any]", _error: Exception) -> Response[ProblemDocument]:

@@ -19,6 +19,7 @@ from litestar.params import ParameterKwarg
 from litestar.typing import FieldDefinition
 
 from signalhub.domain.errors import Problem, SignalHubError
+from signalhub.domain.identifiers import mask_secrets
 from signalhub.web.request_context import AnyConnection, AnyRequest
 
 _METHODS_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -132,6 +133,6 @@ def create_unknown_error(
         hint = f"Did you mean {nearest[0]}? It takes {', '.join(known)}."
     else:
         hint = f"It takes {', '.join(known)}."
-    quoted = name[:_MAX_QUOTED_CHARS]
+    quoted = mask_secrets(name).text[:_MAX_QUOTED_CHARS]
     problem = Problem(code=code, text=quoted, hint=hint)
     return SignalHubError(code, f"This path has no {kind} {quoted!r}. {hint}", problems=(problem,))

@@ -5,23 +5,24 @@ encoded body, in place of guards, injected dependencies and a response class of 
 """
 
 import time
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 from litestar import Controller, Router, get, post
-from litestar.params import Parameter
 from litestar.types import ASGIApp
+from msgspec.structs import replace
 
 from signalhub import grammar
+from signalhub.domain import identifiers
 from signalhub.domain.errors import GRAMMAR_ERRORS, SignalHubError
 from signalhub.services.auth import READ_ORDERS, WRITE_SIGNALS, Principal
 from signalhub.services.ingest import AcceptedSignal
 from signalhub.services.keys_and_hooks import hook_secret_context
 from signalhub.services.queries import Filters, StoredSignal
+from signalhub.services.signal_records import SubmissionOptions
 from signalhub.web import request_context, webhook_signatures
 from signalhub.web.auth import authenticate, require_scope
 from signalhub.web.dependencies import AppServices, Caller
-from signalhub.web.http_metrics import HTTP_METRICS
 from signalhub.web.openapi import (
     LIST_PROBLEMS,
     PUBLIC,
@@ -44,6 +45,7 @@ from signalhub.web.request_context import (
     get_services,
 )
 from signalhub.web.request_validation import check_query
+from signalhub.web.time_limit import FRAMEWORK_MIDDLEWARE
 
 
 class SignalPage(msgspec.Struct, frozen=True):
@@ -73,16 +75,17 @@ class SignalController(Controller):
         reads_body=True,
         operation_class=RawTextOperation,
         operation_id="explainSignal",
-        middleware=[HTTP_METRICS.middleware],
+        middleware=FRAMEWORK_MIDDLEWARE,
         guards=[require_scope(WRITE_SIGNALS)],
         responses=READ_PROBLEMS,
         summary="Explain a text without sending it",
     )
     async def parse(self, request: AnyRequest) -> grammar.Explanation:
-        return grammar.explain(await request_context.read_body(request))
+        raw, credentials = identifiers.mask_secrets_in_bytes(await request_context.read_body(request))
+        return replace(grammar.explain(raw), notices=identifiers.to_masking_notices(credentials) or msgspec.UNSET)
 
     @get(
-        middleware=[HTTP_METRICS.middleware],
+        middleware=FRAMEWORK_MIDDLEWARE,
         guards=[require_scope(READ_ORDERS)],
         responses=response_specs(200, SignalPageDocument) | LIST_PROBLEMS,
         summary="What was sent, accepted or not",
@@ -112,16 +115,16 @@ class SignalController(Controller):
     tags=["signals"],
     summary="Send a signal to a hook URL",
 )
-async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_length=200)]) -> ASGIApp:
+async def receive_hook(request: AnyRequest, token: str) -> ASGIApp:
     services, context = get_services(request), get_context(request.scope)
     # 1. Authenticate: by the token in the path and, for a signed hook, by the signature over the body.
     hook = await services.authenticator.authenticate_hook(token)
-    raw, idempotency_key = await request_context.read_body(request), None
+    raw, options = await request_context.read_body(request), get_options(request)
     if hook.encrypted_secret is not None:
         secret = services.encryption.decrypt(hook_secret_context(hook.credential_id), hook.encrypted_secret)
         webhook_signatures.verify(secret, request.headers, raw, time.time())
         # No other header counts: Idempotency-Key is not signed, and would let a captured request in again.
-        idempotency_key = request.headers["webhook-id"]
+        options = replace(options, idempotency_key=request.headers["webhook-id"], idempotency_header="webhook-id")
     check_query(request)
     # 2. Limit: with a 503 in place of a 429, because TradingView resends on 5xx only.
     check_rate_limit(request, hook, "unavailable")
@@ -130,8 +133,7 @@ async def receive_hook(request: AnyRequest, token: Annotated[str, Parameter(max_
         hook,
         raw,
         trace_id=context.trace_id,
-        idempotency_key=idempotency_key or get_idempotency_key(request),
-        simulate=get_header(request, b"x-signalhub-simulate"),
+        options=options,
     )
     # 4. Answer.
     return RawJsonResponse(accepted.body, 202, context.rate_limit_headers)
@@ -176,26 +178,29 @@ async def receive_text(request: AnyRequest, status: int) -> ASGIApp:
     """Authenticate, limit, parse, ingest; answer with `status`."""
     principal = (await authenticate(request)).require_scope(WRITE_SIGNALS)
     check_query(request)
-    accepted = await ingest_signal(request, principal, await request_context.read_body(request))
+    raw = await request_context.read_body(request)
+    accepted = await ingest_signal(request, principal, raw, get_options(request))
     return RawJsonResponse(accepted.body, status, get_context(request.scope).rate_limit_headers)
 
 
 async def ingest_signal(
-    request: AnyRequest, principal: Principal, raw: bytes, *, idempotency_key: str | None = None
+    request: AnyRequest, principal: Principal, raw: bytes, options: SubmissionOptions
 ) -> AcceptedSignal:
-    """Limit, parse and ingest a text. `idempotency_key` replaces the one in the headers."""
+    """Limit, parse and ingest a text."""
     check_rate_limit(request, principal, "too_many_requests")
     return await get_services(request).ingest.receive(
-        principal,
-        raw,
-        trace_id=get_context(request.scope).trace_id,
-        idempotency_key=idempotency_key or get_idempotency_key(request),
-        simulate=get_header(request, b"x-signalhub-simulate"),
+        principal, raw, trace_id=get_context(request.scope).trace_id, options=options
     )
 
 
-def get_idempotency_key(request: AnyRequest) -> str | None:
-    return get_header(request, b"idempotency-key") or get_header(request, b"webhook-id")
+def get_options(request: AnyRequest) -> SubmissionOptions:
+    """Return what the headers say of a signal."""
+    key, header = get_header(request, b"idempotency-key"), "Idempotency-Key"
+    if not key:
+        key, header = get_header(request, b"webhook-id"), "webhook-id"
+    return SubmissionOptions(
+        idempotency_key=key, idempotency_header=header, simulate=get_header(request, b"x-signalhub-simulate")
+    )
 
 
 def check_rate_limit(

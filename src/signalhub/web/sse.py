@@ -19,7 +19,7 @@ from signalhub.streams import event_filter, sse_frames
 from signalhub.streams.subscription import Connection, Transport, subscribe
 from signalhub.web.auth import STREAM_COOKIE, STREAM_PATH, authenticate_stream, create_session_cookie
 from signalhub.web.openapi import StreamOperation, problem_specs
-from signalhub.web.request_context import get_raw_send, get_services
+from signalhub.web.request_context import get_context, get_raw_send, get_services
 from signalhub.web.request_validation import check_query
 
 _EVENT_STREAM_MEDIA_TYPE: Final = "text/event-stream"
@@ -93,6 +93,10 @@ class EventStreamResponse(ASGIResponse):
         self._open_connection, self._heartbeat_s, self._accept = open_connection, heartbeat_s, accept
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if get_context(scope).method == "HEAD":
+            await self.start_response(send)
+            await send(sse_frames.END_MESSAGE)
+            return
         try:
             async with self._open_connection(get_raw_send(scope, send)) as connection:
                 await self.start_response(send)

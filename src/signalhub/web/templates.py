@@ -37,8 +37,19 @@ def _load_assets() -> dict[str, _Asset]:
     return assets
 
 
+@get("/favicon.ico", include_in_schema=False)
+async def get_favicon(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Return the icon where browsers look for it if a response, such as JSON, does not name one."""
+    return build_asset_response(request, "icon.svg")
+
+
 @get("/static/{name:str}", include_in_schema=False)
 async def get_asset(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+    return build_asset_response(request, name)
+
+
+def build_asset_response(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+    """Return a file, or a 304 if the browser has it. Raises `not_found`."""
     asset = _load_assets().get(name)
     if asset is None:
         raise SignalHubError("not_found", "There is no such file.")

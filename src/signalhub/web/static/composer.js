@@ -74,7 +74,8 @@ export class Composer {
       this.#text.value = "";
       this.#renewKey();
       underline(this.#underlines, "", []);
-      this.#show([], `${body.duplicate ? "Already accepted" : "Accepted"}: ${body.info}`, "good");
+      const notices = (body.notices ?? []).map((notice) => ` ${notice.detail}`).join("");
+      this.#show([], `${body.duplicate ? "Already accepted" : "Accepted"}: ${body.info}${notices && `.${notices}`}`, "good");
       return;
     }
     if (response.status === 401 || body.code === "bad_csrf") this.#onSignedOut();

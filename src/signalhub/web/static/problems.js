@@ -7,6 +7,7 @@ const LINE_BREAK = /\r\n|[\n\r\u2028\u2029]/;
 
 // Return the line divided into three parts, or null if the problem has no position or is in the text inside a JSON wrapper.
 function divideLine(text, problem) {
+  if (problem.header) return null;
   const line = [...(text.split(LINE_BREAK)[problem.line - 1] ?? "")];
   const start = problem.column - 1;
   const end = start + problem.length;
@@ -24,7 +25,7 @@ function problemItem(problem, parts) {
   fill(item, {
     ...(parts ?? { before: "", marked: problem.text, after: "" }),
     hint: problem.hint || problem.code.replaceAll("_", " "),
-    position: `Line ${problem.line}, column ${problem.column}`,
+    position: problem.header ? `Header ${problem.header}` : `Line ${problem.line}, column ${problem.column}`,
     code: problem.code,
   });
   findField(item, "marked").parentElement.hidden = !problem.text;
