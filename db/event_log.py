@@ -11,13 +11,14 @@ from functools import cache
 from typing import Any, Final
 
 import msgspec
+from msgspec import structs
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import bulk
 from db.engine import build_limits_sql
 from db.tables import EventRow
-from signalhub.domain.events import Event, Head, NewEvent, append_event
+from signalhub.domain.events import ALL_EVENTS, Event, EventCriteria, Head, NewEvent, append_event
 
 _SELECT_PAGE = text("""
     SELECT seq, type, body FROM events
@@ -34,9 +35,16 @@ _SELECT_PAGE_BY_BYTES = text("""
     ) AS measured WHERE bytes_before < :max_bytes ORDER BY seq
 """)
 
-_SELECT_PAGE_BY_TYPES = text("""
+_SELECT_PAGE_BY_CRITERIA = text("""
     SELECT seq, type, body FROM events
-    WHERE account_id = CAST(:account AS uuid) AND seq > :after_seq AND seq <= :until_seq AND type = ANY(:types)
+    WHERE account_id = CAST(:account AS uuid) AND seq > :after_seq AND seq <= :until_seq
+        AND (CAST(:types AS text[]) IS NULL OR type = ANY(CAST(:types AS text[])))
+        AND (CAST(:order_ids AS uuid[]) IS NULL OR order_id = ANY(CAST(:order_ids AS uuid[])))
+        AND (CAST(:symbols AS text[]) IS NULL OR order_id IN (
+            SELECT id FROM orders WHERE account_id = CAST(:account AS uuid) AND symbol = ANY(CAST(:symbols AS text[]))))
+        AND (CAST(:sources AS text[]) IS NULL OR signal_id IN (
+            SELECT id FROM signals
+            WHERE account_id = CAST(:account AS uuid) AND credential_id = ANY(CAST(:sources AS text[]))))
     ORDER BY seq LIMIT :max_events
 """)
 
@@ -73,13 +81,14 @@ async def page(  # noqa: PLR0913 - a page has as many edges
     *,
     max_events: int,
     until_seq: int = _MAX_SEQ,
-    types: Collection[str] | None = None,
+    criteria: EventCriteria = ALL_EVENTS,
 ) -> list[StoredEvent]:
-    """Return up to `max_events` events after `after_seq`, oldest first, only of `types` if given."""
+    """Return up to `max_events` events after `after_seq`, oldest first."""
     parameters = {"account": account_id, "after_seq": after_seq, "until_seq": until_seq, "max_events": max_events}
-    if types is None:
+    if criteria == ALL_EVENTS:
         return _to_stored_events(await connection.execute(_SELECT_PAGE, parameters))
-    return _to_stored_events(await connection.execute(_SELECT_PAGE_BY_TYPES, parameters | {"types": list(types)}))
+    lists = {name: None if values is None else list(values) for name, values in structs.asdict(criteria).items()}
+    return _to_stored_events(await connection.execute(_SELECT_PAGE_BY_CRITERIA, parameters | lists))
 
 
 async def page_by_bytes(

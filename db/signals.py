@@ -52,6 +52,12 @@ _SELECT_IN_WINDOW = text("""
 """)
 
 
+_SELECT_SOURCES = text("""
+    SELECT id::text, credential_id FROM signals
+    WHERE account_id = CAST(:account AS uuid) AND id = ANY(CAST(:ids AS uuid[]))
+""")
+
+
 async def find_previous(connection: AsyncConnection, checks: Sequence[DuplicateCheck]) -> list[PreviousSignal | None]:
     """Return for each check the earlier signal.
 
@@ -69,6 +75,12 @@ async def find_previous(connection: AsyncConnection, checks: Sequence[DuplicateC
         else await _find_in_window(connection, check)
         for check in checks
     ]
+
+
+async def get_sources(connection: AsyncConnection, account_id: str, signal_ids: Sequence[str]) -> dict[str, str]:
+    """Return the id of the key or hook that sent each of these signals, as far as they are kept."""
+    parameters = {"account": account_id, "ids": signal_ids}
+    return {row.id: row.credential_id for row in await connection.execute(_SELECT_SOURCES, parameters)}
 
 
 async def _find_in_window(connection: AsyncConnection, check: DuplicateCheck) -> PreviousSignal | None:

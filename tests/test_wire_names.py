@@ -82,5 +82,6 @@ def test_every_order_move_has_an_event_type() -> None:
 
 def test_control_event_types_are_fixed() -> None:
     assert {str(event.__struct_config__.tag) for event in get_args(control_events.ControlEvent)} == {
-        "stream.ready", "stream.reset", "stream.gap", "stream.heartbeat", "stream.unavailable",
+        "stream.ready", "stream.reset", "stream.gap", "stream.heartbeat",
+        "stream.full", "stream.replaced", "stream.unavailable",
     }  # fmt: skip

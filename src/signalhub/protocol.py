@@ -96,6 +96,20 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="stream.heartbeat", tag_field="
     seq: int
 
 
+class Full(msgspec.Struct, frozen=True, tag="stream.full", tag_field="type"):
+    """In place of a stream: the account has as many as it may. Come back after `retry_ms`."""
+
+    retry_ms: int
+    detail: str
+
+
+class Replaced(msgspec.Struct, frozen=True, tag="stream.replaced", tag_field="type"):
+    """Last message of a stream that gave way to a newer one of the account. Resume after `retry_ms`."""
+
+    retry_ms: int
+    detail: str
+
+
 class Unavailable(msgspec.Struct, frozen=True, tag="stream.unavailable", tag_field="type"):
     """In place of a stream: the service cannot serve it at the moment. Come back after `retry_ms`."""
 

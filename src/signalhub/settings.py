@@ -121,7 +121,7 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The open SSE and WebSocket streams of a web process."""
 
     max_per_account: CountOrZero = 100
-    """Open streams of one account in one web process."""
+    """Open streams of one account in one web process. A further one replaces a frozen one, or has to wait."""
 
     lifetime_s: Seconds = 900.0
     """A stream is ended after about this time, with jitter; the client reconnects and resumes."""
@@ -130,7 +130,7 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Silence on a stream before a heartbeat."""
 
     slow_reader_s: Seconds = 30.0
-    """A stream whose reader takes nothing for this long is closed; the client reconnects and resumes."""
+    """A reader that takes nothing for this long is disconnected; see docs/events.md for one that is frozen."""
 
 
 class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):

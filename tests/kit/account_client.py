@@ -10,6 +10,7 @@ import httpx
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Close
 
 from tests.kit import signal_texts
 from tests.kit.sse_stream import SseStream, open_sse
@@ -108,10 +109,16 @@ async def receive_bytes(socket: ClientConnection, timeout_s: float = 8.0) -> byt
         return frame
 
 
-async def wait_for_close_code(socket: ClientConnection, timeout_s: float = 8.0) -> int | None:
-    """Read until the server closes; return its close code."""
+async def wait_for_close(socket: ClientConnection, timeout_s: float = 8.0) -> Close | None:
+    """Read until the server closes; return its close frame."""
     try:
         while True:
             await receive_bytes(socket, timeout_s)
     except ConnectionClosed as ending:
-        return ending.rcvd.code if ending.rcvd else None
+        return ending.rcvd
+
+
+async def wait_for_close_code(socket: ClientConnection, timeout_s: float = 8.0) -> int | None:
+    """Read until the server closes; return its close code."""
+    close = await wait_for_close(socket, timeout_s)
+    return close.code if close else None

@@ -208,7 +208,7 @@ class _WebSocketProtocol(_SubscriberProtocol):
             self.subscriber.record_event(message, match[1])
             return
         control = msgspec.json.decode(message)
-        self.subscriber.epoch = control["epoch"].encode()
+        self.subscriber.epoch = control.get("epoch", self.subscriber.epoch.decode()).encode()
         _record_control_event(self.subscriber, control["type"].encode(), message)
 
 

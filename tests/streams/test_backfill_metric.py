@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from signalhub.streams.event_filter import match_all
+from signalhub.streams.event_filter import MATCH_ALL
 from signalhub.streams.metrics import BACKFILLS
 from signalhub.streams.stream_relay import Relay
 from signalhub.streams.subscription import Subscription, subscribe
@@ -27,7 +27,7 @@ async def _subscribe(
     relay = Relay(app.services.engine, app.settings.redis_url, head_check_interval_s=head_check_interval_s)
     await relay.start()
     try:
-        async with subscribe(relay, account.id, None, event_filter=match_all, lifetime_s=60) as subscription:
+        async with subscribe(relay, account.id, None, event_filter=MATCH_ALL, lifetime_s=60) as subscription:
             yield subscription
     finally:
         await relay.stop()

@@ -65,7 +65,7 @@ async def test_random_cursors_resume_or_reset(relay: Relay, account: AccountClie
 
 
 async def _check_cursor(relay: Relay, account_id: str, text: str, bodies: dict[int, bytes]) -> None:
-    async with subscribe(relay, account_id, text, event_filter=event_filter.match_all, lifetime_s=9) as subscription:
+    async with subscribe(relay, account_id, text, event_filter=event_filter.MATCH_ALL, lifetime_s=9) as subscription:
         await _assert_follows_log(text, subscription, bodies)
 
 

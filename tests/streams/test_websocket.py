@@ -5,10 +5,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from websockets.frames import Close
 
 from signalhub.web.auth import SESSION_COOKIE, create_session_cookie
 from tests.kit import signal_texts
-from tests.kit.account_client import AccountClient, connect_websocket, receive_json, wait_for_close_code
+from tests.kit.account_client import (
+    AccountClient,
+    connect_websocket,
+    receive_json,
+    wait_for_close,
+    wait_for_close_code,
+)
 from tests.kit.running_app import RunningApp
 
 
@@ -120,12 +127,24 @@ async def test_first_message_without_credential_closes_with_4401(account: Accoun
         assert await wait_for_close_code(socket) == 4401
 
 
-async def test_silent_socket_is_closed_after_five_seconds(account: AccountClient) -> None:
+async def test_silent_socket_is_asked_for_a_key_and_closed_after_five_seconds(account: AccountClient) -> None:
     async with (
         connect_websocket(account.http, "/ws/stream") as silent,
         connect_websocket(account.http, "/ws/orders/") as silent_legacy,
     ):
+        notices = await asyncio.gather(receive_json(silent, 1), receive_json(silent_legacy, 1))
+        assert list(notices) == 2 * [{"type": "authenticate", "within_s": 5}]
         assert set(await asyncio.gather(wait_for_close_code(silent), wait_for_close_code(silent_legacy))) == {4401}
+
+
+@pytest.mark.parametrize(("path", "first"), [("/ws/stream", "stream.ready"), ("/ws/orders/", "connection_established")])
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_key_after_the_notice_authenticates(account: AccountClient, path: str, first: str, is_late: bool) -> None:  # noqa: FBT001 - a parameter
+    async with connect_websocket(account.http, path) as socket:
+        if is_late:
+            assert (await receive_json(socket))["type"] == "authenticate"
+        await socket.send(msgspec.json.encode({"type": "authenticate", "api_key": account.api_key}), text=True)
+        assert (await receive_json(socket))["type"] == first
 
 
 @pytest.mark.parametrize("path", ["/ws/stream", "/ws/orders/", "/ws/signals/invalid/"])
@@ -136,7 +155,7 @@ async def test_wrong_key_closes_with_4401(account: AccountClient, path: str) -> 
 
 async def test_other_account_path_closes_with_4403(account: AccountClient, other_account: AccountClient) -> None:
     async with account.open_websocket(f"/ws/orders/{other_account.id}") as socket:
-        assert await wait_for_close_code(socket) == 4403
+        assert await wait_for_close(socket) == Close(4403, "forbidden")
 
 
 async def test_key_without_read_scope_closes_with_4403(account: AccountClient) -> None:

@@ -40,6 +40,22 @@ EVENT_TYPES: Final = (
 )
 
 
+class EventCriteria(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events of a log to return: those that meet all criteria. None is no criterion.
+
+    `sources` are ids of API keys and hooks. Events that are not about an order or a signal have no symbol, order or
+    source.
+    """
+
+    types: frozenset[str] | None = None
+    symbols: frozenset[str] | None = None
+    order_ids: frozenset[str] | None = None
+    sources: frozenset[str] | None = None
+
+
+ALL_EVENTS: Final = EventCriteria()
+
+
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event without its place in the log. `data` is anything msgspec can encode."""
 

@@ -9,18 +9,23 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from sqlalchemy import RowMapping, Select, select
+from sqlalchemy import RowMapping, Select, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import event_log, orders, signals
 from signalhub.domain.errors import ErrorCode, SignalHubError
-from signalhub.domain.events import format_timestamp
+from signalhub.domain.events import ALL_EVENTS, EventCriteria, format_timestamp
 from signalhub.domain.instruments import to_canonical_name
 from signalhub.domain.order import Order
 
 MAX_PAGE_SIZE: Final = 500
 
 _log = structlog.get_logger()
+
+_SELECT_SOURCES: Final = text("""
+    SELECT id FROM api_keys WHERE account_id = CAST(:account AS uuid) AND :name IN (id, label)
+    UNION ALL SELECT id FROM hooks WHERE account_id = CAST(:account AS uuid) AND :name IN (id, label)
+""")
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,16 +83,22 @@ class Queries:
         return [event for event in events if event.type.startswith("order.")]
 
     async def page_events(
-        self, account_id: str, after_seq: int, limit: int, types: frozenset[str] | None
+        self, account_id: str, after_seq: int, limit: int, criteria: EventCriteria = ALL_EVENTS
     ) -> "EventPage":
         async with self._engine.connect() as connection:
             head = (await event_log.get_heads(connection, [account_id])).get(account_id, 0)
             events = await event_log.page(
-                connection, account_id, after_seq, max_events=limit, until_seq=head, types=types
+                connection, account_id, after_seq, max_events=limit, until_seq=head, criteria=criteria
             )
             is_next = after_seq >= head or (events and events[0].seq == after_seq + 1)
             oldest = after_seq + 1 if is_next else await event_log.get_oldest_seq(connection, account_id)
         return EventPage(events, head, last_pruned_seq=(head if oldest is None else oldest - 1))
+
+    async def find_sources(self, account_id: str, name: str) -> list[str]:
+        """Return the ids of the account's keys and hooks with this id or label, revoked ones included."""
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(_SELECT_SOURCES, {"account": account_id, "name": name})
+            return list(rows.scalars())
 
     async def list_signals(self, account_id: str, filters: Filters) -> tuple[list[StoredSignal], str | None]:
         """Return a page of signals, accepted or not, newest first, and the cursor of the next page."""

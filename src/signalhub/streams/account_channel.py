@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from signalhub.streams.event_filter import EventFilter
+from signalhub.streams.event_filter import EventFilter, SignalSources
 
 RING_FRAMES = 1024
 
@@ -56,9 +56,10 @@ EventEncoder = Callable[[Sequence[Frame | PrunedRange], str], list[OutgoingMessa
 
 
 class EncodedBatch(msgspec.Struct, frozen=True):
-    """`last_seq` is the last event that is in the messages or was left out by the filter."""
+    """`last_seq` is the last event that is in the messages or was hidden by the filter, `sent_seq` the last in them."""
 
     last_seq: int
+    sent_seq: int
     messages: list[OutgoingMessage]
 
 
@@ -96,6 +97,7 @@ class Channel:
         self.listeners: set[Callable[[], None]] = set()
         self.prepend_lock = asyncio.Lock()
         self.early_seqs: set[int] = set()
+        self.sources, self.sources_lock = SignalSources(), asyncio.Lock()
         self.backfilled_seqs: set[int] = set()
         self._ring_after_seq = 0
         self._ring: list[Frame] = []
@@ -157,7 +159,7 @@ class Channel:
     def encode_after(self, seq: int, event_filter: EventFilter, encode: EventEncoder) -> EncodedBatch | None:
         """Encode all new events after `seq`, once for all that ask alike.
 
-        None where the ring does not have them, or one write does not take them.
+        None where the ring does not have them, one write does not take them, or sources have to be loaded.
         """
         key = (seq, event_filter, encode)
         batch = self._encoded_batches.get(key)
@@ -166,10 +168,22 @@ class Channel:
             if frames is None or (frames and frames[-1].seq < self.head):
                 return None
             last_seq = frames[-1].seq if frames else seq
-            visible = [frame for frame in frames if event_filter(frame.type)]
-            batch = EncodedBatch(last_seq, encode(visible, self.epoch) if visible else [])
+            visible = self.select(frames, event_filter)
+            if visible is None:
+                return None
+            messages = encode(visible, self.epoch) if visible else []
+            batch = EncodedBatch(last_seq, visible[-1].seq if visible else seq, messages)
             self._encoded_batches[key] = batch
         return batch
+
+    def select(self, frames: Sequence[Frame], event_filter: EventFilter) -> Sequence[Frame] | None:
+        """Return the frames that pass the filter. None: the source of one of their signals has to be loaded first."""
+        if event_filter.selects_all:
+            return frames
+        choices = [event_filter.selects(frame.type, frame.body, self.sources) for frame in frames]
+        if None in choices:
+            return None
+        return [frame for frame, is_visible in zip(frames, choices, strict=True) if is_visible]
 
     def prepend(self, after_seq: int, frames: Sequence[Frame]) -> None:
         """Extend the ring backwards with `frames`, all that follow `after_seq`, if they reach it without a gap."""

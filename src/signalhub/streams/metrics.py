@@ -28,6 +28,9 @@ RING_MISSES = Counter(
 RESETS = Counter("signalhub_stream_resets", "Cursors that could not be followed.", ["reason"], registry=None)
 """By reason: malformed, epoch, future."""
 GAPS = Counter("signalhub_stream_gaps", "Reports of pruned events to a stream.", registry=None)
+REPLACEMENTS = Counter(
+    "signalhub_stream_replacements", "Streams that gave way to a newer one at the limit.", ["transport"], registry=None
+)
 SLOW_CLOSES = Counter(
     "signalhub_stream_slow_closes", "Streams closed because their reader took nothing.", ["transport"], registry=None
 )
@@ -47,7 +50,7 @@ BYTES_WRITTEN = BufferedCounter(_BYTES_WRITTEN)
 @cache  # a registry refuses a second registration, and tests make several applications in one process
 def register(registry: CollectorRegistry) -> None:
     for collector in (
-        *(SUBSCRIBERS, LAG, BACKFILLS, RING_MISSES, RESETS, GAPS, SLOW_CLOSES),
+        *(SUBSCRIBERS, LAG, BACKFILLS, RING_MISSES, RESETS, GAPS, REPLACEMENTS, SLOW_CLOSES),
         *(PUBLISH_FAILURES, REDIS_WRITABLE, REFUSED_ENTRIES, _RING_HITS, _BYTES_WRITTEN),
     ):
         registry.register(collector)

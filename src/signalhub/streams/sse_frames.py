@@ -7,17 +7,14 @@ Separate because it is the counterpart of `websocket_frames`: one module for eac
 """
 
 from collections.abc import Sequence
-from random import SystemRandom
 from typing import Any, Final
 
 import msgspec
 
-from signalhub.protocol import Unavailable
 from signalhub.streams import control_events
 from signalhub.streams.account_channel import Frame, OutgoingMessage, PrunedRange
 from signalhub.streams.subscription import Connection, Subscription, format_cursor
 
-_random = SystemRandom()
 _encode_json = msgspec.json.Encoder().encode
 
 END_MESSAGE: Final[Any] = {"type": "http.response.body", "body": b"", "more_body": False}
@@ -26,19 +23,20 @@ END_MESSAGE: Final[Any] = {"type": "http.response.body", "body": b"", "more_body
 async def write_stream(connection: Connection, heartbeat_s: float) -> None:
     """Write a response body, from its first byte to the end of the subscription."""
     await connection.send([encode_opening(connection.subscription, heartbeat_s)])
-    await connection.run(heartbeat_s, lambda: encode_heartbeat(connection))
+    await connection.run(heartbeat_s, lambda: encode_heartbeat(connection.subscription))
+    if connection.subscription.end_reason == "replaced":
+        await connection.send([to_message(encode_refusal(control_events.build_replaced()))])
 
 
 def encode_opening(subscription: Subscription, heartbeat_s: float) -> OutgoingMessage:
     cursor = format_cursor(subscription.epoch, subscription.seq)
     events = control_events.build_opening(subscription, heartbeat_s)
     blocks = [encode_control_event(event, cursor) for event in events]
-    # With jitter, or all clients that were disconnected together would reconnect together.
-    return to_message(b"retry: %d\n%b" % (_random.randint(800, 2200), b"".join(blocks)))
+    return to_message(b"retry: %d\n%b" % (control_events.choose_retry_ms(), b"".join(blocks)))
 
 
-def encode_refusal(event: Unavailable) -> bytes:
-    """Encode the only block of a body that makes the client come back."""
+def encode_refusal(event: control_events.Refusal) -> bytes:
+    """Encode the last block of a body, which says when to come back."""
     return b"retry: %d\n%b" % (event.retry_ms, encode_control_event(event, None))
 
 
@@ -46,10 +44,9 @@ def encode_events(items: Sequence[Frame | PrunedRange], epoch: str) -> list[Outg
     return [to_message(b"".join([item.sse if isinstance(item, Frame) else _encode_gap(item, epoch) for item in items]))]
 
 
-def encode_heartbeat(connection: Connection) -> OutgoingMessage:
+def encode_heartbeat(subscription: Subscription) -> OutgoingMessage:
     """Encode a heartbeat. It has an id where a filtered stream has passed events that it does not show."""
-    subscription = connection.subscription
-    cursor = format_cursor(subscription.epoch, subscription.seq) if subscription.seq != connection.sent_seq else None
+    cursor = format_cursor(subscription.epoch, subscription.seq) if subscription.seq != subscription.sent_seq else None
     return to_message(encode_control_event(control_events.build_heartbeat(subscription), cursor))
 
 

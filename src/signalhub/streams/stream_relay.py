@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db import epoch, event_log
+from db import epoch, event_log, signals
 from db.engine import autocommit
 from signalhub.concurrency import Batcher, SingleFlight
 from signalhub.streams import redis_stream
@@ -161,6 +161,17 @@ class Relay:
                 channel.prepend(start_seq, past)
                 frames = limit_to_write_size([frame for frame in past if frame.seq > after_seq])
         return frames
+
+    async def load_sources(self, channel: Channel, frames: Sequence[Frame]) -> None:
+        """Load the sources of the signals in `frames`, for filters by source. Raises the database's error."""
+        async with channel.sources_lock:  # subscribers with the same filter need the same ones
+            signal_ids = channel.sources.list_unknown_signals(frame.body for frame in frames)
+            if not signal_ids:
+                return
+            async with self._read_semaphore, self._autocommit_engine.connect() as connection:
+                sources = await signals.get_sources(connection, channel.account_id, signal_ids)
+        for signal_id in signal_ids:
+            channel.sources.add(signal_id, sources.get(signal_id, ""))  # a signal that is pruned has no source
 
     async def _read_to_head(self, channel: Channel, after_seq: int) -> list[Frame]:
         """Return everything after `after_seq` up to the head that the channel has now."""

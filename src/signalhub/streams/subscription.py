@@ -58,7 +58,8 @@ def format_cursor(epoch: str, seq: int) -> str:
 
 
 class Subscription:
-    """`seq` is the last event that was read. `end_reason` is set once the stream is over.
+    """`seq` is the last event that was read, `sent_seq` the cursor that the reader knows of. They differ where a filter
+    has hidden the last events. `end_reason` is set once the stream is over.
 
     `try_deliver` is called for a new event while `read` waits; it returns whether it has written the event itself.
     """
@@ -75,7 +76,7 @@ class Subscription:
     ) -> None:
         self._relay, self._channel, self._event_filter, self._ends_at = relay, channel, event_filter, ends_at
         self.epoch, self.head, self.start_position = channel.epoch, head, start
-        self.seq = start.seq
+        self.seq = self.sent_seq = start.seq
         self.end_reason: str | None = None
         self.try_deliver: Callable[[], bool] | None = None
         self._wakeup: asyncio.Future[None] | None = None
@@ -117,6 +118,7 @@ class Subscription:
             return None
         self.seq = batch.last_seq
         if batch.messages:
+            self.sent_seq = batch.sent_seq
             RING_HITS.pending[()] += 1
             self._idle_since = monotonic()
         return batch.messages
@@ -125,12 +127,7 @@ class Subscription:
         """Return what comes next, in order; nothing after `timeout_s` of silence, or at the end."""
         self._idle_since = monotonic()
         while self.check_active():
-            frames = self._channel.frames_after(self.seq, _MAX_FRAMES_PER_READ)
-            if frames is None:
-                items = await self._read_from_database()
-            else:
-                RING_HITS.pending[()] += bool(frames)
-                items = self._advance(frames)
+            items = await self._read_next()
             if items:
                 return items
             # Events that `try_deliver` wrote in the meantime are no silence: `_idle_since` moves with them.
@@ -151,30 +148,42 @@ class Subscription:
             timer.cancel()
             self._wakeup = None
 
-    async def _read_from_database(self) -> Sequence[Frame | PrunedRange]:
-        head = self._channel.head
+    async def _read_next(self) -> Sequence[Frame | PrunedRange]:
+        """Return what follows the cursor, from the ring or from the database, and move the cursor past it."""
+        channel, head = self._channel, self._channel.head
         try:
-            frames = await self._relay.read_page(self._channel, self.seq)
+            frames = channel.frames_after(self.seq, _MAX_FRAMES_PER_READ)
+            if frames is None:
+                frames, is_from_ring = await self._relay.read_page(channel, self.seq), False
+            else:
+                RING_HITS.pending[()] += bool(frames)
+                is_from_ring = True
+            while (visible := channel.select(frames, self._event_filter)) is None:
+                await self._relay.load_sources(channel, frames)
         except (SQLAlchemyError, OSError, TimeoutError):
             # The stream stays open while the database is away, and goes on from its cursor.
             await asyncio.sleep(_OUTAGE_PAUSE_S)
             return ()
         if self.epoch != self._relay.epoch:  # the page is of another log
             return ()
-        if not frames:  # there were events up to `head`, and all of them are pruned
+        if not frames and not is_from_ring:  # there were events up to `head`, and all of them are pruned
             GAPS.inc()
-            pruned, self.seq = PrunedRange(self.seq + 1, head), head
+            pruned, self.seq, self.sent_seq = PrunedRange(self.seq + 1, head), head, head
             return [pruned]
-        return self._advance(frames)
+        return self._advance(frames, visible)
 
-    def _advance(self, frames: Sequence[Frame]) -> Sequence[Frame | PrunedRange]:
-        """Move the cursor to the end of `frames`. Return those that pass the filter, after the gap before them."""
+    def _advance(self, frames: Sequence[Frame], visible: Sequence[Frame]) -> Sequence[Frame | PrunedRange]:
+        """Move the cursor to the end of `frames`. Return those that are visible, after the gap before them."""
         if not frames:
             return ()
         pruned = [PrunedRange(self.seq + 1, frames[0].seq - 1)] if frames[0].seq > self.seq + 1 else []
         GAPS.inc(len(pruned))
         self.seq = frames[-1].seq
-        return [*pruned, *(frame for frame in frames if self._event_filter(frame.type))]
+        if visible:
+            self.sent_seq = visible[-1].seq
+        elif pruned:
+            self.sent_seq = pruned[0].last_seq
+        return [*pruned, *visible] if pruned else visible
 
 
 @asynccontextmanager
@@ -208,13 +217,15 @@ class Transport(msgspec.Struct, frozen=True):
 class Connection:
     """One open stream: a subscription and its transport. Must be made by the task that runs it.
 
-    `sent_seq` is the cursor that the reader knows of.
+    `acknowledged_at` is when the reader last showed that it is alive.
     """
 
     def __init__(self, subscription: Subscription, transport: Transport) -> None:
         self.subscription, self.transport = subscription, transport
-        self.sent_seq = subscription.seq
         self.is_aborted = False
+        self.acknowledged_at = monotonic()
+        self.unanswered_heartbeats = 0
+        self._answers_heartbeats = False
         self._task = asyncio.current_task()
         self._write_lock = asyncio.Lock()
         self._last_write: EagerWrite | None = None
@@ -230,10 +241,12 @@ class Connection:
                 messages = self.transport.encode(items, self.subscription.epoch)
             elif encode_heartbeat is not None and self.subscription.end_reason is None:
                 messages = [encode_heartbeat()]
+                self.unanswered_heartbeats += self._answers_heartbeats
             else:
                 continue
             await self.send(messages)
-            self.sent_seq = self.subscription.seq
+            if not items:
+                self.subscription.sent_seq = self.subscription.seq
 
     def try_deliver(self) -> bool:
         """Write all new events without waiting. Return False, with nothing written, where that is not possible."""
@@ -244,7 +257,6 @@ class Connection:
             return False
         if messages:
             self.start_write(messages)
-            self.sent_seq = self.subscription.seq
         return True
 
     async def send(self, messages: Sequence[OutgoingMessage]) -> None:
@@ -286,6 +298,19 @@ class Connection:
             self.is_aborted = True
             self._cancel_writes()
             self._task.cancel()
+
+    def acknowledge(self, *, is_answer: bool) -> None:
+        """Note a message from the reader. One that has answered a heartbeat is expected to answer the others."""
+        self.acknowledged_at = monotonic()
+        self.unanswered_heartbeats = 0
+        self._answers_heartbeats = self._answers_heartbeats or is_answer
+
+    def replace(self) -> None:
+        """End the stream in favour of another; at once where its reader does not even take what was sent before."""
+        if self.is_writable:
+            self.subscription.end("replaced")
+        else:
+            self.abort("replaced")
 
     async def drain(self, timeout_s: float) -> None:
         """Wait up to `timeout_s` for the writes that were started, then cancel them, so that the socket can close."""

@@ -239,7 +239,7 @@ async def render_dashboard(
     if READ_ORDERS in session.principal.scopes:
         # 1. The cursor, before the orders: events in between come over the stream too, and the version of an order
         #    tells which of the two is newer.
-        log = await services.queries.page_events(account_id, 0, 1, None)
+        log = await services.queries.page_events(account_id, 0, 1)
         cursor = f"{services.relay.epoch}-{log.head}"
         # 2. The newest orders and rejected signals.
         orders, _ = await services.queries.list_orders(account_id, Filters(limit=MAX_SHOWN_ORDERS))

@@ -36,6 +36,7 @@ from signalhub.domain.errors import Problem
 from signalhub.protocol import Accepted, EventDocument
 from signalhub.services.queries import MAX_PAGE_SIZE
 from signalhub.web.auth import SESSION_COOKIE
+from signalhub.web.event_query import RESUME_ALIASES
 from signalhub.web.problems import PROBLEM_MEDIA_TYPE, ProblemDocument
 from signalhub.web.schema_page import SchemaPagePlugin
 from signalhub.web.templates import SECURITY_HEADERS
@@ -132,12 +133,34 @@ class SignalOperation(RawTextOperation):
 
 
 @dataclass
-class StreamOperation(Operation):
-    """The parameters that open and resume a stream, beside its declared query."""
+class EventQueryOperation(Operation):
+    """The parameters that filter events."""
 
     def __post_init__(self) -> None:
         self.parameters = [
             *(self.parameters or []),
+            _optional_parameter("query", "types", "Only these types, such as `order.*,signal.rejected`."),
+            _optional_parameter("query", "symbol", "Only events about these symbols, such as `EURUSD,GOLD`."),
+            _optional_parameter(
+                "query", "source", "Only events of signals from this key or hook: its id or its label."
+            ),
+            _optional_parameter("query", "order_id", "Only events about these orders."),
+        ]
+
+
+@dataclass
+class StreamOperation(EventQueryOperation):
+    """The parameters that open, resume and filter a stream."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        after = "Continue after this event, a `seq` or an `<epoch>-<seq>`; 0 is everything. Without it: from now on."
+        alias = "As `after`, which it precedes: where EventSource polyfills send the last id."
+        self.parameters = [
+            *(self.parameters or []),
+            _optional_parameter("query", "after", after),
+            *(_optional_parameter("query", name, alias) for name in RESUME_ALIASES),
+            _optional_parameter("query", "ticket", "From `POST /api/v1/tickets`, in place of a key; opens one stream."),
             _optional_parameter("header", "Last-Event-ID", "Continue after this event. Takes precedence over `after`."),
         ]
 

@@ -14,16 +14,17 @@ from signalhub.domain.order import Order, Status
 from signalhub.services.analytics import Analytics, compute_analytics
 from signalhub.services.auth import READ_ORDERS, WRITE_ORDERS
 from signalhub.services.queries import MAX_PAGE_SIZE, Filters, StoredSignal, parse_id
-from signalhub.streams import event_filter
 from signalhub.streams.subscription import parse_cursor_seq, resolve_cursor
 from signalhub.web.auth import require_scope
 from signalhub.web.dependencies import AppServices, Caller
+from signalhub.web.event_query import FILTER_PARAMETERS, read_criteria
 from signalhub.web.openapi import (
     CHANGE_PROBLEMS,
     LIST_PROBLEMS,
     LOOKUP_PROBLEMS,
     READ_PROBLEMS,
     EventPageDocument,
+    EventQueryOperation,
     LogCursor,
     OrderEventsDocument,
     PageCursor,
@@ -31,6 +32,7 @@ from signalhub.web.openapi import (
     ReceiptDocument,
     response_specs,
 )
+from signalhub.web.request_context import AnyRequest
 
 _RESET_MESSAGES: Final = {
     "malformed": "after is a seq or an <epoch>-<seq>; the log ends at %d.",
@@ -111,24 +113,25 @@ class OrderCommandController(Controller):
 
 @get(
     "/api/v1/events",
+    operation_class=EventQueryOperation,
+    query_parameters=FILTER_PARAMETERS,
     responses=response_specs(200, EventPageDocument) | LIST_PROBLEMS,
     tags=["events"],
     summary="A page of the log, oldest first",
 )
 async def list_events(
+    request: AnyRequest,
     services: AppServices,
     principal: Caller,
     *,
     after: LogCursor = "0",
     limit: PageSize = 100,
-    types: str | None = None,
 ) -> Response[bytes]:
     if after.startswith("-"):
         raise SignalHubError("invalid_request", "after must not be negative.")
     epoch, seq = services.relay.epoch, parse_cursor_seq(after) or 0
-    page = await services.queries.page_events(
-        principal.account_id, seq, limit, event_filter.select_types(types) if types else None
-    )
+    criteria = await read_criteria(request, principal.account_id)
+    page = await services.queries.page_events(principal.account_id, seq, limit, criteria)
     start = resolve_cursor(after or "0", epoch=epoch, head=page.head)
     if start.reset_reason is not None:
         raise SignalHubError("bad_cursor", _RESET_MESSAGES[start.reset_reason] % page.head)

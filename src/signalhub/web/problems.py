@@ -70,6 +70,7 @@ STATUSES: Final[Mapping[ErrorCode, int]] = {
     "bad_csrf": 403,
     "bad_origin": 403,
     "missing_scope": 403,
+    "forbidden": 403,
     "registration_closed": 403,
     "not_found": 404,
     "method_not_allowed": 405,

@@ -1,6 +1,7 @@
 """Refuse query parameters and fields of the body that a handler does not know, in place of ignoring them.
 
-What is known is read from the handler's signature: its parameters, and the fields of `data`. `validate_request` is the
+What is known is read from the handler's signature: its parameters, and the fields of `data`. A handler that reads the
+query itself has the option `query_parameters`. `validate_request` is the
 application's `before_request`, which runs after the guards, so that a caller without a credential gets 401 first.
 Handlers that authenticate themselves have the option `authenticates_in_handler` and call `check_query` after that;
 those that read a raw body or a form have the option `reads_body`.
@@ -66,7 +67,7 @@ def list_query_parameters(handler: BaseRouteHandler) -> dict[str, FieldDefinitio
         definition = field.kwarg_definition if isinstance(field.kwarg_definition, ParameterKwarg) else None
         if name not in injected and (definition is None or definition.param_type == "query"):
             parameters[(definition and definition.name) or name] = field
-    return parameters
+    return parameters | dict.fromkeys(handler.opt.get("query_parameters", ()), FieldDefinition.from_annotation(str))
 
 
 async def check_body(request: AnyRequest) -> None:

@@ -1,7 +1,7 @@
 """`GET /api/v1/stream`: follow the log as Server-Sent Events."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from random import SystemRandom
 from typing import Any, Final
@@ -13,11 +13,12 @@ from litestar.types import Receive, Scope, Send
 from sqlalchemy.exc import SQLAlchemyError
 
 from signalhub.domain.errors import SignalHubError
-from signalhub.protocol import Unavailable
 from signalhub.services.auth import READ_ORDERS
-from signalhub.streams import event_filter, sse_frames
+from signalhub.streams import control_events, sse_frames
+from signalhub.streams.event_filter import create_filter
 from signalhub.streams.subscription import Connection, Transport, subscribe
 from signalhub.web.auth import STREAM_COOKIE, STREAM_PATH, authenticate_stream, create_session_cookie
+from signalhub.web.event_query import STREAM_PARAMETERS, get_cursor, read_criteria
 from signalhub.web.openapi import StreamOperation, problem_specs
 from signalhub.web.request_context import get_context, get_raw_send, get_services
 from signalhub.web.request_validation import check_query
@@ -33,30 +34,24 @@ _jitter = SystemRandom()
     authenticates_in_handler=True,
     operation_class=StreamOperation,
     operation_id="followEvents",
-    responses=problem_specs(401, 403, 429, 503),
+    query_parameters=STREAM_PARAMETERS,
+    responses=problem_specs(401, 403, 404, 422, 429, 503),
     tags=["events"],
     summary="Follow the log (Server-Sent Events)",
 )
-async def follow(
-    request: Request[Any, Any, Any],
-    *,
-    after: str | None = None,
-    types: str | None = None,
-    ticket: str | None = None,
-) -> ASGIResponse:
+async def follow(request: Request[Any, Any, Any]) -> ASGIResponse:
     services = get_services(request)
     try:
         principal = (await authenticate_stream(request)).require_scope(READ_ORDERS)
+        check_query(request)
+        criteria = await read_criteria(request, principal.account_id)
     except (SignalHubError, SQLAlchemyError, OSError, TimeoutError) as error:
-        return _to_retry_response(request.headers.get("accept", ""), error)
-    check_query(request)
-    # A browser that reconnects repeats the first URL: the cursor in its header is newer than `after`.
-    cursor = request.headers.get("last-event-id") or after
+        return _to_retry_response(request.headers.get("accept", ""), error, ())
     subscription_manager = subscribe(
         services.relay,
         principal.account_id,
-        cursor,
-        event_filter=event_filter.parse(types),
+        get_cursor(request),
+        event_filter=create_filter(criteria),
         lifetime_s=services.settings.streams.lifetime_s * _jitter.uniform(0.8, 1.2),
     )
 
@@ -65,7 +60,7 @@ async def follow(
         return services.connections.open(principal.account_id, principal.credential_id, transport, subscription_manager)
 
     cookies: list[Cookie] = []
-    if ticket is not None:
+    if "ticket" in request.query_params:
         # The browser reconnects with the same URL, and a ticket opens one stream only.
         cookies = [create_session_cookie(services, STREAM_COOKIE, principal.credential_id)]
     return EventStreamResponse(
@@ -90,6 +85,7 @@ class EventStreamResponse(ASGIResponse):
         cookies: list[Cookie],
     ) -> None:
         super().__init__(media_type=_EVENT_STREAM_MEDIA_TYPE, headers=_SSE_HEADERS, cookies=cookies, status_code=200)
+        self._cookies = cookies
         self._open_connection, self._heartbeat_s, self._accept = open_connection, heartbeat_s, accept
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,7 +104,7 @@ class EventStreamResponse(ASGIResponse):
                     watcher.cancel()
         except (SignalHubError, SQLAlchemyError, OSError, TimeoutError) as error:
             # Raised before the first byte only: a later failure ends the subscription and is no error.
-            await _to_retry_response(self._accept, error)(scope, receive, send)
+            await _to_retry_response(self._accept, error, self._cookies)(scope, receive, send)
 
 
 async def _watch_disconnect(receive: Receive, connection: Connection) -> None:
@@ -118,14 +114,18 @@ async def _watch_disconnect(receive: Receive, connection: Connection) -> None:
     connection.abort("gone")
 
 
-def _to_retry_response(accept: str, error: Exception) -> ASGIResponse:
+def _to_retry_response(accept: str, error: Exception, cookies: Iterable[Cookie]) -> ASGIResponse:
     """Return a 200 that makes a browser retry later: its EventSource gives up for good on any other status.
 
     Raises `error` where it is permanent, or the client is no EventSource.
     """
-    is_temporary = not isinstance(error, SignalHubError) or error.code == "unavailable"
-    if not is_temporary or _EVENT_STREAM_MEDIA_TYPE not in accept:
+    refusal = control_events.build_refusal(error)
+    if refusal is None or _EVENT_STREAM_MEDIA_TYPE not in accept:
         raise error
-    detail = error.detail if isinstance(error, SignalHubError) else "The database cannot be reached."
-    body = sse_frames.encode_refusal(Unavailable(_jitter.randint(800, 2200), detail))
-    return ASGIResponse(body=body, media_type=_EVENT_STREAM_MEDIA_TYPE, headers=_SSE_HEADERS, status_code=200)
+    return ASGIResponse(
+        body=sse_frames.encode_refusal(refusal),
+        media_type=_EVENT_STREAM_MEDIA_TYPE,
+        headers=_SSE_HEADERS,
+        cookies=cookies,  # the ticket is spent: without its cookie the browser could not come back
+        status_code=200,
+    )
