@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from actors import declare, worker_loops
-from signalhub import logging_setup, process_upkeep, shared_metrics
+from signalhub import logging_setup, process_upkeep, redis_clients, shared_metrics
 from signalhub.container import build_services
 from signalhub.domain.events import Event
 from signalhub.jobs import (
@@ -34,7 +34,6 @@ from signalhub.jobs import (
     NotifyingRedisBroker,
     UvloopAsyncIO,
     build_message,
-    connect_redis,
 )
 from signalhub.redis_keys import OUTDATED_KEYS, RedisKeys
 from signalhub.services.metrics import CORRUPT_MESSAGES
@@ -141,7 +140,7 @@ def serve_metrics() -> None:
 
 
 def make_broker(settings: Settings) -> NotifyingRedisBroker:
-    client = connect_redis(settings.redis_url, timeout_s=5.0)
+    client = redis_clients.connect(settings.redis_url, timeout_s=5.0)
     worker = WorkerServices(settings)
     broker = NotifyingRedisBroker(
         on_corrupt_message=report_corrupt_message,

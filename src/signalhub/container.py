@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.engine import create_engine
+from signalhub import redis_clients
 from signalhub.brokers import factory
 from signalhub.brokers.base import Broker
 from signalhub.brokers.mock.quotes import QuoteProvider
@@ -28,7 +29,6 @@ from signalhub.services.queries import Queries
 from signalhub.services.signal_records import OrderDefaults
 from signalhub.services.tickets import Tickets
 from signalhub.settings import Settings
-from signalhub.streams import redis_stream
 from signalhub.streams.connections import ConnectionRegistry
 from signalhub.streams.publisher import Publisher
 from signalhub.streams.redis_state import RedisKeyLoader, RedisMonitor
@@ -58,7 +58,7 @@ class Services:
 
     @cached_property
     def redis(self) -> Redis:
-        return redis_stream.connect(self.settings.redis_url, timeout_s=_REDIS_TIMEOUT_S[self.role])
+        return redis_clients.connect_async(self.settings.redis_url, timeout_s=_REDIS_TIMEOUT_S[self.role])
 
     @cached_property
     def redis_keys(self) -> RedisKeyLoader:

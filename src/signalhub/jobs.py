@@ -20,9 +20,7 @@ from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import AsyncIO
 from redis.asyncio.client import Pipeline
-from redis.backoff import NoBackoff
 from redis.client import PubSub
-from redis.retry import Retry
 from redis.typing import EncodableT
 
 from signalhub.redis_keys import RedisKeys
@@ -47,13 +45,6 @@ DueOrder = tuple[str, str]
 
 Command = tuple[str, Sequence[str], Sequence[EncodableT]]
 """A Lua script with its keys and arguments."""
-
-
-def connect_redis(url: str, *, timeout_s: float | None = 1.0) -> "redis.Redis":
-    """Return a client that fails fast: the defaults retry for more than 4 s when Redis is away."""
-    return redis.Redis.from_url(
-        url, socket_timeout=timeout_s, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 1), health_check_interval=30
-    )
 
 
 class _MessageOptions(msgspec.Struct, forbid_unknown_fields=True):

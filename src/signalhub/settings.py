@@ -6,7 +6,7 @@ error, because a typo must not become a default. `signalhub.settings` reads no e
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, get_type_hints
 
 import msgspec
 from msgspec.structs import replace
+
+from signalhub import server_urls
 
 ENV_PREFIX: Final = "SIGNALHUB_"
 
@@ -199,10 +201,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings, grouped by component, durations in seconds. A test compares docs/settings.md with the fields."""
 
     database_url: Secret = Secret()
-    """PostgreSQL, `postgresql+asyncpg://…`. Empty: an embedded one (`signalhub up`)."""
+    """PostgreSQL, `postgresql://…`. Empty: an embedded one (`signalhub up`)."""
 
     redis_url: Secret = Secret()
-    """Redis or Valkey, `redis://…`, `rediss://…` or `unix://…`. Empty: an embedded one (`signalhub up`)."""
+    """Redis or Valkey, `redis://…`, `rediss://…`, `unix://…` or `redis+sentinel://…`. Empty: an embedded one."""
 
     encryption_keys: Secret = Secret()
     """Fernet keys, comma-separated: the first encrypts, all decrypt. Empty: one made and kept in the data directory."""
@@ -245,6 +247,12 @@ _VARIABLE_NAMES: Final = {
 """The variables whose name is not that of the field; operators know them, so they outlive a renamed field."""
 
 
+_URL_PARSERS: Final[dict[str, Callable[[str], object]]] = {
+    "DATABASE_URL": server_urls.build_database_dsn,
+    "REDIS_URL": server_urls.parse_redis_url,
+}
+
+
 class SettingField(NamedTuple):
     """Where the value of a variable stands. `group` is empty for a field of `Settings` itself."""
 
@@ -276,6 +284,7 @@ def from_env(environ: Mapping[str, str]) -> Settings:
         variable, value = _read_variable(name, text)
         if variable in values:
             raise SettingsError(f"{ENV_PREFIX}{variable} is given twice, as a value and as a file.")
+        _check_url(variable, value)
         values[variable] = value
     tree: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for variable, value in values.items():
@@ -311,6 +320,15 @@ def _read_variable(name: str, text: str) -> tuple[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{ENV_PREFIX}{name}: {text} cannot be read ({error}).") from None
     return variable, _parse_value(name, FIELDS_BY_VARIABLE[variable].type, content)
+
+
+def _check_url(variable: str, value: str) -> None:
+    parse = _URL_PARSERS.get(variable)
+    try:
+        if parse is not None and value:
+            parse(value)
+    except server_urls.UrlError as error:
+        raise SettingsError(f"{ENV_PREFIX}{variable} {error}") from None
 
 
 def _parse_value(name: str, type_: Any, text: str) -> Any:  # noqa: ANN401 - as many types as there are settings

@@ -12,10 +12,10 @@ from typing import Final
 import pytest
 from redis.asyncio import Redis
 
+from signalhub import redis_clients
 from signalhub.embedded.valkey import Valkey
 from signalhub.settings import Secret
 from signalhub.shared_metrics import DIRECTORY_VARIABLE
-from signalhub.streams import redis_stream
 from tests.kit.account_client import AccountClient
 from tests.kit.polling import wait_until
 from tests.kit.processes import run_worker
@@ -77,7 +77,7 @@ async def installation(servers: Servers, tmp_path_factory: pytest.TempPathFactor
     valkey = Valkey(directory / "data", settings={"appendonly": "no"})
     valkey.start()
     settings = await servers.create_settings(redis_url=Secret(valkey.url), broker_profile="instant")
-    client = redis_stream.connect(valkey.url, timeout_s=5.0)
+    client = redis_clients.connect_async(valkey.url, timeout_s=5.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(DIRECTORY_VARIABLE, str(directory / "metrics"))  # one for both commands
         async with run_app(settings, directory) as app, run_worker(settings, directory / "worker-1.log"):

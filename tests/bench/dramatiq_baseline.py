@@ -18,10 +18,10 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 from db import orders
 from db.engine import create_engine
 from db.tables import AccountRow, EventRow, OrderRow
+from signalhub import redis_clients
 from signalhub.brokers.mock.broker import MockBroker
 from signalhub.brokers.stepper import apply_report
 from signalhub.domain.events import Event, Head, append_event, order_event
-from signalhub.jobs import connect_redis
 
 FILL_ACTOR: Final = "plain.fill"
 CLOSE_ACTOR: Final = "plain.close"
@@ -39,7 +39,7 @@ def boot() -> None:
 
 
 def create_broker(redis_url: str, middleware: list[Any]) -> RedisBroker:
-    client = connect_redis(redis_url, timeout_s=5.0)
+    client = redis_clients.connect(redis_url, timeout_s=5.0)
     return RedisBroker(client=client, namespace=NAMESPACE, middleware=middleware)  # type: ignore[no-untyped-call]
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import event_log
 from db.engine import create_engine
+from signalhub import redis_clients
 from signalhub.domain.events import NewEvent
 from signalhub.settings import Settings
 from signalhub.streams import redis_stream
@@ -56,7 +57,7 @@ def _run_sender(settings: Settings, ids: list[str], events: int) -> None:
 
 async def _send_events(settings: Settings, ids: list[str], event_count: int) -> None:
     """Publish one entry for each event, so that runs differ only in the number of accounts."""
-    engine, redis = create_engine(settings.database_url), redis_stream.connect(settings.redis_url, timeout_s=5.0)
+    engine, redis = create_engine(settings.database_url), redis_clients.connect_async(settings.redis_url, timeout_s=5.0)
     stream_key = (await RedisKeyLoader(engine).load()).events
     for start in range(0, event_count, len(ids)):
         new_events = [

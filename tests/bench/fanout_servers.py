@@ -21,6 +21,7 @@ import psutil  # type: ignore[import-untyped]  # it ships none
 
 from db import event_log
 from db.engine import create_engine
+from signalhub import redis_clients
 from signalhub.domain.events import Event, Head, NewEvent, append_event
 from signalhub.settings import Settings
 from signalhub.streams import redis_stream
@@ -84,7 +85,7 @@ async def run_signalhub(settings: Settings, pid: int) -> AsyncIterator[FanoutSer
             ).json()
             for transport in TRANSPORTS
         }
-    engine, redis = create_engine(settings.database_url), redis_stream.connect(settings.redis_url, timeout_s=1.0)
+    engine, redis = create_engine(settings.database_url), redis_clients.connect_async(settings.redis_url, timeout_s=1.0)
     keys = await RedisKeyLoader(engine).load()
 
     async def send(transport: str, count: int) -> None:

@@ -23,8 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db import event_log
 from db.engine import create_engine
+from signalhub import redis_clients
 from signalhub.domain.events import chain_hash
-from signalhub.streams import redis_stream
 from tests.faults.clients import RetryingSender
 from tests.faults.flood import compare_with_log
 from tests.kit.account_client import AccountClient
@@ -301,7 +301,7 @@ def _freeze_server(get_pid: Callable[[Stack], int]) -> RandomFault:
 
 
 async def _flush_valkey(stack: Stack, _rng: random.Random) -> None:
-    client = redis_stream.connect(stack.settings.redis_url, timeout_s=5.0)
+    client = redis_clients.connect_async(stack.settings.redis_url, timeout_s=5.0)
     await client.flushall()
     await client.aclose()
 

@@ -5,7 +5,8 @@ from time import monotonic
 
 import pytest
 
-from signalhub.jobs import QUEUE_NAME, build_message, connect_redis
+from signalhub import redis_clients
+from signalhub.jobs import QUEUE_NAME, build_message
 from signalhub.settings import Settings
 from tests.faults import kill_restart
 from tests.faults.chaos_runs import ChaosRunPlan, run, run_clients
@@ -81,7 +82,7 @@ async def test_worker_frozen_beyond_its_lease_moves_no_order_twice(stack: Stack)
 
 
 async def test_undecodable_messages_do_not_block_others(stack: Stack) -> None:
-    client, keys = connect_redis(stack.settings.redis_url), await read_redis_keys(stack.settings)
+    client, keys = redis_clients.connect(stack.settings.redis_url), await read_redis_keys(stack.settings)
     for poison in (
         build_message("orders.unheard_of", ["1"]).encode(),
         build_message("orders.advance", ["no-id"]).encode(),

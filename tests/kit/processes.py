@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx
 
+from signalhub import redis_clients
 from signalhub.embedded.child_processes import spawn
 from signalhub.settings import Settings, to_env
-from signalhub.streams import redis_stream
 from tests.kit.polling import wait_until
 from tests.kit.redis_keys import read_redis_keys
 
@@ -76,7 +76,7 @@ async def run_web(settings: Settings, log_path: Path) -> AsyncIterator[CommandPr
 async def run_worker(settings: Settings, log_path: Path) -> AsyncIterator[CommandProcess]:
     """Run `signalhub worker`; yield it once its heartbeat is there."""
     process = CommandProcess("worker", settings, log_path)
-    client, keys = redis_stream.connect(settings.redis_url, timeout_s=10.0), await read_redis_keys(settings)
+    client, keys = redis_clients.connect_async(settings.redis_url, timeout_s=10.0), await read_redis_keys(settings)
     try:
 
         async def has_heartbeat() -> bool:

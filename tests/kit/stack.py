@@ -21,10 +21,10 @@ import httpx
 import psutil  # type: ignore[import-untyped]  # it ships none
 from cryptography.fernet import Fernet
 
+from signalhub import redis_clients
 from signalhub.embedded.postgres import Postgres
 from signalhub.embedded.valkey import Valkey
 from signalhub.settings import Settings, to_env
-from signalhub.streams import redis_stream
 from tests.kit.polling import wait_until
 from tests.kit.processes import find_free_port
 from tests.kit.redis_keys import read_redis_keys
@@ -104,7 +104,7 @@ class Stack:
 
     async def read_worker_heartbeat(self) -> bytes | str | None:
         """Return the last heartbeat of a worker."""
-        client = redis_stream.connect(self.settings.redis_url, timeout_s=10.0)  # the machine may be busy
+        client = redis_clients.connect_async(self.settings.redis_url, timeout_s=10.0)  # the machine may be busy
         heartbeat = await client.get((await read_redis_keys(self.settings)).worker_heartbeat)
         await client.aclose()
         return heartbeat

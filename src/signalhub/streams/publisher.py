@@ -12,6 +12,7 @@ import structlog
 from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from signalhub import redis_clients
 from signalhub.concurrency import Batcher
 from signalhub.domain.events import Event
 from signalhub.jobs import DueOrder, JobNotifier
@@ -30,7 +31,7 @@ class Publisher:
     """What Redis does not take is dropped: relays backfill from the database, the scheduler finds due orders."""
 
     def __init__(self, redis_url: str, key_loader: RedisKeyLoader) -> None:
-        self._client, self._key_loader = redis_stream.connect(redis_url, timeout_s=1.0), key_loader
+        self._client, self._key_loader = redis_clients.connect_async(redis_url, timeout_s=1.0), key_loader
         self._notifier: JobNotifier | None = None
         self._batcher = Batcher[_Commit, None](self._publish_batch)
         self._pending_events = 0

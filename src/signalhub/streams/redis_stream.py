@@ -10,8 +10,6 @@ from typing import Any, Final
 import msgspec
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from redis.typing import EncodableT
 
 from db.event_log import RunHashes
@@ -50,13 +48,6 @@ class StreamEntry(msgspec.Struct, frozen=True):
                 return False
             digest = chain_hash(digest, body)
         return digest == hashes.last
-
-
-def connect(url: str, *, timeout_s: float | None) -> "Redis":
-    """Return a client that fails fast. Blocking reads need their own timeout: redis-py's default of 5 s ends them."""
-    return Redis.from_url(
-        url, socket_timeout=timeout_s, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 1), protocol=2
-    )
 
 
 async def publish(client: "Redis", stream_key: str, events: Sequence[Event]) -> None:

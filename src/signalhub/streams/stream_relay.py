@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import epoch, event_log, signals
 from db.engine import autocommit
+from signalhub import redis_clients
 from signalhub.concurrency import Batcher, SingleFlight
 from signalhub.streams import redis_stream
 from signalhub.streams.account_channel import (
@@ -228,7 +229,7 @@ class Relay:
             channel.backfilled_seqs -= seqs
 
     async def _consume_stream(self) -> None:
-        client = redis_stream.connect(self._redis_url, timeout_s=_READ_TIMEOUT_S)
+        client = redis_clients.connect_async(self._redis_url, timeout_s=_READ_TIMEOUT_S)
         last_id: bytes | None = None
         while True:
             try:
