@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 # Any number will do, as long as nothing else in this database locks it.
-_LOCK_MIGRATIONS = text("SELECT pg_advisory_xact_lock(5_167_402_231)")
+_LOCK_MIGRATIONS = text("SELECT pg_advisory_xact_lock(5167402231)")
 
 
 def build_alembic_config() -> Config:

@@ -11,7 +11,7 @@ from db import epoch as epochs
 from signalhub.cli.keys import format_time
 from signalhub.cli.local_state import complete_settings
 from signalhub.cli.output import json_option, print_json, print_line
-from signalhub.cli.services import run_with_services
+from signalhub.cli.services import run_with_services, start_stopped_database
 from signalhub.cli.tables import print_table
 from signalhub.container import Services
 from signalhub.domain import identifiers
@@ -113,11 +113,14 @@ def renew() -> None:
     """Start a new epoch: the cursors of all clients become invalid, and their streams say so.
 
     Needed after a data directory was restored from a backup in place. A restore into another database cluster, or a
-    standby that took over, is detected without this. Running web processes notice it within seconds.
+    standby that took over, is detected without this. Running web processes notice it within seconds; where `signalhub
+    up` does not run, its database is started for this command.
     """
 
     async def renew_epoch(services: Services) -> str:
         async with services.engine.begin() as connection:
             return await epochs.get_or_create(connection, renew=True)
 
-    print_line(f"The epoch is now {run_with_services(complete_settings(from_env(os.environ)), renew_epoch)}.")
+    with start_stopped_database(complete_settings(from_env(os.environ))) as settings:
+        renewed = run_with_services(settings, renew_epoch, required=["database_url"])
+    print_line(f"The epoch is now {renewed}.")

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import migrate
+from db.engine import is_transient
 from signalhub.cli.local_state import LocalState, complete_settings, require_settings
 from signalhub.cli.output import format_command, print_json, print_line, summarize_error
 from signalhub.cli.servers import require_broker
@@ -84,7 +85,8 @@ async def check_database(context: DoctorContext) -> CheckResult:
             version = (await connection.execute(text("SHOW server_version"))).scalar_one()
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         hint = f"Start it with: {format_command('up')}, or check SIGNALHUB_DATABASE_URL and the server behind it."
-        return CheckResult(name="database", ok=False, said=f"cannot be reached: {summarize_error(error)}", hint=hint)
+        problem = "cannot be reached" if is_transient(error) else "refuses"
+        return CheckResult(name="database", ok=False, said=f"{problem}: {summarize_error(error)}", hint=hint)
     return CheckResult(
         name="database", ok=True, said=f"PostgreSQL {version}, {_format_elapsed_ms(started_at)} to connect and query"
     )

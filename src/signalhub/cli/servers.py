@@ -8,14 +8,16 @@ from tempfile import TemporaryDirectory
 
 import click
 import structlog
+from alembic.util.exc import CommandError
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import create_engine
+from db.engine import create_engine, is_transient
 from db.migrate import upgrade
 from signalhub import logging_setup, shared_metrics
 from signalhub.brokers import factory
 from signalhub.cli.local_state import complete_settings, require_settings
-from signalhub.cli.output import exit_with_error, summarize_error
+from signalhub.cli.output import exit_with_error
+from signalhub.cli.services import describe_database_error
 from signalhub.embedded import web_port
 from signalhub.embedded.errors import EmbeddedError
 from signalhub.services.encryption import Encryption, EncryptionError
@@ -38,18 +40,21 @@ def migrate(wait: float) -> None:
 
 
 async def upgrade_schema(database_url: str, timeout_s: float) -> str:
-    """Upgrade the schema and return its revision. Retries for `timeout_s`: the database may still be starting."""
+    """Upgrade the schema and return its revision.
+
+    Retries for `timeout_s` what may pass, since the database may still be starting. Raises ClickException.
+    """
     engine = create_engine(database_url, statement_timeout_s=None)
     deadline = asyncio.get_running_loop().time() + timeout_s
     try:
         while True:
             try:
                 return await upgrade(engine)
+            except CommandError as error:  # a schema of a later version
+                raise click.ClickException(f"The schema cannot be migrated: {error}.") from None
             except (OSError, DBAPIError, TimeoutError) as error:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise click.ClickException(
-                        f"The database cannot be reached or refuses: {summarize_error(error)}"
-                    ) from None
+                if not is_transient(error) or asyncio.get_running_loop().time() > deadline:
+                    raise click.ClickException(describe_database_error(error)) from None
                 await asyncio.sleep(0.5)
     finally:
         await engine.dispose()

@@ -5,20 +5,35 @@ few seconds and deliver what they find there. So a command works while Redis is 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final, TypeVar
 
 import click
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from msgspec.structs import replace
+from sqlalchemy.exc import DBAPIError
 
+from db.engine import is_transient
+from signalhub import logging_setup
 from signalhub.cli.local_state import DEFAULT_ACCOUNT, require_settings
 from signalhub.cli.output import format_command, summarize_error
 from signalhub.container import Services, build_services
 from signalhub.services.encryption import EncryptionError
-from signalhub.settings import Settings
+from signalhub.settings import Secret, Settings
 
 ResultT = TypeVar("ResultT")
+
+
+_UNDEFINED_SQLSTATES: Final = {"42P01", "42703"}  # a table or a column that a missing migration would create
+
+
+def describe_database_error(error: Exception) -> str:
+    """Return a sentence that tells a database that is away from one that refuses, and from one without its schema."""
+    if is_transient(error):
+        return f"The database cannot be reached: {summarize_error(error)}."
+    if getattr(getattr(error, "orig", None), "sqlstate", None) in _UNDEFINED_SQLSTATES:
+        return f"The schema is not up to date ({summarize_error(error)}): {format_command('migrate')}."
+    return f"The database refuses: {summarize_error(error)}."
 
 
 async def require_account_id(services: Services, username: str) -> str:
@@ -31,9 +46,14 @@ async def require_account_id(services: Services, username: str) -> str:
     return account_id
 
 
-def run_with_services(settings: Settings, operation: Callable[[Services], Awaitable[ResultT]]) -> ResultT:
+def run_with_services(
+    settings: Settings,
+    operation: Callable[[Services], Awaitable[ResultT]],
+    *,
+    required: Sequence[str] = ("database_url", "encryption_keys"),
+) -> ResultT:
     """Run `operation` with the services open. Expected failures raise ClickException with a sentence."""
-    require_settings(settings, "database_url", "encryption_keys")
+    require_settings(settings, *required)
 
     async def run_operation() -> ResultT:
         async with open_services(settings) as services:
@@ -43,12 +63,28 @@ def run_with_services(settings: Settings, operation: Callable[[Services], Awaita
         return asyncio.run(run_operation())
     except EncryptionError as error:
         raise click.ClickException(str(error)) from None
-    except ProgrammingError as error:
-        raise click.ClickException(
-            f"The schema is not up to date ({summarize_error(error)}): {format_command('migrate')}."
-        ) from None
     except (DBAPIError, OSError, TimeoutError) as error:
-        raise click.ClickException(f"The database cannot be reached: {summarize_error(error)}") from None
+        raise click.ClickException(describe_database_error(error)) from None
+
+
+@contextmanager
+def start_stopped_database(settings: Settings) -> Iterator[Settings]:
+    """Yield the settings with a database: if none is set or running, the stopped embedded one, started for the block.
+
+    Raises ClickException where it cannot be started.
+    """
+    if settings.database_url or not (settings.data_dir / "postgres").exists():
+        yield settings
+        return
+    from signalhub.embedded.errors import EmbeddedError  # noqa: PLC0415 - an extra, which other commands do not need
+    from signalhub.embedded.postgres import Postgres  # noqa: PLC0415 - the same
+
+    logging_setup.configure("warning", settings.log_format)
+    try:
+        with Postgres(settings.data_dir.absolute()) as postgres:
+            yield replace(settings, database_url=Secret(postgres.url))
+    except EmbeddedError as error:
+        raise click.ClickException(str(error)) from None
 
 
 @asynccontextmanager

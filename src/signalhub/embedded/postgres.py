@@ -147,7 +147,7 @@ class Postgres(Server):
         return f"postgresql+asyncpg://{USER}@/{database}?host={self.paths.socket_dir}"
 
     def prepare(self) -> None:
-        Cluster(self.paths.server_dir, self._bin_dir, self.user, self.paths.log_file).prepare()
+        Cluster(self.paths.server_dir, self.bin_dir, self.user, self.paths.log_file).prepare()
 
     def build_command(self) -> list[str]:
         required = {
@@ -156,7 +156,7 @@ class Postgres(Server):
         }
         settings = SETTINGS | self.settings | required
         return [
-            str(self._bin_dir / "postgres"),
+            str(self.bin_dir / "postgres"),
             *("-D", CLUSTER_DIRECTORY),
             *(argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")),
         ]
@@ -180,5 +180,5 @@ class Postgres(Server):
         return is_accepted
 
     @cached_property
-    def _bin_dir(self) -> Path:
+    def bin_dir(self) -> Path:
         return binaries.find_postgres_bin_dir(self.user)
