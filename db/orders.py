@@ -1,13 +1,10 @@
 """Orders in the database: insert, claim, save.
 
-A due order is claimed by a lease, on the database's clock. A sweep also locks shards, so that one worker at a time
-moves an account's orders, in the order in which they fell due. A shard is a part of the accounts, locked by an advisory
-lock of the session: a worker that dies releases its shards, and one that hangs loses them, as the server ends a session
-that holds shards and is idle for too long.
+A due order is claimed by a lease, on the database's clock. A sweep also leases shards (see `db.shards`), so that one
+worker at a time moves an account's orders, in the order in which they fell due.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -21,47 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from db import bulk
 from db.engine import build_limits_sql
 from db.event_log import SAVE_LOCK_TIMEOUT_S
+from db.shards import SHARD_OF_ACCOUNT_SQL
 from db.tables import OrderRow
 from signalhub.domain import forced_outcomes
 from signalhub.domain.order import Order, Status
 from signalhub.domain.signal import Signal
-
-SHARD_COUNT: Final = 16
-SHARD_OF_ACCOUNT_SQL: Final = f"(uuid_hash(orders.account_id) & {SHARD_COUNT - 1})"
-
-# With more, one sweep would take what other workers could do at the same time, and gain little from larger batches.
-_MAX_SHARDS_PER_SWEEP: Final = 4
-SHARD_LOCK_CLASS: Final = 0x516E414C
-
-_LOCK_DUE_SHARDS = text(f"""
-    SELECT shard, set_config('idle_session_timeout', :idle_timeout, false) FROM (
-        SELECT DISTINCT {SHARD_OF_ACCOUNT_SQL} AS shard FROM (
-            SELECT account_id FROM orders WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT 400
-        ) AS orders
-    ) AS due WHERE pg_try_advisory_lock({SHARD_LOCK_CLASS}, shard) LIMIT {_MAX_SHARDS_PER_SWEEP}
-""")  # noqa: S608 - our own constants
-_UNLOCK_SHARDS = text("SELECT pg_advisory_unlock_all(), set_config('idle_session_timeout', '0', false)")
-
-
-@asynccontextmanager
-async def acquire_shards(connection: AsyncConnection, idle_timeout_s: float) -> AsyncIterator[list[int]]:
-    """Lock some shards with due orders, none if nothing is due or other workers hold all of those shards.
-
-    The server ends the session, and so releases the shards, when it is idle for `idle_timeout_s`.
-    """
-    try:
-        rows = await connection.execute(_LOCK_DUE_SHARDS, {"idle_timeout": str(int(idle_timeout_s * 1000))})
-        shards = [row.shard for row in rows]
-        await connection.commit()
-        yield shards
-        if shards:
-            await connection.execute(_UNLOCK_SHARDS)
-            await connection.commit()
-    except BaseException:
-        # The pool would keep the connection, and the connection its shards.
-        await connection.invalidate()
-        raise
-
 
 TABLE = bulk.get_table(OrderRow)
 

@@ -183,6 +183,16 @@ class OrderRow(DefaultBase):
     due_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
 
 
+class ShardRow(DefaultBase):
+    """A part of the accounts, and the sweep that works on it until `leased_until` (see `db.shards`)."""
+
+    __tablename__ = "shards"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    holder: Mapped[str] = mapped_column(Text, server_default=text("''"))
+    leased_until: Mapped[datetime] = mapped_column(DateTimeUTC, server_default=text("'-infinity'"))
+
+
 class EventRow(DefaultBase):
     """The log. `body` is the JSON that travels, kept as text so that not a byte of it changes."""
 

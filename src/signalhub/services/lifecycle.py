@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from db import bulk, event_log, orders
+from db import bulk, event_log, orders, shards
 from db.engine import autocommit, is_lock_timeout
 from signalhub.brokers.base import Broker
 from signalhub.brokers.stepper import FAULT_REASON, OrderStepper, StepResult
@@ -76,16 +76,22 @@ class Lifecycle:
 
         Returns their events, None if nothing is due that other workers have not claimed.
         """
-        async with self._engine.connect() as connection, orders.acquire_shards(connection, self._lease_s) as shards:
+        async with self._engine.connect() as connection:
+            lease = await shards.lease_due(connection)
             claimed = (
-                await orders.claim(connection, self._lease_s, max_orders=MAX_CLAIMED_ORDERS, shards=shards)
-                if shards
+                await orders.claim(connection, self._lease_s, max_orders=MAX_CLAIMED_ORDERS, shards=lease.shards)
+                if lease.shards
                 else None
             )
-            await connection.commit()
             if claimed is None:
-                return None
-            return await self._save(connection, await self._step_orders(claimed), claimed.now)
+                return None  # closing the connection rolls the lease back
+            await connection.commit()
+            try:
+                return await self._save(connection, await self._step_orders(claimed), claimed.now)
+            finally:
+                await connection.rollback()  # what a failed save left
+                await shards.release(connection, lease)
+                await connection.commit()
 
     async def _step_orders(self, claimed: orders.ClaimedOrders) -> list[StepResult]:
         CLAIM_AGE_SECONDS.pending.append((claimed.now - claimed.oldest_due_at).total_seconds())
