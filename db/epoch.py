@@ -12,9 +12,17 @@ import secrets
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_SELECT_CLUSTER_IDENTITY = text("""
-    SELECT system_identifier, timeline_id AS timeline FROM pg_control_system(), pg_control_checkpoint()
-""")
+# The timeline that is written now, from the name of its WAL file. `pg_control_checkpoint` gives that of the last
+# checkpoint, which comes minutes after a promotion. A standby writes no WAL and has no timeline of its own.
+_TIMELINE_SQL = """
+    SELECT CASE WHEN NOT pg_is_in_recovery()
+        THEN CAST(CAST('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) AS bit(32)) AS integer)
+    END AS timeline
+"""
+
+_SELECT_CLUSTER_IDENTITY = text(f"""
+    SELECT system_identifier, timeline FROM pg_control_system(), ({_TIMELINE_SQL}) AS current
+""")  # noqa: S608 - our own text
 
 _UPSERT_EPOCH = text("""
     INSERT INTO installation (id, epoch, system_identifier, timeline) VALUES (1, :epoch, :system, :timeline)
@@ -25,10 +33,11 @@ _UPSERT_EPOCH = text("""
 """)
 
 
-_SELECT_CURRENT_EPOCH = text("""
-    SELECT epoch FROM installation, pg_control_system() AS system, pg_control_checkpoint() AS checkpoint
-    WHERE installation.system_identifier = system.system_identifier AND installation.timeline = checkpoint.timeline_id
-""")
+_SELECT_CURRENT_EPOCH = text(f"""
+    SELECT epoch FROM installation, pg_control_system() AS system, ({_TIMELINE_SQL}) AS current
+    WHERE installation.system_identifier = system.system_identifier
+        AND installation.timeline = coalesce(current.timeline, installation.timeline)
+""")  # noqa: S608 - the same
 
 _SELECT_DATABASE_IDENTITY = text("""
     SELECT system_identifier, database.oid::bigint AS database_id

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db import epoch, event_log, signals
 from db.engine import autocommit
 from signalhub import redis_clients
-from signalhub.concurrency import Batcher, SingleFlight
+from signalhub.concurrency import Batcher, SingleFlight, finish_or_abandon
 from signalhub.streams import redis_stream
 from signalhub.streams.account_channel import (
     MAX_WRITE_BYTES,
@@ -45,6 +45,8 @@ _READ_RETRY_DELAY_S = 0.2
 _CANCEL_RETRY_S = 0.1
 _MAX_HEADS_PER_QUERY = 1000
 _IDLE_POLL_INTERVAL_S = 1.0
+_EPOCH_CHECK_INTERVAL_S = 1.0
+_EPOCH_CHECK_TIMEOUT_S = 1.0
 _MAX_DATABASE_READS = 4
 _LATE_ENTRY_S = 1.0
 _OUTAGE_CHECK_FACTOR = 8
@@ -107,7 +109,8 @@ class Relay:
         async with self._engine.connect() as connection:
             self.epoch = await epoch.get_or_create(connection)
             await connection.commit()
-        self._tasks = [asyncio.create_task(self._consume_stream()), asyncio.create_task(self._check_heads_forever())]
+        loops = (self._consume_stream(), self._check_heads_forever(), self._check_epoch_forever())
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self) -> None:
         running = {*self._tasks, *self._backfills.values()}
@@ -317,10 +320,16 @@ class Relay:
             is_live = self.is_reading and (self._redis_monitor is None or self._redis_monitor.is_writable)
             await asyncio.sleep(self._head_check_interval_s / (1 if is_live else _OUTAGE_CHECK_FACTOR))
             with suppress(SQLAlchemyError, OSError, TimeoutError):
-                await self._check_epoch()
                 channels = list(self._channels.values())
                 for start in range(0, len(channels), _MAX_HEADS_PER_QUERY):
                     await self._reconcile_heads(channels[start : start + _MAX_HEADS_PER_QUERY])
+
+    async def _check_epoch_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_EPOCH_CHECK_INTERVAL_S)
+            with suppress(SQLAlchemyError, OSError, TimeoutError):
+                # A server that was replaced may hang, and the next connection leads to the new one.
+                await finish_or_abandon(_EPOCH_CHECK_TIMEOUT_S, self._check_epoch())
 
     async def _check_epoch(self) -> None:
         """Notice a promoted standby or a renewed epoch: the open channels are then of a log that is gone."""
