@@ -26,14 +26,22 @@ def list_file_settings(service: dict[str, Any]) -> dict[str, str]:
     return {name: text for name, text in service["environment"].items() if name.endswith("_FILE")}
 
 
+def create_secrets(directory: Path) -> str:
+    """Run the script on `directory` in place of the checkout; return its output."""
+    script = directory / ".just" / "compose_secrets.py"
+    script.parent.mkdir(exist_ok=True)
+    script.write_bytes((ROOT / ".just" / script.name).read_bytes())
+    return subprocess.run([sys.executable, script], check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own
+
+
 @pytest.mark.parametrize("name", OWN_SERVICES)
 def test_service_environment_contains_only_known_settings(name: str, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("x", encoding="ascii")
-    environment = SERVICES[name]["environment"] | dict.fromkeys(
-        list_file_settings(SERVICES[name]), str(tmp_path / "secret")
-    )
-    parsed = settings.from_env(environment)
-    assert parsed.database_url == parsed.redis_url == "x"
+    create_secrets(tmp_path)
+    files = list_file_settings(SERVICES[name])
+    mounted = {variable: file.replace("/run", str(tmp_path)) for variable, file in files.items()}
+    parsed = settings.from_env(SERVICES[name]["environment"] | mounted)
+    assert parsed.database_url.startswith("postgresql")
+    assert parsed.redis_url.startswith("redis://")
 
 
 @pytest.mark.parametrize("name", OWN_SERVICES)
@@ -72,18 +80,15 @@ def test_stop_grace_period_exceeds_shutdown_time(name: str) -> None:
 
 
 def test_secrets_are_created_once_with_private_permissions(tmp_path: Path) -> None:
-    (tmp_path / ".just").mkdir()
-    script = tmp_path / ".just" / "compose_secrets.py"
-    script.write_bytes((ROOT / ".just" / script.name).read_bytes())
-    for _ in range(2):
-        run = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)  # noqa: S603 - our own
+    create_secrets(tmp_path)
+    second_output = create_secrets(tmp_path)
     made = {file.name: file.read_text(encoding="ascii") for file in (tmp_path / "secrets").iterdir()}
     assert set(made) == set(COMPOSE["secrets"])
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
     assert made["postgres_password"] in made["database_url"]
     assert made["valkey_password"] in made["redis_url"]
     Fernet(made["encryption_keys"])
-    assert run.stdout == ""  # nothing was made the second time
+    assert second_output == ""
 
 
 def test_env_example_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
