@@ -52,6 +52,6 @@ async def _wait_until_ready(app: RunningApp) -> None:
     """Wait until the new master is in use: for the time that the failover takes, and not for a timeout after it."""
 
     async def is_ready() -> bool:
-        return (await app.http.get("/health/ready")).is_success
+        return (await app.http.get("/health/ready")).json()["redis"] is True
 
     await wait_until(is_ready, timeout_s=8)
