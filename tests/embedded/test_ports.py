@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from signalhub.embedded.web_port import PortUnavailable, open_listener
+from signalhub.embedded.web_port import PortUnavailable, limit_unacknowledged_time, open_listener
 
 
 def test_port_in_use_is_named() -> None:
@@ -39,3 +39,15 @@ def test_port_released_a_moment_later_is_taken() -> None:
     port = other.getsockname()[1]
     threading.Timer(0.2, other.close).start()
     open_listener("127.0.0.1", port).close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="an option of Linux")
+def test_accepted_connection_inherits_the_limit_of_unacknowledged_time() -> None:
+    with open_listener("127.0.0.1", 0) as listener:
+        limit_unacknowledged_time(listener, 30)
+        listener.setblocking(True)
+        with socket.create_connection(listener.getsockname()[:2]), listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 10

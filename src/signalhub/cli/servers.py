@@ -83,6 +83,7 @@ def web() -> None:
         listener = web_port.inherit_listener() or web_port.open_listener(settings.web.host, settings.web.port)
     except EmbeddedError as error:
         exit_with_error(str(error))
+    web_port.limit_unacknowledged_time(listener, settings.streams.slow_reader_s)
     with TemporaryDirectory(prefix="signalhub-metrics-") as directory, listener:
         shared_metrics.share_directory(Path(directory))
         # Imported before the processes are forked, and after the environment names the directory.

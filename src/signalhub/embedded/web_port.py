@@ -20,6 +20,7 @@ LISTENER_VARIABLE: Final = "_SIGNALHUB_LISTENER"
 MAX_PENDING_CONNECTIONS: Final = 4_096
 """Connections that wait to be accepted; more are refused by the system."""
 
+_KEEPALIVE_PROBES: Final = 3
 _RELEASE_TIMEOUT_S = 2.0
 _POLL_INTERVAL_S = 0.05
 
@@ -62,6 +63,25 @@ def _listen(listener: socket.socket, address: tuple[Any, ...]) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def limit_unacknowledged_time(listener: socket.socket, timeout_s: float) -> None:
+    """Drop connections whose peer acknowledges neither data nor a probe for `timeout_s`, as after a network failure.
+
+    Accepted connections inherit the options. Without them Linux sends data again for a quarter of an hour, and an idle
+    connection stays for ever. A system that lacks an option uses its own time.
+    """
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    idle_s, interval_s = max(1, round(timeout_s)), max(1, round(timeout_s / _KEEPALIVE_PROBES))
+    options = {
+        "TCP_KEEPIDLE": idle_s,
+        "TCP_KEEPINTVL": interval_s,
+        "TCP_KEEPCNT": _KEEPALIVE_PROBES,
+        "TCP_USER_TIMEOUT": round(timeout_s * 1000),
+    }
+    for name, value in options.items():
+        if hasattr(socket, name):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def inherit_listener() -> socket.socket | None:
