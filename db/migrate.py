@@ -3,6 +3,7 @@
 Processes that start together all call this: without the lock, four concurrent upgrades failed in each of three tries.
 """
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -33,13 +34,23 @@ async def upgrade(engine: AsyncEngine) -> str:
 
 
 async def is_current(engine: AsyncEngine) -> bool:
-    """Return whether the database has every migration that this code knows."""
+    """Return whether the database has every migration that this code knows.
+
+    A revision that it does not know is a later one: during a rolling upgrade the schema is ahead of older processes.
+    """
     async with engine.connect() as connection:
-        return await connection.run_sync(_get_revision) == head_revision()
+        revision = await connection.run_sync(_get_revision)
+    return revision is not None and revision not in _list_outdated_revisions()
 
 
 def head_revision() -> str:
     return ScriptDirectory.from_config(build_alembic_config()).get_current_head() or ""
+
+
+@cache
+def _list_outdated_revisions() -> frozenset[str]:
+    scripts = ScriptDirectory.from_config(build_alembic_config())
+    return frozenset(script.revision for script in scripts.walk_revisions()) - {head_revision()}
 
 
 def _run_upgrade(connection: Connection) -> None:

@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> Litestar:
                 services.relay,
                 services.connections,
                 routes=[sse.follow, websocket.ROUTES],
-                start=startup.run,
+                start=startup.begin,
                 find_inactive_keys=services.authenticator.find_inactive_keys,
             )
         ],

@@ -43,6 +43,7 @@ _PROBE_INTERVAL_S: Final = 0.05
 _PROBE_TIMEOUT_S: Final = 10.0
 _START_TIMEOUT_S: Final = 30.0
 _PROCESSES: Final = 2
+_WEB_STARTED: Final = '"web.started"'
 _ALL_PARTS: Final = ("web", "worker", "valkey-server", "postgres")
 
 
@@ -114,11 +115,18 @@ async def probe(base_url: str, headers: dict[str, str]) -> AsyncIterator[Prober]
 
 
 async def kill_web_processes(stack: Stack, *, count: int, interval_s: float) -> RestartResult:
-    """Kill the web processes in turn, the oldest first."""
+    """Kill the web processes in turn, the oldest first, each once the one before has been replaced."""
+    starts = stack.web.log_path.read_text().count(_WEB_STARTED)
+
+    async def are_all_replaced() -> bool:
+        return stack.web.log_path.read_text().count(_WEB_STARTED) == starts
+
     async with _register(stack) as account, probe(stack.base_url, account.headers) as prober:
         for _ in range(count):
+            starts += 1
             await asyncio.to_thread(stack.web.kill_child)
             await asyncio.sleep(interval_s)
+            await wait_until(are_all_replaced, timeout_s=30)
     return RestartResult(
         name=f"one of two web processes is killed every {interval_s:g} s: pause between answers",
         count=count,
@@ -181,7 +189,7 @@ class UpInstallation:
     def find_child(self, name: str) -> "psutil.Process":
         """Return a server by its program, or the first process of a command by its last argument."""
         for child in psutil.Process(self.popen.pid).children():
-            if name in {child.name(), child.cmdline()[-1]}:
+            if child.status() != psutil.STATUS_ZOMBIE and name in {child.name(), *child.cmdline()[-1:]}:
                 return child
         raise AssertionError(f"{name} does not run")
 

@@ -5,7 +5,7 @@ Separate because it is the only module of the package that knows Litestar.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -21,11 +21,10 @@ from signalhub.streams.connections import ConnectionRegistry
 from signalhub.streams.stream_relay import Relay
 
 _CLOSE_CHECK_INTERVAL_S: Final = 1.0
-_START_WAIT_S: Final = 1.0
 
 
 class StreamsPlugin(InitPlugin):
-    """`start` waits for the database, however long, and starts the relay.
+    """`start` starts the relay; without a database it returns the task that waits for one, however long.
 
     `find_inactive_keys` returns those of the given keys that are revoked, expired or deleted.
     """
@@ -36,7 +35,7 @@ class StreamsPlugin(InitPlugin):
         connections: ConnectionRegistry,
         *,
         routes: Sequence[ControllerRouterHandler],
-        start: Callable[[], Coroutine[None, None, None]],
+        start: Callable[[], Awaitable["asyncio.Task[None] | None"]],
         find_inactive_keys: Callable[[Collection[str]], Awaitable[Collection[str]]],
     ) -> None:
         self._relay, self._connections = relay, connections
@@ -51,14 +50,13 @@ class StreamsPlugin(InitPlugin):
 
     @asynccontextmanager
     async def lifespan(self, _app: Litestar) -> AsyncIterator[None]:
-        starting = asyncio.create_task(self._start())
-        # With a database that answers, no request comes before the start has ended.
-        await asyncio.wait((starting,), timeout=_START_WAIT_S)
+        retrying = await self._start()
         closing = asyncio.create_task(self._close_revoked_and_slow_streams())
         try:
             yield
         finally:
-            starting.cancel()
+            if retrying is not None:
+                retrying.cancel()
             closing.cancel()
             await self._connections.close_all()
             await self._relay.stop()

@@ -16,13 +16,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import migrate
+from signalhub.concurrency import finish_or_abandon
 from signalhub.domain.errors import SignalHubError
 from signalhub.settings import WebSettings
 from signalhub.web.http_metrics import ERROR_RESPONSES
 from signalhub.web.problems import PROBLEM_MEDIA_TYPE, STATUSES, build_problem_document
 from signalhub.web.request_context import get_context
 
-_ATTEMPT_TIMEOUT_S: Final = 5.0
+_ATTEMPT_TIMEOUT_S: Final = 3.0
 _MIN_RETRY_DELAY_S: Final = 0.1
 _MAX_RETRY_DELAY_S: Final = 1.0
 _ALWAYS_SERVED_PATHS: Final = ("/health/live", "/health/ready", "/metrics")
@@ -40,26 +41,40 @@ class Startup:
         self.is_done = False
         self._hint = ""
 
-    async def run(self) -> None:
-        """Try until the database is reachable and migrated. Logs a line for each new reason to wait, and the end."""
+    async def begin(self) -> "asyncio.Task[None] | None":
+        """Try once: with a database that answers, no request comes before the start has ended.
+
+        Returns the task that goes on trying where the database is not reachable or not migrated.
+        """
+        return None if await self._attempt() else asyncio.create_task(self._retry())
+
+    async def _retry(self) -> None:
         delay_s = _MIN_RETRY_DELAY_S
+        await asyncio.sleep(delay_s)
         while not await self._attempt():
-            await asyncio.sleep(delay_s)
             delay_s = min(_MAX_RETRY_DELAY_S, delay_s * 2)
-        self.is_done = True
-        _log.info("web.started", host=self._web.host, port=self._web.port, pid=os.getpid())
+            await asyncio.sleep(delay_s)
 
     async def _attempt(self) -> bool:
+        """Return whether the start has ended. Logs a line for each new reason to wait, and at the end."""
         try:
-            async with asyncio.timeout(_ATTEMPT_TIMEOUT_S):
-                if await migrate.is_current(self._engine):
-                    await self._start_relay()
-                    return True
-            self._log_reason("The schema is missing or older than this version.", "Run `signalhub migrate`.")
+            self.is_done = await finish_or_abandon(_ATTEMPT_TIMEOUT_S, self._start())
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             reason = str(getattr(error, "orig", None) or error).partition("\n")[0] or type(error).__name__
             self._log_reason(reason, "Check that PostgreSQL runs, and SIGNALHUB_DATABASE_URL.")
-        return False
+            return False
+        if self.is_done:
+            _log.info("web.started", host=self._web.host, port=self._web.port, pid=os.getpid())
+        else:
+            self._log_reason("The schema is missing or older than this version.", "Run `signalhub migrate`.")
+        return self.is_done
+
+    async def _start(self) -> bool:
+        """Return whether the schema is one that this version can use, and then start the relay."""
+        is_current = await migrate.is_current(self._engine)
+        if is_current:
+            await self._start_relay()
+        return is_current
 
     def _log_reason(self, reason: str, hint: str) -> None:
         if hint != self._hint:  # one line a state: the text of an error may change with every attempt
