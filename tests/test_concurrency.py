@@ -1,7 +1,10 @@
 """Batches, shared reads, eager writes and time limits, with callers that leave and work that hangs or dies."""
 
 import asyncio
-from collections.abc import Sequence
+import gc
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import pytest
 
@@ -11,6 +14,7 @@ from signalhub.concurrency import (
     QueueTimeoutError,
     SingleFlight,
     finish_or_abandon,
+    release_frames,
     timeout_if_pending,
 )
 
@@ -314,3 +318,68 @@ async def test_cancelled_eager_write_keeps_its_error() -> None:
     await asyncio.sleep(0)
     assert write.is_done
     assert isinstance(write.error, asyncio.CancelledError)
+
+
+class _Row:
+    """Something of a batch that can be watched."""
+
+
+@pytest.fixture
+def no_garbage_collection() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_garbage_collection")
+async def test_failed_batch_is_freed_without_garbage_collection() -> None:
+    async def fail(_rows: Sequence[_Row]) -> Sequence[None]:
+        await asyncio.sleep(0)
+        raise OSError
+
+    batcher = Batcher[_Row, None](lambda rows: finish_or_abandon(1.0, fail(rows)))
+    rows = [_Row() for _ in range(3)]
+    freed = [weakref.ref(row) for row in rows]
+
+    async def submit(row: _Row) -> None:
+        with suppress(OSError):
+            await batcher.add(row)
+
+    await asyncio.gather(*map(submit, rows))
+    rows.clear()
+    await batcher.drain()
+    assert [reference() for reference in freed] == [None] * 3
+
+
+@pytest.mark.usefixtures("no_garbage_collection")
+async def test_abandoned_task_is_freed_without_garbage_collection() -> None:
+    async def hang(_row: _Row) -> None:
+        held_by_this_frame = []
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError as error:
+            held_by_this_frame.append(error)  # as variables of SQLAlchemy and asyncio do
+            raise
+
+    freed = weakref.ref(row := _Row())
+    with suppress(TimeoutError):
+        await finish_or_abandon(0.01, hang(row))
+    del row
+    await asyncio.sleep(0.01)
+    assert freed() is None
+
+
+async def test_released_error_and_its_cause_hold_no_frame() -> None:
+    def fail() -> None:
+        try:
+            int("x")
+        except ValueError as error:
+            raise LookupError from error
+
+    with pytest.raises(LookupError) as caught:
+        fail()
+    cause = caught.value.__cause__
+    assert cause is not None
+    assert cause.__traceback__ is not None
+    release_frames(caught.value)
+    assert [caught.value.__traceback__, cause.__traceback__] == [None, None]

@@ -136,12 +136,18 @@ class Batcher(Generic[Item, Result]):
                 return [batch[middle:], batch[:middle]]
             results = [error] * len(batch)
         finally:
-            for waiting, result in zip(batch, results, strict=False):
-                if isinstance(result, DeferredError):
-                    self._deferred.append(waiting)
-                else:
-                    waiting.resolve(result)
+            self._answer(batch, results)
+            # An error holds this frame by its traceback. If the frame held the error too, by its results or by the
+            # futures of its batch, all of the batch would stay in memory until garbage is collected.
+            del batch, results
         return []
+
+    def _answer(self, batch: Sequence[_Waiting[Item, Result]], results: Sequence[Result | Exception]) -> None:
+        for waiting, result in zip(batch, results, strict=False):
+            if isinstance(result, DeferredError):
+                self._deferred.append(waiting)
+            else:
+                waiting.resolve(result)
 
 
 class SingleFlight(Generic[Key, Result]):
@@ -166,6 +172,8 @@ class SingleFlight(Generic[Key, Result]):
             if task.cancelled() and (caller is None or not caller.cancelling()):
                 raise TimeoutError from None
             raise
+        finally:
+            del task  # its error holds this frame, which must not hold the error
 
     async def cancel(self) -> None:
         """Cancel every running read and wait until they have ended."""
@@ -196,13 +204,31 @@ async def finish_or_abandon(timeout_s: float, awaitable: Awaitable[Result]) -> R
             task.cancel()
     if is_late or task.cancelled():
         raise TimeoutError
-    return task.result()
+    try:
+        return task.result()
+    finally:
+        del task  # its error holds this frame, which must not hold the error
 
 
 def _forget(task: asyncio.Future[Any]) -> None:
     _abandoned.discard(task)
-    if not task.cancelled():
-        task.exception()  # retrieved, or asyncio would log it as never retrieved
+    try:
+        task.result()  # retrieved, or asyncio would log it as never retrieved
+    except (Exception, CancelledError) as error:  # noqa: BLE001 - whatever it is, nobody waits for it
+        release_frames(error)
+
+
+def release_frames(error: BaseException) -> None:
+    """Remove the tracebacks of an error that has been handled, and of the errors that led to it.
+
+    A traceback holds the frames, and so the rows and requests, of all functions that the error passed. Where one of
+    them holds the error in a variable, as SQLAlchemy's and asyncio's do, all of it would stay until garbage is
+    collected.
+    """
+    linked: BaseException | None = error
+    while linked is not None and linked.__traceback__ is not None:
+        linked.__traceback__ = None
+        linked = linked.__context__ if linked.__cause__ is None else linked.__cause__
 
 
 async def timeout_if_pending(timeout_s: float | None, awaitable: Awaitable[Result]) -> Result:
@@ -264,7 +290,7 @@ class EagerWrite:
         except StopIteration:
             return
         except (Exception, CancelledError) as error:  # noqa: BLE001 - as many kinds as there are transports
-            self.error = error
+            self.error = error.with_traceback(None)  # it holds this frame, which must not hold the error
             return
         self._steps = steps
 

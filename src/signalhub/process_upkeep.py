@@ -44,13 +44,15 @@ async def exit_with_parent(exit_process: Callable[[], object]) -> None:
 
 
 def freeze_gc() -> None:
-    """Exclude all objects of the start from garbage collection, and collect seldom. Call once everything is loaded.
+    """Exclude all objects of the start from garbage collection, and collect less often. Call once all is loaded.
 
-    A full collection of what the start has loaded takes tens of milliseconds, in which every order waits.
+    A full collection of what the start has loaded takes tens of milliseconds, in which every order waits. Of 10,000
+    young objects one takes 0.24 ms; a full one comes after a million at the latest, which keeps what only a collection
+    frees below a few hundred megabytes. Twenty times as many let a process grow by a gigabyte.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(10_000, 10, 10)
 
 
 def is_process_running(pid: int) -> bool:

@@ -123,7 +123,8 @@ async def check_redis(context: DoctorContext) -> CheckResult:
     started_at = time.perf_counter()
     try:
         await context.redis.ping()
-        write_error = await find_write_error(context.redis, await context.redis_keys.load())
+        keys = await context.redis_keys.load()
+        write_error = await find_write_error(context.redis, keys, keys.write_check)
     except SQLAlchemyError:
         write_error = None  # the names of the keys come from the database, which has a check of its own
     except (RedisError, OSError) as error:

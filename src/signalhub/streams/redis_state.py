@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 import structlog
-from redis import RedisError, ResponseError
+from redis import RedisError
 from redis.asyncio import Redis
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -57,20 +57,20 @@ class RedisStatus(StrEnum):
     UNKNOWN = "unknown"
 
 
-async def find_write_error(client: "Redis", keys: RedisKeys, written_key: str | None = None) -> Exception | str | None:
-    """Write once, compare the types of the keys, and return why Redis does not take writes; None if it does.
+async def find_write_error(client: "Redis", keys: RedisKeys, written_key: str) -> str | None:
+    """Write `written_key`, compare the types of the keys, and return why Redis does not take writes; None if it does.
 
     Raises redis.RedisError or OSError where it cannot be reached.
     """
     queue = f"{keys.jobs}:{QUEUE_NAME}"
     types = {keys.events: b"stream", queue: b"list", f"{queue}.msgs": b"hash", f"{keys.jobs}:__heartbeats__": b"zset"}
     pipeline = client.pipeline(transaction=False)
-    pipeline.set(written_key or keys.write_check, os.getpid(), ex=_EXPIRY_S)
+    pipeline.set(written_key, os.getpid(), ex=_EXPIRY_S)
     for key in types:
         pipeline.type(key)
     written, *found_types = await pipeline.execute(raise_on_error=False)
     if isinstance(written, Exception):
-        return written
+        return str(written)
     for (key, type_), found_type in zip(types.items(), found_types, strict=True):
         if found_type not in {type_, b"none"}:
             return f"{key} is not of type {type_.decode()}"
@@ -109,28 +109,21 @@ class RedisMonitor:
                 keys = await self._key_loader.load()
         except (SQLAlchemyError, OSError, TimeoutError):
             return self.status
-        error: Exception | str | None
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
-                error = await find_write_error(self._client, keys, keys.worker_heartbeat if self._is_worker else None)
-        except (RedisError, OSError, TimeoutError) as exception:
-            error = exception
-        self._set_status(classify(error), error)
+                written_key = keys.worker_heartbeat if self._is_worker else keys.write_check
+                write_error = await find_write_error(self._client, keys, written_key)
+            self._set_status(RedisStatus.OK if write_error is None else RedisStatus.READ_ONLY, write_error)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._set_status(RedisStatus.UNAVAILABLE, repr(error))
         return self.status
 
-    def _set_status(self, status: RedisStatus, error: Exception | str | None) -> None:
+    def _set_status(self, status: RedisStatus, error: str | None) -> None:
         REDIS_WRITABLE.set(status is RedisStatus.OK)
         if status is self.status:
             return
         is_first, self.status = self.status is RedisStatus.UNKNOWN, status
         if status is not RedisStatus.OK:
-            _log.warning("redis.status_changed", status=status, error=str(error)[:200] or repr(error))
+            _log.warning("redis.status_changed", status=status, error=error)
         elif not is_first:
             _log.info("redis.status_changed", status=status)
-
-
-def classify(error: Exception | str | None) -> RedisStatus:
-    """Return the status that a result of `find_write_error`, or what it raised, stands for."""
-    if error is None:
-        return RedisStatus.OK
-    return RedisStatus.READ_ONLY if isinstance(error, ResponseError | str) else RedisStatus.UNAVAILABLE

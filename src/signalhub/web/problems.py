@@ -15,6 +15,7 @@ from litestar.types import ExceptionHandlersMap
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from signalhub.concurrency import release_frames
 from signalhub.domain import identifiers
 from signalhub.domain.errors import ErrorCode, Notice, Problem, SignalHubError
 from signalhub.web.http_metrics import ERROR_RESPONSES
@@ -140,6 +141,7 @@ def to_problem_response(
     request: "Request[Any, Any, Any]", error: SignalHubError, *, status: int | None = None
 ) -> Response[ProblemDocument]:
     """Render an error. `status` overrides the table's, for the paths whose clients expect another."""
+    release_frames(error)
     context = get_context(request.scope)
     context.error_code = error.code
     final_status = status or STATUSES[error.code]
@@ -226,6 +228,7 @@ def handle_database_error(request: "Request[Any, Any, Any]", error: DBAPIError) 
 
 def handle_outage(request: "Request[Any, Any, Any]", error: Exception) -> Response[ProblemDocument]:
     _log.warning("request.database_unavailable", error=repr(error)[:200], trace_id=get_context(request.scope).trace_id)
+    release_frames(error)
     return to_problem_response(
         request, SignalHubError("unavailable", "The database cannot be reached.", retry_after_s=1)
     )
