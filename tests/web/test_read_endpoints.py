@@ -1,5 +1,6 @@
 """Endpoints that read: pages, legacy shapes, receipts, analytics; only of the own account."""
 
+import itertools
 from decimal import Decimal
 from typing import Any
 
@@ -123,17 +124,51 @@ async def test_order_events_are_listed(app: RunningApp, account: AccountClient) 
     }
 
 
-async def test_receipt_contains_signal_events_and_stages(app: RunningApp, account: AccountClient) -> None:
-    sent = await account.send_signal()
+STAGES = ["received", "parsed", "committed", "enqueued", "claimed", "executed", "published", "delivered"]
+
+
+async def test_receipt_contains_text_parse_order_events_and_stages(running_service_account: AccountClient) -> None:
+    account = running_service_account
+    async with account.open_sse() as stream:
+        await stream.expect_ready()
+        sent = await account.send_signal(f"{signal_texts.BUY}\nJoin us, 300 members")
+        while (await stream.next_event()).event != "order.closed":
+            pass
+        receipt = await account.get(f"/api/v1/receipts/{sent['signal_id']}")
+    assert receipt["signal"]["raw"].startswith(signal_texts.BUY)
+    assert receipt["signal"]["answer"]["order_id"] == sent["order_id"]
+    assert [ignored["text"] for ignored in receipt["parse"]["ignored"]] == ["Join us, 300 members"]
+    assert receipt["order"] == await account.get_order(sent["order_id"])
+    types = ["signal.accepted", "order.pending", "order.executed", "order.closed"]
+    assert [event["type"] for event in receipt["events"]] == types
+    assert {event["trace_id"] for event in receipt["events"]} == {sent["trace_id"]}
+    assert list(receipt["stages"]) == STAGES
+    times = [stage["ms"] for stage in receipt["stages"].values()]
+    # Redis has whole milliseconds, and its own clock.
+    assert all(later - earlier > -2 for earlier, later in itertools.pairwise(times)), times
+    assert all(0 <= time + 2 < 20_000 for time in times), times
+
+
+async def test_receipt_of_refused_signal_has_no_order_and_no_execution(account: AccountClient) -> None:
+    await account.request("POST", "/api/v1/signals", content=signal_texts.MISSING_STOP)
+    (signal,) = (await account.get("/api/v1/signals"))["items"]
+    receipt = await account.get(f"/api/v1/receipts/{signal['id']}")
+    assert receipt["order"] is None
+    assert [problem["code"] for problem in receipt["parse"]["problems"]] == ["missing_sl"]
+    missing = [name for name, stage in receipt["stages"].items() if stage is None]
+    assert missing == ["enqueued", "claimed", "executed", "delivered"]
+
+
+async def test_receipt_of_waiting_and_failing_order_shows_the_failure(app: RunningApp, account: AccountClient) -> None:
+    sent = await account.send_signal(x_signalhub_simulate="fail=3 fill_after=0s")
     await app.advance_order(sent["order_id"])
     receipt = await account.get(f"/api/v1/receipts/{sent['signal_id']}")
-    assert receipt["signal"]["raw"] == signal_texts.BUY
-    assert receipt["signal"]["answer"]["order_id"] == sent["order_id"]
-    types = ["signal.accepted", "order.pending", "order.executed"]
-    assert [event["type"] for event in receipt["events"]] == types
-    assert list(receipt["stages"]) == types
-    assert all(ms >= 0 for ms in receipt["stages"].values())
-    assert {event["trace_id"] for event in receipt["events"]} == {sent["trace_id"]}
+    assert (receipt["order"]["attempts"], receipt["order"]["reason"]) == (1, "simulated_failure")
+    assert receipt["stages"]["claimed"]["ms"] >= 0
+    assert receipt["stages"]["executed"] is None
+    waiting = await account.send_signal()
+    stages = (await account.get(f"/api/v1/receipts/{waiting['signal_id']}"))["stages"]
+    assert (stages["enqueued"], stages["claimed"]) == (None, None)
 
 
 @pytest.mark.parametrize("path", ["/analytics", "/analytics/", "/api/v1/analytics"])

@@ -81,7 +81,11 @@ def receipt(signal_id: str, *, as_json: bool, url: str | None, key: str | None) 
     for event in document["events"]:
         print_line(f"{event['seq']:>6}  {event['at']}  {event['type']}")
     for name, stage in document["stages"].items():
-        print_line(f"  {name:<18} {stage if isinstance(stage, float | int) else msgspec.json.encode(stage).decode()}")
+        print_line(f"  {name:<18} " + ("-" if stage is None else f"{stage['at']}  {stage['ms']:>10.1f} ms"))
+    order = document["order"]
+    if order is not None:
+        failure = f", {order['attempts']} attempts, last: {order['reason']}" if order["reason"] else ""
+        print_line(f"Order {order['id']} is {order['status']}{failure}")
 
 
 @click.command()

@@ -6,8 +6,10 @@ subscribers at the same cursor with the same filter and encoding are sent the sa
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
-from time import monotonic
+from datetime import UTC, datetime
+from time import monotonic, time
 from typing import Any
 
 import msgspec
@@ -24,6 +26,7 @@ _MAX_FRAMES_PER_WRITE = 256
 _NOTIFY_PAUSE_FACTOR = 2
 _MAX_NOTIFY_PAUSE_S = 0.025
 
+_MAX_KEPT_DELIVERIES = 64
 _MAX_UNMEASURED_FRAMES = 8
 """Frames that are sent without measuring them: an event is hardly longer than the longest signal text."""
 
@@ -102,6 +105,7 @@ class Channel:
         self._ring_after_seq = 0
         self._ring: list[Frame] = []
         self._encoded_batches: dict[tuple[int, EventFilter, EventEncoder], EncodedBatch] = {}
+        self._deliveries: deque[tuple[int, int, float]] = deque(maxlen=_MAX_KEPT_DELIVERIES)
         self._is_notify_scheduled = False
         self._next_notify_at = 0.0
 
@@ -174,7 +178,16 @@ class Channel:
             messages = encode(visible, self.epoch) if visible else []
             batch = EncodedBatch(last_seq, visible[-1].seq if visible else seq, messages)
             self._encoded_batches[key] = batch
+            if batch.messages:
+                self._deliveries.append((seq, last_seq, time()))
         return batch
+
+    def find_delivery_time(self, seq: int) -> datetime | None:
+        """Return when the first live subscriber was sent this event; None if that is not known any more."""
+        for after_seq, last_seq, sent_at in self._deliveries:
+            if after_seq < seq <= last_seq:
+                return datetime.fromtimestamp(sent_at, UTC)
+        return None
 
     def select(self, frames: Sequence[Frame], event_filter: EventFilter) -> Sequence[Frame] | None:
         """Return the frames that pass the filter. None: the source of one of their signals has to be loaded first."""

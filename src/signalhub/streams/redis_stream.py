@@ -5,6 +5,7 @@ relay compares each entry with the database before it delivers the events, and b
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +22,10 @@ MAX_STREAM_ENTRIES: Final = 50_000
 
 _MAX_ENTRIES_PER_READ: Final = 512
 _MAX_SEQ: Final = 2**62
+
+_MAX_CLOCK_SKEW_MS: Final = 1_000
+_MAX_PUBLISH_DELAY_MS: Final = 30_000
+_MAX_SEARCHED_PAGES: Final = 8
 
 
 class StreamEntry(msgspec.Struct, frozen=True):
@@ -90,6 +95,29 @@ async def read_entries(
     """Return the entries after `after_id`, waiting up to `block_ms` for one."""
     streams: Any = await client.xread({stream_key: after_id}, count=_MAX_ENTRIES_PER_READ, block=block_ms)
     return streams[0][1] if streams else ()
+
+
+async def find_publish_time(
+    client: "Redis", stream_key: str, account_id: str, seq: int, *, committed_at: datetime
+) -> datetime | None:
+    """Return when Redis took this event, on its clock; None if the entry is not in the stream any more.
+
+    Only entries of the seconds around `committed_at` are read, at most a few thousand. Raises redis.RedisError or
+    OSError.
+    """
+    committed_ms = int(committed_at.timestamp() * 1000)
+    first_id: bytes | str = str(committed_ms - _MAX_CLOCK_SKEW_MS)
+    for _ in range(_MAX_SEARCHED_PAGES):
+        last_id = committed_ms + _MAX_PUBLISH_DELAY_MS
+        entries: Any = await client.xrange(stream_key, first_id, last_id, count=_MAX_ENTRIES_PER_READ)
+        for id_, fields in entries:
+            first_seq, event_count = int(fields[b"s"]), fields[b"t"].count(b",") + 1
+            if fields[b"a"].decode() == account_id and first_seq <= seq < first_seq + event_count:
+                return datetime.fromtimestamp(int(id_.partition(b"-")[0]) / 1000, UTC)
+        if len(entries) < _MAX_ENTRIES_PER_READ:
+            break
+        first_id = b"(" + entries[-1][0]
+    return None
 
 
 def encode_entry(run: Sequence[Event]) -> dict[EncodableT, EncodableT]:

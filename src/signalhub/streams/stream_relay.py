@@ -9,6 +9,7 @@ that a dead reader or a lost tail is noticed even when nothing more arrives.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from operator import attrgetter
 
 import structlog
@@ -253,6 +254,11 @@ class Relay:
         decoded = [entry for entry_id, fields in entries if (entry := self._decode_entry(entry_id, fields)) is not None]
         await self._push_entries([entry for entry in decoded if self._has_new_events(entry)])
         return entries[-1][0] if entries else last_id
+
+    def find_delivery_time(self, account_id: str, seq: int) -> datetime | None:
+        """Return when a stream of this process was first sent the event; None if that is not known any more."""
+        channel = self._channels.get(account_id)
+        return None if channel is None else channel.find_delivery_time(seq)
 
     async def _wait_for_channels(self) -> bool:
         """Return whether any account has a subscriber, after waiting up to a second for the first one.

@@ -33,6 +33,8 @@ from litestar.params import Parameter as ParameterDeclaration
 from litestar.types import DataContainerType, Method
 
 from signalhub.domain.errors import Problem
+from signalhub.domain.events import OrderView
+from signalhub.grammar import Explanation
 from signalhub.protocol import Accepted, EventDocument
 from signalhub.services.queries import MAX_PAGE_SIZE
 from signalhub.web.auth import SESSION_COOKIE
@@ -204,12 +206,25 @@ class SignalPageDocument(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
+class Stage(msgspec.Struct, frozen=True):
+    """`ms` counts from `received`."""
+
+    at: str
+    ms: float
+
+
 class ReceiptDocument(msgspec.Struct, frozen=True):
-    """`stages` is, by event type, the milliseconds since the signal was received."""
+    """`parse` is how the text is read today; `order` is null if the signal was refused.
+
+    `stages` are `received`, `parsed`, `committed`, `enqueued`, `claimed`, `executed`, `published` and `delivered`, null
+    where a stage has not happened, or nothing is known of it any more.
+    """
 
     signal: SignalDocument
+    parse: Explanation
+    order: OrderView | None
     events: list[EventDocument]
-    stages: dict[str, float]
+    stages: dict[str, Stage | None]
 
 
 class OrderEventsDocument(msgspec.Struct, frozen=True):

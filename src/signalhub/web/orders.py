@@ -1,4 +1,4 @@
-"""Orders, the event log, receipts and analytics; and orders in the shape that the older clients know."""
+"""Orders, the event log and analytics; and orders in the shape that the older clients know."""
 
 from datetime import datetime
 from typing import Annotated, Final
@@ -13,7 +13,7 @@ from signalhub.domain.events import OrderView, to_order_view
 from signalhub.domain.order import Order, Status
 from signalhub.services.analytics import Analytics, compute_analytics
 from signalhub.services.auth import READ_ORDERS, WRITE_ORDERS
-from signalhub.services.queries import MAX_PAGE_SIZE, Filters, StoredSignal, parse_id
+from signalhub.services.queries import MAX_PAGE_SIZE, Filters, parse_id
 from signalhub.streams.subscription import parse_cursor_seq, resolve_cursor
 from signalhub.web.auth import require_scope
 from signalhub.web.dependencies import AppServices, Caller
@@ -29,9 +29,9 @@ from signalhub.web.openapi import (
     OrderEventsDocument,
     PageCursor,
     PageSize,
-    ReceiptDocument,
     response_specs,
 )
+from signalhub.web.receipts import get_receipt
 from signalhub.web.request_context import AnyRequest
 
 _RESET_MESSAGES: Final = {
@@ -44,14 +44,6 @@ _RESET_MESSAGES: Final = {
 class OrderPage(msgspec.Struct, frozen=True):
     items: list[OrderView]
     next_cursor: str | None
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """`stages` is, by event type, the milliseconds since the signal was received."""
-
-    signal: StoredSignal
-    events: list[msgspec.Raw]
-    stages: dict[str, float]
 
 
 class OrderController(Controller):
@@ -140,17 +132,6 @@ async def list_events(
     return Response(body, media_type=MediaType.JSON)
 
 
-@get(
-    "/api/v1/receipts/{signal_id:str}",
-    responses=response_specs(200, ReceiptDocument) | LOOKUP_PROBLEMS,
-    tags=["signals"],
-    summary="A signal's whole story",
-)
-async def get_receipt(services: AppServices, principal: Caller, signal_id: str) -> Receipt:
-    signal, events = await services.queries.get_signal_with_events(principal.account_id, signal_id)
-    return Receipt(signal, [msgspec.Raw(event.body) for event in events], _measure_stages(signal, events))
-
-
 @get("/api/v1/analytics", responses=READ_PROBLEMS, tags=["orders"], summary="Counts and results")
 async def get_analytics(services: AppServices, principal: Caller) -> Analytics:
     return await compute_analytics(services.engine, principal.account_id)
@@ -164,16 +145,6 @@ async def get_legacy_analytics(services: AppServices, principal: Caller) -> Anal
 def join_event_bodies(events: list[StoredEvent]) -> bytes:
     """Join the encoded events with commas: decoding and encoding them again could change a byte."""
     return b",".join(event.body for event in events)
-
-
-class _EventTime(msgspec.Struct):
-    at: datetime
-
-
-def _measure_stages(signal: StoredSignal, events: list[StoredEvent]) -> dict[str, float]:
-    received_at = datetime.fromisoformat(signal.received_at)
-    times = ((event.type, msgspec.json.decode(event.body, type=_EventTime).at) for event in events)
-    return {type_: round((time - received_at).total_seconds() * 1000, 3) for type_, time in times}
 
 
 _MAX_LEGACY_ORDERS: Final = 10_000
