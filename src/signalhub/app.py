@@ -19,6 +19,7 @@ from signalhub.settings import Settings
 from signalhub.streams.plugin import StreamsPlugin
 from signalhub.web import accounts, dashboard, health, openapi, orders, problems, quotes, signals, sse, websocket
 from signalhub.web.dependencies import DEPENDENCIES
+from signalhub.web.load_shedding import LoadShedder
 from signalhub.web.rate_limit import RateLimiter
 from signalhub.web.request_context import OutermostApplication
 from signalhub.web.request_validation import validate_request
@@ -76,7 +77,8 @@ def load_application() -> ASGIApp:
     services: Services = app.state.services
     startup: Startup = app.state.startup
     app.on_startup += [lambda: _start_upkeep(services), process_upkeep.freeze_gc]
-    return OutermostApplication(startup.gate(app))
+    load_shedder = LoadShedder(problems.encode_overload_refusal(settings.web.base_url))
+    return OutermostApplication(startup.gate(app), load_shedder)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""`run.py stream`, `storm` and `stuck`: one installation, many subscribers, and a line of results."""
+"""`run.py stream`, `storm`, `stuck`, `overload` and others: one installation under load, and a table of results."""
 
 import argparse
 import sys
@@ -10,7 +10,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 import uvloop
 
-from tests.faults import flood, random_faults, reconnect_burst, slow_readers, soak
+from tests.bench.table import Table
+from tests.faults import flood, overload, poison, random_faults, reconnect_burst, slow_readers, soak
 from tests.kit.setting_changes import make_settings
 from tests.kit.stack import Stack
 
@@ -23,6 +24,7 @@ _WARM_UP_SHARE: Final = 0.3
 _SOAK_RATE: Final = 20.0
 _FLOOD_RATE: Final = 80.0
 _RANDOM_FAULT_RATE: Final = 200.0
+_MAX_P95_RATIO: Final = 1.2
 
 T = TypeVar("T")
 
@@ -120,12 +122,39 @@ def run_soak(arguments: argparse.Namespace) -> int:
     return 0 if is_steady or not is_long else 1
 
 
+def run_overload(arguments: argparse.Namespace) -> int:
+    """Send more signals than can be stored, from more connections than can be served; `--seconds` is for all of it."""
+    plan = overload.OverloadPlan(duration_s=arguments.seconds / 7)
+    # No order falls due during the run, so the worker has nothing to do.
+    phases = _run_on_stack(
+        arguments.web, lambda stack: overload.run(stack, plan), demo_fill_s=3600.0, demo_close_s=3600.0
+    )
+    table = Table(*overload.HEADINGS)
+    for row in overload.to_rows(phases):
+        table.add(*row)
+    table.write()
+    sys.stdout.write(f"capacity: {phases[0].capacity:,.0f} signals a second\n")
+    return 0 if all(phase.is_within_targets for phase in phases) else 1
+
+
+def run_poison(arguments: argparse.Namespace) -> int:
+    """Let one in a hundred orders or messages be one that can never succeed."""
+    plan = poison.PoisonPlan(signals_per_second=arguments.rate or _FLOOD_RATE, phase_s=arguments.seconds / 2)
+    settings = {"demo_fill_s": 0.5, "demo_close_s": 1.0, "retry_base_s": 0.1, "retry_cap_s": 0.5}
+    report = _run_on_stack(1, lambda stack: poison.run(stack, plan), **settings)
+    _print_figures(msgspec.structs.asdict(report))
+    is_as_fast = report.p95_s <= _MAX_P95_RATIO * report.baseline_p95_s
+    return 0 if is_as_fast and not report.unfinished else 1
+
+
 LOAD_RUNS_BY_NAME: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "any": run_random_faults,
     "soak": run_soak,
     "stream": run_flood,
     "storm": run_reconnect_burst,
     "stuck": run_slow_readers,
+    "overload": run_overload,
+    "poison": run_poison,
 }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults import flood, random_faults, reconnect_burst, slow_readers, soak
+from tests.faults import flood, overload, poison, random_faults, reconnect_burst, slow_readers, soak
 from tests.kit.load_subscribers import Subscriber, SubscriberBehavior
 from tests.kit.stack import Stack
 
@@ -69,3 +69,20 @@ def test_delivery_report_counts_wrong_deliveries() -> None:
     assert {name: counts[name] for name in ("missing", "doubled", "disordered", "foreign")} == {
         "missing": 1, "doubled": 1, "disordered": 1, "foreign": 1,
     }  # fmt: skip
+
+
+@pytest.mark.fault
+async def test_every_request_of_an_overload_is_answered(stack: Stack) -> None:
+    phases = await overload.run(
+        stack, overload.OverloadPlan(duration_s=1.0, multiples=(2.0,), connections=(400,), warm_up_s=0.3)
+    )
+    assert [phase.without_answer for phase in phases] == [0, 0]
+    assert all(phase.accepted > 0 for phase in phases)
+
+
+@pytest.mark.fault
+async def test_poison_ends_and_delays_no_other_order(stack: Stack) -> None:
+    with stack.run_worker_with(retry_base_s=0.05, retry_cap_s=0.1):
+        report = await poison.run(stack, poison.PoisonPlan(signals_per_second=30, phase_s=1.5, poison_share=0.2))
+    assert report.unfinished == 0
+    assert report.reasons == {"closed": 2, "broker_fault": 2, "unreadable": 2}

@@ -137,6 +137,22 @@ def build_problem_document(base_url: str, trace_id: str, error: SignalHubError, 
     )
 
 
+def encode_overload_refusal(base_url: str) -> bytes:
+    """Return the body that refuses a request unread, with `%s` in place of its trace id."""
+    error = SignalHubError("unavailable", "The service is overloaded; try again in a second.")
+    document = ProblemDocument(
+        type=f"{base_url}/docs/errors#{error.code}",
+        title=error.title,
+        status=STATUSES[error.code],
+        code=error.code,
+        detail=error.detail,
+        error=error.detail,
+        trace_id="",
+    )
+    before, after = msgspec.json.encode(document).split(b'"trace_id":""')
+    return before.replace(b"%", b"%%") + b'"trace_id":"%s"' + after
+
+
 def to_problem_response(
     request: "Request[Any, Any, Any]", error: SignalHubError, *, status: int | None = None
 ) -> Response[ProblemDocument]:

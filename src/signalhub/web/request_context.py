@@ -21,6 +21,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Method, Receive, Scope, 
 from signalhub.container import Services
 from signalhub.domain.errors import ErrorCode, SignalHubError
 from signalhub.web.http_metrics import SIGNAL_REQUESTS
+from signalhub.web.load_shedding import LoadShedder
 from signalhub.web.rate_limit import RateLimiter
 
 # Litestar reads annotations at run time and cannot resolve a subscripted generic base.
@@ -56,6 +57,7 @@ class RequestContext(msgspec.Struct, kw_only=True):
     raw_send: Send | None = None
     account_id: str | None = None
     error_code: ErrorCode | None = None
+    is_body_read: bool = False
     rate_limit_headers: dict[str, str] = {}
 
 
@@ -98,6 +100,9 @@ def get_header(connection: "AnyConnection", name: bytes) -> str | None:
 async def read_body(request: Request[Any, Any, Any]) -> bytes:
     """Read the whole body: half of a text could be a signal with another price. Raises `too_large`."""
     parts: list[bytes] = []
+    context = get_context(request.scope)
+    # The end of the body is a message of its own, which waits for its turn like any other.
+    declared_size = context.headers.get(b"content-length", b"")
     size, has_more = 0, True
     while has_more:
         message: Any = await request.receive()
@@ -105,12 +110,14 @@ async def read_body(request: Request[Any, Any, Any]) -> bytes:
             raise SignalHubError("bad_request", "The connection ended before the body did.")
         part, has_more = message.get("body", b""), message.get("more_body", False)
         size += len(part)
+        has_more = has_more and declared_size != str(size).encode()
         if size <= MAX_BODY_BYTES:
             parts.append(part)
         elif size > _MAX_DISCARDED_BYTES:  # a client that never ends is cut off after all
             break
     if size > MAX_BODY_BYTES:
         raise SignalHubError("too_large", "A signal is at most 16 KiB.")
+    context.is_body_read = True
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -139,7 +146,7 @@ _ROUTED_METHODS: Final[dict[str, Method]] = {"HEAD": "GET", "OPTIONS": "TRACE"}
 
 
 class OutermostApplication:
-    """ASGI application around Litestar: keep the server's `send` for streams; count and log each request.
+    """ASGI application around Litestar: shed load, keep the server's `send` for streams, count and log each request.
 
     Only from here the status of every response is seen, also that of an unknown path. Middleware inside Litestar is
     given a wrapped `send`. Litestar handles a HEAD as the GET whose response it is without the body, and an OPTIONS as
@@ -150,8 +157,8 @@ class OutermostApplication:
     signals than one without it, more than the 2 us of its Python explain.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, load_shedder: LoadShedder) -> None:
+        self._app, self._load_shedder = app, load_shedder
         # Bound once: structlog resolves the logger of a module at each call.
         self._log = structlog.get_logger().bind()
         self._logs_hot_routes = self._log.is_enabled_for(DEBUG)
@@ -162,12 +169,15 @@ class OutermostApplication:
                 get_context(scope).raw_send = send
             await self._app(scope, receive, send)
             return
+        context = get_context(scope)  # it keeps the method
         if scope["method"] in _ROUTED_METHODS:
-            get_context(scope)  # it keeps the method
             send = discard_body(send) if scope["method"] == "HEAD" else send
             scope["method"] = _ROUTED_METHODS[scope["method"]]
-        get_context(scope).raw_send = send
+        context.raw_send = send
         started_at, status = perf_counter(), 0
+        if not self._load_shedder.admit(scope, context.headers, started_at):
+            await self._load_shedder.refuse(context.trace_id, send)
+            return
 
         # Not a coroutine of its own: it hands on that of the server.
         def send_and_keep_status(message: Message) -> Awaitable[None]:
@@ -180,6 +190,10 @@ class OutermostApplication:
             await self._app(scope, receive, send_and_keep_status)
         finally:
             self.finish_request(scope, status, perf_counter() - started_at)
+            self._load_shedder.leave(started_at)
+        if context.is_body_read:
+            self._load_shedder.note_served(scope, context.headers, context.account_id)
+            await self._load_shedder.measure(receive)
 
     def finish_request(self, scope: HTTPScope, status: int, duration_s: float) -> None:
         """Count and log a request. The path is the route's template: a path itself can hold a hook's token."""
