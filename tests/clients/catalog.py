@@ -29,13 +29,17 @@ Runtime = Literal["node", "python", "shell", "chromium"]
 
 
 class ThirdPartyClient(msgspec.Struct, frozen=True):
-    """`package` is the name under which the registry's package is installed."""
+    """`package` is the name under which the registry's package is installed.
+
+    A client with `keeps_unfinished_frames` puts the data of a frame that did not end before those of the next frame.
+    """
 
     name: str
     transport: Literal["SSE", "WebSocket"]
     runtime: Runtime
     script: str
     package: str = ""
+    keeps_unfinished_frames: bool = False
 
     @property
     def command(self) -> list[str]:
@@ -72,7 +76,7 @@ class ThirdPartyClient(msgspec.Struct, frozen=True):
 
 
 CLIENTS: Final = (
-    ThirdPartyClient("eventsource 2", "SSE", "node", "eventsource2.mjs", "eventsource2"),
+    ThirdPartyClient("eventsource 2", "SSE", "node", "eventsource2.mjs", "eventsource2", keeps_unfinished_frames=True),
     ThirdPartyClient("eventsource 3", "SSE", "node", "eventsource3.mjs", "eventsource3"),
     ThirdPartyClient("eventsource 4", "SSE", "node", "eventsource4.mjs", "eventsource4"),
     ThirdPartyClient("fetch-event-source", "SSE", "node", "fetch_event_source.mjs", "@microsoft/fetch-event-source"),

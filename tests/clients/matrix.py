@@ -62,7 +62,9 @@ class RunningClient:
         try:
             for number, kind in enumerate(kinds):
                 if kind == "cut":
-                    await self.proxy.cut_next_write(_EVENT_MARKER, is_reset=bool(number % 2))
+                    await self.proxy.cut_next_write(
+                        _EVENT_MARKER, is_reset=bool(number % 2), is_id_line_cut=not self.client.keeps_unfinished_frames
+                    )
                     self.cut_count += 1
                 else:
                     connection_count = self.proxy.connection_count

@@ -2,12 +2,14 @@
 
 import asyncio
 import random
+import re
 import socket
 import struct
 from contextlib import suppress
 from typing import Final, Self
 
 _CHUNK_BYTES: Final = 65_536
+_SSE_FRAME_END: Final = re.compile(rb"\nid: [^\n]*\n\n")
 _DELIVERY_PAUSE_S: Final = 0.05
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER of no time: close() sends RST in place of FIN
 
@@ -21,6 +23,7 @@ class TcpProxy:
     def __init__(self, service_port: int) -> None:
         self.service_port, self.port, self.connection_count = service_port, 0, 0
         self._connections: set[_ProxiedConnection] = set()
+        self._serving_tasks: set[asyncio.Task[None]] = set()
         self._pending_cut: _Cut | None = None
         self._server: asyncio.Server | None = None
 
@@ -33,6 +36,7 @@ class TcpProxy:
         assert self._server is not None
         self._server.close()
         self.reset_connections()
+        await asyncio.gather(*self._serving_tasks, return_exceptions=True)
 
     @property
     def url(self) -> str:
@@ -54,12 +58,14 @@ class TcpProxy:
             connection.is_silent = True
         return len(self._connections)
 
-    async def cut_next_write(self, marker: bytes, *, is_reset: bool, timeout_s: float = 30.0) -> None:
+    async def cut_next_write(
+        self, marker: bytes, *, is_reset: bool, is_id_line_cut: bool = True, timeout_s: float = 30.0
+    ) -> None:
         """Forward a part of the next data of the service with `marker` in it, then end that connection.
 
         Returns once it is cut. Raises TimeoutError where no such data is sent.
         """
-        self._pending_cut = _Cut(marker, is_reset=is_reset)
+        self._pending_cut = _Cut(marker, is_reset=is_reset, is_id_line_cut=is_id_line_cut)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._pending_cut.is_done.wait()
@@ -76,6 +82,10 @@ class TcpProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connection_count += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving_tasks.add(task)
+        task.add_done_callback(self._serving_tasks.discard)
         try:
             service = await asyncio.open_connection("127.0.0.1", self.service_port)
         except OSError:
@@ -83,6 +93,8 @@ class TcpProxy:
             return
         connection = _ProxiedConnection(self, (reader, writer), service)
         self._connections.add(connection)
+        if self._server is None or not self._server.is_serving():  # closed in the meantime
+            connection.close(is_reset=True)
         try:
             await connection.run()
         finally:
@@ -90,8 +102,9 @@ class TcpProxy:
 
 
 class _Cut:
-    def __init__(self, marker: bytes, *, is_reset: bool) -> None:
-        self.marker, self.is_reset, self.is_done = marker, is_reset, asyncio.Event()
+    def __init__(self, marker: bytes, *, is_reset: bool, is_id_line_cut: bool) -> None:
+        self.marker, self.is_reset, self.is_id_line_cut = marker, is_reset, is_id_line_cut
+        self.is_done = asyncio.Event()
 
 
 class _ProxiedConnection:
@@ -136,7 +149,8 @@ class _ProxiedConnection:
             while data := await self._service_reader.read(_CHUNK_BYTES):
                 await self._wait_while_silent()
                 if (cut := self._proxy.take_cut(data)) is not None:
-                    self._client_writer.write(data[: choose_cut_offset(data)])
+                    offset = choose_cut_offset(data, is_id_line_cut=cut.is_id_line_cut)
+                    self._client_writer.write(data[:offset])
                     await self._client_writer.drain()
                     await asyncio.sleep(_DELIVERY_PAUSE_S)  # or a reset could overtake what was written
                     self.close(is_reset=cut.is_reset)
@@ -153,14 +167,19 @@ class _ProxiedConnection:
             raise ConnectionResetError
 
 
-def choose_cut_offset(data: bytes) -> int:
-    """Return a random offset inside `data`, but none between the two line feeds that end an SSE frame.
+def choose_cut_offset(data: bytes, *, is_id_line_cut: bool = True) -> int:
+    """Return a random offset inside the frames of `data`, but none between the two line feeds that end an SSE frame.
 
     A client that takes an id when it reads its line, not when the frame ends, would lose the event there whatever the
-    service does.
+    service does. With `is_id_line_cut` false it is none in the line of the id either. The head of a response is no
+    frame: with it a browser loses the cookie that replaces its spent ticket.
     """
-    offsets = [offset for offset in range(1, len(data)) if data[offset - 1 : offset + 1] != b"\n\n"]
-    return random.SystemRandom().choice(offsets)
+    start = data.find(b"\r\n\r\n") + 4 if data.startswith(b"HTTP/") else 0
+    offsets = set(range(start + 1, len(data)))
+    for frame_end in _SSE_FRAME_END.finditer(data):
+        first_excluded = frame_end.end() - 1 if is_id_line_cut else frame_end.start() + 1
+        offsets -= set(range(first_excluded, frame_end.end()))
+    return random.SystemRandom().choice(sorted(offsets))
 
 
 def _close(writer: asyncio.StreamWriter, *, is_reset: bool) -> None:

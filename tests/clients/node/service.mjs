@@ -4,7 +4,8 @@ export const url = process.env.SIGNALHUB_URL;
 export const key = process.env.SIGNALHUB_API_KEY;
 export const types = process.env.EVENT_TYPES.split(",");
 
-// Print the data of a message on a line of its own: a message without data is an empty line.
+// Print the data of a message on a line of its own: a message without data is an empty line. No message of the service
+// has a line feed in its data.
 export function hand(message) {
-  process.stdout.write(`${message.data ?? ""}\n`);
+  process.stdout.write(`${String(message.data ?? "").replaceAll("\n", "\\n")}\n`);
 }
