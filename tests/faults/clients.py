@@ -59,7 +59,8 @@ class RetryingSender:
         headers = {**account.headers, "Idempotency-Key": idempotency_key}
         try:
             answer = await self._http.post("/api/v1/signals", content=text, headers=headers)
-        except httpx.TransportError as error:
+        # The latter is anyio's, for a socket that was closed right after it was connected.
+        except (httpx.TransportError, AttributeError) as error:
             self._observations.record(ConnectionLost(idempotency_key, account.id, repr(error), perf_counter() - began))
             return None
         took_s = perf_counter() - began
