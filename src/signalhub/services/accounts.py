@@ -25,13 +25,10 @@ _INVISIBLE: Final = (
     r"\u2028-\u202f\u205f-\u206f\u3000\ue000-\uf8ff\ufeff\ufff0-\uffff"
     "\U000e0000-\U0010ffff"
 )
-NAME_PATTERN: Final = f"^[^ {_INVISIBLE}]([^{_INVISIBLE}]*[^ {_INVISIBLE}])?$"
 MAX_NAME_LENGTH: Final = 150
+NAME_PATTERN: Final = f"^[^ {_INVISIBLE}]([^{_INVISIBLE}]{{0,{MAX_NAME_LENGTH - 2}}}[^ {_INVISIBLE}])?$"
 # The pattern is checked in `_check_name`, whose message is a sentence; here it is for the OpenAPI document.
-Name = Annotated[
-    str,
-    msgspec.Meta(min_length=1, max_length=MAX_NAME_LENGTH, extra_json_schema={"extra": {"pattern": NAME_PATTERN}}),
-]
+Name = Annotated[str, msgspec.Meta(extra_json_schema={"extra": {"pattern": NAME_PATTERN}})]
 
 
 class NewBrokerAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -189,7 +186,7 @@ class Accounts:
 
 
 def _check_name(field: str, value: str) -> None:
-    if len(value) > MAX_NAME_LENGTH or re.fullmatch(NAME_PATTERN, value) is None:
+    if re.fullmatch(NAME_PATTERN, value) is None:
         raise ValueError(f"{field} must be 1 to {MAX_NAME_LENGTH} printable characters without blanks around them")
 
 

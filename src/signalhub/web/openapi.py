@@ -4,6 +4,7 @@ Nothing here runs on a request of the API. The `…Document` structs describe re
 `complete_document` adds what is the same for all operations, such as the errors of authentication.
 """
 
+import re
 from dataclasses import dataclass, fields
 from http import HTTPStatus
 from importlib.metadata import version
@@ -33,7 +34,7 @@ from litestar.params import Parameter as ParameterDeclaration
 from litestar.types import DataContainerType, Method
 
 from signalhub.domain.errors import Problem
-from signalhub.domain.events import OrderView
+from signalhub.domain.events import EVENT_TYPES, OrderView
 from signalhub.grammar import Explanation
 from signalhub.protocol import Accepted, EventDocument
 from signalhub.services.queries import MAX_PAGE_SIZE
@@ -63,18 +64,35 @@ PageCursor = Annotated[
 LogCursor = Annotated[
     str,
     ParameterDeclaration(
-        schema_extra={"pattern": "^([A-Za-z0-9]{1,32}-)?[0-9]{1,18}$"},
+        schema_extra={"pattern": "^(([A-Za-z0-9]{1,32}-)?[0-9]{1,18})?$"},
         description="A `seq`, or `<epoch>-<seq>` as in the `id` of a stream's event.",
     ),
 ]
+
+SymbolFilter = Annotated[
+    str | None,
+    ParameterDeclaration(
+        pattern="^[A-Za-z0-9][A-Za-z0-9._-]{1,19}$", description="A symbol, or an alias of one such as GOLD."
+    ),
+]
+_TYPE_PATTERN: Final = "|".join(
+    re.escape(name).replace("\\*", "[*]")
+    for name in ("*", *dict.fromkeys(type_.partition(".")[0] + ".*" for type_ in EVENT_TYPES), *EVENT_TYPES)
+)
+_DIRECTIVE_PATTERN: Final = (
+    "reject=[a-z][a-z0-9_]{0,63}|fail=[0-9]{1,2}|(fill|close)_after=[0-9]{1,6}(ms|s|m|h)?"
+    "|outcome=(take_profit|stop_loss)"
+)
 
 PUBLIC: Final[list[dict[str, list[str]]]] = [{}]
 """`security` of an operation that needs no credential."""
 
 
-def response_specs(status: int, body_type: DataContainerType, description: str = "Done.") -> dict[int, ResponseSpec]:
+def response_specs(
+    status: int, body_type: DataContainerType, description: str = "Done.", media_type: str = "application/json"
+) -> dict[int, ResponseSpec]:
     """Describe the success of a handler whose return type does not."""
-    return {status: ResponseSpec(body_type, generate_examples=False, description=description)}
+    return {status: ResponseSpec(body_type, generate_examples=False, description=description, media_type=media_type)}
 
 
 def problem_specs(*statuses: int) -> dict[int, ResponseSpec]:
@@ -109,11 +127,17 @@ class RawTextOperation(Operation):
 
     def __post_init__(self) -> None:
         text = Schema(type=OpenAPIType.STRING, examples=["BUY EURUSD @ 1.0860\nSL 1.0850\nTP 1.0890"])
-        wrapper = Schema(type=OpenAPIType.OBJECT, properties={"signal": text}, additional_properties=True)
+        wrapper = Schema(
+            type=OpenAPIType.OBJECT,
+            properties={"signal": text},
+            # A text without a signal can be explained, but not sent.
+            required=["signal"] if isinstance(self, SignalOperation) else None,
+            additional_properties=True,
+        )
         self.request_body = RequestBody(
             content={"text/plain": OpenAPIMediaType(text), "application/json": OpenAPIMediaType(wrapper)},
             description="The signal as raw text, or JSON; the content decides, not its type.",
-            required=True,
+            required=isinstance(self, SignalOperation),
         )
 
 
@@ -125,11 +149,17 @@ class SignalOperation(RawTextOperation):
         super().__post_init__()
         self.parameters = [
             *(self.parameters or []),
-            _optional_parameter("header", "Idempotency-Key", "A resend with the same key creates no second order."),
-            _optional_parameter(
+            build_parameter(
+                "header",
+                "Idempotency-Key",
+                "A resend with the same key creates no second order.",
+                Schema(type=OpenAPIType.STRING, max_length=255, pattern="^([!-~]([ -~]*[!-~])?)?$"),
+            ),
+            build_parameter(
                 "header",
                 "X-SignalHub-Simulate",
-                "Force what the mock broker does, such as `reject=insufficient_margin`.",
+                "Force what the mock broker does, such as `reject=insufficient_margin`; several, with blanks between.",
+                Schema(type=OpenAPIType.STRING, max_length=255, pattern=f"^({_DIRECTIVE_PATTERN})?$"),
             ),
         ]
 
@@ -141,12 +171,15 @@ class EventQueryOperation(Operation):
     def __post_init__(self) -> None:
         self.parameters = [
             *(self.parameters or []),
-            _optional_parameter("query", "types", "Only these types, such as `order.*,signal.rejected`."),
-            _optional_parameter("query", "symbol", "Only events about these symbols, such as `EURUSD,GOLD`."),
-            _optional_parameter(
-                "query", "source", "Only events of signals from this key or hook: its id or its label."
+            build_parameter(
+                "query",
+                "types",
+                "Only these types, such as `order.*,signal.rejected`.",
+                Schema(type=OpenAPIType.STRING, pattern=f"^(({_TYPE_PATTERN})(,({_TYPE_PATTERN}))*)?$"),
             ),
-            _optional_parameter("query", "order_id", "Only events about these orders."),
+            build_parameter("query", "symbol", "Only events about these symbols, such as `EURUSD,GOLD`."),
+            build_parameter("query", "source", "Only events of signals from this key or hook: its id or its label."),
+            build_parameter("query", "order_id", "Only events about these orders."),
         ]
 
 
@@ -160,16 +193,28 @@ class StreamOperation(EventQueryOperation):
         alias = "As `after`, which it precedes: where EventSource polyfills send the last id."
         self.parameters = [
             *(self.parameters or []),
-            _optional_parameter("query", "after", after),
-            *(_optional_parameter("query", name, alias) for name in RESUME_ALIASES),
-            _optional_parameter("query", "ticket", "From `POST /api/v1/tickets`, in place of a key; opens one stream."),
-            _optional_parameter("header", "Last-Event-ID", "Continue after this event. Takes precedence over `after`."),
+            build_parameter("query", "after", after),
+            *(build_parameter("query", name, alias) for name in RESUME_ALIASES),
+            build_parameter("query", "ticket", "From `POST /api/v1/tickets`, in place of a key; opens one stream."),
+            build_parameter("header", "Last-Event-ID", "Continue after this event. Takes precedence over `after`."),
         ]
 
 
-def _optional_parameter(location: Literal["query", "header"], name: str, description: str) -> Parameter:
-    text = Schema(type=OpenAPIType.STRING)
-    return Parameter(name=name, param_in=location, description=description, schema=text, required=False)
+def build_parameter(
+    location: Literal["query", "header"], name: str, description: str, schema: Schema | None = None
+) -> Parameter:
+    """Describe an optional parameter, by default a text."""
+    schema = schema or Schema(type=OpenAPIType.STRING)
+    return Parameter(name=name, param_in=location, description=description, schema=schema, required=False)
+
+
+class StreamFrameDocument(msgspec.Struct, frozen=True):
+    """A frame of a stream. `data` is the JSON of the event, or of a control event such as `stream.ready`."""
+
+    event: str
+    data: str
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    retry: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class GapDocument(msgspec.Struct, frozen=True):
@@ -294,7 +339,8 @@ def complete_body(body: dict[str, Any], schemas: dict[str, Any]) -> None:
     """Mark the body as optional where its type is, and as without further fields: `request_validation` refuses them."""
     media = body.get("content", {}).get("application/json", {"schema": {}})
     required = remove_null(media["schema"])
-    body["required"] = required == media["schema"]
+    if "required" in body:
+        body["required"] = body["required"] and required == media["schema"]
     media["schema"] = required
     if "$ref" in required:
         schemas[required["$ref"].rpartition("/")[2]]["additionalProperties"] = False

@@ -29,6 +29,7 @@ from signalhub.web.openapi import (
     OrderEventsDocument,
     PageCursor,
     PageSize,
+    SymbolFilter,
     response_specs,
 )
 from signalhub.web.receipts import get_receipt
@@ -58,7 +59,7 @@ class OrderController(Controller):
         principal: Caller,
         *,
         status: Status | None = None,
-        symbol: str | None = None,
+        symbol: SymbolFilter = None,
         since: datetime | None = None,
         limit: PageSize = 50,
         cursor: PageCursor | None = None,

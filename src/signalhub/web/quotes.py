@@ -39,8 +39,10 @@ async def get_quote(
     count: Annotated[int, Parameter(ge=0, le=MAX_CANDLES)] = 60,
     at: datetime | None = None,
 ) -> QuoteView:
-    if at is not None and (at.tzinfo is None or not _MIN_TIME < at < _MAX_TIME):
-        raise SignalHubError("invalid_request", "at needs a time zone, such as a final Z, and a year of this age.")
+    if at is not None and at.tzinfo is None:
+        raise SignalHubError("invalid_request", "at needs a time zone, such as a final Z.")
+    if at is not None and not _MIN_TIME < at < _MAX_TIME:
+        raise SignalHubError("invalid_request", f"at: prices are from {_MIN_TIME.year} to {_MAX_TIME.year - 1}.")
     time = datetime.now(UTC) if at is None else at.astimezone(UTC)
     candle_length = timedelta(seconds=int(interval[:-1]) * _SECONDS_PER_UNIT[interval[-1]])
     try:

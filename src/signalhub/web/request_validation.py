@@ -10,7 +10,9 @@ those that read a raw body or a form have the option `reads_body`.
 import difflib
 import re
 from collections.abc import Collection, Iterable
+from datetime import datetime
 from functools import cache
+from types import NoneType
 from typing import Any, Final, Literal, get_args
 
 import msgspec
@@ -52,10 +54,16 @@ def check_query(connection: "AnyConnection") -> None:
         if name in values:
             raise SignalHubError("invalid_request", f"{name}: given twice.")
         values[name] = value
-        # msgspec reads it as None where a parameter is optional and no text, as if it had not been sent.
-        annotation = parameters[name].annotation
-        if value.lower() == "null" and str not in {annotation, *get_args(annotation)}:
-            raise SignalHubError("invalid_request", f"{name}: leave it out in place of sending null.")
+        check_value(name, value, parameters[name].annotation)
+
+
+def check_value(name: str, value: str, annotation: Any) -> None:  # noqa: ANN401 - a type
+    """Raise `invalid_request` for a value that Litestar would convert to something else."""
+    types = {annotation, *get_args(annotation)}
+    if value.lower() == "null" and str not in types:  # to None, as if it had not been sent
+        raise SignalHubError("invalid_request", f"{name}: leave it out in place of sending null.")
+    if datetime in types and value[4:5] != "-":  # a number, to the time that many seconds after 1970
+        raise SignalHubError("invalid_request", f"{name}: write a time such as 2026-01-01T12:00:00Z.")
 
 
 @cache
@@ -81,10 +89,10 @@ async def check_body(request: AnyRequest) -> None:
     data = handler.parsed_fn_signature.parameters.get("data")
     try:
         if data is None:
-            check_empty(msgspec.json.decode(body))
+            check_empty(_DECODER.decode(body))
         else:
-            # Strict, unlike Litestar, which also takes the text "60" for a number.
-            get_decoder(data.annotation).decode(body)
+            # Strict, unlike Litestar, which also takes the text "60" for a number, and null for no body.
+            msgspec.convert(_DECODER.decode(body), exclude_none(data.annotation))
     except msgspec.ValidationError as error:
         raise to_field_error(error, list_fields(data.annotation if data else None)) from None
     except msgspec.DecodeError as error:
@@ -100,9 +108,19 @@ def check_empty(body: object) -> None:
         raise SignalHubError("invalid_request", "This path takes no body; send it without one.")
 
 
-@cache
-def get_decoder(annotation: Any) -> msgspec.json.Decoder[Any]:  # noqa: ANN401 - a type
-    return msgspec.json.Decoder(annotation)
+def decode_float(text: str) -> int | float:
+    """Return an int for a number such as 60.0, which JSON does not tell from 60."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
+_DECODER: Final = msgspec.json.Decoder(float_hook=decode_float)
+
+
+def exclude_none(annotation: Any) -> Any:  # noqa: ANN401 - types
+    """Return the type of a body that is optional: it may be missing, but never null."""
+    types = [type_ for type_ in get_args(annotation) if type_ is not NoneType]
+    return types[0] if len(types) == 1 else annotation
 
 
 def list_fields(annotation: Any) -> list[str]:  # noqa: ANN401 - a type

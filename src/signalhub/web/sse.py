@@ -19,7 +19,7 @@ from signalhub.streams.event_filter import create_filter
 from signalhub.streams.subscription import Connection, Transport, subscribe
 from signalhub.web.auth import STREAM_COOKIE, STREAM_PATH, authenticate_stream, create_session_cookie
 from signalhub.web.event_query import STREAM_PARAMETERS, get_cursor, read_criteria
-from signalhub.web.openapi import StreamOperation, problem_specs
+from signalhub.web.openapi import StreamFrameDocument, StreamOperation, problem_specs, response_specs
 from signalhub.web.request_context import get_context, get_raw_send, get_services
 from signalhub.web.request_validation import check_query
 
@@ -35,7 +35,8 @@ _jitter = SystemRandom()
     operation_class=StreamOperation,
     operation_id="followEvents",
     query_parameters=STREAM_PARAMETERS,
-    responses=problem_specs(401, 403, 404, 422, 429, 503),
+    responses=response_specs(200, StreamFrameDocument, "The events, one a frame.", _EVENT_STREAM_MEDIA_TYPE)
+    | problem_specs(401, 403, 404, 422, 429, 503),
     tags=["events"],
     summary="Follow the log (Server-Sent Events)",
 )
