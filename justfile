@@ -96,6 +96,11 @@ fuzz *n: setup
     @{{ bin }}/uv pip install --quiet --no-config --require-hashes --only-binary :all: --requirement requirements-fuzz.lock
     @exec {{ bin }}/python tests/grammar/fuzz.py "$@"
 
+# Hold the service to its OpenAPI document, with generated requests; options are Schemathesis's
+[no-exit-message]
+schemathesis *options: setup
+    @exec {{ bin }}/python tests/openapi/run.py "$@"
+
 # Run the web processes alone, on the database and Redis of the settings
 [no-exit-message]
 web *args: setup
