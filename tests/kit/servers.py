@@ -86,7 +86,7 @@ def create_postgres(directory: Path) -> Postgres:
     """Return the PostgreSQL that the suite runs on; it is not started."""
     bin_dir = os.environ.get("TEST_POSTGRES_BIN")
     if bin_dir:
-        return SystemPostgres(directory, Path(bin_dir), settings=_POSTGRES_SETTINGS)
+        return SystemPostgres(Path(bin_dir), settings=_POSTGRES_SETTINGS)
     return Postgres(directory, settings=_POSTGRES_SETTINGS)
 
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from signalhub.embedded.child_processes import SERVER_ENVIRONMENT
@@ -19,8 +20,11 @@ from signalhub.embedded.server import Server
 class SystemPostgres(Postgres):
     """PostgreSQL from `bin_dir`. Its collation is that of the embedded one."""
 
-    def __init__(self, data_dir: Path, bin_dir: Path, *, settings: Mapping[str, str]) -> None:
-        super().__init__(data_dir, settings=settings)
+    def __init__(self, bin_dir: Path, *, settings: Mapping[str, str]) -> None:
+        # Before 17 its programs leave their working directory and return to it by name, so `nobody` must be able to.
+        self._directory = TemporaryDirectory(prefix="signalhub-postgres-")
+        Path(self._directory.name).chmod(0o711)
+        super().__init__(Path(self._directory.name), settings=settings)
         self._system_bin_dir = bin_dir
 
     @property
