@@ -85,8 +85,8 @@ class Lifecycle:
             )
             if claimed is None:
                 return None  # closing the connection rolls the lease back
-            await connection.commit()
             try:
+                await connection.commit()
                 return await self._save(connection, await self._step_orders(claimed), claimed.now)
             finally:
                 await connection.rollback()  # what a failed save left
