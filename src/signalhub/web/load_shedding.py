@@ -41,6 +41,7 @@ _HOLD_INTERVAL_S: Final = 0.1
 
 _SAMPLE_VALID_S: Final = 0.1
 _WINDOW_S: Final = 0.5
+_BURST_SHARE: Final = 0.25
 _LOG_INTERVAL_S: Final = 1.0
 _MAX_KNOWN_CREDENTIALS: Final = 100_000
 
@@ -105,9 +106,11 @@ class FairShare:
         self._accounts[credential] = account_id
 
     def has_left(self, credential: bytes, now: float) -> bool:
-        """Return whether the credential's account has used less than its share."""
+        """Return whether the credential's account has used less than the part of its share that is due by now."""
         self._roll(now)
-        return self._served[self._accounts.get(credential, "")] < self._share
+        # The whole share at the start of a window would let the largest sender take every free place first.
+        elapsed = 1 - (self._window_end - now) / _WINDOW_S
+        return self._served[self._accounts.get(credential, "")] < self._share * (_BURST_SHARE + elapsed)
 
     def count(self, credential: bytes, now: float) -> None:
         """Count a request that is served."""
