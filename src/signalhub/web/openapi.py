@@ -128,12 +128,10 @@ class RawTextOperation(Operation):
     def __post_init__(self) -> None:
         text = Schema(type=OpenAPIType.STRING, examples=["BUY EURUSD @ 1.0860\nSL 1.0850\nTP 1.0890"])
         wrapper = Schema(
-            type=OpenAPIType.OBJECT,
-            properties={"signal": text},
-            # A text without a signal can be explained, but not sent.
-            required=["signal"] if isinstance(self, SignalOperation) else None,
-            additional_properties=True,
+            type=OpenAPIType.OBJECT, properties={"signal": text}, required=["signal"], additional_properties=True
         )
+        if not isinstance(self, SignalOperation):
+            wrapper = Schema()  # any JSON can be explained, though not sent
         self.request_body = RequestBody(
             content={"text/plain": OpenAPIMediaType(text), "application/json": OpenAPIMediaType(wrapper)},
             description="The signal as raw text, or JSON; the content decides, not its type.",
