@@ -50,8 +50,8 @@ _KEY_LOAD_RETRY_S: Final = 0.5
 _ENQUEUE_TIMEOUT_S: Final = 0.5
 _PUBLISH_TIMEOUT_S: Final = 0.25
 
-_STOP_TIMEOUT_MS: Final = 4_000
-"""Less than the 5 s after which the process is killed. What is not finished by then goes on when its lease ends."""
+_STOP_TIMEOUT_MS: Final = 3_000
+"""Less than the 4 s after which the process is killed. What is not finished by then goes on when its lease ends."""
 
 _CONTEXT_KEYS = ("message_id", "trace_id")
 

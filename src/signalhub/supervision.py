@@ -23,8 +23,8 @@ INITIAL_RESTART_DELAY_S: Final = 0.1
 MAX_RESTART_DELAY_S: Final = 5.0
 HEARTBEAT_TIMEOUT_S: Final = 10.0
 START_TIMEOUT_S: Final = 60.0
-CHILD_STOP_TIMEOUT_S: Final = 5.0
-"""Half of the 10 s in which a command stops: below `signalhub up`, the servers are stopped after it."""
+CHILD_STOP_TIMEOUT_S: Final = 4.0
+"""Less than half of the 10 s in which a command stops: below `signalhub up`, the servers are stopped after it."""
 
 REPEATED_SIGNAL_S: Final = 0.25
 """Signals within this time are one request: `timeout` signals the process, and at once its group too."""
@@ -280,7 +280,7 @@ class StopRequest:
 
 
 def run_processes(processes: Sequence[ForkedProcess]) -> None:
-    """Keep the processes running until SIGINT, SIGTERM or SIGHUP, then stop them, with SIGKILL after 5 s."""
+    """Keep the processes running until SIGINT, SIGTERM or SIGHUP, then stop them, with SIGKILL after 4 s."""
     stop = StopRequest()
     stop.install_handlers()
     managed_processes = [ManagedProcess(process) for process in processes]

@@ -235,6 +235,7 @@ async def kill_database(up: UpInstallation, *, count: int, interval_s: float) ->
             old = up.find_child("postgres")
             old.kill()
             await wait_until(lambda pid=old.pid: _is_replaced(up, "postgres", pid), timeout_s=30)  # type: ignore[misc]  # bound here
+            await wait_until(lambda: _is_ready(up), timeout_s=30)  # one that recovers is not up yet
             await asyncio.sleep(interval_s)
     return RestartResult(
         name=f"`up`: PostgreSQL is killed every {interval_s:g} s: pause between answers",
@@ -251,6 +252,11 @@ async def _is_replaced(up: UpInstallation, name: str, old_pid: int) -> bool:
         return up.find_child(name).pid != old_pid and not is_process_running(old_pid)
     except (AssertionError, psutil.Error):
         return False
+
+
+async def _is_ready(up: UpInstallation) -> bool:
+    async with httpx.AsyncClient(base_url=up.url, timeout=_PROBE_TIMEOUT_S) as http:
+        return (await http.get("/health/ready")).is_success
 
 
 def stop_with_frozen_parts(directory: Path, names: tuple[str, ...]) -> RestartResult:

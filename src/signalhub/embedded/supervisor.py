@@ -34,11 +34,11 @@ from signalhub.supervision import CHILD_STOP_TIMEOUT_S, Heartbeat, ManagedProces
 
 logger = structlog.get_logger()
 
-_GROUP_STOP_TIMEOUT_S = CHILD_STOP_TIMEOUT_S + 1.0
+_GROUP_STOP_TIMEOUT_S = CHILD_STOP_TIMEOUT_S + 0.5
 """A command kills its own processes within CHILD_STOP_TIMEOUT_S; one that is frozen itself is killed after this."""
 
-_STOP_TIMEOUT_S = 9.5
-_VALKEY_STOP_TIMEOUT_S = 1.5
+_STOP_TIMEOUT_S = 8.0
+_VALKEY_STOP_TIMEOUT_S = 1.0
 _POLL_INTERVAL_S = 0.05
 _INIT_PID = 1
 
