@@ -20,10 +20,10 @@ SHED_REQUESTS: Final = BufferedCounter(
     Counter("signalhub_http_shed_requests", "Requests refused unread because the process was overloaded.")
 )
 
-_TARGET_DELAY_S: Final = 0.05
-"""The wait that is accepted."""
+_TARGET_DELAY_S: Final = 0.3
+"""The wait that is accepted: with two of them and the commit, an answer still comes within its two seconds."""
 
-_TOLERATED_S: Final = 0.1
+_TOLERATED_S: Final = 0.2
 """How long the wait may exceed the target, so that a burst which the process can work off is served."""
 
 _LONG_DELAY_S: Final = 0.8
