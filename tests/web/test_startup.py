@@ -52,6 +52,9 @@ async def _expect_refusals(http: httpx.AsyncClient, base_url: str) -> None:
     assert {response.headers["Retry-After"] for response in refused} == {"1"}
     assert refused[0].json()["code"] == "unavailable"
     assert (await http.get("/health/live")).status_code == 200
+    # An EventSource gives up for good after any other status.
+    stream = await http.get("/api/v1/stream", headers={"Accept": "text/event-stream"})
+    assert (stream.status_code, "stream.unavailable" in stream.text, "retry: " in stream.text) == (200, True, True)
     with pytest.raises(InvalidStatus):
         await connect(f"{base_url.replace('http', 'ws')}/ws/stream", proxy=None)
 

@@ -23,19 +23,19 @@ from signalhub.web.openapi import StreamFrameDocument, StreamOperation, problem_
 from signalhub.web.request_context import get_context, get_raw_send, get_services
 from signalhub.web.request_validation import check_query
 
-_EVENT_STREAM_MEDIA_TYPE: Final = "text/event-stream"
+EVENT_STREAM_MEDIA_TYPE: Final = "text/event-stream"
 _SSE_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _jitter = SystemRandom()
 
 
 @get(
     STREAM_PATH,
-    media_type=_EVENT_STREAM_MEDIA_TYPE,
+    media_type=EVENT_STREAM_MEDIA_TYPE,
     authenticates_in_handler=True,
     operation_class=StreamOperation,
     operation_id="followEvents",
     query_parameters=STREAM_PARAMETERS,
-    responses=response_specs(200, StreamFrameDocument, "The events, one a frame.", _EVENT_STREAM_MEDIA_TYPE)
+    responses=response_specs(200, StreamFrameDocument, "The events, one a frame.", EVENT_STREAM_MEDIA_TYPE)
     | problem_specs(401, 403, 404, 422, 429, 503),
     tags=["events"],
     summary="Follow the log (Server-Sent Events)",
@@ -47,7 +47,7 @@ async def follow(request: Request[Any, Any, Any]) -> ASGIResponse:
         check_query(request)
         criteria = await read_criteria(request, principal.account_id)
     except (SignalHubError, SQLAlchemyError, OSError, TimeoutError) as error:
-        return _to_retry_response(request.headers.get("accept", ""), error, ())
+        return to_retry_response(request.headers.get("accept", ""), error, ())
     subscription_manager = subscribe(
         services.relay,
         principal.account_id,
@@ -85,7 +85,7 @@ class EventStreamResponse(ASGIResponse):
         accept: str,
         cookies: list[Cookie],
     ) -> None:
-        super().__init__(media_type=_EVENT_STREAM_MEDIA_TYPE, headers=_SSE_HEADERS, cookies=cookies, status_code=200)
+        super().__init__(media_type=EVENT_STREAM_MEDIA_TYPE, headers=_SSE_HEADERS, cookies=cookies, status_code=200)
         self._cookies = cookies
         self._open_connection, self._heartbeat_s, self._accept = open_connection, heartbeat_s, accept
 
@@ -105,7 +105,7 @@ class EventStreamResponse(ASGIResponse):
                     watcher.cancel()
         except (SignalHubError, SQLAlchemyError, OSError, TimeoutError) as error:
             # Raised before the first byte only: a later failure ends the subscription and is no error.
-            await _to_retry_response(self._accept, error, self._cookies)(scope, receive, send)
+            await to_retry_response(self._accept, error, self._cookies)(scope, receive, send)
 
 
 async def _watch_disconnect(receive: Receive, connection: Connection) -> None:
@@ -115,17 +115,17 @@ async def _watch_disconnect(receive: Receive, connection: Connection) -> None:
     connection.abort("gone")
 
 
-def _to_retry_response(accept: str, error: Exception, cookies: Iterable[Cookie]) -> ASGIResponse:
+def to_retry_response(accept: str, error: Exception, cookies: Iterable[Cookie]) -> ASGIResponse:
     """Return a 200 that makes a browser retry later: its EventSource gives up for good on any other status.
 
     Raises `error` where it is permanent, or the client is no EventSource.
     """
     refusal = control_events.build_refusal(error)
-    if refusal is None or _EVENT_STREAM_MEDIA_TYPE not in accept:
+    if refusal is None or EVENT_STREAM_MEDIA_TYPE not in accept:
         raise error
     return ASGIResponse(
         body=sse_frames.encode_refusal(refusal),
-        media_type=_EVENT_STREAM_MEDIA_TYPE,
+        media_type=EVENT_STREAM_MEDIA_TYPE,
         headers=_SSE_HEADERS,
         cookies=cookies,  # the ticket is spent: without its cookie the browser could not come back
         status_code=200,

@@ -19,9 +19,11 @@ from db import migrate
 from signalhub.concurrency import finish_or_abandon
 from signalhub.domain.errors import SignalHubError
 from signalhub.settings import WebSettings
+from signalhub.web.auth import STREAM_PATH
 from signalhub.web.http_metrics import ERROR_RESPONSES
 from signalhub.web.problems import PROBLEM_MEDIA_TYPE, STATUSES, build_problem_document
 from signalhub.web.request_context import get_context
+from signalhub.web.sse import EVENT_STREAM_MEDIA_TYPE, to_retry_response
 
 _ATTEMPT_TIMEOUT_S: Final = 3.0
 _MIN_RETRY_DELAY_S: Final = 0.1
@@ -102,6 +104,10 @@ class Startup:
         context, status = get_context(scope), STATUSES[error.code]
         context.error_code = error.code
         ERROR_RESPONSES.labels(error.code).inc()
+        accept = context.headers.get(b"accept", b"").decode("latin-1")
+        if scope["path"].rstrip("/") == STREAM_PATH and EVENT_STREAM_MEDIA_TYPE in accept:
+            await to_retry_response(accept, error, ())(scope, receive, send)
+            return
         document = build_problem_document(self._web.base_url, context.trace_id, error, status)
         body = msgspec.json.encode(document)
         headers = [
