@@ -48,3 +48,8 @@ def test_share_directory_starts_empty(tmp_path: Path) -> None:
     (tmp_path / "counter_1.db").write_bytes(b"left over")
     _run(tmp_path, "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_commands_name_the_directory_before_the_library_is_imported() -> None:
+    code = "import signalhub.cli.servers, sys; assert 'prometheus_client' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - our own

@@ -79,6 +79,7 @@ async def installation(servers: Servers, tmp_path_factory: pytest.TempPathFactor
     settings = await servers.create_settings(redis_url=Secret(valkey.url), broker_profile="instant")
     client = redis_clients.connect_async(valkey.url, timeout_s=5.0)
     with pytest.MonkeyPatch.context() as patch:
+        (directory / "metrics").mkdir()
         patch.setenv(DIRECTORY_VARIABLE, str(directory / "metrics"))  # one for both commands
         async with run_app(settings, directory) as app, run_worker(settings, directory / "worker-1.log"):
             yield Installation(app, valkey, client, directory)

@@ -14,7 +14,6 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import click
 import msgspec
-from rich.cells import cell_len
 
 from signalhub.domain.errors import ERRORS, Problem
 
@@ -107,6 +106,8 @@ def print_problems(text: str, problems: Sequence[Problem]) -> None:
 
 def _print_location(line: str, line_number: int, column: int, length: int) -> None:
     """Print the line with carets under `length` characters from `column`, which counts from 0 here."""
+    from rich.cells import cell_len  # noqa: PLC0415 - it takes longer to load than a text takes to parse
+
     problem_text = line[column : column + length]
     # A long line is cut 40 characters before the problem.
     start = max(0, column - 40) if len(line) > _MAX_LINE_WIDTH else 0

@@ -17,7 +17,6 @@ from signalhub import logging_setup, shared_metrics
 from signalhub.brokers import factory
 from signalhub.cli.local_state import complete_settings, require_settings
 from signalhub.cli.output import exit_with_error
-from signalhub.cli.services import describe_database_error
 from signalhub.embedded import web_port
 from signalhub.embedded.errors import EmbeddedError
 from signalhub.services.encryption import Encryption, EncryptionError
@@ -44,6 +43,9 @@ async def upgrade_schema(database_url: str, timeout_s: float) -> str:
 
     Retries for `timeout_s` what may pass, since the database may still be starting. Raises ClickException.
     """
+    # Not at the top: it imports the metrics, and `web` and `worker` name their directory before that.
+    from signalhub.cli.services import describe_database_error  # noqa: PLC0415
+
     engine = create_engine(database_url, statement_timeout_s=None)
     deadline = asyncio.get_running_loop().time() + timeout_s
     try:
@@ -83,7 +85,8 @@ def web() -> None:
         listener = web_port.inherit_listener() or web_port.open_listener(settings.web.host, settings.web.port)
     except EmbeddedError as error:
         exit_with_error(str(error))
-    web_port.limit_unacknowledged_time(listener, settings.streams.slow_reader_s)
+    # Longer than a slow reader has: one that acknowledges and does not read is closed, logged and counted by the process.
+    web_port.limit_unacknowledged_time(listener, 2 * settings.streams.slow_reader_s)
     with TemporaryDirectory(prefix="signalhub-metrics-") as directory, listener:
         shared_metrics.share_directory(Path(directory))
         # Imported before the processes are forked, and after the environment names the directory.
