@@ -85,7 +85,7 @@ def web() -> None:
         listener = web_port.inherit_listener() or web_port.open_listener(settings.web.host, settings.web.port)
     except EmbeddedError as error:
         exit_with_error(str(error))
-    # Longer than a slow reader has: one that acknowledges and does not read is closed, logged and counted by the process.
+    # Longer than a slow reader has: one that acknowledges and does not read is closed and counted by the process.
     web_port.limit_unacknowledged_time(listener, 2 * settings.streams.slow_reader_s)
     with TemporaryDirectory(prefix="signalhub-metrics-") as directory, listener:
         shared_metrics.share_directory(Path(directory))
