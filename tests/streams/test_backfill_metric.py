@@ -11,6 +11,7 @@ from signalhub.streams.metrics import BACKFILLS
 from signalhub.streams.stream_relay import Relay
 from signalhub.streams.subscription import Subscription, subscribe
 from tests.kit.account_client import AccountClient
+from tests.kit.polling import wait_until
 from tests.kit.running_app import RunningApp
 
 
@@ -26,11 +27,16 @@ async def _subscribe(
     """Subscribe at the head of the log, through a relay of this process."""
     relay = Relay(app.services.engine, app.settings.redis_url, head_check_interval_s=head_check_interval_s)
     await relay.start()
+    await wait_until(lambda: _is_reading(relay))  # what was published before is none of the stream's losses
     try:
         async with subscribe(relay, account.id, None, event_filter=MATCH_ALL, lifetime_s=60) as subscription:
             yield subscription
     finally:
         await relay.stop()
+
+
+async def _is_reading(relay: Relay) -> bool:
+    return relay.is_reading
 
 
 @pytest.mark.parametrize(("arrives_late", "counted"), [(True, 0), (False, 1)])

@@ -77,7 +77,8 @@ async def _open_app_behind(proxy_port: int, settings: Settings, log_path: Path) 
 
 async def test_every_route_answers_within_two_seconds_without_database(servers: Servers, logs: Path) -> None:
     settings = await servers.create_settings()
-    proxy = SilencedPostgres(Path(str(make_url(settings.database_url).query["host"])) / ".s.PGSQL.5432")
+    query = make_url(settings.database_url).query
+    proxy = SilencedPostgres(Path(str(query["host"])) / f".s.PGSQL.{query.get('port', 5432)}")
     async with proxy.listen() as port, _open_app_behind(port, settings, logs / "silent-database.log") as http:
         account = await AccountClient.register(http)
         await asyncio.gather(*(account.get("/api/v1/orders") for _ in range(20)))  # the pool is full of connections
