@@ -160,7 +160,34 @@ class ManagedProcess:
             _log.info("supervisor.started", name=self._process.name, pid=self._process.pid)
 
 
-class ForkedProcess:
+class WatchedProcess:
+    """A process with a heartbeat, which is opened before each of its starts and closed with it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._heartbeat: Heartbeat | None = None
+
+    def is_frozen(self) -> bool:
+        return self._heartbeat is not None and self._heartbeat.check()
+
+    def has_come_up(self) -> bool:
+        return self._heartbeat is not None and self._heartbeat.has_come_up
+
+    def open_heartbeat(self) -> int:
+        """Return the file descriptor that the process writes to."""
+        self._heartbeat = Heartbeat()
+        return self._heartbeat.write_end
+
+    def close_heartbeat(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.close()
+            self._heartbeat = None
+
+    def last_log_lines(self) -> str:
+        return ""  # it writes to our stderr
+
+
+class ForkedProcess(WatchedProcess):
     """A child that runs a function in a fork of this process: it need not import the service again.
 
     `run` starts with SIGINT and SIGTERM blocked and SIGHUP ignored: this process passes on what it is sent, so a
@@ -168,10 +195,9 @@ class ForkedProcess:
     """
 
     def __init__(self, name: str, run: Callable[[], None]) -> None:
-        self.name = name
+        super().__init__(name)
         self._run = run
         self._process: multiprocessing.process.BaseProcess | None = None
-        self._heartbeat: Heartbeat | None = None
 
     @property
     def pid(self) -> int | None:
@@ -184,15 +210,9 @@ class ForkedProcess:
     def is_alive(self) -> bool:
         return self._process is not None and self._process.is_alive()
 
-    def is_frozen(self) -> bool:
-        return self._heartbeat is not None and self._heartbeat.check()
-
-    def has_come_up(self) -> bool:
-        return self._heartbeat is not None and self._heartbeat.has_come_up
-
     def launch(self) -> None:
         self.kill()
-        self._heartbeat = Heartbeat()
+        self.open_heartbeat()
         # Blocked, so that no signal meets the handlers of this process in the child.
         with _block_signals():
             self._process = multiprocessing.get_context("fork").Process(name=self.name, target=self._run_in_child)
@@ -220,12 +240,7 @@ class ForkedProcess:
             self._process.kill()
             self._process.join()
             self._process = None
-        if self._heartbeat is not None:
-            self._heartbeat.close()
-            self._heartbeat = None
-
-    def last_log_lines(self) -> str:
-        return ""  # it writes to our stderr
+        self.close_heartbeat()
 
 
 @contextlib.contextmanager

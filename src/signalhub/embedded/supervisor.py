@@ -30,7 +30,7 @@ from signalhub.embedded.postgres import Postgres
 from signalhub.embedded.server import DirectoryLock, Server
 from signalhub.embedded.valkey import Valkey
 from signalhub.process_upkeep import HEARTBEAT_VARIABLE
-from signalhub.supervision import CHILD_STOP_TIMEOUT_S, Heartbeat, ManagedProcess, Restartable, StopRequest
+from signalhub.supervision import CHILD_STOP_TIMEOUT_S, ManagedProcess, Restartable, StopRequest, WatchedProcess
 
 logger = structlog.get_logger()
 
@@ -53,7 +53,7 @@ class ChildSpec:
     descriptors: Sequence[int] = ()
 
 
-class ProcessGroup:
+class ProcessGroup(WatchedProcess):
     """A child and its descendants, in one process group.
 
     Web and worker have processes of their own. When the leader dies the others would go on unsupervised, so the whole
@@ -61,11 +61,10 @@ class ProcessGroup:
     """
 
     def __init__(self, spec: ChildSpec, mark: str) -> None:
-        self.name = spec.name
+        super().__init__(spec.name)
         self._spec = spec
         self._env = {**spec.env, MARK_VARIABLE: mark}
         self._leader: subprocess.Popen[bytes] | None = None
-        self._heartbeat: Heartbeat | None = None
 
     @property
     def pid(self) -> int | None:
@@ -79,17 +78,10 @@ class ProcessGroup:
     def is_alive(self) -> bool:
         return self._leader is not None and self._leader.poll() is None
 
-    def is_frozen(self) -> bool:
-        return self._heartbeat is not None and self._heartbeat.check()
-
-    def has_come_up(self) -> bool:
-        return self._heartbeat is not None and self._heartbeat.has_come_up
-
     def launch(self) -> None:
         """Start the command, after killing what its last run may have left."""
         self.kill()
-        self._heartbeat = Heartbeat()
-        pipe = self._heartbeat.write_end
+        pipe = self.open_heartbeat()
         env = {**self._env, HEARTBEAT_VARIABLE: str(pipe)}
         descriptors = (pipe, *self._spec.descriptors)
         self._leader = spawn(self._spec.argv, env=env, stop_signal=signal.SIGTERM, pass_fds=descriptors)
@@ -100,9 +92,7 @@ class ProcessGroup:
             self._leader.terminate()
 
     def kill(self) -> None:
-        if self._heartbeat is not None:
-            self._heartbeat.close()
-            self._heartbeat = None
+        self.close_heartbeat()
         if self._leader is None:
             return
         # The pid of the leader names the group as long as one member lives, so it cannot have been reused.
@@ -110,9 +100,6 @@ class ProcessGroup:
             os.killpg(self._leader.pid, signal.SIGKILL)
         self._leader.wait()
         self._leader = None
-
-    def last_log_lines(self) -> str:
-        return ""  # it writes to our stderr
 
 
 class ServerUrls(NamedTuple):
