@@ -193,7 +193,9 @@ def from_row(row: RowMapping) -> Order:
     values["simulation"] = None if row["simulate"] is None else forced_outcomes.from_stored_text(row["simulate"])
     try:
         values["closes"] = msgspec.json.decode(row["closes"]) if row["closes"] else ()
-        values["terms"] = values  # the columns of the signal are named as its fields are
+        # The columns of the signal are named as its fields are. A copy: values that hold themselves are garbage that
+        # stays, once for every claim of an order, until it is collected.
+        values["terms"] = values.copy()
         order = msgspec.convert(values, Order)
         _check_finite((*(values[name] for name in _NUMBER_COLUMNS), *order.terms.take_profits))
     except (msgspec.MsgspecError, ValueError, TypeError) as error:

@@ -1,6 +1,7 @@
 """Claims of due orders, and the check of the version, by which one of two writers wins."""
 
 import asyncio
+import gc
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -66,6 +67,17 @@ async def test_order_is_claimed_again_after_its_lease_only(app: RunningApp) -> N
     assert await _claim(app, ids) == []
     assert await wait_until(lambda: _claim(app, ids), timeout_s=2) == ids
     assert await _claim(app, ids) == []
+
+
+async def test_claimed_row_is_freed_without_garbage_collection(app: RunningApp) -> None:
+    ids = await _insert(app, _fresh())
+    gc.disable()
+    try:
+        assert await _claim(app, ids) == ids
+        held = [held for held in gc.get_objects() if isinstance(held, dict) and held.get("id") == ids[0]]
+    finally:
+        gc.enable()
+    assert held == []
 
 
 async def test_concurrent_claims_do_not_overlap(app: RunningApp) -> None:
