@@ -7,6 +7,7 @@ A pooler gives each transaction any of its sessions, so nothing may rest on a se
 session lock, no `SET`. It refuses or ignores start-up parameters, so behind one each transaction sets its limits.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
@@ -53,17 +54,20 @@ class _Connector:
         arguments = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in self._limits.items())
         self._set_limits = text(f"SELECT {arguments}")
         self._has_pooler: bool | None = None
+        self.on_pooler: Callable[[], None] = lambda: None
 
     async def connect(self) -> Any:  # noqa: ANN401 - an asyncpg connection, untyped as above
         if self._has_pooler is None:
             self._has_pooler = await self._detect_pooler()
+            if self._has_pooler:
+                self.on_pooler()
         if self._has_pooler:
             return await self._connect_to_pooler()
         return await asyncpg.connect(**self._options, server_settings={"application_name": "signalhub", **self._limits})
 
     def set_limits(self, connection: Connection) -> None:
         """Begin a transaction behind a pooler. A single statement without one has the client's limit only."""
-        if self._has_pooler and connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
             connection.execute(self._set_limits)
 
     async def _detect_pooler(self) -> bool:
@@ -95,7 +99,7 @@ def create_engine(url: str, *, pool_size: int = 10, statement_timeout_s: float |
         pool_timeout=CONNECT_TIMEOUT_S,
         pool_use_lifo=True,
     )
-    event.listen(engine.sync_engine, "begin", connector.set_limits)
+    connector.on_pooler = lambda: event.listen(engine.sync_engine, "begin", connector.set_limits)
     return engine
 
 

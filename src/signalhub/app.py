@@ -44,6 +44,7 @@ def create_app(settings: Settings) -> Litestar:
                 "/",
                 route_handlers=[orders.ROUTES, quotes.ROUTES, accounts.ROUTES, dashboard.ROUTES],
                 middleware=FRAMEWORK_MIDDLEWARE,
+                before_request=validate_request,
             ),
             health.ROUTES,
         ],
@@ -59,7 +60,6 @@ def create_app(settings: Settings) -> Litestar:
             )
         ],
         dependencies=DEPENDENCIES,
-        before_request=validate_request,
         exception_handlers=problems.EXCEPTION_HANDLERS,
         request_max_body_size=_MAX_REQUEST_BODY_BYTES,
         openapi_config=openapi.create_openapi_config(),
@@ -78,7 +78,9 @@ def load_application() -> ASGIApp:
     startup: Startup = app.state.startup
     app.on_startup += [lambda: _start_upkeep(services), process_upkeep.freeze_gc]
     load_shedder = LoadShedder(problems.encode_overload_refusal(settings.web.base_url))
-    return OutermostApplication(startup.gate(app), load_shedder)
+    application = OutermostApplication(startup.gate(app), load_shedder)
+    startup.done_callbacks.append(lambda: application.replace_inner(app))  # a signal does not pass the gate any more
+    return application
 
 
 @asynccontextmanager

@@ -60,7 +60,7 @@ def _trace(root: Path, directory: Path) -> tuple[list[tuple[int, int]], list[Cal
         headers = {"X-API-Key": key}
         with (
             httpx.Client(base_url=url, headers=headers, timeout=30) as http,
-            http.stream("GET", "/api/v1/stream", params={"types": "order.executed"}) as stream,
+            http.stream("GET", "/api/v1/stream") as stream,
         ):
             lines = stream.iter_lines()
             next(line for line in lines if line.startswith("event: stream.ready"))
@@ -73,7 +73,7 @@ def _send_one(http: httpx.Client, lines: Iterator[str]) -> tuple[int, int]:
     time.sleep(PAUSE_S)
     began = time.monotonic_ns()
     order_id = http.post("/api/v1/signals", content=SIGNAL_TEXT).raise_for_status().json()["order_id"]
-    next(line for line in lines if line.startswith("data:") and order_id in line)
+    next(line for line in lines if line.startswith("data:") and order_id in line and '"order.executed"' in line)
     return began, time.monotonic_ns()
 
 

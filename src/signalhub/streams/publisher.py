@@ -53,7 +53,7 @@ class Publisher:
         due_orders = [order for _, commit_orders in commits for order in commit_orders]
         self._pending_events -= len(events)
         try:
-            keys = await self._key_loader.load()
+            keys = self._key_loader.keys or await self._key_loader.load()
             if self._notifier is None:
                 self._notifier = JobNotifier(keys)
             pipeline = self._client.pipeline(transaction=False)

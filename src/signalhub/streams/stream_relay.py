@@ -247,10 +247,10 @@ class Relay:
 
     async def _consume_batch(self, client: "Redis", last_id: bytes | None) -> bytes:
         """Push the entries after `last_id`, waiting for them a while, and return the new last id."""
-        stream_key = (await self._key_loader.load()).events
+        keys = self._key_loader.keys or await self._key_loader.load()
         if last_id is None or not await self._wait_for_channels():
-            return await redis_stream.read_last_id(client, stream_key)
-        entries = await redis_stream.read_entries(client, stream_key, last_id, _BLOCK_MS)
+            return await redis_stream.read_last_id(client, keys.events)
+        entries = await redis_stream.read_entries(client, keys.events, last_id, _BLOCK_MS)
         decoded = [entry for entry_id, fields in entries if (entry := self._decode_entry(entry_id, fields)) is not None]
         await self._push_entries([entry for entry in decoded if self._has_new_events(entry)])
         return entries[-1][0] if entries else last_id

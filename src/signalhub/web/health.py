@@ -20,6 +20,7 @@ from signalhub.shared_metrics import render as render_metrics
 from signalhub.streams.redis_state import RedisStatus
 from signalhub.web.dependencies import AppServices
 from signalhub.web.openapi import PUBLIC, response_specs
+from signalhub.web.request_validation import validate_request
 from signalhub.web.time_limit import limit_database_time
 
 _CHECK_TIMEOUT_S: Final = 1.5
@@ -137,5 +138,6 @@ ROUTES: Final = Router(
     route_handlers=[live, ready, health, metrics],
     security=PUBLIC,
     tags=["health"],
+    before_request=validate_request,
     opt={"exclude_from_log": True},
 )

@@ -41,6 +41,7 @@ from signalhub.services.queries import MAX_PAGE_SIZE
 from signalhub.web.auth import SESSION_COOKIE
 from signalhub.web.event_query import RESUME_ALIASES
 from signalhub.web.problems import PROBLEM_MEDIA_TYPE, ProblemDocument
+from signalhub.web.request_validation import validate_request
 from signalhub.web.schema_page import SchemaPagePlugin
 from signalhub.web.templates import SECURITY_HEADERS
 
@@ -381,6 +382,7 @@ def create_openapi_config() -> OpenAPIConfig:
             "/schema",
             route_handlers=[],
             response_headers=SECURITY_HEADERS,
+            before_request=validate_request,
             after_request=raise_not_found,
             include_in_schema=False,
         ),

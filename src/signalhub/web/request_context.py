@@ -163,6 +163,10 @@ class OutermostApplication:
         self._log = structlog.get_logger().bind()
         self._logs_hot_routes = self._log.is_enabled_for(DEBUG)
 
+    def replace_inner(self, app: ASGIApp) -> None:
+        """Hand requests to `app` from now on."""
+        self._app = app
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
             if scope["type"] == ScopeType.WEBSOCKET:  # and not the lifespan, which has no context

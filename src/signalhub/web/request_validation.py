@@ -1,10 +1,10 @@
 """Refuse query parameters and fields of the body that a handler does not know, in place of ignoring them.
 
 What is known is read from the handler's signature: its parameters, and the fields of `data`. A handler that reads the
-query itself has the option `query_parameters`. `validate_request` is the
-application's `before_request`, which runs after the guards, so that a caller without a credential gets 401 first.
-Handlers that authenticate themselves have the option `authenticates_in_handler` and call `check_query` after that;
-those that read a raw body or a form have the option `reads_body`.
+query itself has the option `query_parameters`; one that reads a raw body or a form has the option `reads_body`.
+
+`validate_request` is the `before_request` of the routes with guards. It runs after them, so that a caller without a
+credential gets 401 first. Handlers that authenticate themselves call `check_query` after that.
 """
 
 import difflib
@@ -33,9 +33,8 @@ _MAX_QUOTED_CHARS: Final = 64
 
 async def validate_request(request: AnyRequest) -> None:
     """Check query and body against the handler's signature, before Litestar reads them."""
-    if not request.route_handler.opt.get("authenticates_in_handler"):
-        check_query(request)
-        await check_body(request)
+    check_query(request)
+    await check_body(request)
 
 
 def check_query(connection: "AnyConnection") -> None:

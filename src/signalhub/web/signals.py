@@ -44,7 +44,7 @@ from signalhub.web.request_context import (
     get_rate_limiter,
     get_services,
 )
-from signalhub.web.request_validation import check_query
+from signalhub.web.request_validation import check_query, validate_request
 from signalhub.web.time_limit import FRAMEWORK_MIDDLEWARE
 
 
@@ -60,7 +60,6 @@ class SignalController(Controller):
     @post(
         status_code=202,
         is_hot=True,
-        authenticates_in_handler=True,
         operation_class=SignalOperation,
         operation_id="sendSignal",
         responses=signal_response_specs(202),
@@ -76,6 +75,7 @@ class SignalController(Controller):
         operation_class=RawTextOperation,
         operation_id="explainSignal",
         middleware=FRAMEWORK_MIDDLEWARE,
+        before_request=validate_request,
         guards=[require_scope(WRITE_SIGNALS)],
         responses=READ_PROBLEMS,
         summary="Explain a text without sending it",
@@ -86,6 +86,7 @@ class SignalController(Controller):
 
     @get(
         middleware=FRAMEWORK_MIDDLEWARE,
+        before_request=validate_request,
         guards=[require_scope(READ_ORDERS)],
         responses=response_specs(200, SignalPageDocument) | LIST_PROBLEMS,
         summary="What was sent, accepted or not",
@@ -107,7 +108,6 @@ class SignalController(Controller):
     "/hooks/{token:str}",
     status_code=202,
     is_hot=True,
-    authenticates_in_handler=True,
     operation_class=SignalOperation,
     operation_id="sendSignalToHook",
     responses=signal_response_specs(202),
@@ -125,7 +125,8 @@ async def receive_hook(request: AnyRequest, token: str) -> ASGIApp:
         webhook_signatures.verify(secret, request.headers, raw, time.time())
         # No other header counts: Idempotency-Key is not signed, and would let a captured request in again.
         options = replace(options, idempotency_key=request.headers["webhook-id"], idempotency_header="webhook-id")
-    check_query(request)
+    if request.scope["query_string"]:
+        check_query(request)
     # 2. Limit: with a 503 in place of a 429, because TradingView resends on 5xx only.
     check_rate_limit(request, hook, "unavailable")
     # 3. Parse and ingest.
@@ -143,7 +144,6 @@ async def receive_hook(request: AnyRequest, token: str) -> ASGIApp:
     "/api/v1/broker/webhook/receive-signal",
     status_code=200,
     is_hot=True,
-    authenticates_in_handler=True,
     operation_class=SignalOperation,
     responses=signal_response_specs(200),
     tags=["older clients"],
@@ -163,7 +163,6 @@ async def receive_broker(request: AnyRequest) -> ASGIApp:
     "/webhook/receive-signal",
     status_code=200,
     is_hot=True,
-    authenticates_in_handler=True,
     operation_class=SignalOperation,
     responses=signal_response_specs(200),
     tags=["older clients"],
@@ -177,7 +176,8 @@ async def receive_webhook(request: AnyRequest) -> ASGIApp:
 async def receive_text(request: AnyRequest, status: int) -> ASGIApp:
     """Authenticate, limit, parse, ingest; answer with `status`."""
     principal = (await authenticate(request)).require_scope(WRITE_SIGNALS)
-    check_query(request)
+    if request.scope["query_string"]:
+        check_query(request)
     raw = await request_context.read_body(request)
     accepted = await ingest_signal(request, principal, raw, get_options(request))
     return RawJsonResponse(accepted.body, status, get_context(request.scope).rate_limit_headers)

@@ -31,7 +31,6 @@ _jitter = SystemRandom()
 @get(
     STREAM_PATH,
     media_type=EVENT_STREAM_MEDIA_TYPE,
-    authenticates_in_handler=True,
     operation_class=StreamOperation,
     operation_id="followEvents",
     query_parameters=STREAM_PARAMETERS,

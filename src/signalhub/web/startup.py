@@ -36,11 +36,15 @@ _log = structlog.get_logger()
 
 
 class Startup:
-    """`start_relay` is the first use of the database; it may be called again after it has failed."""
+    """`start_relay` is the first use of the database; it may be called again after it has failed.
+
+    Each of `done_callbacks` is called when the start has ended.
+    """
 
     def __init__(self, web: WebSettings, engine: AsyncEngine, start_relay: Callable[[], Awaitable[None]]) -> None:
         self._web, self._engine, self._start_relay = web, engine, start_relay
         self.is_done = False
+        self.done_callbacks: list[Callable[[], None]] = []
         self._hint = ""
 
     async def begin(self) -> "asyncio.Task[None] | None":
@@ -67,6 +71,8 @@ class Startup:
             return False
         if self.is_done:
             _log.info("web.started", host=self._web.host, port=self._web.port, pid=os.getpid())
+            for callback in self.done_callbacks:
+                callback()
         else:
             self._log_reason("The schema is missing or older than this version.", "Run `signalhub migrate`.")
         return self.is_done
@@ -86,7 +92,6 @@ class Startup:
     def gate(self, app: ASGIApp) -> ASGIApp:
         """Return an application that answers 503 in place of `app`, except for its health, until this is done."""
 
-        # Not a coroutine of its own: once it is done, nothing but this condition stands before `app`.
         def call(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             path: Any = scope.get("path")  # the lifespan has none
             if self.is_done or path is None or path.rstrip("/") in _ALWAYS_SERVED_PATHS:
