@@ -28,6 +28,7 @@ from signalhub.domain.events import chain_hash
 from tests.faults.clients import RetryingSender
 from tests.faults.flood import compare_with_log
 from tests.kit.account_client import AccountClient
+from tests.kit.keep_alive_transport import KeepAliveTransport
 from tests.kit.load_subscribers import Subscriber, SubscriberBehavior
 from tests.kit.observations import AnswerObserved, ConnectionLost, Observation
 from tests.kit.stack import FrozenProcess, Stack
@@ -129,8 +130,7 @@ async def run(stack: Stack, plan: RandomFaultPlan) -> RandomFaultReport:
     await stack.wait_until_ready()
     log = AcknowledgementLog()
     # A request to a frozen process is sent again, to another one, with the same key.
-    limits, timeout = httpx.Limits(max_connections=None, max_keepalive_connections=64), httpx.Timeout(4.0)
-    async with httpx.AsyncClient(base_url=stack.base_url, limits=limits, timeout=timeout) as http:
+    async with httpx.AsyncClient(base_url=stack.base_url, transport=KeepAliveTransport(), timeout=4.0) as http:
         accounts = [await AccountClient.register(http) for _ in range(plan.account_count)]
         subscribers = _create_subscribers(stack, accounts)
         for subscriber in subscribers:
