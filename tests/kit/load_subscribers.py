@@ -231,5 +231,7 @@ _PROTOCOLS: Final[dict[str, type[_SubscriberProtocol]]] = {
 
 
 def _record_control_event(subscriber: Subscriber, type_: bytes, body: bytes) -> None:
-    if type_ not in {b"stream.ready", b"stream.heartbeat"}:
+    if type_ in {b"stream.unavailable", b"stream.full"}:  # a refusal that a native EventSource understands
+        subscriber.refusals += 1
+    elif type_ not in {b"stream.ready", b"stream.heartbeat"}:
         subscriber.control_messages.append(body.decode())
