@@ -35,6 +35,12 @@ class FastClosingConnection(asyncpg.Connection):  # type: ignore[misc]  # untype
         await super().close(timeout=_CLOSE_TIMEOUT_S if timeout is None else min(timeout, _CLOSE_TIMEOUT_S))
 
 
+async def is_pooled(connection: Any) -> bool:  # noqa: ANN401 - an asyncpg connection, untyped as above
+    """Return whether a pooler is in between: another process than that of the login runs the statements."""
+    pid: int = await connection.fetchval("SELECT pg_backend_pid()")
+    return bool(pid != connection.get_server_pid())
+
+
 class _Connector:
     """Opens connections of one engine. The first one finds out whether a pooler is in between."""
 
@@ -71,11 +77,9 @@ class _Connector:
             connection.execute(self._set_limits)
 
     async def _detect_pooler(self) -> bool:
-        """Return whether another process than the one that answered the login runs the statements."""
         connection = await self._connect_to_pooler()
         try:
-            pid: int = await connection.fetchval("SELECT pg_backend_pid()")
-            return bool(pid != connection.get_server_pid())
+            return await is_pooled(connection)
         finally:
             await connection.close()
 

@@ -38,19 +38,30 @@ async def is_current(engine: AsyncEngine) -> bool:
 
     A revision that it does not know is a later one: during a rolling upgrade the schema is ahead of older processes.
     """
+    revision = await get_revision(engine)
+    return revision is not None and revision not in _list_revisions() - {head_revision()}
+
+
+async def get_revision(engine: AsyncEngine) -> str | None:
+    """Return the revision of the database, None where it has no schema yet."""
     async with engine.connect() as connection:
-        revision = await connection.run_sync(_get_revision)
-    return revision is not None and revision not in _list_outdated_revisions()
+        return await connection.run_sync(_get_revision)
 
 
+def is_known(revision: str) -> bool:
+    """Return whether this code has the migration. One that it does not have belongs to a later version."""
+    return revision in _list_revisions()
+
+
+@cache
 def head_revision() -> str:
     return ScriptDirectory.from_config(build_alembic_config()).get_current_head() or ""
 
 
 @cache
-def _list_outdated_revisions() -> frozenset[str]:
+def _list_revisions() -> frozenset[str]:
     scripts = ScriptDirectory.from_config(build_alembic_config())
-    return frozenset(script.revision for script in scripts.walk_revisions()) - {head_revision()}
+    return frozenset(script.revision for script in scripts.walk_revisions())
 
 
 def _run_upgrade(connection: Connection) -> None:

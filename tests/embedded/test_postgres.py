@@ -107,7 +107,7 @@ def test_stale_pid_files_with_a_reused_pid_are_harmless(
 def test_cluster_of_another_version_is_refused(postgres: Postgres) -> None:
     postgres.stop()
     (postgres.paths.server_dir / "PG_VERSION").write_text("17\n")
-    with pytest.raises(EmbeddedError, match=r"was made by PostgreSQL 17 and this is 18: move the data"):
+    with pytest.raises(EmbeddedError, match=r"was made by PostgreSQL 17 and this is 18: back it up"):
         postgres.start()
 
 

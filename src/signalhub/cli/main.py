@@ -39,6 +39,8 @@ COMMANDS: Final = {
     "web": _CommandEntry("servers", "Run the web processes."),
     "worker": _CommandEntry("servers", "Run the worker processes."),
     "migrate": _CommandEntry("servers", "Bring the database's schema up to date."),
+    "backup": _CommandEntry("backup", "Write the database to a file, also while the service runs."),
+    "restore": _CommandEntry("backup", "Replace the database by a backup."),
     "epoch": _CommandEntry("accounts", "Start a new log epoch after restoring a backup."),
 }
 

@@ -68,12 +68,13 @@ def run_with_services(
 
 
 @contextmanager
-def start_stopped_database(settings: Settings) -> Iterator[Settings]:
+def start_stopped_database(settings: Settings, *, creates: bool = False) -> Iterator[Settings]:
     """Yield the settings with a database: if none is set or running, the stopped embedded one, started for the block.
 
-    Raises ClickException where it cannot be started.
+    Where there is none, it is created with `creates`, and otherwise the setting stays empty. Raises ClickException
+    where it cannot be started.
     """
-    if settings.database_url or not (settings.data_dir / "postgres").exists():
+    if settings.database_url or not (creates or (settings.data_dir / "postgres").exists()):
         yield settings
         return
     from signalhub.embedded.errors import EmbeddedError  # noqa: PLC0415 - an extra, which other commands do not need

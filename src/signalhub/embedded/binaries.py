@@ -24,7 +24,12 @@ CACHE_DIRECTORIES: Final = tuple(Path(parent) / "signalhub" for parent in ("/var
 
 def find_postgres_bin_dir(user: ServerUser) -> Path:
     """Return the directory that holds `postgres` and `initdb`."""
-    return _find_executable(_POSTGRES_WHEEL, "initdb", user).parent  # initdb needs more libraries than the server does
+    return find_postgres_program("initdb", user).parent  # initdb needs more libraries than the server does
+
+
+def find_postgres_program(name: str, user: ServerUser) -> Path:
+    """Return a program of PostgreSQL, such as `pg_dump`."""
+    return _find_executable(_POSTGRES_WHEEL, name, user)
 
 
 def postgres_major_version() -> str:

@@ -93,8 +93,8 @@ class Cluster:
         created_by = (self.directory / "PG_VERSION").read_text().strip()
         if installed != created_by:
             raise EmbeddedError(
-                f"{self.directory} was made by PostgreSQL {created_by} and this is {installed}: "
-                f"move the data with pg_upgrade or pg_dump, or choose another SIGNALHUB_DATA_DIR."
+                f"{self.directory} was made by PostgreSQL {created_by} and this is {installed}: back it up with the "
+                "version that made it (`signalhub backup`), and restore that into another SIGNALHUB_DATA_DIR."
             )
 
 
