@@ -35,6 +35,7 @@ def test_simulation_directives_can_be_combined(text: str | None, expected: Simul
         "explode",
         "fail=-1",
         "fail=1000",
+        "fail=" + "9" * 5000,  # more digits than Python makes a number of
         "fail=٣",
         "outcome=time",
         "fill_after=2 s",

@@ -14,6 +14,7 @@ from signalhub.domain.order import CloseReason, Simulation
 
 _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s|m|h)?", re.ASCII)
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_COUNT: Final = re.compile(r"\d{1,9}", re.ASCII)
 _REASON_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _OUTCOMES: Final = (CloseReason.TAKE_PROFIT, CloseReason.STOP_LOSS)
 _MAX_FAILURES: Final = 100
@@ -56,7 +57,7 @@ def _parse_value(name: str, value: str) -> object | None:
         case "reject":
             return value if _REASON_CODE.fullmatch(value) else None
         case "fail":
-            return int(value) if value.isdecimal() and value.isascii() and int(value) <= _MAX_FAILURES else None
+            return int(value) if _COUNT.fullmatch(value) and int(value) <= _MAX_FAILURES else None
         case "fill_after" | "close_after":
             return _parse_duration(value)
         case "outcome":
