@@ -5,7 +5,7 @@ worker at a time moves an account's orders, in the order in which they fell due.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -19,9 +19,9 @@ from db import bulk
 from db.engine import build_limits_sql
 from db.event_log import SAVE_LOCK_TIMEOUT_S
 from db.shards import SHARD_OF_ACCOUNT_SQL
-from db.tables import OrderRow
+from db.tables import OrderRow, StoredTime
 from signalhub.domain import forced_outcomes
-from signalhub.domain.order import Order, Status
+from signalhub.domain.order import MAX_VERSION, Order, PartialClose, Status
 from signalhub.domain.signal import Signal
 
 TABLE = bulk.get_table(OrderRow)
@@ -30,8 +30,14 @@ UNREADABLE: Final = "unreadable"
 """The reason of an order whose row cannot be read."""
 
 _encode_closes = msgspec.json.Encoder().encode
+_closes_decoder = msgspec.json.Decoder(tuple[PartialClose, ...])
 _ID_COLUMNS: Final = ("id", "account_id", "signal_id")
+_READ_COLUMNS: Final = tuple(name for name in TABLE.columns.keys() if name != "due_at")  # noqa: SIM118 - no dict
 _NUMBER_COLUMNS: Final = tuple(column.name for column in TABLE.columns if isinstance(column.type, Numeric))
+_TIME_COLUMNS: Final = tuple(name for name in _READ_COLUMNS if isinstance(TABLE.columns[name].type, StoredTime))
+_LIMIT_YEARS: Final = (MINYEAR, MAXYEAR)
+"""A time that Python has no value for is read as one of the last year (see `StoredTime`), and sums could lead there."""
+
 _ORDER_FIELDS: Final = msgspec.structs.fields(Order)
 _TERM_FIELDS: Final = msgspec.structs.fields(Signal)
 
@@ -77,15 +83,22 @@ _CLAIM_TEMPLATE = """
         ORDER BY due_at LIMIT :max_orders FOR UPDATE SKIP LOCKED
     ) AS due, (SELECT set_config('synchronous_commit', 'off', true)) AS asynchronous
     WHERE orders.id = due.id
-    RETURNING {columns}, due.due_at AS was_due_at, statement_timestamp() AS claimed_at
+    RETURNING {columns}, greatest(due.due_at, 'epoch') AS was_due_at, statement_timestamp() AS claimed_at
 """
 
 
 def _build_claim(due_before_sql: str) -> TextualSelect:
     """Build a claim with named columns: to derive them from each result would take a seventh of a claim's CPU time."""
-    names = TABLE.columns.keys()
-    statement = _CLAIM_TEMPLATE.format(due_before=due_before_sql, columns=", ".join(f"orders.{name}" for name in names))
-    return text(statement).columns(*map(column, (*names, "was_due_at", "claimed_at")))
+    columns_sql = ", ".join(map(_to_readable_sql, _READ_COLUMNS))
+    statement = _CLAIM_TEMPLATE.format(due_before=due_before_sql, columns=columns_sql)
+    return text(statement).columns(*map(column, (*_READ_COLUMNS, "was_due_at", "claimed_at")))
+
+
+def _to_readable_sql(name: str) -> str:
+    """Return the expression by which a SELECT reads the column (see `StoredTime`)."""
+    column = TABLE.columns[name]
+    expression = column.type.column_expression(column)
+    return str(column if expression is None else expression)
 
 
 _NOW_SQL = "statement_timestamp()"
@@ -187,40 +200,58 @@ def from_row(row: RowMapping) -> Order:
 
     One conversion takes half the time of a construction field by field.
     """
-    values: dict[str, Any] = dict(row)
+    values: dict[str, Any] = {name: row[name] for name in _READ_COLUMNS}
     for name in _ID_COLUMNS:
         values[name] = str(values[name])
     values["simulation"] = None if row["simulate"] is None else forced_outcomes.from_stored_text(row["simulate"])
     try:
-        values["closes"] = msgspec.json.decode(row["closes"]) if row["closes"] else ()
+        values["closes"] = _decode_closes(row["closes"]) if row["closes"] else ()
         # The columns of the signal are named as its fields are. A copy: values that hold themselves are garbage that
         # stays, once for every claim of an order, until it is collected.
         values["terms"] = values.copy()
         order = msgspec.convert(values, Order)
-        _check_finite((*(values[name] for name in _NUMBER_COLUMNS), *order.terms.take_profits))
-    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        _check_numbers((*(values[name] for name in _NUMBER_COLUMNS), *order.terms.take_profits))
+        _check_times(values[name] for name in _TIME_COLUMNS)
+        if order.version >= MAX_VERSION:
+            raise ValueError(f"{order.version} is the last version")  # noqa: TRY301 - as for any other value
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         raise UnreadableOrderError(_salvage_order(values), error) from error
     return order
 
 
-def _check_finite(numbers: Iterable[Decimal | None]) -> None:
+def _decode_closes(stored: str) -> tuple[PartialClose, ...]:
+    closes = _closes_decoder.decode(stored)
+    for part in closes:
+        _check_numbers((part.price, part.quantity))
+    return closes
+
+
+def _check_numbers(numbers: Iterable[Decimal | None]) -> None:
     for number in numbers:
         if number is not None and not number.is_finite():
             raise ValueError(f"{number} is no price, quantity or result")
+
+
+def _check_times(times: Iterable[datetime | None]) -> None:
+    for time in times:
+        if time is not None and time.year in _LIMIT_YEARS:
+            raise ValueError(f"{time} is no time of an order")
 
 
 def _salvage_order(values: Mapping[str, Any]) -> Order:
     """Return an order of the columns that can be read. Another has its default or, without one, what is stored."""
     fields = {field.name: _salvage_field(field, values) for field in _ORDER_FIELDS if field.name != "terms"}
     terms = {field.name: _salvage_field(field, values) for field in _TERM_FIELDS}
-    terms["take_profits"] = tuple(price for price in terms["take_profits"] or () if price and price.is_finite())
+    prices = terms["take_profits"] or ()
+    terms["take_profits"] = tuple(price for price in prices if isinstance(price, Decimal) and price.is_finite())
     return Order(**fields | {"terms": Signal(**terms), "reason": UNREADABLE})
 
 
 def _salvage_field(field: FieldInfo, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as many types as columns
     try:
         value = msgspec.convert(values[field.name], field.type)
-        _check_finite([value] if isinstance(value, Decimal) else ())
+        _check_numbers([value] if isinstance(value, Decimal) else ())
+        _check_times([value] if isinstance(value, datetime) else ())
     except (msgspec.MsgspecError, ValueError):
         return values[field.name] if field.default is NODEFAULT else field.default
     return value

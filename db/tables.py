@@ -6,6 +6,7 @@ checks would cost a busy service as much as the rows themselves.
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from advanced_alchemy.base import DefaultBase
 from advanced_alchemy.types import DateTimeUTC
@@ -14,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -21,13 +23,31 @@ from sqlalchemy import (
     Numeric,
     Text,
     Uuid,
+    case,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 _UUID = Uuid(as_uuid=False)
 _NOW = func.now()
+
+_FIRST_TIME: ColumnElement[datetime] = literal_column("'0001-01-01 00:00:00+00'::timestamptz")
+_LAST_TIME: ColumnElement[datetime] = literal_column("'9999-12-31 23:59:59.999999+00'::timestamptz")
+_INFINITY: ColumnElement[datetime] = literal_column("'infinity'::timestamptz")
+
+
+class StoredTime(DateTimeUTC):
+    """A time in UTC. One that Python has no value for, such as a year before Christ, is read as `datetime.max`.
+
+    The driver cannot decode such a value, and its error would be that of the whole result, with all other rows.
+    """
+
+    cache_ok = True
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        return case((~column.between(_FIRST_TIME, _LAST_TIME), _INFINITY), else_=column)
 
 
 class AccountRow(DefaultBase):
@@ -39,7 +59,7 @@ class AccountRow(DefaultBase):
     username: Mapped[str] = mapped_column(Text, unique=True)
     last_seq: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     last_hash: Mapped[bytes] = mapped_column(LargeBinary, server_default=text("''::bytea"))
-    created_at: Mapped[datetime] = mapped_column(DateTimeUTC, server_default=_NOW)
+    created_at: Mapped[datetime] = mapped_column(StoredTime, server_default=_NOW)
 
 
 class BrokerAccountRow(DefaultBase):
@@ -54,7 +74,7 @@ class BrokerAccountRow(DefaultBase):
     number: Mapped[str] = mapped_column(Text)
     secret: Mapped[bytes] = mapped_column(LargeBinary)
     is_active: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
-    created_at: Mapped[datetime] = mapped_column(DateTimeUTC, server_default=_NOW)
+    created_at: Mapped[datetime] = mapped_column(StoredTime, server_default=_NOW)
 
 
 class ApiKeyRow(DefaultBase):
@@ -65,10 +85,10 @@ class ApiKeyRow(DefaultBase):
     digest: Mapped[bytes] = mapped_column(LargeBinary)
     label: Mapped[str] = mapped_column(Text)
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    created_at: Mapped[datetime] = mapped_column(DateTimeUTC, server_default=_NOW)
-    expires_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
-    last_used_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
-    revoked_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
+    created_at: Mapped[datetime] = mapped_column(StoredTime, server_default=_NOW)
+    expires_at: Mapped[datetime | None] = mapped_column(StoredTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(StoredTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(StoredTime)
 
 
 class HookRow(DefaultBase):
@@ -82,9 +102,9 @@ class HookRow(DefaultBase):
     label: Mapped[str] = mapped_column(Text)
     secret: Mapped[bytes | None] = mapped_column(LargeBinary)
     duplicate_window_s: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    created_at: Mapped[datetime] = mapped_column(DateTimeUTC, server_default=_NOW)
-    last_used_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
-    revoked_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
+    created_at: Mapped[datetime] = mapped_column(StoredTime, server_default=_NOW)
+    last_used_at: Mapped[datetime | None] = mapped_column(StoredTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(StoredTime)
 
 
 class TicketRow(DefaultBase):
@@ -95,7 +115,7 @@ class TicketRow(DefaultBase):
     digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     purpose: Mapped[str] = mapped_column(Text)
     key_id: Mapped[str] = mapped_column(Text, ForeignKey("api_keys.id"))
-    expires_at: Mapped[datetime] = mapped_column(DateTimeUTC, index=True)
+    expires_at: Mapped[datetime] = mapped_column(StoredTime, index=True)
 
 
 class SignalRow(DefaultBase):
@@ -127,7 +147,7 @@ class SignalRow(DefaultBase):
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
     idempotency_key: Mapped[str | None] = mapped_column(Text)
     answer: Mapped[str] = mapped_column(Text)
-    received_at: Mapped[datetime] = mapped_column(DateTimeUTC)
+    received_at: Mapped[datetime] = mapped_column(StoredTime)
     trace_id: Mapped[str] = mapped_column(Text)
 
 
@@ -158,14 +178,14 @@ class OrderRow(DefaultBase):
     quantity: Mapped[Decimal] = mapped_column(Numeric)
     profile: Mapped[str] = mapped_column(Text)
     simulate: Mapped[str | None] = mapped_column(Text)
-    expires_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
+    expires_at: Mapped[datetime | None] = mapped_column(StoredTime)
     status: Mapped[str] = mapped_column(Text)
     reason: Mapped[str | None] = mapped_column(Text)
     broker_order_id: Mapped[str | None] = mapped_column(Text)
     fill_price: Mapped[Decimal | None] = mapped_column(Numeric)
-    filled_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
+    filled_at: Mapped[datetime | None] = mapped_column(StoredTime)
     close_price: Mapped[Decimal | None] = mapped_column(Numeric)
-    closed_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
+    closed_at: Mapped[datetime | None] = mapped_column(StoredTime)
     close_reason: Mapped[str | None] = mapped_column(Text)
     closes: Mapped[str | None] = mapped_column(Text)
     pnl: Mapped[Decimal | None] = mapped_column(Numeric)
@@ -176,11 +196,11 @@ class OrderRow(DefaultBase):
     mfe: Mapped[Decimal | None] = mapped_column(Numeric)
     commission: Mapped[Decimal | None] = mapped_column(Numeric)
     attempts: Mapped[int] = mapped_column(Integer)
-    next_attempt_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
+    next_attempt_at: Mapped[datetime | None] = mapped_column(StoredTime)
     version: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime] = mapped_column(DateTimeUTC)
-    updated_at: Mapped[datetime] = mapped_column(DateTimeUTC)
-    due_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
+    created_at: Mapped[datetime] = mapped_column(StoredTime)
+    updated_at: Mapped[datetime] = mapped_column(StoredTime)
+    due_at: Mapped[datetime | None] = mapped_column(StoredTime)
 
 
 class ShardRow(DefaultBase):
@@ -190,7 +210,7 @@ class ShardRow(DefaultBase):
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     holder: Mapped[str] = mapped_column(Text, server_default=text("''"))
-    leased_until: Mapped[datetime] = mapped_column(DateTimeUTC, server_default=text("'-infinity'"))
+    leased_until: Mapped[datetime] = mapped_column(StoredTime, server_default=text("'-infinity'"))
 
 
 class EventRow(DefaultBase):
@@ -202,7 +222,7 @@ class EventRow(DefaultBase):
     account_id: Mapped[str] = mapped_column(_UUID, primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     type: Mapped[str] = mapped_column(Text)
-    at: Mapped[datetime] = mapped_column(DateTimeUTC)
+    at: Mapped[datetime] = mapped_column(StoredTime)
     order_id: Mapped[str | None] = mapped_column(_UUID)
     signal_id: Mapped[str | None] = mapped_column(_UUID)
     body: Mapped[str] = mapped_column(Text)

@@ -17,7 +17,28 @@ from tests.kit.scripted_broker import ScriptedBroker
 
 FILL = Executed(Decimal("1.0860"), "b-1")
 BUG = ValueError("bug")
-UNREADABLE_COLUMNS = ["closes = '{garbage'", "status = 'odd'", "take_profits = '{}'", "quantity = 'NaN'", "side = 'UP'"]
+_PART = '[{"price": "%s", "quantity": "%s", "reason": "manual", "at": "2026-01-01T00:00:00Z"}]'
+UNREADABLE_COLUMNS = [
+    "closes = '{garbage'",
+    "closes = repeat('[{\"x\"\\:', 5000)",
+    f"closes = '{_PART % (1, 'sNaN')}'",
+    f"closes = '{_PART % ('Infinity', 1)}'",
+    "status = 'odd'",
+    "side = 'UP'",
+    "take_profits = '{}'",
+    "take_profits = '{NULL}'",
+    "take_profits = '{{1,2},{3,4}}'",
+    "quantity = 'NaN'",
+    "stop_loss = 'Infinity'",
+    "entry = '-Infinity'",
+    "created_at = '4713-01-01 BC'",
+    "updated_at = '20000-01-01'",
+    "expires_at = 'infinity'",
+    "next_attempt_at = '-infinity'",
+    "closed_at = '0001-01-01'",
+    "fill_price = 1, status = 'executed', filled_at = '294276-12-31'",
+    "version = 2147483647",
+]
 
 
 async def _accept_three(harness: LifecycleHarness) -> list[str]:
@@ -70,6 +91,7 @@ async def test_unreadable_row_ends_alone(app: RunningApp, account: AccountClient
     await app.execute_sql(f"UPDATE orders SET {assignment} WHERE id = CAST(:id AS uuid)", id=order_ids[1])  # noqa: S608 - from here
     await harness.advance(*order_ids)
     assert await _read_statuses(account, order_ids) == [("closed", None), ("rejected", "unreadable"), ("closed", None)]
+    assert await harness.lifecycle.advance(order_ids) is None
     events = (await account.get(f"/api/v1/orders/{order_ids[1]}/events"))["items"]
     assert [event["type"] for event in events] == ["order.pending", "order.rejected"]
     assert events[1]["data"]["reason"] == "unreadable"
@@ -86,8 +108,42 @@ async def test_unreadable_row_does_not_hide_its_page(app: RunningApp, account: A
         (order_ids[0], False),
     ]
     assert [order["id"] for order in await account.get("/orders/")] == [order["id"] for order in page]
+    assert await account.get_order(order_ids[1]) == page[1]
+    assert (await account.get(f"/api/v1/receipts/{page[1]['signal_id']}"))["order"] == page[1]
+    assert (await account.get(f"/api/v1/orders/{order_ids[1]}/events"))["items"]
+    assert (await account.get("/api/v1/analytics"))["total_orders"] == len(order_ids)
     refused = await account.request("POST", f"/api/v1/orders/{order_ids[1]}/cancel")
     assert refused.status_code == httpx.codes.CONFLICT
+
+
+@pytest.mark.parametrize("due_at", ["-infinity", "4713-01-01 BC"])
+async def test_order_that_is_due_since_ever_is_advanced(app: RunningApp, account: AccountClient, due_at: str) -> None:
+    harness = LifecycleHarness(app, account)
+    order_ids = await _accept_three(harness)
+    await app.execute_sql(f"UPDATE orders SET due_at = '{due_at}' WHERE id = CAST(:id AS uuid)", id=order_ids[1])  # noqa: S608 - from here
+    await harness.advance(*order_ids)
+    assert await _read_statuses(account, order_ids) == [("closed", None)] * 3
+
+
+async def test_infinite_results_do_not_hide_analytics(app: RunningApp, account: AccountClient) -> None:
+    harness = LifecycleHarness(app, account)
+    order_ids = await _accept_three(harness)
+    await harness.advance(*order_ids)
+    for order_id, result in zip(order_ids, ("Infinity", "-Infinity", "NaN"), strict=True):
+        statement = f"UPDATE orders SET r_multiple = '{result}' WHERE id = CAST(:id AS uuid)"  # noqa: S608 - from here
+        await app.execute_sql(statement, id=order_id)
+    (performance,) = (await account.get("/api/v1/analytics"))["performance"]["symbol"]
+    assert (performance["closed"], performance["expectancy"]) == (3, "0.0000")
+
+
+async def test_signal_of_an_unreadable_time_does_not_hide_its_page(app: RunningApp, account: AccountClient) -> None:
+    sent = [await account.send_signal() for _ in range(2)]
+    for time in ("4713-01-01 BC", "infinity"):
+        statement = f"UPDATE signals SET received_at = '{time}' WHERE id = CAST(:id AS uuid)"  # noqa: S608 - from here
+        await app.execute_sql(statement, id=sent[0]["signal_id"])
+        page = (await account.get("/api/v1/signals"))["items"]
+        assert [signal["received_at"][:4] == "9999" for signal in page] == [False, True]
+        assert (await account.get(f"/api/v1/receipts/{sent[0]['signal_id']}"))["order"]["id"] == sent[0]["order_id"]
 
 
 async def test_unreadable_answer_does_not_spoil_its_page(app: RunningApp, account: AccountClient) -> None:

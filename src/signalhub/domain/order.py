@@ -47,6 +47,9 @@ TRANSITIONS: Final = frozenset(
     }
 )
 
+MAX_VERSION: Final = 2**31 - 1
+"""The last version that can be stored. An order that has it makes one more move, which ends it."""
+
 OPEN: Final = frozenset({Status.PENDING, Status.EXECUTED})
 
 
@@ -281,7 +284,8 @@ def transition(order: Order, status: Status, now: datetime) -> Order:
     """Return the order as a new version with `status`. Raises IllegalTransition."""
     if (order.status, status) not in TRANSITIONS:
         raise IllegalTransition(order, status)
-    return replace(order, status=status, reason=None, next_attempt_at=None, version=order.version + 1, updated_at=now)
+    version = min(order.version + 1, MAX_VERSION)
+    return replace(order, status=status, reason=None, next_attempt_at=None, version=version, updated_at=now)
 
 
 def fill(order: Order, move: Executed) -> Order:

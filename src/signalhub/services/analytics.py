@@ -41,7 +41,8 @@ _GROUP_NAME_SQL: Final[dict[Grouping, str]] = {
 
 _PERFORMANCE_TEMPLATE: Final = """
     WITH done AS (
-        SELECT {key} AS name, closed_at, orders.id, pnl, coalesce(r_multiple, 0) AS r FROM orders
+        SELECT {key} AS name, closed_at, orders.id, pnl,
+            CASE WHEN r_multiple > '-Infinity' AND r_multiple < 'Infinity' THEN r_multiple ELSE 0 END AS r FROM orders
         JOIN signals ON signals.account_id = orders.account_id AND signals.id = orders.signal_id
         WHERE orders.account_id = CAST(:account AS uuid) AND status = 'closed'
     ), running AS (
