@@ -7,10 +7,12 @@ from typing import Any, Final
 
 import msgspec
 import pytest
+from redis.typing import EncodableT
 
 from signalhub.domain.events import Event, Head, NewEvent, append_event
 from signalhub.streams.redis_state import RedisKeyLoader
 from tests.kit.account_client import AccountClient
+from tests.kit.polling import wait_until
 from tests.kit.redis_keys import read_redis_keys
 from tests.kit.running_app import RunningApp
 from tests.kit.servers import Servers
@@ -71,6 +73,19 @@ async def test_altered_body_is_not_delivered(app: RunningApp, account: AccountCl
         altered = [msgspec.structs.replace(event, body=event.body.replace(b'"n":', b'"m":')) for event in events]
         await app.publish_events(altered)
         assert [frame.data for frame in await stream.next_events(2)] == [event.body for event in events]
+
+
+@pytest.mark.parametrize("fields", [{"x": 1}, {"a": b"\xff", "s": 1, "t": "x"}, {"a": "x", "s": "y", "t": "z"}])
+async def test_entry_of_another_form_does_not_break_receipts(
+    app: RunningApp, account: AccountClient, fields: dict[EncodableT, EncodableT]
+) -> None:
+    await app.services.redis.xadd((await app.services.redis_keys.load()).events, fields)
+    sent = await account.send_signal()
+
+    async def is_published() -> bool:
+        return (await account.get(f"/api/v1/receipts/{sent['signal_id']}"))["stages"]["published"] is not None
+
+    assert await wait_until(is_published, timeout_s=5)
 
 
 async def test_each_database_has_keys_of_its_own(app: RunningApp, servers: Servers) -> None:

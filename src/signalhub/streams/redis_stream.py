@@ -5,6 +5,7 @@ relay compares each entry with the database before it delivers the events, and b
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -111,9 +112,10 @@ async def find_publish_time(
         last_id = committed_ms + _MAX_PUBLISH_DELAY_MS
         entries: Any = await client.xrange(stream_key, first_id, last_id, count=_MAX_ENTRIES_PER_READ)
         for id_, fields in entries:
-            first_seq, event_count = int(fields[b"s"]), fields[b"t"].count(b",") + 1
-            if fields[b"a"].decode() == account_id and first_seq <= seq < first_seq + event_count:
-                return datetime.fromtimestamp(int(id_.partition(b"-")[0]) / 1000, UTC)
+            with suppress(KeyError, ValueError):  # not written by this service
+                first_seq, event_count = int(fields[b"s"]), fields[b"t"].count(b",") + 1
+                if fields[b"a"].decode() == account_id and first_seq <= seq < first_seq + event_count:
+                    return datetime.fromtimestamp(int(id_.partition(b"-")[0]) / 1000, UTC)
         if len(entries) < _MAX_ENTRIES_PER_READ:
             break
         first_id = b"(" + entries[-1][0]
