@@ -3,7 +3,10 @@
 import asyncio
 import time
 
+from signalhub.domain.events import EventCriteria
 from signalhub.streams.account_channel import Channel, encode_frame
+from signalhub.streams.event_filter import create_filter
+from signalhub.streams.sse_frames import encode_events
 
 MAX_DELAYED_NOTIFICATIONS = 5
 """A busy machine may delay a few of twenty notifications and the pauses after them."""
@@ -46,3 +49,13 @@ async def test_fast_listeners_are_notified_without_delay() -> None:
         await asyncio.sleep(0.002)
         await _push(channel, seq)
     assert len(heads) >= 20 - MAX_DELAYED_NOTIFICATIONS
+
+
+async def test_event_that_a_filter_hides_is_not_delivered() -> None:
+    channel = Channel("a", "e")
+    channel.start(0)
+    for seq, type_ in enumerate(("order.pending", "order.executed"), 1):
+        channel.push(encode_frame("e", seq, type_, b"{}"))
+    channel.encode_after(0, create_filter(EventCriteria(types=frozenset({"order.executed"}))), encode_events)
+    assert channel.find_delivery_time(1) is None
+    assert channel.find_delivery_time(2) is not None

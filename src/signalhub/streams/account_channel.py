@@ -105,7 +105,7 @@ class Channel:
         self._ring_after_seq = 0
         self._ring: list[Frame] = []
         self._encoded_batches: dict[tuple[int, EventFilter, EventEncoder], EncodedBatch] = {}
-        self._deliveries: deque[tuple[int, int, float]] = deque(maxlen=_MAX_KEPT_DELIVERIES)
+        self._deliveries: deque[tuple[frozenset[int], float]] = deque(maxlen=_MAX_KEPT_DELIVERIES)
         self._is_notify_scheduled = False
         self._next_notify_at = 0.0
 
@@ -179,13 +179,13 @@ class Channel:
             batch = EncodedBatch(last_seq, visible[-1].seq if visible else seq, messages)
             self._encoded_batches[key] = batch
             if batch.messages:
-                self._deliveries.append((seq, last_seq, time()))
+                self._deliveries.append((frozenset([frame.seq for frame in visible]), time()))
         return batch
 
     def find_delivery_time(self, seq: int) -> datetime | None:
         """Return when the first live subscriber was sent this event; None if that is not known any more."""
-        for after_seq, last_seq, sent_at in self._deliveries:
-            if after_seq < seq <= last_seq:
+        for sent_seqs, sent_at in self._deliveries:
+            if seq in sent_seqs:
                 return datetime.fromtimestamp(sent_at, UTC)
         return None
 
