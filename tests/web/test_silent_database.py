@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from statistics import median
 
-import httpx
+import pytest
 from sqlalchemy import make_url
 
-from signalhub.settings import Settings, WebSettings
+from signalhub.settings import WebSettings
 from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient
 from tests.kit.processes import run_web
@@ -68,20 +68,24 @@ class SilencedPostgres:
 
 
 @asynccontextmanager
-async def _open_app_behind(proxy_port: int, settings: Settings, log_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    url = make_url(settings.database_url).set(host="127.0.0.1", port=proxy_port, query={})
-    changed = change_settings(settings, database_url=url.render_as_string(hide_password=False))
-    async with run_web(changed, log_path), open_client(changed) as http:
-        yield http
+async def _run_before_silence(
+    servers: Servers, logs: Path, name: str
+) -> AsyncIterator[tuple[SilencedPostgres, AccountClient]]:
+    """Run an app with an account. Its pool is full of connections through the proxy, and its key is cached."""
+    settings = await servers.create_settings()
+    url = make_url(settings.database_url)
+    proxy = SilencedPostgres(Path(str(url.query["host"])) / f".s.PGSQL.{url.query.get('port', 5432)}")
+    async with proxy.listen() as port:
+        proxy_url = url.set(host="127.0.0.1", port=port, query={}).render_as_string(hide_password=False)
+        changed = change_settings(settings, database_url=proxy_url)
+        async with run_web(changed, logs / f"{name}.log"), open_client(changed) as http:
+            account = await AccountClient.register(http)
+            await asyncio.gather(*(account.get("/api/v1/orders") for _ in range(20)))
+            yield proxy, account
 
 
 async def test_every_route_answers_within_two_seconds_without_database(servers: Servers, logs: Path) -> None:
-    settings = await servers.create_settings()
-    query = make_url(settings.database_url).query
-    proxy = SilencedPostgres(Path(str(query["host"])) / f".s.PGSQL.{query.get('port', 5432)}")
-    async with proxy.listen() as port, _open_app_behind(port, settings, logs / "silent-database.log") as http:
-        account = await AccountClient.register(http)
-        await asyncio.gather(*(account.get("/api/v1/orders") for _ in range(20)))  # the pool is full of connections
+    async with _run_before_silence(servers, logs, "silent-database") as (proxy, account):
         proxy.silence()
 
         async def measure(method: str, path: str) -> tuple[int, float]:
@@ -97,6 +101,17 @@ async def test_every_route_answers_within_two_seconds_without_database(servers: 
     assert [status for status, _ in answers] == [503] * len(answers)
     # Half a second for a test machine that is busy with other tests.
     assert median(seconds for _, seconds in answers) < 2.5
+
+
+@pytest.mark.parametrize("params", [{}, {"source": "first"}])
+async def test_stream_is_refused_within_two_seconds_without_database(
+    servers: Servers, logs: Path, params: dict[str, str]
+) -> None:
+    async with _run_before_silence(servers, logs, f"silent-database-stream-{len(params)}") as (proxy, account):
+        proxy.silence()
+        began = time.monotonic()
+        assert (await account.request("GET", "/api/v1/stream", params=params)).status_code == 503
+        assert time.monotonic() - began < 2.5
 
 
 async def test_idle_connection_is_closed_after_keep_alive_time(servers: Servers, logs: Path) -> None:

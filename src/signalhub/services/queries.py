@@ -3,13 +3,14 @@
 Every query is limited to one account: another account's row is `not_found`.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 import structlog
-from sqlalchemy import RowMapping, Select, select, text
+from sqlalchemy import RowMapping, Select, Text, cast, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import event_log, orders, signals
@@ -75,6 +76,17 @@ class Queries:
         if row is None:
             raise SignalHubError("not_found", "There is no such order.")
         return _to_order(row)
+
+    async def find_orders(self, account_id: str, order_ids: Sequence[str]) -> list[str]:
+        """Return the ids as they are stored. Raises `not_found` if one is of no order of the account."""
+        ids = {parse_id(order_id) for order_id in order_ids}
+        table = orders.TABLE.c
+        query = select(cast(table.id, Text)).where(table.id.in_(ids), table.account_id == account_id)
+        async with self._engine.connect() as connection:
+            found_ids = list((await connection.execute(query)).scalars())
+        if len(found_ids) < len(ids):
+            raise SignalHubError("not_found", "There is no such order.")
+        return found_ids
 
     async def list_order_events(self, account_id: str, order_id: str) -> list[event_log.StoredEvent]:
         order = await self.get_order(account_id, order_id)

@@ -45,6 +45,7 @@ _READ_TIMEOUT_S = 3.0
 _READ_RETRY_DELAY_S = 0.2
 _CANCEL_RETRY_S = 0.1
 _MAX_HEADS_PER_QUERY = 1000
+_HEAD_READ_TIMEOUT_S = 1.0
 _IDLE_POLL_INTERVAL_S = 1.0
 _EPOCH_CHECK_INTERVAL_S = 1.0
 _EPOCH_CHECK_TIMEOUT_S = 1.0
@@ -70,9 +71,13 @@ class SequenceHeadLoader:
         return await self._batcher.add(account_id)
 
     async def load_batch(self, account_ids: Sequence[str]) -> Sequence[int]:
-        async with self._engine.connect() as connection:
-            heads = await event_log.get_heads(connection, list(set(account_ids)))
+        # A server that hangs must not hold up those who ask next: their connection may lead to another one.
+        heads = await finish_or_abandon(_HEAD_READ_TIMEOUT_S, self._read_heads(list(set(account_ids))))
         return [heads.get(account_id, 0) for account_id in account_ids]
+
+    async def _read_heads(self, account_ids: Sequence[str]) -> dict[str, int]:
+        async with self._engine.connect() as connection:
+            return await event_log.get_heads(connection, account_ids)
 
 
 class Relay:

@@ -1,12 +1,12 @@
 """The query of an event log: where to start and which events. The same for a stream and for a page."""
 
-from collections.abc import Sequence
+import asyncio
 from typing import Final
 
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import EventCriteria
 from signalhub.grammar.symbols import parse_symbol
-from signalhub.services.queries import Queries, parse_id
+from signalhub.services.queries import Queries
 from signalhub.streams import event_filter
 from signalhub.web.request_context import AnyConnection, get_header, get_services
 
@@ -19,6 +19,7 @@ _POLYFILL_SETTINGS: Final = ("evs_buffer_size_limit", "evs_preamble")
 
 STREAM_PARAMETERS: Final = ("after", *FILTER_PARAMETERS, "ticket", *RESUME_ALIASES, *_POLYFILL_SETTINGS)
 _MAX_VALUES: Final = 50
+_READ_TIMEOUT_S: Final = 1.0
 
 
 def get_cursor(connection: "AnyConnection") -> str | None:
@@ -35,16 +36,18 @@ def get_cursor(connection: "AnyConnection") -> str | None:
 async def read_criteria(connection: "AnyConnection", account_id: str) -> EventCriteria:
     """Read the filters. Each is a list with commas, except `source`: a label may have commas.
 
-    Raises `bad_request`, `unknown_symbol`, `invalid_request` or `not_found` for a value that no event can have.
+    Raises `bad_request`, `unknown_symbol`, `invalid_request` or `not_found` for a value that no event can have, and
+    TimeoutError if the database does not answer in time.
     """
     types, symbols, order_ids = (_list_values(connection, name) for name in ("types", "symbol", "order_id"))
     queries, source = get_services(connection).queries, connection.query_params.get("source")
-    return EventCriteria(
-        types=event_filter.select_types(types) if types else None,
-        symbols=frozenset(map(_resolve_symbol, symbols)) if symbols else None,
-        sources=await _find_sources(queries, account_id, source) if source else None,
-        order_ids=await _find_orders(queries, account_id, order_ids) if order_ids else None,
-    )
+    async with asyncio.timeout(_READ_TIMEOUT_S):
+        return EventCriteria(
+            types=event_filter.select_types(types) if types else None,
+            symbols=frozenset(map(_resolve_symbol, symbols)) if symbols else None,
+            sources=await _find_sources(queries, account_id, source) if source else None,
+            order_ids=frozenset(await queries.find_orders(account_id, order_ids)) if order_ids else None,
+        )
 
 
 def _list_values(connection: "AnyConnection", name: str) -> list[str]:
@@ -69,7 +72,3 @@ async def _find_sources(queries: Queries, account_id: str, name: str) -> frozens
             "invalid_request", f"source: no API key or hook of this account has the id or label {name[:64]!r}."
         )
     return frozenset(ids)
-
-
-async def _find_orders(queries: Queries, account_id: str, texts: Sequence[str]) -> frozenset[str]:
-    return frozenset([(await queries.get_order(account_id, parse_id(text))).id for text in texts])
