@@ -4,6 +4,7 @@ import asyncio
 from http.cookies import SimpleCookie
 
 import pytest
+from sqlalchemy import text
 
 from tests.kit.account_client import AccountClient, connect_websocket, receive_json
 from tests.kit.polling import wait_until
@@ -92,6 +93,18 @@ async def test_browser_reconnects_with_cookie_and_spent_ticket(account: AccountC
         async with open_sse(account.http, headers=headers, ticket=ticket) as stream:
             await stream.expect_ready()
             assert [frame.json["seq"] for frame in await stream.next_events(2)] == [2, 3]
+
+
+async def test_browser_comes_back_after_an_outage_that_met_its_ticket(app: RunningApp, account: AccountClient) -> None:
+    """The ticket is spent by then, and an EventSource repeats its URL."""
+    headers, params = {"Accept": "text/event-stream"}, {"ticket": await _create_ticket(account), "source": "first"}
+    async with app.services.engine.begin() as connection:
+        await connection.execute(text("LOCK TABLE hooks IN ACCESS EXCLUSIVE MODE"))
+        response = await account.http.get("/api/v1/stream", headers=headers, params=params)
+    assert (response.status_code, b"stream.unavailable" in response.content) == (200, True)
+    headers["Cookie"] = response.headers["set-cookie"].partition(";")[0]
+    async with open_sse(account.http, headers=headers, **params) as stream:
+        await stream.expect_ready()
 
 
 async def test_cookie_expires_with_its_key(account: AccountClient) -> None:

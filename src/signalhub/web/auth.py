@@ -79,21 +79,28 @@ async def authenticate_stream(connection: "AnyConnection") -> Principal:
 
 
 async def _authenticate_stream(connection: "AnyConnection") -> Principal:
-    authenticator, tickets = get_services(connection).authenticator, get_services(connection).tickets
     ticket, is_keyed = connection.query_params.get("ticket"), get_api_key(connection) is not None
     stream_session = read_session(connection, STREAM_COOKIE)
     if ticket is not None and not is_keyed:
         try:
-            is_head = get_context(connection.scope).method == "HEAD"  # it opens no stream
-            key_id = await tickets.redeem(ticket, purpose=identifiers.TICKET_PREFIX, keep=is_head)
-            return await authenticator.authenticate_key_id(key_id)
+            return await _redeem_ticket(connection, ticket)
         except SignalHubError as error:
             # A browser that reconnects by itself sends the spent ticket again; its cookie counts then.
             if error.code != "bad_ticket" or stream_session is None:
                 raise
     elif is_keyed or SESSION_COOKIE in connection.cookies or stream_session is None:
         return await authenticate(connection)
-    return await authenticator.authenticate_key_id(stream_session.key_id)
+    return await get_services(connection).authenticator.authenticate_key_id(stream_session.key_id)
+
+
+async def _redeem_ticket(connection: "AnyConnection", ticket: str) -> Principal:
+    """Return the ticket's owner and spend the ticket, last of all: a failure before that leaves it valid."""
+    services, purpose = get_services(connection), identifiers.TICKET_PREFIX
+    key_id = await services.tickets.redeem(ticket, purpose=purpose, keep=True)
+    principal = await services.authenticator.authenticate_key_id(key_id)
+    if get_context(connection.scope).method != "HEAD":  # it opens no stream
+        await services.tickets.redeem(ticket, purpose=purpose)
+    return principal
 
 
 def get_api_key(connection: "AnyConnection") -> str | None:

@@ -40,13 +40,17 @@ _jitter = SystemRandom()
     summary="Follow the log (Server-Sent Events)",
 )
 async def follow(request: Request[Any, Any, Any]) -> ASGIResponse:
-    services = get_services(request)
+    services, accept = get_services(request), request.headers.get("accept", "")
+    cookies: list[Cookie] = []
     try:
         principal = (await authenticate_stream(request)).require_scope(READ_ORDERS)
+        if "ticket" in request.query_params:
+            # The browser reconnects with the same URL, and a ticket opens one stream only.
+            cookies = [create_session_cookie(services, STREAM_COOKIE, principal.credential_id)]
         check_query(request)
         criteria = await read_criteria(request, principal.account_id)
     except (SignalHubError, SQLAlchemyError, OSError, TimeoutError) as error:
-        return to_retry_response(request.headers.get("accept", ""), error, ())
+        return to_retry_response(accept, error, cookies)
     subscription_manager = subscribe(
         services.relay,
         principal.account_id,
@@ -59,15 +63,8 @@ async def follow(request: Request[Any, Any, Any]) -> ASGIResponse:
         transport = Transport("sse", send, sse_frames.encode_events)
         return services.connections.open(principal.account_id, principal.credential_id, transport, subscription_manager)
 
-    cookies: list[Cookie] = []
-    if "ticket" in request.query_params:
-        # The browser reconnects with the same URL, and a ticket opens one stream only.
-        cookies = [create_session_cookie(services, STREAM_COOKIE, principal.credential_id)]
     return EventStreamResponse(
-        open_connection,
-        heartbeat_s=services.settings.streams.heartbeat_s,
-        accept=request.headers.get("accept", ""),
-        cookies=cookies,
+        open_connection, heartbeat_s=services.settings.streams.heartbeat_s, accept=accept, cookies=cookies
     )
 
 
