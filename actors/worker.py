@@ -35,7 +35,7 @@ from signalhub.jobs import (
     UvloopAsyncIO,
     build_message,
 )
-from signalhub.redis_keys import OUTDATED_KEYS, RedisKeys
+from signalhub.redis_clients import OUTDATED_KEYS, RedisKeys
 from signalhub.services.metrics import CORRUPT_MESSAGES
 from signalhub.settings import Settings, from_env
 from signalhub.shared_metrics import DIRECTORY_VARIABLE

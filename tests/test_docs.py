@@ -14,7 +14,7 @@ from signalhub.domain.errors import ERRORS
 from signalhub.domain.events import EVENT_TYPES
 from signalhub.settings import ENV_PREFIX, FIELDS_BY_VARIABLE, Settings
 from signalhub.streams import metrics as stream_metrics
-from signalhub.web.http_metrics import HTTP_METRICS
+from signalhub.web.middleware import HTTP_METRICS
 from signalhub.web.problems import STATUSES
 
 _DOCS = Path(__file__).parent.parent / "docs"

@@ -14,7 +14,7 @@ from actors import declare
 from signalhub import jobs
 from signalhub.domain.events import EVENT_TYPES
 from signalhub.domain.order import Move
-from signalhub.redis_keys import RedisKeys
+from signalhub.redis_clients import RedisKeys
 from signalhub.streams import control_events
 
 

@@ -20,11 +20,11 @@ from signalhub.streams.plugin import StreamsPlugin
 from signalhub.web import accounts, dashboard, health, openapi, orders, problems, quotes, signals, sse, websocket
 from signalhub.web.dependencies import DEPENDENCIES
 from signalhub.web.load_shedding import LoadShedder
+from signalhub.web.middleware import FRAMEWORK_MIDDLEWARE, watch_answers
 from signalhub.web.rate_limit import RateLimiter
 from signalhub.web.request_context import OutermostApplication
 from signalhub.web.request_validation import validate_request
 from signalhub.web.startup import Startup
-from signalhub.web.time_limit import FRAMEWORK_MIDDLEWARE, watch_answers
 
 _USAGE_RECORD_INTERVAL_S = 10.0
 _MAX_REQUEST_BODY_BYTES = 1024 * 1024

@@ -23,7 +23,7 @@ from redis.asyncio.client import Pipeline
 from redis.client import PubSub
 from redis.typing import EncodableT
 
-from signalhub.redis_keys import RedisKeys
+from signalhub.redis_clients import RedisKeys
 
 # The wire contract: messages in flight carry these across a deploy, so functions may be renamed and these may not.
 QUEUE_NAME: Final = "orders"

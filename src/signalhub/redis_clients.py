@@ -1,11 +1,12 @@
-"""Connect to Redis: to one server, or to the master that the sentinels of the URL name.
+"""Connect to Redis, to one server or the master that the sentinels of the URL name; the names of our keys there.
 
 All clients fail fast, since nothing waits for Redis that could go on without it. With Sentinel each new connection asks
 for the master first; a write that a demoted master refuses closes the connection, and the next one asks again.
 """
 
-from typing import Any, Final
+from typing import Any, Final, Self
 
+import msgspec
 import redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
@@ -16,6 +17,32 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from signalhub.server_urls import SentinelUrl, parse_redis_url
+
+OUTDATED_KEYS: Final = ("signalhub:events", "signalhub:jobs:orders", "signalhub:jobs:orders.msgs")
+"""Keys of versions whose names did not carry the id. Processes of both versions run side by side during an upgrade."""
+
+
+class RedisKeys(msgspec.Struct, frozen=True):
+    """The names carry the installation's id, which follows from its database (`db.epoch.get_installation_id`).
+
+    So two installations on one Redis neither read each other's events nor take each other's messages. `events` is the
+    stream, `jobs` the namespace of Dramatiq's keys, `wakeup` a pub/sub channel.
+
+    `worker_heartbeat` is a key that every worker renews; it expires a few seconds after the last one stopped.
+    `write_check` is written to learn whether Redis takes writes.
+    """
+
+    events: str
+    jobs: str
+    wakeup: str
+    worker_heartbeat: str
+    write_check: str
+
+    @classmethod
+    def for_installation(cls, installation_id: str) -> Self:
+        prefix = f"signalhub:{installation_id}"
+        return cls(*(f"{prefix}:{name}" for name in ("events", "jobs", "wakeup", "worker", "write-check")))
+
 
 _CONNECT_TIMEOUT_S: Final = 0.5
 _TLS_CONNECT_TIMEOUT_S: Final = 1.0

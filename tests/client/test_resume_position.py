@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from signalhub.client.event_decoding import CursorAdvanced, Item
+from signalhub.client.connections import CursorAdvanced, Item
 from signalhub.client.follow import CursorTracker
 from signalhub.protocol import Event, Gap, Ready, Reset
 

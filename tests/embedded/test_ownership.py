@@ -11,7 +11,7 @@ import asyncpg  # type: ignore[import-untyped]  # it ships none
 import psutil  # type: ignore[import-untyped]  # it ships none
 import pytest
 
-from signalhub.embedded.errors import AlreadyRunning, EmbeddedError
+from signalhub.embedded import AlreadyRunning, EmbeddedError
 from signalhub.embedded.postgres import Postgres
 from signalhub.embedded.valkey import Valkey
 

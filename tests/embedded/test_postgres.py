@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from signalhub.embedded.errors import EmbeddedError
+from signalhub.embedded import EmbeddedError
 from signalhub.embedded.postgres import Postgres
 
 

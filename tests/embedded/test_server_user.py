@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # it ships none
 import pytest
 
+from signalhub.embedded import EmbeddedError
 from signalhub.embedded.binaries import CACHE_DIRECTORIES
-from signalhub.embedded.errors import EmbeddedError
 from signalhub.embedded.paths import ServerUser
 from signalhub.embedded.postgres import Postgres
 from signalhub.embedded.valkey import Valkey

@@ -4,7 +4,7 @@ import pytest
 import redis
 import redis.asyncio
 
-from signalhub.embedded.errors import EmbeddedError
+from signalhub.embedded import EmbeddedError
 from signalhub.embedded.valkey import Valkey
 
 

@@ -1,7 +1,7 @@
 """The names of an installation's keys in Redis, for tests that look at them or damage them."""
 
 from db.engine import create_engine
-from signalhub.redis_keys import RedisKeys
+from signalhub.redis_clients import RedisKeys
 from signalhub.settings import Settings
 from signalhub.streams.redis_state import RedisKeyLoader
 

@@ -6,9 +6,8 @@ Web and worker processes both do this: they must agree on when an order is due.
 import asyncio
 from importlib.metadata import entry_points
 
-from signalhub.brokers.base import Broker
+from signalhub.brokers.base import Broker, to_options
 from signalhub.brokers.chaos import CALM_PROFILE, ChaosBroker, Sleep, get_chaos_profile
-from signalhub.brokers.entry_point_options import to_options
 from signalhub.brokers.mock.broker import MockBroker
 from signalhub.settings import BrokerSettings, Settings
 

@@ -17,8 +17,7 @@ from signalhub import logging_setup, shared_metrics
 from signalhub.brokers import factory
 from signalhub.cli.local_state import complete_settings, require_settings
 from signalhub.cli.output import exit_with_error
-from signalhub.embedded import web_port
-from signalhub.embedded.errors import EmbeddedError
+from signalhub.embedded import EmbeddedError, web_port
 from signalhub.services.encryption import Encryption, EncryptionError
 from signalhub.settings import Settings, from_env
 from signalhub.supervision import ForkedProcess, run_processes

@@ -77,7 +77,7 @@ def start_stopped_database(settings: Settings, *, creates: bool = False) -> Iter
     if settings.database_url or not (creates or (settings.data_dir / "postgres").exists()):
         yield settings
         return
-    from signalhub.embedded.errors import EmbeddedError  # noqa: PLC0415 - an extra, which other commands do not need
+    from signalhub.embedded import EmbeddedError  # noqa: PLC0415 - an extra, which other commands do not need
     from signalhub.embedded.postgres import Postgres  # noqa: PLC0415 - the same
 
     logging_setup.configure("warning", settings.log_format)

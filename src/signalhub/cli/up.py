@@ -23,7 +23,7 @@ from signalhub.cli.local_state import DEFAULT_ACCOUNT, LocalState, RunningServic
 from signalhub.cli.output import format_command, print_json, print_line, print_note
 from signalhub.cli.servers import require_broker, upgrade_schema
 from signalhub.cli.services import open_services
-from signalhub.embedded.errors import EmbeddedError
+from signalhub.embedded import EmbeddedError
 from signalhub.embedded.supervisor import ChildSpec, Supervisor
 from signalhub.embedded.web_port import LISTENER_VARIABLE, open_listener
 from signalhub.services.encryption import EncryptionError, generate_encryption_key

@@ -12,8 +12,8 @@ A loop that is left early is closed with `contextlib.aclosing`, as any async gen
 """
 
 from signalhub.client.client import Client
+from signalhub.client.connections import Item
 from signalhub.client.errors import ClientError, Refused, Unreachable
-from signalhub.client.event_decoding import Item
 from signalhub.protocol import Accepted, Event, Gap, Reset
 
 __all__ = ["Accepted", "Client", "ClientError", "Event", "Gap", "Item", "Refused", "Reset", "Unreachable"]

@@ -8,9 +8,8 @@ from typing import Any, Final, Self, TypeVar
 import httpx
 import msgspec
 
-from signalhub.client.connections import ServiceConnection
+from signalhub.client.connections import Item, ServiceConnection
 from signalhub.client.errors import ClientError, Refused, Unreachable, parse_refusal
-from signalhub.client.event_decoding import Item
 from signalhub.client.follow import CursorTracker, Transport, follow
 from signalhub.domain.events import OrderView
 from signalhub.protocol import Accepted

@@ -1,25 +1,88 @@
-"""Connections to the service: HTTP requests, and one stream of the event log over SSE or WebSocket.
+"""Connections to the service: HTTP requests, and one stream of the event log with its messages, over SSE or WebSocket.
 
 A stream ends when the service ends it, or raises ClientError: also where it has fallen silent, which is how a network
-that drops packets looks from here. Reconnecting is the business of `follow`.
+that drops packets looks from here. `follow` opens the next one, after the delay of `ReconnectBackoff`.
 """
 
 import asyncio
 import ipaddress
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import AsyncExitStack
+from random import SystemRandom
 from typing import Final, Literal, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import httpx
+import msgspec
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
 from signalhub.client import sse
-from signalhub.client.backoff import ReconnectBackoff
 from signalhub.client.errors import ClientError, Refused, Unreachable, parse_refusal
-from signalhub.client.event_decoding import CursorAdvanced, StreamMessage, decode_message
-from signalhub.protocol import Ready
+from signalhub.protocol import Event, Gap, Heartbeat, Ready, Reset
+
+
+class CursorAdvanced(msgspec.Struct, frozen=True):
+    """The stream has passed events that were filtered out; `cursor` is its position now."""
+
+    cursor: str
+
+
+Item = Event | Reset | Gap
+StreamMessage = Item | Ready | CursorAdvanced
+
+
+class _MessageType(msgspec.Struct):
+    type: str
+
+
+def decode_message(text: str | bytes) -> StreamMessage | None:
+    """Decode one frame of a stream; None for a control event of a later version, which the client need not know.
+
+    Raises ClientError for anything that this service does not send.
+    """
+    try:
+        kind = msgspec.json.decode(text, type=_MessageType).type
+        if kind in {"stream.ready", "stream.reset", "stream.gap"}:
+            return msgspec.json.decode(text, type=Ready | Reset | Gap)
+        if kind == "stream.heartbeat":
+            heartbeat = msgspec.json.decode(text, type=Heartbeat)
+            return CursorAdvanced(f"{heartbeat.epoch}-{heartbeat.seq}")
+        if kind.partition(".")[0] in {"stream", "pong"}:
+            return None
+        raw = text.encode() if isinstance(text, str) else text
+        return msgspec.structs.replace(msgspec.json.decode(raw, type=Event), raw=raw)
+    except msgspec.MsgspecError:
+        raise ClientError("What answers there is not this service, or one of a later version.") from None
+
+
+_MAX_DELAY_S: Final = 10.0
+_MAX_DOUBLINGS: Final = 6
+
+_jitter = SystemRandom()
+
+
+class ReconnectBackoff:
+    """Delay before the next connection: the service's advice, doubled with each failure in a row, with jitter."""
+
+    def __init__(self, initial_delay_s: float = 1.0) -> None:
+        self._initial_delay_s = initial_delay_s
+        self._failures = 0
+
+    def set_initial_delay(self, retry_ms: int | None) -> None:
+        if retry_ms is not None:
+            self._initial_delay_s = retry_ms / 1000
+
+    def reset(self) -> None:
+        self._failures = 0
+
+    def next_delay_s(self, min_delay_s: float = 0.0) -> float:
+        """Return the delay before the next attempt, at least `min_delay_s`, and count one more failure."""
+        delay_s: float = min(self._initial_delay_s * 2**self._failures, max(_MAX_DELAY_S, self._initial_delay_s))
+        self._failures = min(self._failures + 1, _MAX_DOUBLINGS)
+        # Without jitter all clients that lost their connection together would reconnect together.
+        return max(min_delay_s, delay_s * _jitter.uniform(0.5, 1.0))
+
 
 ResultT = TypeVar("ResultT")
 

@@ -9,10 +9,16 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final, Literal
 
-from signalhub.client.backoff import ReconnectBackoff
-from signalhub.client.connections import ServiceConnection, stream_sse, stream_websocket
+from signalhub.client.connections import (
+    CursorAdvanced,
+    Item,
+    ReconnectBackoff,
+    ServiceConnection,
+    StreamMessage,
+    stream_sse,
+    stream_websocket,
+)
 from signalhub.client.errors import ClientError, Refused
-from signalhub.client.event_decoding import CursorAdvanced, Item, StreamMessage
 from signalhub.protocol import Event, Gap, Ready, Reset
 
 _CURSOR_PATTERN: Final = re.compile(r"(?:([A-Za-z0-9]+)-)?(\d+)", re.ASCII)

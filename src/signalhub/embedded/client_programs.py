@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, cast
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from signalhub.embedded import binaries
-from signalhub.embedded.errors import EmbeddedError
+from signalhub.embedded import EmbeddedError, binaries
 from signalhub.embedded.paths import ServerUser
 from signalhub.server_urls import build_database_dsn
 

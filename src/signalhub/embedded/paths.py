@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from signalhub.embedded.errors import EmbeddedError
+from signalhub.embedded import EmbeddedError
 
 
 @dataclass(frozen=True)

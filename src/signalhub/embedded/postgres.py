@@ -16,9 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, ClassVar, Final
 
-from signalhub.embedded import binaries
+from signalhub.embedded import EmbeddedError, binaries
 from signalhub.embedded.child_processes import SERVER_ENVIRONMENT
-from signalhub.embedded.errors import EmbeddedError
 from signalhub.embedded.paths import ServerUser
 from signalhub.embedded.server import Server, find_known_cause, open_log, read_last_lines
 

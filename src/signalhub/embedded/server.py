@@ -18,9 +18,8 @@ from typing import IO, ClassVar, Self
 import psutil  # type: ignore[import-untyped]  # it ships none
 import structlog
 
-from signalhub.embedded import child_processes
+from signalhub.embedded import AlreadyRunning, EmbeddedError, child_processes
 from signalhub.embedded.child_processes import SERVER_ENVIRONMENT, spawn
-from signalhub.embedded.errors import AlreadyRunning, EmbeddedError
 from signalhub.embedded.paths import ServerPaths, ServerUser
 
 MAX_LOG_BYTES = 5_000_000

@@ -12,7 +12,7 @@ import socket
 import time
 from typing import Any, Final
 
-from signalhub.embedded.errors import EmbeddedError
+from signalhub.embedded import EmbeddedError
 
 LISTENER_VARIABLE: Final = "_SIGNALHUB_LISTENER"
 """Names the file descriptor of a listening socket that `signalhub web` inherits."""

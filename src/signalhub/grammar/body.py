@@ -4,13 +4,14 @@ The content decides, not a `Content-Type`. No format sees a body before it has p
 """
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from signalhub.domain.errors import GrammarErrorCode, Problem
 from signalhub.grammar.json_tree import JsonNode, MalformedJsonError, parse_json
-from signalhub.grammar.parsed_fields import Spanned
+from signalhub.grammar.parsed_fields import ParsedFields, Spanned
 from signalhub.grammar.source_text import CONTROL_CHARS, HIDDEN_CHARS, SourceText
 
 MAX_BODY_BYTES: Final = 16 * 1024
@@ -122,3 +123,11 @@ def unwrap_text(source: SourceText, tree: JsonNode) -> Body | tuple[Problem, ...
         if member is not None and member.kind in ("string", "number") and member.text:
             values.append(Spanned(member.text, 0, 0))  # its position would be one of the JSON, not of the inner text
     return reject_unreadable_characters(inner)
+
+
+class Format(msgspec.Struct, frozen=True):
+    """`matches` runs for bodies of other formats, too: it must be cheap and must not accept them."""
+
+    name: str
+    matches: Callable[[Body], bool]
+    parse: Callable[[Body], ParsedFields]

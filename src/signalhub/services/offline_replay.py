@@ -23,10 +23,44 @@ from signalhub.brokers.stepper import OrderStepper
 from signalhub.domain import forced_outcomes
 from signalhub.domain.identifiers import uuid7
 from signalhub.domain.order import Order, Status
-from signalhub.domain.performance import Performance, compute_performance
 from signalhub.domain.retry import RetryPolicy
 from signalhub.services.signal_records import NewSignalRecords, OrderDefaults, Submission, build_records
 from signalhub.settings import Settings
+
+
+class Performance(msgspec.Struct, frozen=True, kw_only=True):
+    """Results in R multiples, profit by risk, so that those of all instruments can be added.
+
+    `expectancy` is the mean result, `drawdown` the largest fall of the running sum below its maximum, from 0.
+    `profit_factor` is the sum of the wins divided by that of the losses, None without a loss.
+    """
+
+    closed: int
+    wins: int
+    total: Decimal
+    expectancy: Decimal | None
+    profit_factor: Decimal | None
+    drawdown: Decimal
+
+
+def compute_performance(r_multiples: Iterable[Decimal]) -> Performance:
+    """Compute the performance of results in the order of their closes."""
+    closed = wins = 0
+    won = lost = total = peak = drawdown = Decimal(0)
+    for result in r_multiples:
+        closed, wins, total = closed + 1, wins + (result > 0), total + result
+        won, lost = won + max(result, Decimal(0)), lost - min(result, Decimal(0))
+        peak = max(peak, total)
+        drawdown = max(drawdown, peak - total)
+    return Performance(
+        closed=closed,
+        wins=wins,
+        total=total,
+        expectancy=total / closed if closed else None,
+        profit_factor=won / lost if lost else None,
+        drawdown=drawdown,
+    )
+
 
 DEFAULT_START_AT: Final = datetime(2026, 1, 5, tzinfo=UTC)
 """The time of the first text, if it has none: a Monday."""

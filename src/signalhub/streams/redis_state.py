@@ -19,7 +19,7 @@ from db import epoch
 from db.engine import autocommit
 from signalhub.concurrency import SingleFlight
 from signalhub.jobs import QUEUE_NAME
-from signalhub.redis_keys import RedisKeys
+from signalhub.redis_clients import RedisKeys
 from signalhub.streams.metrics import REDIS_WRITABLE
 
 CHECK_INTERVAL_S: Final = 1.0

@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from signalhub.concurrency import release_frames
 from signalhub.domain import identifiers
 from signalhub.domain.errors import ErrorCode, Notice, Problem, SignalHubError
-from signalhub.web.http_metrics import ERROR_RESPONSES
+from signalhub.web.middleware import ERROR_RESPONSES
 from signalhub.web.request_context import AnyConnection, get_context, get_services
 from signalhub.web.templates import render_page
 

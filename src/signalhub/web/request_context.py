@@ -20,8 +20,8 @@ from litestar.types import ASGIApp, HTTPScope, Message, Method, Receive, Scope, 
 
 from signalhub.container import Services
 from signalhub.domain.errors import ErrorCode, SignalHubError
-from signalhub.web.http_metrics import SIGNAL_REQUESTS
 from signalhub.web.load_shedding import LoadShedder
+from signalhub.web.middleware import SIGNAL_REQUESTS
 from signalhub.web.rate_limit import RateLimiter
 
 # Litestar reads annotations at run time and cannot resolve a subscripted generic base.

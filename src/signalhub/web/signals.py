@@ -23,6 +23,7 @@ from signalhub.services.signal_records import SubmissionOptions
 from signalhub.web import request_context, webhook_signatures
 from signalhub.web.auth import authenticate, require_scope
 from signalhub.web.dependencies import AppServices, Caller
+from signalhub.web.middleware import FRAMEWORK_MIDDLEWARE
 from signalhub.web.openapi import (
     LIST_PROBLEMS,
     PUBLIC,
@@ -45,7 +46,6 @@ from signalhub.web.request_context import (
     get_services,
 )
 from signalhub.web.request_validation import check_query, validate_request
-from signalhub.web.time_limit import FRAMEWORK_MIDDLEWARE
 
 
 class SignalPage(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from signalhub.concurrency import finish_or_abandon
 from signalhub.domain.errors import SignalHubError
 from signalhub.settings import WebSettings
 from signalhub.web.auth import STREAM_PATH
-from signalhub.web.http_metrics import ERROR_RESPONSES
+from signalhub.web.middleware import ERROR_RESPONSES
 from signalhub.web.problems import PROBLEM_MEDIA_TYPE, STATUSES, build_problem_document
 from signalhub.web.request_context import get_context
 from signalhub.web.sse import EVENT_STREAM_MEDIA_TYPE, to_retry_response

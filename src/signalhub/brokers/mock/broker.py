@@ -14,8 +14,7 @@ from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
-from signalhub.brokers.base import BrokerError
-from signalhub.brokers.entry_point_options import from_options
+from signalhub.brokers.base import BrokerError, from_options
 from signalhub.brokers.mock.fills import (
     PlannedMove,
     compute_execution_stats,

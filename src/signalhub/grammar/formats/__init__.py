@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from signalhub.grammar.body import Format
 from signalhub.grammar.formats import json, pineconnector, text
-from signalhub.grammar.formats.base import Format
 
 # The order is the order of matching.
 FORMATS: Final[tuple[Format, ...]] = (

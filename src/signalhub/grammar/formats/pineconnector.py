@@ -10,8 +10,7 @@ from typing import Final
 from signalhub.domain.errors import GrammarErrorCode
 from signalhub.domain.signal import OrderType, Side
 from signalhub.grammar import symbols
-from signalhub.grammar.body import Body
-from signalhub.grammar.formats.base import Format
+from signalhub.grammar.body import Body, Format
 from signalhub.grammar.numbers import Number, parse_exact
 from signalhub.grammar.parsed_fields import EntryRange, ParsedFields, Spanned
 

@@ -7,8 +7,7 @@ A Cornix block is what crypto channels send; its numbered entries are one ladder
 import re
 from typing import Final
 
-from signalhub.grammar.body import Body
-from signalhub.grammar.formats.base import Format
+from signalhub.grammar.body import Body, Format
 from signalhub.grammar.non_orders import reject_non_orders
 from signalhub.grammar.non_prices import match_enumerator
 from signalhub.grammar.parsed_fields import EntryRange, ParsedFields, Spanned
