@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from actors import declare, worker_loops
-from signalhub import logging_setup, process_upkeep, redis_clients, shared_metrics
+from signalhub import process_upkeep, redis_clients, shared_metrics
 from signalhub.container import build_services
 from signalhub.domain.events import Event
 from signalhub.jobs import (
@@ -118,7 +118,6 @@ class WorkerServices:
 def run() -> None:
     """Run this process's worker until SIGTERM, which is blocked: it waits here until the worker has started."""
     settings = from_env(os.environ)
-    logging_setup.configure(settings.log_level, settings.log_format)
     broker = make_broker(settings)
     dramatiq.set_broker(broker)
     broker.emit_after("process_boot")

@@ -12,7 +12,7 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp
 from sqlalchemy.exc import SQLAlchemyError
 
-from signalhub import logging_setup, process_upkeep, shared_metrics
+from signalhub import process_upkeep, shared_metrics
 from signalhub import settings as settings_
 from signalhub.container import Services, build_services
 from signalhub.settings import Settings
@@ -72,7 +72,6 @@ def create_app(settings: Settings) -> Litestar:
 def load_application() -> ASGIApp:
     """Create what each web process serves: the application, with heartbeats and the drain on SIGTERM."""
     settings = settings_.from_env(os.environ)
-    logging_setup.configure(settings.log_level, settings.log_format)
     app = create_app(settings)
     services: Services = app.state.services
     startup: Startup = app.state.startup

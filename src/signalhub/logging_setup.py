@@ -1,4 +1,4 @@
-"""Logging: events with keys, as JSON, or in colours on a terminal.
+"""Logging: events with keys, as JSON, or as text on a terminal.
 
 Event names are dotted constants (`signal.accepted`), data goes in keys. Bodies, headers and credentials are never
 logged; `redact_event` only limits the damage where that rule was broken. The line of a request is written in
@@ -16,9 +16,13 @@ import structlog
 _CREDENTIAL_PATTERN: Final = re.compile(r"(sh[khts]_[A-Za-z0-9]+)_[A-Za-z0-9]+|whsec_[A-Za-z0-9+/=]+")
 
 
-def configure(level: str = "info", log_format: str = "auto") -> None:
-    """Set up structlog and the standard library's loggers, once per process."""
+def configure(level: str = "info", log_format: str = "auto", *, color: bool | None = None) -> None:
+    """Set up structlog and the standard library's loggers, for this process and those that it forks.
+
+    `color` is for lines that are not JSON; None: in colours on a terminal only.
+    """
     is_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
+    has_color = sys.stderr.isatty() if color is None else color
     level_number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
@@ -27,7 +31,7 @@ def configure(level: str = "info", log_format: str = "auto") -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,  # before redaction: a traceback can hold a credential too
             redact_event,
-            structlog.processors.JSONRenderer() if is_json else structlog.dev.ConsoleRenderer(colors=True),
+            structlog.processors.JSONRenderer() if is_json else structlog.dev.ConsoleRenderer(colors=has_color),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level_number),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

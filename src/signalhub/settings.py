@@ -228,7 +228,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The least severe log line that is written."""
 
     log_format: Literal["auto", "json", "console"] = "auto"
-    """`auto`: colours on a terminal, JSON elsewhere."""
+    """`auto`: text on a terminal, JSON elsewhere. Text has colours on a terminal, unless NO_COLOR is set."""
 
 
 _VARIABLE_NAMES: Final = {

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import termios
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -15,6 +16,7 @@ from rich.cells import cell_len
 from signalhub.settings import to_env
 from tests.cli.conftest import COMMAND, RunCommand
 from tests.kit.account_client import AccountClient
+from tests.kit.processes import find_free_port
 from tests.kit.running_app import RunningApp
 
 ANSI_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -23,9 +25,12 @@ RunInTerminal = Callable[..., str]
 
 @pytest.fixture
 def run_in_terminal(app: RunningApp, account: AccountClient) -> RunInTerminal:
-    """Run a command on the service in a terminal of so many columns; return what it printed."""
+    """Run a command on the service in a terminal of so many columns; return what it printed.
 
-    def run(columns: int, *arguments: str, **variables: str) -> str:
+    A command that does not end by itself is stopped when it has printed `stop_at`.
+    """
+
+    def run(columns: int, *arguments: str, stop_at: str = "", **variables: str) -> str:
         controller, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
         inherited = {name: text for name, text in os.environ.items() if not name.startswith("SIGNALHUB_")}
@@ -42,6 +47,8 @@ def run_in_terminal(app: RunningApp, account: AccountClient) -> RunInTerminal:
                 output += os.read(controller, 65_536)
             except OSError:  # the end of a terminal
                 break
+            if stop_at and stop_at.encode() in output:
+                process.terminate()
             if process.poll() is not None and not output:
                 break
         os.close(controller)
@@ -104,6 +111,43 @@ async def test_colour_follows_option_and_environment(
 ) -> None:
     await account.send_signal()
     assert ("\x1b[" in run_in_terminal(80, "orders", *options, **variables)) == has_colour
+
+
+STOP_AT = {"web": "web.started", "worker": "worker.started", "up": "Ctrl-C stops everything"}
+
+
+@pytest.mark.parametrize(
+    ("command", "color"),
+    [("web", "auto"), ("web", "never"), ("web", ""), ("worker", ""), ("up", "never"), ("up", "")],
+)
+def test_colour_of_log_lines_follows_option_and_environment(
+    run_in_terminal: RunInTerminal, tmp_path: Path, command: str, color: str
+) -> None:
+    """Those of the processes that the command starts, too. Without the option, NO_COLOR is set."""
+    settings = {"SIGNALHUB_PORT": str(find_free_port()), "SIGNALHUB_LOG_LEVEL": "debug", "SIGNALHUB_LOG_FORMAT": "auto"}
+    if command == "up":
+        settings |= {"SIGNALHUB_DATABASE_URL": "", "SIGNALHUB_REDIS_URL": "", "SIGNALHUB_DATA_DIR": str(tmp_path)}
+    words, variables = ([f"--color={color}"], {}) if color else ([], {"NO_COLOR": "1"})
+    output = run_in_terminal(120, command, *words, stop_at=STOP_AT[command], **settings, **variables)
+    assert "started" in output
+    assert ("\x1b[" in output) == (color == "auto")
+
+
+@pytest.mark.parametrize(("options", "has_colour"), [((), False), (("--color=always",), True)])
+def test_log_lines_in_a_pipe_have_colour_where_asked_for(
+    app: RunningApp,
+    options: tuple[str, ...],
+    has_colour: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    env = os.environ | to_env(app.settings) | {"SIGNALHUB_LOG_FORMAT": "console"}
+    process = subprocess.Popen([*COMMAND, *options, "worker"], stderr=subprocess.PIPE, env=env)  # noqa: S603 - our own
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    process.terminate()
+    assert process.wait(10) == 0
+    process.stderr.close()
+    assert b"started" in line
+    assert (b"\x1b[" in line) == has_colour
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,11 @@ def format_command(arguments: str) -> str:
     return f"{prefix}{shlex.quote(str(program.relative_to(Path.cwd()) if is_below else program))} {arguments}"
 
 
+def get_color() -> bool | None:
+    """Return whether this command's output has colours; None unless --color or NO_COLOR says: on a terminal only."""
+    return click.get_current_context().color
+
+
 def exit_with_error(sentence: str, *, status: int = 1) -> NoReturn:
     click.echo(click.style("error: ", fg="red", bold=True) + sentence, err=True)
     sys.exit(status)

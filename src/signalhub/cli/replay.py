@@ -7,7 +7,7 @@ from typing import BinaryIO, Final
 import click
 
 from signalhub import logging_setup
-from signalhub.cli.output import exit_with_error, print_json
+from signalhub.cli.output import exit_with_error, get_color, print_json
 from signalhub.cli.tables import print_table
 from signalhub.services.offline_replay import ReplayResult, read_recording
 from signalhub.services.offline_replay import replay as run
@@ -40,7 +40,7 @@ def replay(file: BinaryIO, *, against: str | None, as_json: bool, **overrides: s
     signalhub replay signals.jsonl --profile market
     signalhub replay signals.txt --seed 1 --against "chaos=hostile"
     """  # noqa: D301 - \b is the character that click looks for
-    logging_setup.configure("warning")
+    logging_setup.configure("warning", color=get_color())
     first = _override_settings(from_env(os.environ), {name: str(value) for name, value in overrides.items() if value})
     second = [_override_settings(first, _parse_overrides(against))] if against is not None else []
     try:

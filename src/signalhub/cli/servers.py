@@ -16,7 +16,7 @@ from db.migrate import upgrade
 from signalhub import logging_setup, shared_metrics
 from signalhub.brokers import factory
 from signalhub.cli.local_state import complete_settings, require_settings
-from signalhub.cli.output import exit_with_error
+from signalhub.cli.output import exit_with_error, get_color
 from signalhub.embedded import EmbeddedError, web_port
 from signalhub.services.encryption import Encryption, EncryptionError
 from signalhub.settings import Settings, from_env
@@ -64,7 +64,7 @@ async def upgrade_schema(database_url: str, timeout_s: float) -> str:
 def load_server_settings(*required: str) -> Settings:
     """Return the settings and configure logging. Exits with status 2 where one of `required` is not set."""
     settings = require_broker(require_settings(from_env(os.environ), *required))
-    logging_setup.configure(settings.log_level, settings.log_format)
+    logging_setup.configure(settings.log_level, settings.log_format, color=get_color())
     return settings
 
 

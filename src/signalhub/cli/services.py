@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from db.engine import is_transient
 from signalhub import logging_setup
 from signalhub.cli.local_state import DEFAULT_ACCOUNT, require_settings
-from signalhub.cli.output import format_command, summarize_error
+from signalhub.cli.output import format_command, get_color, summarize_error
 from signalhub.container import Services, build_services
 from signalhub.services.encryption import EncryptionError
 from signalhub.settings import Secret, Settings
@@ -80,7 +80,7 @@ def start_stopped_database(settings: Settings, *, creates: bool = False) -> Iter
     from signalhub.embedded import EmbeddedError  # noqa: PLC0415 - an extra, which other commands do not need
     from signalhub.embedded.postgres import Postgres  # noqa: PLC0415 - the same
 
-    logging_setup.configure("warning", settings.log_format)
+    logging_setup.configure("warning", settings.log_format, color=get_color())
     try:
         with Postgres(settings.data_dir.absolute()) as postgres:
             yield replace(settings, database_url=Secret(postgres.url))

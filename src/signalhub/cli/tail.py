@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from signalhub.cli.output import discard_stdout, make_printable, print_line
+from signalhub.cli.output import discard_stdout, get_color, make_printable, print_line
 from signalhub.cli.send import run_with_client, service_options
 from signalhub.cli.tables import fit_line, get_terminal_width, select_columns
 from signalhub.client import Client, Event, Gap, Item, Reset
@@ -44,7 +44,7 @@ class LiveTable:
     """
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, no_color=click.get_current_context().color is False)
+        self._console = Console(highlight=False, no_color=get_color() is False)
         self._rows: dict[str, tuple[Event, dict[str, Any]]] = {}
         self._connection_state, self._caption = "connecting …", ""
         self._live = Live(self._build_table(), console=self._console, auto_refresh=False)

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from signalhub import logging_setup
 from signalhub.cli.bootstrap import OwnerAccess, bootstrap_account
 from signalhub.cli.local_state import DEFAULT_ACCOUNT, LocalState, RunningService
-from signalhub.cli.output import format_command, print_json, print_line, print_note
+from signalhub.cli.output import format_command, get_color, print_json, print_line, print_note
 from signalhub.cli.servers import require_broker, upgrade_schema
 from signalhub.cli.services import open_services
 from signalhub.embedded import EmbeddedError
@@ -52,7 +52,7 @@ def up(*, as_json: bool) -> None:
     Ctrl-C stops everything. After a crash too, the next start resumes where the last one ended.
     """
     settings = _reduce_logging_on_terminal(require_broker(from_env(os.environ)))
-    logging_setup.configure(settings.log_level, settings.log_format)
+    logging_setup.configure(settings.log_level, settings.log_format, color=get_color())
     try:
         _run_supervisor(replace(settings, data_dir=settings.data_dir.absolute()), as_json=as_json)
     except (EmbeddedError, EncryptionError) as error:
@@ -125,7 +125,8 @@ def _build_children(settings: Settings, listener: int) -> list[ChildSpec]:
     # Our own variables are passed on as they were parsed, never as they were written.
     inherited = {name: text for name, text in os.environ.items() if not name.startswith(ENV_PREFIX)}
     env = inherited | to_env(replace(settings, url="", api_key=Secret()))
-    command = [sys.executable, "-m", "signalhub"]
+    color = {True: ["--color=always"], False: ["--color=never"], None: []}[get_color()]
+    command = [sys.executable, "-m", "signalhub", *color]
     return [
         ChildSpec("web", [*command, "web"], {**env, LISTENER_VARIABLE: str(listener)}, descriptors=(listener,)),
         ChildSpec("worker", [*command, "worker"], env),
