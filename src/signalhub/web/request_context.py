@@ -5,9 +5,9 @@ cost of a signal; its response classes look up and encode what is known here, an
 dependency takes a task and a copy of the arguments.
 """
 
-import os
 from collections.abc import Awaitable, Mapping
 from logging import DEBUG
+from random import getrandbits
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -57,7 +57,6 @@ class RequestContext(msgspec.Struct, kw_only=True):
     raw_send: Send | None = None
     account_id: str | None = None
     error_code: ErrorCode | None = None
-    is_body_read: bool = False
     rate_limit_headers: dict[str, str] = {}
 
 
@@ -67,7 +66,7 @@ def get_context(scope: Scope) -> RequestContext:
     context: RequestContext | None = untyped.get(_CONTEXT_KEY)
     if context is None:
         headers = dict(scope["headers"])
-        trace_id = parse_traceparent(headers.get(b"traceparent")) or os.urandom(16).hex()
+        trace_id = parse_traceparent(headers.get(b"traceparent")) or f"{getrandbits(128):032x}"
         context = untyped[_CONTEXT_KEY] = RequestContext(
             headers=headers, trace_id=trace_id, method=untyped.get("method", "GET")
         )
@@ -117,7 +116,6 @@ async def read_body(request: Request[Any, Any, Any]) -> bytes:
             break
     if size > MAX_BODY_BYTES:
         raise SignalHubError("too_large", "A signal is at most 16 KiB.")
-    context.is_body_read = True
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -194,10 +192,7 @@ class OutermostApplication:
             await self._app(scope, receive, send_and_keep_status)
         finally:
             self.finish_request(scope, status, perf_counter() - started_at)
-            self._load_shedder.leave(started_at)
-        if context.is_body_read:
-            self._load_shedder.note_served(scope, context.headers, context.account_id)
-            await self._load_shedder.measure(receive)
+            self._load_shedder.leave(scope, context.headers, context.account_id, started_at)
 
     def finish_request(self, scope: HTTPScope, status: int, duration_s: float) -> None:
         """Count and log a request. The path is the route's template: a path itself can hold a hook's token."""
