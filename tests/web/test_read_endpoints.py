@@ -1,10 +1,12 @@
 """Endpoints that read: pages, legacy shapes, receipts, analytics; only of the own account."""
 
+import asyncio
 import itertools
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient
@@ -250,3 +252,18 @@ async def test_health_and_metrics_require_no_key(app: RunningApp) -> None:
         "database": True, "redis": True, "migrations": True, "relay": True, "workers": False,
     }  # fmt: skip
     assert set((await app.http.get("/health/")).json()) >= {"status", "timestamp"}
+
+
+async def test_concurrent_readiness_checks_share_their_reads(app: RunningApp) -> None:
+    """Without a credential they must not take every connection to the database from the signals."""
+    count_waiting = text(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = CAST('alembic_version' AS regclass)"
+    )
+    async with app.services.engine.begin() as connection:
+        await connection.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
+        checks = [asyncio.create_task(app.http.get("/health/ready")) for _ in range(30)]
+        counts = []
+        while not all(check.done() for check in checks):
+            counts.append((await connection.execute(count_waiting)).scalar_one())
+            await asyncio.sleep(0.05)
+    assert max(counts) == 1

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from datetime import datetime
+from functools import partial
 from typing import Final, Literal
 
 import msgspec
@@ -14,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import migrate
+from signalhub.concurrency import SingleFlight
 from signalhub.container import Services
 from signalhub.domain.events import format_timestamp
 from signalhub.shared_metrics import render as render_metrics
@@ -45,6 +47,9 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     workers: bool
 
 
+_readiness_checks: Final = SingleFlight[Services, Readiness]()
+
+
 @get("/health/live", media_type=MediaType.JSON, operation_id="checkLiveness", summary="The process runs")
 async def live() -> dict[str, str]:
     return {"status": "ok"}
@@ -57,6 +62,12 @@ async def live() -> dict[str, str]:
     summary="The process should get traffic",
 )
 async def ready(services: AppServices) -> Response[Readiness]:
+    # Once for all who ask meanwhile: anyone may ask, and must not take every connection to the database by that.
+    readiness = await _readiness_checks.run(services, partial(check_readiness, services))
+    return Response(readiness, status_code=503 if readiness.status == "unavailable" else 200)
+
+
+async def check_readiness(services: Services) -> Readiness:
     # At the same time: a load balancer waits for the slowest check, not for all of them.
     database, migrations, redis_status, workers = await asyncio.gather(
         check(query_time(services.engine)),
@@ -67,7 +78,7 @@ async def ready(services: AppServices) -> Response[Readiness]:
     relay = services.relay.is_reading
     refusal = explain_refusal(services, database=database, migrations=migrations)
     reason = refusal or explain_degradation(redis_status, relay=relay)
-    body = Readiness(
+    return Readiness(
         status="unavailable" if refusal else "degraded" if reason else "ok",
         reason=reason,
         database=database,
@@ -76,7 +87,6 @@ async def ready(services: AppServices) -> Response[Readiness]:
         relay=relay,
         workers=workers,
     )
-    return Response(body, status_code=503 if refusal else 200)
 
 
 def explain_refusal(services: Services, *, database: bool, migrations: bool) -> str:
