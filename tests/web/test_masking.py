@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from signalhub.domain.identifiers import mask_secrets
 from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient, receive_json
 from tests.kit.running_app import RunningApp
@@ -64,6 +65,16 @@ async def test_every_kind_of_secret_is_masked(app: RunningApp, account: AccountC
     outputs = f"{answer} {await _collect_outputs(app, account)}"
     for secret in (hook["token"], hook["secret"], ticket, account.api_key):
         assert secret.rpartition("_")[2][:20] not in outputs
+
+
+@pytest.mark.parametrize("escape", ["\\/ \\u002B =", "\\u002f \\u002b \\u003D", "%2F %2B %3D", "/ + ="])
+def test_signing_secret_is_masked_as_other_encoders_write_it(escape: str) -> None:
+    """PHP escapes the slashes in JSON, .NET the pluses; a form has neither as it is."""
+    slash, plus, equals = escape.split()
+    secret = f"whsec_AbCd{slash}EfGhIjKlMnOpQrStUvWx{plus}0123456789{slash}bcdefg{equals}"
+    masked = mask_secrets(f'{{"secret": "{secret}", "tp": 1}}')
+    assert masked.text == f'{{"secret": "whsec_{"*" * (len(secret) - 6)}", "tp": 1}}'
+    assert masked.credentials == ("hook's signing secret",)
 
 
 async def test_positions_of_problems_are_those_of_the_text_as_sent(account: AccountClient) -> None:

@@ -91,8 +91,10 @@ _CREDENTIAL_KINDS: Final = {
 _SECRET_MARKERS: Final = (*(f"{prefix}_" for prefix in _CREDENTIAL_KINDS), "whsec_")
 # Also a secret that is mistyped or cut short: what is left of it would be enough to find the rest by its checksum. The
 # lookbehind has the prefix and the id, so a match is the secret alone, and no match can hide the start of the next one.
+# PHP writes a slash in JSON as \/, .NET a plus as \u002B, and a form has them as %2F and %2B.
 _SECRET: Final = re.compile(
-    rf"(?<=sh[khts]_[0-9A-Za-z]{{{_ID_LENGTH}}}_)[0-9A-Za-z]{{16,}}|(?<=whsec_)[0-9A-Za-z+/]{{24,}}=*"
+    rf"(?<=sh[khts]_[0-9A-Za-z]{{{_ID_LENGTH}}}_)[0-9A-Za-z]{{16,}}"
+    r"|(?<=whsec_)(?:[0-9A-Za-z+/]|\\/|\\u002[BbFf]|%2[BbFf]){24,}(?:=|\\u003[Dd]|%3[Dd])*"
 )
 
 
