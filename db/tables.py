@@ -28,6 +28,7 @@ from sqlalchemy import (
     literal_column,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 _UUID = Uuid(as_uuid=False)
@@ -154,7 +155,8 @@ class SignalRow(DefaultBase):
 class OrderRow(DefaultBase):
     """`due_at` is when the lifecycle next looks at the order; a worker that holds it has pushed it ahead (a lease).
 
-    `closes` is the JSON of the parts that were closed.
+    `claimed_at` is set meanwhile: a claim that finds it adds to `interruptions`, as the worker before has not saved its
+    step. `closes` is the JSON of the parts that were closed.
     """
 
     __tablename__ = "orders"
@@ -201,6 +203,8 @@ class OrderRow(DefaultBase):
     created_at: Mapped[datetime] = mapped_column(StoredTime)
     updated_at: Mapped[datetime] = mapped_column(StoredTime)
     due_at: Mapped[datetime | None] = mapped_column(StoredTime)
+    claimed_at: Mapped[datetime | None] = mapped_column(StoredTime)
+    interruptions: Mapped[Any] = mapped_column(JSONB, nullable=True)
 
 
 class ShardRow(DefaultBase):

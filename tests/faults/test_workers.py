@@ -1,10 +1,14 @@
 """Worker processes are killed or frozen, and every order still ends, once and in time."""
 
 import asyncio
+from datetime import datetime, timedelta
 from time import monotonic
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from db.engine import create_engine
 from signalhub import redis_clients
 from signalhub.jobs import QUEUE_NAME, build_message
 from signalhub.settings import Settings
@@ -16,6 +20,17 @@ from tests.kit.redis_keys import read_redis_keys
 from tests.kit.stack import FrozenProcess, Stack
 
 pytestmark = pytest.mark.fault
+
+_SELECT_CLAIM = text("SELECT claimed_at FROM orders WHERE id = CAST(:id AS uuid)")
+
+
+async def _is_claimed(stack: Stack, order_id: str) -> bool:
+    engine = create_engine(stack.settings.database_url)
+    try:
+        async with engine.connect() as connection:
+            return (await connection.execute(_SELECT_CLAIM, {"id": order_id})).scalar_one() is not None
+    finally:
+        await engine.dispose()
 
 
 async def test_orders_end_once_when_the_worker_is_killed_repeatedly(stack: Stack) -> None:
@@ -54,6 +69,30 @@ async def test_orders_of_a_killed_worker_continue_within_ten_seconds(stack: Stac
         )
     assert report.violations == ()
     assert report.lateness_s[-1] < max(10.0, back_after_s[0] + lease_s + 2.0)
+
+
+async def test_step_in_which_a_worker_is_killed_shows_on_the_order(stack: Stack) -> None:
+    """At the next claim already, since a step that kills each worker is never saved."""
+    lease_s = 4.0
+    with stack.run_worker_with(lease_s=lease_s, chaos="stuck", chaos_profiles="stuck: hang=100%"):
+        async with run_clients(stack) as clients:
+            (account,) = clients.accounts
+            sent = await account.send_signal()
+
+            async def read_interruptions() -> list[dict[str, Any]]:
+                receipt = await account.get(f"/api/v1/receipts/{sent['signal_id']}")
+                return list(receipt["order"]["interruptions"])
+
+            await wait_until(lambda: _is_claimed(stack, sent["order_id"]))
+            assert await read_interruptions() == []
+            await kill_restart.kill_worker_process(stack)
+            (interruption,) = await wait_until(read_interruptions, timeout_s=15)
+            events = await account.list_events()
+    assert [event["type"] for event in events][-1] == "order.pending"
+    assert interruption["attempt"] == 1
+    claimed_at, resumed_at = (datetime.fromisoformat(interruption[name]) for name in ("claimed_at", "resumed_at"))
+    assert timedelta(seconds=lease_s) <= resumed_at - claimed_at < timedelta(seconds=2 * lease_s)
+    assert f'"order_ids": ["{sent["order_id"]}"]' in stack.worker.log_path.read_text()
 
 
 async def test_orders_end_once_when_workers_are_killed_with_a_hostile_broker(stack: Stack) -> None:

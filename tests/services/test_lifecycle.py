@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from db import orders
 from signalhub.brokers.base import BrokerError
@@ -30,6 +32,24 @@ FILL = Executed(Decimal("1.0860"), "b-1")
 
 async def _order(account: AccountClient) -> Any:  # noqa: ANN401 - JSON
     return (await account.get("/api/v1/orders"))["items"][0]
+
+
+async def _claim(app: RunningApp, order_id: str, lease_s: float = 0.0) -> None:
+    """Claim an order as a worker does that dies then."""
+    async with app.services.engine.begin() as connection:
+        assert await orders.claim(connection, lease_s, max_orders=1, order_ids=[order_id]) is not None
+
+
+async def _leave_in_step(app: RunningApp, account: AccountClient, order_id: str) -> None:
+    """Begin a step as soon as the order is due, and stop in it as a worker does that dies."""
+    harness = LifecycleHarness(app, account, (9.0,), lease_s=0.3)
+
+    async def has_begun() -> bool:
+        await harness.lifecycle.advance([order_id])
+        return bool(harness.scripted_broker.stepped_order_ids)
+
+    await wait_until(has_begun, timeout_s=3)
+    await harness.lifecycle.close()
 
 
 async def test_order_without_delays_is_executed_and_closed_by_advancing(
@@ -190,10 +210,38 @@ async def test_duplicate_broker_report_is_ignored(app: RunningApp, account: Acco
 async def test_order_of_a_dead_worker_continues_after_the_lease(app: RunningApp, account: AccountClient) -> None:
     harness = LifecycleHarness(app, account, ())
     order_id = await harness.accept()
-    async with app.services.engine.begin() as connection:
-        assert await orders.claim(connection, 0.3, max_orders=1, order_ids=[order_id]) is not None
+    await _claim(app, order_id, lease_s=0.3)
     assert await harness.lifecycle.advance([order_id]) is None
     assert [event.type for event in await harness.advance(order_id)] == ["order.executed", "order.closed"]
+
+
+async def test_interrupted_steps_show_on_the_order(app: RunningApp, account: AccountClient) -> None:
+    harness = LifecycleHarness(app, account, (PASSING, None, FILL, None))
+    order_id = await harness.accept()
+    await harness.advance(order_id)
+    counted = REGISTRY.get_sample_value("signalhub_worker_interrupted_steps_total") or 0
+    for _ in range(2):
+        await _leave_in_step(app, account, order_id)
+    types, order = await harness.end(order_id)
+    assert types == ["order.pending", "order.retrying", "order.executed", "order.closed"]
+    assert REGISTRY.get_sample_value("signalhub_worker_interrupted_steps_total") == counted + 2
+    first, second = order["interruptions"]
+    assert [first["attempt"], second["attempt"]] == [2, 2]
+    assert order["created_at"] < first["claimed_at"] < first["resumed_at"] == second["claimed_at"]
+    assert second["claimed_at"] < second["resumed_at"] < order["filled_at"]
+    assert [event["data"]["interruptions"] for event in (await account.list_events())[-2:]] == [[first, second]] * 2
+
+
+async def test_last_interruptions_are_kept(app: RunningApp, account: AccountClient) -> None:
+    harness = LifecycleHarness(app, account, lease_s=0.01)
+    order_id = await harness.accept()
+    for _ in range(30):
+        await _claim(app, order_id)
+    interruptions = (await account.get_order(order_id))["interruptions"]
+    assert len(interruptions) == 20
+    assert all(before["resumed_at"] == after["claimed_at"] for before, after in pairwise(interruptions))
+    await harness.end(order_id)
+    assert (await account.get_order(order_id))["interruptions"][:-1] == interruptions[1:]
 
 
 async def test_cancelled_order_stays_cancelled(app: RunningApp, account: AccountClient) -> None:

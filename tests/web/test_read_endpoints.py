@@ -17,7 +17,7 @@ ORDER_FIELDS = [
     "status", "reason", "broker_order_id", "fill_price", "filled_at", "close_price", "closed_at", "close_reason", "pnl",
     "r_multiple", "attempts", "next_attempt_at", "version", "created_at", "updated_at", "trace_id",
     "profile", "simulate", "expires_at", "filled_quantity", "remaining_quantity", "closes", "pnl_currency", "pnl_price",
-    "pips", "mae", "mfe", "commission",
+    "pips", "mae", "mfe", "commission", "interruptions",
 ]  # fmt: skip
 LEGACY_ORDER_FIELDS = [
     "id", "action", "instrument", "entry_price", "stop_loss", "take_profit", "status", "fake_order_id", "created_at",

@@ -127,11 +127,14 @@ async def find_order_id(client: Client, text: str) -> str:
 
 
 def print_order(order: OrderView) -> None:
-    """Print each field that has a value, and a line for each part that was closed."""
+    """Print each field that has a value, and a line for each part that was closed and each interrupted step."""
     print_line(click.style(f"{order.side} {order.symbol} is {order.status}", bold=True))
-    values = msgspec.structs.asdict(order) | {"take_profits": ", ".join(order.take_profits), "closes": None}
+    shown_apart = {"closes": None, "interruptions": None}
+    values = msgspec.structs.asdict(order) | {"take_profits": ", ".join(order.take_profits)} | shown_apart
     for name, value in values.items():
         if value is not None:
             print_line(f"  {name:<18} {make_printable(str(value))}")
     for part in order.closes:
         print_line(f"  {'closed':<18} {part.quantity} at {part.price}, {part.reason}, {part.at}")
+    for step in order.interruptions:
+        print_line(f"  {'interrupted':<18} attempt {step.attempt}, {step.claimed_at} to {step.resumed_at}")

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import astuple
 
-from signalhub.domain.order import Order, PartialClose
+from signalhub.domain.order import Interruption, Order, PartialClose
 from signalhub.domain.signal import OrderType, Side, Signal, format_decimal
 
 # All event types; docs/events.md is tested against this list.
@@ -154,6 +154,14 @@ class PartialCloseView(msgspec.Struct, frozen=True):
     at: str
 
 
+class InterruptionView(msgspec.Struct, frozen=True):
+    """An Interruption as JSON shows it."""
+
+    claimed_at: str
+    resumed_at: str
+    attempt: int
+
+
 class OrderView(msgspec.Struct, frozen=True):
     """An order as JSON shows it, in events and answers. Fields are read from Order and its terms by their names."""
 
@@ -195,6 +203,7 @@ class OrderView(msgspec.Struct, frozen=True):
     mae: str | None
     mfe: str | None
     commission: str | None
+    interruptions: tuple[InterruptionView, ...] = ()
 
 
 _DECIMAL_FIELDS: Final = (
@@ -207,6 +216,7 @@ _FORMATTERS: Final[dict[str, Callable[[Any], Any]]] = {
     **dict.fromkeys(_TIMESTAMP_FIELDS, format_timestamp),
     "take_profits": lambda prices: tuple(map(format_decimal, prices)),
     "closes": lambda parts: tuple(map(to_partial_close_view, parts)),
+    "interruptions": lambda interruptions: tuple(map(to_interruption_view, interruptions)),
 }
 _INDEXED_FORMATTERS: Final = [(OrderView.__struct_fields__.index(name), call) for name, call in _FORMATTERS.items()]
 # The fields of the terms follow the two ids, in the order of Signal. This runs for every event of an order: to read
@@ -227,6 +237,11 @@ def to_partial_close_view(part: PartialClose) -> PartialCloseView:
     return PartialCloseView(
         format_decimal(part.price), format_decimal(part.quantity), part.reason, format_timestamp(part.at)
     )
+
+
+def to_interruption_view(interruption: Interruption) -> InterruptionView:
+    times = format_timestamp(interruption.claimed_at), format_timestamp(interruption.resumed_at)
+    return InterruptionView(*times, interruption.attempt)
 
 
 def order_event(type_: str, order: Order) -> NewEvent:

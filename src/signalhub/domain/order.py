@@ -62,6 +62,17 @@ class PartialClose(msgspec.Struct, frozen=True):
     at: datetime
 
 
+class Interruption(msgspec.Struct, frozen=True):
+    """A step that a worker began at `claimed_at` and did not finish, since it died, hung or could not save.
+
+    Another worker claimed the order at `resumed_at`, after the lease. `attempt` is what `attempts` would have become.
+    """
+
+    claimed_at: datetime
+    resumed_at: datetime
+    attempt: int
+
+
 class ExecutionStats(msgspec.Struct, frozen=True, kw_only=True):
     """What a broker adds to a close, each where it is known.
 
@@ -147,6 +158,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
     created_at: datetime
     updated_at: datetime
+    interruptions: tuple[Interruption, ...] = ()
 
     @property
     def simulate(self) -> str | None:

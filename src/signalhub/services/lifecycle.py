@@ -19,10 +19,10 @@ from db import bulk, event_log, orders, shards
 from db.engine import autocommit, is_lock_timeout
 from signalhub.brokers.base import Broker
 from signalhub.brokers.stepper import FAULT_REASON, OrderStepper, StepResult
-from signalhub.domain.events import Event
+from signalhub.domain.events import Event, format_timestamp
 from signalhub.domain.order import Rejected, Status
 from signalhub.domain.retry import RetryPolicy
-from signalhub.services.metrics import CLAIM_AGE_SECONDS, GIVEN_UP_ORDERS, STEPS
+from signalhub.services.metrics import CLAIM_AGE_SECONDS, GIVEN_UP_ORDERS, INTERRUPTED_STEPS, STEPS
 
 MAX_CLAIMED_ORDERS: Final = 200
 _LATE_STEP_AFTER_S: Final = 0.1
@@ -95,6 +95,7 @@ class Lifecycle:
 
     async def _step_orders(self, claimed: orders.ClaimedOrders) -> list[StepResult]:
         CLAIM_AGE_SECONDS.pending.append((claimed.now - claimed.oldest_due_at).total_seconds())
+        _report_interruptions(claimed)
         steps = [asyncio.create_task(self._stepper.progress(order, claimed.now)) for order in claimed.orders]
         if steps:
             await asyncio.wait(steps, timeout=_LATE_STEP_AFTER_S)
@@ -199,6 +200,21 @@ async def _log_failure(work: Coroutine[Any, Any, None]) -> None:
         await work
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         _log.warning("lifecycle.late_step_save_failed", error=repr(error))  # it is tried again after its lease
+
+
+def _report_interruptions(claimed: orders.ClaimedOrders) -> None:
+    """Count and log, in one line, the orders whose step another worker began and did not finish."""
+    interrupted = [
+        order for order in claimed.orders if order.interruptions and order.interruptions[-1].resumed_at == claimed.now
+    ]
+    if interrupted:
+        INTERRUPTED_STEPS.inc(len(interrupted))
+        claimed_at = min(order.interruptions[-1].claimed_at for order in interrupted)
+        _log.warning(
+            "lifecycle.steps_interrupted",
+            claimed_at=format_timestamp(claimed_at),
+            order_ids=[order.id for order in interrupted],
+        )
 
 
 def _count_steps(results: Sequence[StepResult]) -> None:

@@ -32,6 +32,9 @@ GIVEN_UP_ORDERS: Final = Counter(
     "signalhub_worker_given_up_orders", "Orders that ended because they could not be advanced, by reason.", ["reason"]
 )
 """By reason: broker_fault (the broker raised at every attempt), unreadable (a value that no order can have)."""
+INTERRUPTED_STEPS: Final = Counter(
+    "signalhub_worker_interrupted_steps", "Steps that a worker began and did not finish, and another took up."
+)
 CLAIM_AGE_SECONDS: Final = BufferedHistogram(
     Histogram(
         "signalhub_worker_claim_age_seconds",
