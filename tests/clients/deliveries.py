@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
 from typing import Any
 
 import msgspec
+
+from tests.kit.sequence_faults import compare_sequence
 
 
 class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,15 +21,8 @@ class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_exact(self) -> bool:
-        return not any(
-            (
-                self.missing_count,
-                self.repeated_count,
-                self.disordered_count,
-                self.blank_count,
-                self.garbled_count,
-            )
-        )
+        _, *fault_counts = msgspec.structs.astuple(self)
+        return not any(fault_counts)
 
 
 class Delivery:
@@ -61,13 +55,12 @@ class Delivery:
 
     def compare_with_log(self, log: Iterable[Mapping[str, Any]]) -> DeliveryReport:
         events_by_seq = {event["seq"]: event for event in log}
-        seqs = [event["seq"] for event in self.events]
-        counts = Counter(seqs)
+        faults = compare_sequence([event["seq"] for event in self.events], events_by_seq.keys())
         return DeliveryReport(
-            event_count=len(seqs),
-            missing_count=len(events_by_seq.keys() - counts.keys()),
-            repeated_count=len(seqs) - len(counts),
-            disordered_count=sum(seq < previous for previous, seq in pairwise(seqs)),
+            event_count=len(self.events),
+            missing_count=faults.missing,
+            repeated_count=faults.repeated,
+            disordered_count=faults.disordered,
             blank_count=self.blank_count,
             garbled_count=self.garbled_count + sum(event != events_by_seq.get(event["seq"]) for event in self.events),
         )

@@ -17,6 +17,7 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, from anywhere
 
 import httpx
+import msgspec
 import structlog
 
 from tests.clients.catalog import CLIENTS, PACKAGES, SCRIPTS, ThirdPartyClient, find_missing_program
@@ -151,17 +152,8 @@ def _print_table(reports: Sequence[ClientReport]) -> None:
 
 
 def _to_row(report: ClientReport) -> tuple[str, ...]:
-    client, delivery = report.client, report.delivery
-    counts = (
-        report.connection_count,
-        report.cut_count,
-        delivery.event_count,
-        delivery.missing_count,
-        delivery.repeated_count,
-        delivery.disordered_count,
-        delivery.blank_count,
-        delivery.garbled_count,
-    )
+    client = report.client
+    counts = (report.connection_count, report.cut_count, *msgspec.structs.astuple(report.delivery))
     return (client.name, client.read_version(), client.transport, *map(str, counts))
 
 

@@ -7,9 +7,8 @@ transport with each session.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from itertools import pairwise
 from time import monotonic
 
 import httpx
@@ -21,6 +20,7 @@ from tests.kit.account_client import AccountClient
 from tests.kit.load_subscribers import TRANSPORTS, Subscriber, SubscriberBehavior
 from tests.kit.observations import ObservationLog
 from tests.kit.polling import wait_until
+from tests.kit.sequence_faults import compare_sequence
 from tests.kit.stack import Stack
 
 EVENTS_PER_SIGNAL = 4
@@ -50,14 +50,21 @@ class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
     cuts: int = 0
     refusals: int = 0
     missing: int = 0
-    doubled: int = 0
+    repeated: int = 0
     disordered: int = 0
     foreign: int = 0
     control_messages: tuple[str, ...] = ()
 
     @property
+    def violations(self) -> dict[str, int]:
+        """Return what must be 0 and is not."""
+        counts = {name: int(getattr(self, name)) for name in ("missing", "repeated", "disordered", "foreign")}
+        counts["control"] = len(self.control_messages)
+        return {name: count for name, count in counts.items() if count}
+
+    @property
     def is_complete(self) -> bool:
-        return not (self.missing or self.doubled or self.disordered or self.foreign or self.control_messages)
+        return not self.violations
 
 
 @asynccontextmanager
@@ -141,17 +148,22 @@ class SubscriberGroup:
             subscriber.start()
 
     async def build_report(self) -> DeliveryReport:
-        """Compare all subscribers with the logs, by the digest of each event's exact text."""
+        """Compare all subscribers with the logs in the database."""
         snapshot = await database_snapshot.read(self.stack.settings)
         logs = {
             account.id: [hash(line.body.encode()) for line in snapshot.event_logs[account.id]]
             for account in self.accounts
         }
-        totals = Counter[str]()
-        for subscriber in self.subscribers:
-            totals.update(compare_with_log(subscriber, logs[subscriber.account_id]))
-        control_messages = tuple(text for subscriber in self.subscribers for text in subscriber.control_messages)
-        return DeliveryReport(control_messages=control_messages, **totals)
+        return build_delivery_report(self.subscribers, logs)
+
+
+def build_delivery_report(subscribers: Sequence[Subscriber], logs: Mapping[str, Sequence[int]]) -> DeliveryReport:
+    """Compare subscribers with the logs of their accounts, given as the digest of each event's exact text."""
+    totals = Counter[str]()
+    for subscriber in subscribers:
+        totals.update(compare_with_log(subscriber, logs[subscriber.account_id]))
+    control_messages = tuple(text for subscriber in subscribers for text in subscriber.control_messages)
+    return DeliveryReport(control_messages=control_messages, **totals)
 
 
 def compare_with_log(subscriber: Subscriber, log: Sequence[int]) -> dict[str, int]:
@@ -159,16 +171,14 @@ def compare_with_log(subscriber: Subscriber, log: Sequence[int]) -> dict[str, in
         0 < seq <= len(log) and log[seq - 1] == digest
         for seq, digest in zip(subscriber.seqs, subscriber.digests, strict=True)
     ]
-    distinct = set(subscriber.seqs)
+    expected_seqs = set(range(subscriber.after + 1, len(log) + 1))
     return {
         "deliveries": len(subscriber.seqs),
         "sessions": subscriber.sessions,
         "cuts": subscriber.cuts,
         "refusals": subscriber.refusals,
-        "missing": len(set(range(subscriber.after + 1, len(log) + 1)) - distinct),
-        "doubled": len(subscriber.seqs) - len(distinct),
-        "disordered": sum(after < before for before, after in pairwise(subscriber.seqs)),
         "foreign": is_known.count(False),
+        **msgspec.structs.asdict(compare_sequence(subscriber.seqs, expected_seqs)),
     }
 
 

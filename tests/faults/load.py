@@ -96,9 +96,10 @@ def run_random_faults(arguments: argparse.Namespace) -> int:
     )
     report = _run_on_stack(2, lambda stack: random_faults.run(stack, plan), worker_processes=2, heartbeat_s=1.0)
     figures = msgspec.structs.asdict(report)
-    faults = figures.pop("faults")
-    _print_figures({"seed": plan.seed, "faults": sum(faults.values())} | figures)
-    for name, count in sorted(faults.items()):
+    del figures["faults"], figures["delivery"]
+    figures = {"seed": plan.seed, "faults": sum(report.faults.values())} | figures
+    _print_figures(figures | _to_figures(report.delivery))
+    for name, count in sorted(report.faults.items()):
         sys.stdout.write(f"{count:>11}  {name}\n")
     for name, count in report.violations.items():
         sys.stdout.write(f"VIOLATION  {name}: {count}\n")

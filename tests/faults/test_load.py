@@ -47,7 +47,7 @@ async def test_random_faults_lose_nothing(stack: Stack) -> None:
     report = await random_faults.run(stack, plan)
     assert report.violations == {}
     assert report.acknowledged == report.orders == 180
-    assert report.deliveries == 2 * (2 + 4 * 180)  # each account's creation, four events of each order
+    assert report.delivery.deliveries == 2 * (2 + 4 * 180)  # each account's creation, four events of each order
     assert report.faults
 
 
@@ -66,8 +66,8 @@ def test_delivery_report_counts_wrong_deliveries() -> None:
     for body, seq in ((b"one", b"1"), (b"three", b"3"), (b"two", b"2"), (b"two", b"2"), (b"another's", b"9")):
         subscriber.record_event(body, seq)
     counts = flood.compare_with_log(subscriber, log)
-    assert {name: counts[name] for name in ("missing", "doubled", "disordered", "foreign")} == {
-        "missing": 1, "doubled": 1, "disordered": 1, "foreign": 1,
+    assert {name: counts[name] for name in ("missing", "repeated", "disordered", "foreign")} == {
+        "missing": 1, "repeated": 1, "disordered": 1, "foreign": 1,
     }  # fmt: skip
 
 
