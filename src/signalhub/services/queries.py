@@ -83,10 +83,10 @@ class Queries:
         table = orders.TABLE.c
         query = select(cast(table.id, Text)).where(table.id.in_(ids), table.account_id == account_id)
         async with self._engine.connect() as connection:
-            found_ids = list((await connection.execute(query)).scalars())
-        if len(found_ids) < len(ids):
+            stored_ids = list((await connection.execute(query)).scalars())
+        if len(stored_ids) < len(ids):
             raise SignalHubError("not_found", "There is no such order.")
-        return found_ids
+        return stored_ids
 
     async def list_order_events(self, account_id: str, order_id: str) -> list[event_log.StoredEvent]:
         order = await self.get_order(account_id, order_id)

@@ -68,11 +68,11 @@ async def find_write_error(client: "Redis", keys: RedisKeys, written_key: str) -
     pipeline.set(written_key, os.getpid(), ex=_EXPIRY_S)
     for key in types:
         pipeline.type(key)
-    written, *found_types = await pipeline.execute(raise_on_error=False)
+    written, *actual_types = await pipeline.execute(raise_on_error=False)
     if isinstance(written, Exception):
         return str(written)
-    for (key, type_), found_type in zip(types.items(), found_types, strict=True):
-        if found_type not in {type_, b"none"}:
+    for (key, type_), actual_type in zip(types.items(), actual_types, strict=True):
+        if actual_type not in {type_, b"none"}:
             return f"{key} is not of type {type_.decode()}"
     return None
 

@@ -277,7 +277,7 @@ class Connection:
         """Start writes without waiting for their end; only while `is_writable`. A failed write ends the stream.
 
         A transport keeps the order of writes that were started in order (see the runtime mode in
-        `signalhub.cli.servers`), so the end of the last write is the end of all.
+        `signalhub.web_server`), so the end of the last write is the end of all.
         """
         self._write_started_at = monotonic()
         send = self.transport.send

@@ -1,4 +1,4 @@
-"""What Litestar injects into the handlers of its own routes. Hot routes call `asgi.get_services` themselves."""
+"""What Litestar injects into the handlers of its own routes. Hot routes call `request_context.get_services`."""
 
 from typing import Final, cast
 
