@@ -6,6 +6,7 @@ of any, in the worker.
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -20,6 +21,11 @@ from signalhub.domain.order import Cancelled, IllegalTransition, Move, Order, St
 _SELECT_NOW = text("SELECT clock_timestamp()")
 _LIMIT_LOCK_WAIT = text(f"SET LOCAL lock_timeout = '{int(event_log.LOCK_TIMEOUT_S * 1000)}ms'")
 _DecideMove = Callable[[Order, datetime], Awaitable[Move]]
+
+_CONDITIONS: Final = {
+    Status.PENDING: "only a pending order can be cancelled",
+    Status.EXECUTED: "only an executed order can be closed",
+}
 
 
 class OrderCommands:
@@ -50,13 +56,13 @@ class OrderCommands:
         async with self._engine.connect() as connection:
             order = await _lock_order(connection, account_id, order_id)
             if order.status is not required_status:
-                raise _illegal_transition_error(order)
+                raise _illegal_transition_error(order, required_status)
             now = (await connection.execute(_SELECT_NOW)).scalar_one()
             move = await decide(order, now)
             try:
                 moved = apply(order, move, now)
             except IllegalTransition:
-                raise _illegal_transition_error(order) from None
+                raise _illegal_transition_error(order, required_status) from None
             heads = await event_log.lock_heads(connection, {account_id})
             events, statements = event_log.assign_sequence(heads, [order_event(str(move.__struct_config__.tag), moved)])
             save = orders.save({moved.id: (moved, find_next_due(self._broker, moved, now))}, {order.id: order.version})
@@ -81,5 +87,5 @@ async def _lock_order(connection: AsyncConnection, account_id: str, order_id: st
         ) from None
 
 
-def _illegal_transition_error(order: Order) -> SignalHubError:
-    return SignalHubError("illegal_transition", f"The order is {order.status}; that can no longer be done.")
+def _illegal_transition_error(order: Order, required_status: Status) -> SignalHubError:
+    return SignalHubError("illegal_transition", f"The order is {order.status}; {_CONDITIONS[required_status]}.")
