@@ -9,9 +9,10 @@ from uuid import UUID
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from signalhub.cli.output import format_command, json_option, make_printable, print_json, print_line, print_note
-from signalhub.cli.send import run_with_client, service_options
+from signalhub.cli.send import run_with_client, service_options, to_plain_symbol
 from signalhub.cli.tables import get_terminal_width, print_table
 from signalhub.client import Client
 from signalhub.domain.events import OrderView
@@ -44,8 +45,11 @@ def orders(  # noqa: PLR0913 - one for each option
 ) -> None:
     """List orders, the newest first; with a command, show or change one."""
     if ctx.invoked_subcommand is not None:
+        if any(ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE for name in ctx.params):
+            raise click.UsageError(f"Write the options of `{ctx.invoked_subcommand}` after it.")
         return
-    listed = run_with_client(url, key, lambda client: client.orders(status=status, symbol=symbol, limit=limit))
+    plain_symbol = symbol and to_plain_symbol(symbol)
+    listed = run_with_client(url, key, lambda client: client.orders(status=status, symbol=plain_symbol, limit=limit))
     if as_json:
         for order in listed:
             print_json(order)

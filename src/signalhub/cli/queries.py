@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from signalhub.cli.output import json_option, make_printable, print_line, print_note
-from signalhub.cli.send import run_with_client, service_options
+from signalhub.cli.send import run_with_client, service_options, to_plain_symbol
 from signalhub.cli.tables import print_table
 from signalhub.client import Client
 
@@ -102,7 +102,7 @@ def quotes(  # noqa: PLR0913 - one for each option
     params: dict[str, str | int] = {"interval": interval, "count": count}
     if start is not None:
         params["at"] = start
-    body = _fetch(f"/api/v1/quotes/{quote_path(symbol, safe='')}", url, key, **params)
+    body = _fetch(f"/api/v1/quotes/{quote_path(to_plain_symbol(symbol), safe='')}", url, key, **params)
     if as_json:
         click.echo(body)
         return
@@ -132,7 +132,10 @@ def analytics(*, by: str, as_json: bool, url: str | None, key: str | None) -> No
     print_line(f"{document['total_signals']} signals, {document['rejected_signals']} of them rejected")
     counts = ", ".join(f"{count} {status}" for status, count in document["by_status"].items() if count)
     print_line(f"{document['total_orders']} orders{': ' if counts else ''}{counts}")
-    rows = [[str(row[name] or "-") for name in _PERFORMANCE_NAMES] for row in document["performance"][by]]
+    rows = [
+        ["-" if row[name] is None else str(row[name]) for name in _PERFORMANCE_NAMES]
+        for row in document["performance"][by]
+    ]
     header = [by.upper(), *(name.upper().replace("_", " ") for name in _PERFORMANCE_NAMES[1:])]
     print_table(header, rows, dropped_first=("PROFIT FACTOR", "DRAWDOWN", "WINS"))
 

@@ -33,6 +33,11 @@ def service_options(command: CommandT) -> CommandT:
     return url(key(command))
 
 
+def to_plain_symbol(symbol: str) -> str:
+    """Return a symbol as the service stores it, from a pair such as XAU/USD, which a signal may have."""
+    return symbol.replace("/", "")
+
+
 def run_with_client(url: str | None, key: str | None, operation: Callable[[Client], Awaitable[ResultT]]) -> ResultT:
     """Run `operation` with a client. Expected failures exit with status 1, or 2 for a missing key, and a sentence."""
     settings = from_env(os.environ)
