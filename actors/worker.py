@@ -105,9 +105,11 @@ class WorkerServices:
 
     async def _publish(self, events: Sequence[Event]) -> None:
         """Publish, unless Redis is known to take no writes. A Redis that hangs delays no further order."""
+        if not events:
+            return
         if self.redis_monitor.is_failing:
             PUBLISH_FAILURES.inc()
-        elif events:
+        else:
             await self._services.publisher.publish(events, _PUBLISH_TIMEOUT_S)
 
     async def close(self) -> None:

@@ -3,10 +3,13 @@
 import asyncio
 from statistics import median
 from time import monotonic
+from uuid import uuid4
 
 from signalhub.jobs import JobNotifier
 from signalhub.services.ingest import Ingest
 from signalhub.services.signal_records import OrderDefaults
+from signalhub.streams.metrics import PUBLISH_FAILURES
+from signalhub.streams.redis_state import RedisStatus
 from tests.kit import signal_texts
 from tests.kit.account_client import AccountClient
 from tests.kit.polling import wait_until
@@ -95,3 +98,13 @@ async def test_wakeup_without_messages_is_ignored(
 
 async def test_worker_heartbeat_is_reported(running_service: RunningApp) -> None:
     assert (await running_service.http.get("/health/ready")).json()["workers"] is True
+
+
+async def test_nothing_to_publish_is_no_publish_failure(app: RunningApp) -> None:
+    def count_failures() -> float:
+        return sum(sample.value for metric in PUBLISH_FAILURES.collect() for sample in metric.samples)
+
+    before, app.worker.redis_monitor.status = count_failures(), RedisStatus.READ_ONLY
+    await app.worker.advance([str(uuid4())])
+    app.worker.redis_monitor.status = RedisStatus.UNKNOWN
+    assert count_failures() == before
