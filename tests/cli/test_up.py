@@ -1,12 +1,18 @@
 """`signalhub up` with all its processes: in an empty directory, and again with the data of the first run."""
 
 import json
+import os
+import re
+import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import httpx
 import pytest
 
 from tests.cli.conftest import COMMAND, RunCommand, build_environment
@@ -77,3 +83,99 @@ def test_missing_encryption_key_is_an_error(up_settings: dict[str, str], run_in_
     (Path(up_settings["data_dir"]) / "postgres").mkdir(parents=True)
     done = run_in_subprocess("up", **up_settings)
     assert (done.returncode, "encryption.key is missing" in done.stderr) == (1, True)
+
+
+CHECKOUT = Path(__file__).parents[2]
+PROGRAM = Path(sys.executable).parent / "signalhub"
+PRINTED_VALUES = ("Dashboard", "API key", "Hook URL")
+
+
+@contextmanager
+def run_up_for_people(command: list[str], directory: Path, settings: dict[str, str], log: Path) -> Iterator[str]:
+    """Run `up` as a person does, in a directory; yield what it has printed."""
+    with log.open("wb") as errors:
+        process = subprocess.Popen(  # noqa: S603 - our own
+            [*command, "up"],
+            cwd=directory,
+            env=build_environment(settings),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("Ctrl-C"):
+            break
+    assert lines, log.read_text()
+    try:
+        yield "".join(lines)
+    finally:
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+        process.communicate(timeout=20)
+
+
+@contextmanager
+def follow_in_second_terminal(line: str, directory: Path) -> Iterator[IO[str]]:
+    """Run a command line that does not end by itself; yield its output."""
+    process = subprocess.Popen(  # noqa: S602 - a line for a shell
+        line,
+        shell=True,
+        cwd=directory,
+        env=build_environment({}),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=10)
+
+
+def run_in_second_terminal(line: str, directory: Path) -> str:
+    """Run a command line in a shell that has none of our settings; return its output."""
+    done = subprocess.run(  # noqa: S602 - a line for a shell
+        line,
+        shell=True,
+        cwd=directory,
+        env=build_environment({}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("way", ["program", "module", "just"])
+def test_printed_commands_work_as_printed(up_settings: dict[str, str], tmp_path: Path, way: str) -> None:
+    """In another terminal, in the same directory, without the settings of the first."""
+    just = shutil.which("just")
+    if way == "just" and just is None:
+        pytest.skip("just is not installed")
+    directory = CHECKOUT if way == "just" else tmp_path
+    if way != "just":
+        up_settings["data_dir"] = "my data"
+    command = {"program": [str(PROGRAM)], "module": COMMAND, "just": [str(just)]}[way]
+    with run_up_for_people(command, directory, up_settings, tmp_path / "first.log") as printed:
+        curl, tail, send = re.findall(r":\n  (\S.*)$", printed, re.MULTILINE)
+        with follow_in_second_terminal(tail, directory) as events:
+            if shutil.which("curl"):
+                assert '"order_id"' in run_in_second_terminal(curl, directory)
+            for _ in range(2):  # the first of which may come before `tail` has connected
+                assert "is pending" in run_in_second_terminal(send, directory)
+            assert "BUY EURUSD" in events.readline() + events.readline()
+        values = {name: re.findall(rf"{name} +(\S+)$", printed, re.MULTILINE)[0] for name in PRINTED_VALUES}
+        assert httpx.get(values["Dashboard"]).is_success
+        assert httpx.post(values["Hook URL"], content=BUY).status_code == 202
+        assert values["API key"] in curl
+    if way == "program":
+        with run_up_for_people(command, directory, up_settings, tmp_path / "second.log") as printed:
+            (create_key,) = re.findall(r"another key with: (.+)$", printed, re.MULTILINE)
+            assert run_in_second_terminal(create_key, directory).startswith("shk_")
