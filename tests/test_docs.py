@@ -1,15 +1,18 @@
 """Documentation is a subject of tests: what it lists is what there is."""
 
 import re
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from litestar import get
 from litestar.testing import create_test_client
 from prometheus_client import REGISTRY
 
+from signalhub.cli.main import ALIASES, COMMANDS, signalhub
 from signalhub.domain.errors import ERRORS
 from signalhub.domain.events import EVENT_TYPES
 from signalhub.settings import ENV_PREFIX, FIELDS_BY_VARIABLE, Settings
@@ -42,6 +45,29 @@ def test_every_error_is_documented_as_in_the_tables() -> None:
 
 def test_every_event_is_documented() -> None:
     assert _find_in_page("events.md", r"^\| `([a-z]+\.[a-z_]+)` \|") == list(EVENT_TYPES)
+
+
+def _iterate_commands(group: click.Group, path: str) -> Iterator[tuple[str, str]]:
+    """Yield each command that does something, with its arguments, and the first sentence of its help."""
+    ctx = click.Context(group)
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        assert command is not None
+        arguments = [param.make_metavar(ctx) for param in command.params if isinstance(param, click.Argument)]
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            yield " ".join([path, name, *arguments]), command.get_short_help_str(limit=200)
+        if isinstance(command, click.Group):
+            yield from _iterate_commands(command, f"{path} {name}")
+
+
+def test_every_command_is_documented() -> None:
+    rows = _find_in_page("cli.md", r"^\| `(signalhub [^`]+)` \| (.+) \|$")
+    assert rows == list(_iterate_commands(signalhub, "signalhub"))
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in _DOCS.glob("*.md")))
+def test_page_names_existing_commands(page: str) -> None:
+    assert set(_find_in_page(page, r"`signalhub ([a-z]+)")) <= {*COMMANDS, *ALIASES}
 
 
 @get("/fails")

@@ -105,16 +105,16 @@ def open_(*, only_print: bool, as_json: bool) -> None:
 
 @click.group()
 def epoch() -> None:
-    """Start a new log epoch after restoring a backup."""
+    """Start a new log epoch."""
 
 
 @epoch.command()
 def renew() -> None:
     """Start a new epoch: the cursors of all clients become invalid, and their streams say so.
 
-    Needed after a data directory was restored from a backup in place. A restore into another database cluster, or a
-    standby that took over, is detected without this. Running web processes notice it within seconds; where `signalhub
-    up` does not run, its database is started for this command.
+    Needed after a copy of a data directory was put back in place. `signalhub restore` does it by itself; a database in
+    another cluster, or a standby that took over, is detected. Running web processes notice it within seconds; where
+    `signalhub up` does not run, its database is started for this command.
     """
 
     async def renew_epoch(services: Services) -> str:

@@ -41,7 +41,7 @@ COMMANDS: Final = {
     "migrate": _CommandEntry("servers", "Bring the database's schema up to date."),
     "backup": _CommandEntry("backup", "Write the database to a file, also while the service runs."),
     "restore": _CommandEntry("backup", "Replace the database by a backup."),
-    "epoch": _CommandEntry("accounts", "Start a new log epoch after restoring a backup."),
+    "epoch": _CommandEntry("accounts", "Start a new log epoch."),
 }
 
 ALIASES: Final = {"accounts": "account", "keys": "key", "hooks": "hook"}
