@@ -22,12 +22,11 @@ from signalhub.web.dependencies import DEPENDENCIES
 from signalhub.web.load_shedding import LoadShedder
 from signalhub.web.middleware import FRAMEWORK_MIDDLEWARE, watch_answers
 from signalhub.web.rate_limit import RateLimiter
-from signalhub.web.request_context import OutermostApplication
+from signalhub.web.request_context import MAX_JSON_BODY_BYTES, OutermostApplication
 from signalhub.web.request_validation import validate_request
 from signalhub.web.startup import Startup
 
 _USAGE_RECORD_INTERVAL_S = 10.0
-_MAX_REQUEST_BODY_BYTES = 1024 * 1024
 
 _log = structlog.get_logger()
 
@@ -61,7 +60,7 @@ def create_app(settings: Settings) -> Litestar:
         ],
         dependencies=DEPENDENCIES,
         exception_handlers=problems.EXCEPTION_HANDLERS,
-        request_max_body_size=_MAX_REQUEST_BODY_BYTES,
+        request_max_body_size=MAX_JSON_BODY_BYTES,
         openapi_config=openapi.create_openapi_config(),
         logging_config=None,
         pdb_on_exception=False,

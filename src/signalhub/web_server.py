@@ -11,13 +11,16 @@ them, and fails when its version or one of them changes.
 import signal
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
 from granian.http import HTTP1Settings
 from granian.server.mp import MPServer
 from litestar.types import ASGIApp
+
+MAX_HEAD_BYTES: Final = 16 * 1024
+"""Bytes of a request's line and headers; granian refuses more with 431, before there is a request."""
 
 
 def serve(
@@ -34,7 +37,7 @@ def serve(
         # No client uses HTTP/2 without TLS; it hides that a subscriber has disconnected, and takes 11 kB a stream.
         http=HTTPModes.http1,
         # granian's limit for the head of a request is also that of an idle connection, which waits for one.
-        http1_settings=HTTP1Settings(header_read_timeout=int(keep_alive_s * 1000)),
+        http1_settings=HTTP1Settings(header_read_timeout=int(keep_alive_s * 1000), max_buffer_size=MAX_HEAD_BYTES),
         # Open streams count as pending requests: at the default, 1,024 of them block the process.
         backpressure=20_000,
         log_enabled=False,

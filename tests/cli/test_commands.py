@@ -80,7 +80,7 @@ async def test_rotate_encryption_reencrypts_secrets_with_first_key(
 def test_doctor_reports_each_check(run_on_service: RunCommand) -> None:
     done = run_on_service("doctor", "--json")
     verdicts = {check["name"]: check["ok"] for check in map(json.loads, done.stdout.splitlines())}
-    names = ("settings", "files", "encryption", "database", "migrations", "clock", "redis", "web")
+    names = ("settings", "python", "files", "encryption", "database", "migrations", "clock", "redis", "web")
     # This app has no worker process.
     assert verdicts == {**dict.fromkeys(names, True), "workers": False}
     assert done.returncode == 1

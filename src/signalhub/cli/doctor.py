@@ -29,6 +29,8 @@ from signalhub.settings import Settings, from_env
 from signalhub.streams.redis_state import RedisKeyLoader, find_write_error
 
 _MAX_CLOCK_SKEW_S: Final = 1.0
+_COOKIE_FIXES: Final = {(3, 11): (3, 11, 10), (3, 12): (3, 12, 6)}
+"""The first release of each Python whose cookie parser takes linear time."""
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +53,19 @@ class DoctorContext(msgspec.Struct, frozen=True):
 
 
 Check = Callable[[DoctorContext], Awaitable[CheckResult]]
+
+
+async def check_python(_context: DoctorContext) -> CheckResult:
+    """Name a Python whose `http.cookies` hangs on a hostile cookie. The service does not read cookies with it."""
+    version = sys.version_info[:3]
+    mended_in = _COOKIE_FIXES.get(version[:2], version)
+    text = ".".join(map(str, version))
+    if version < mended_in:
+        text += (
+            f"; its http.cookies is open to CVE-2024-7592 unless your distribution has mended it: the service does not"
+            f" use it, but update to {'.'.join(map(str, mended_in))} or newer"
+        )
+    return CheckResult(name="python", ok=True, said=text)
 
 
 async def check_files(context: DoctorContext) -> CheckResult:
@@ -174,6 +189,7 @@ def _format_elapsed_ms(started_at: float) -> str:
 
 
 ALL_CHECKS: Final[Sequence[Check]] = (
+    check_python,
     check_files,
     check_encryption,
     check_database,

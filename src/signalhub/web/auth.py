@@ -19,7 +19,15 @@ from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import Principal
 from signalhub.services.encryption import EncryptionError
-from signalhub.web.request_context import AnyConnection, AnyRequest, get_context, get_header, get_services
+from signalhub.web.request_context import (
+    AnyConnection,
+    AnyRequest,
+    get_context,
+    get_cookie,
+    get_header,
+    get_query_parameter,
+    get_services,
+)
 
 STREAM_PATH: Final = "/api/v1/stream"
 SESSION_COOKIE: Final = "signalhub_session"
@@ -79,7 +87,7 @@ async def authenticate_stream(connection: "AnyConnection") -> Principal:
 
 
 async def _authenticate_stream(connection: "AnyConnection") -> Principal:
-    ticket, is_keyed = connection.query_params.get("ticket"), get_api_key(connection) is not None
+    ticket, is_keyed = get_query_parameter(connection, "ticket"), get_api_key(connection) is not None
     stream_session = read_session(connection, STREAM_COOKIE)
     if ticket is not None and not is_keyed:
         try:
@@ -88,7 +96,7 @@ async def _authenticate_stream(connection: "AnyConnection") -> Principal:
             # A browser that reconnects by itself sends the spent ticket again; its cookie counts then.
             if error.code != "bad_ticket" or stream_session is None:
                 raise
-    elif is_keyed or SESSION_COOKIE in connection.cookies or stream_session is None:
+    elif is_keyed or get_cookie(connection, SESSION_COOKIE) is not None or stream_session is None:
         return await authenticate(connection)
     return await get_services(connection).authenticator.authenticate_key_id(stream_session.key_id)
 
@@ -128,7 +136,7 @@ def create_session_cookie(services: Services, cookie_name: str, key_id: str) -> 
 
 def read_session(connection: "AnyConnection", cookie_name: str) -> CookieSession | None:
     """Return the session in a cookie, or None without a cookie that this service has encrypted."""
-    text = connection.cookies.get(cookie_name)
+    text = get_cookie(connection, cookie_name)
     if not text:
         return None
     max_age_s = STREAM_COOKIE_TTL_S if cookie_name == STREAM_COOKIE else SESSION_TTL_S

@@ -23,7 +23,13 @@ from litestar.typing import FieldDefinition
 
 from signalhub.domain.errors import Problem, SignalHubError
 from signalhub.domain.identifiers import mask_secrets
-from signalhub.web.request_context import AnyConnection, AnyRequest
+from signalhub.web.request_context import (
+    MAX_QUERY_BYTES,
+    MAX_QUERY_PARAMETERS,
+    AnyConnection,
+    AnyRequest,
+    is_query_too_large,
+)
 
 _METHODS_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _UNKNOWN_FIELD_PATTERN: Final = re.compile(r"Object contains unknown field `(.*)`(?: - at `\$.*`)?", re.DOTALL)
@@ -41,6 +47,10 @@ def check_query(connection: "AnyConnection") -> None:
     """Raise `unknown_parameter`, or `invalid_request` for a parameter that is given twice or is `null`."""
     if not connection.scope["query_string"]:
         return
+    if is_query_too_large(connection.scope):
+        raise SignalHubError(
+            "invalid_request", f"A query has at most {MAX_QUERY_BYTES} bytes and {MAX_QUERY_PARAMETERS} parameters."
+        )
     parameters = {
         name: field
         for name, field in list_query_parameters(connection.route_handler).items()

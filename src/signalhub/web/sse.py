@@ -20,7 +20,7 @@ from signalhub.streams.subscription import Connection, Transport, subscribe
 from signalhub.web.auth import STREAM_COOKIE, STREAM_PATH, authenticate_stream, create_session_cookie
 from signalhub.web.event_query import STREAM_PARAMETERS, get_cursor, read_criteria
 from signalhub.web.openapi import StreamFrameDocument, StreamOperation, problem_specs, response_specs
-from signalhub.web.request_context import get_context, get_raw_send, get_services
+from signalhub.web.request_context import get_context, get_query_parameter, get_raw_send, get_services
 from signalhub.web.request_validation import check_query
 
 EVENT_STREAM_MEDIA_TYPE: Final = "text/event-stream"
@@ -44,7 +44,7 @@ async def follow(request: Request[Any, Any, Any]) -> ASGIResponse:
     cookies: list[Cookie] = []
     try:
         principal = (await authenticate_stream(request)).require_scope(READ_ORDERS)
-        if "ticket" in request.query_params:
+        if get_query_parameter(request, "ticket") is not None:
             # The browser reconnects with the same URL, and a ticket opens one stream only.
             cookies = [create_session_cookie(services, STREAM_COOKIE, principal.credential_id)]
         check_query(request)

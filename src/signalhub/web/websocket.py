@@ -26,7 +26,7 @@ from signalhub.streams.subscription import Connection, Subscription, Transport, 
 from signalhub.web.auth import SESSION_COOKIE, authenticate_stream, check_origin, get_api_key
 from signalhub.web.event_query import STREAM_PARAMETERS, get_cursor, read_criteria
 from signalhub.web.problems import STATUSES
-from signalhub.web.request_context import get_raw_send, get_services
+from signalhub.web.request_context import get_cookie, get_query_parameter, get_raw_send, get_services
 from signalhub.web.request_validation import check_query
 
 UNAUTHENTICATED: Final = 4401
@@ -83,7 +83,7 @@ class LegacyPath(msgspec.Struct, frozen=True):
 @websocket("/ws/stream", query_parameters=(*STREAM_PARAMETERS, "batch"))
 async def follow(socket: Socket) -> None:
     """Follow the log: one event a text frame, or with `?batch=1` an array of events."""
-    encode = frames.encode_batch if socket.query_params.get("batch") == "1" else frames.encode_single_events
+    encode = frames.encode_batch if get_query_parameter(socket, "batch") == "1" else frames.encode_single_events
     await _serve(socket, lambda _: encode)
 
 
@@ -124,8 +124,7 @@ async def _serve(
 
 
 async def _authenticate(socket: Socket, required_account_id: str | None) -> Principal:
-    has_credential = get_api_key(socket) or "ticket" in socket.query_params or SESSION_COOKIE in socket.cookies
-    if not has_credential:
+    if not has_credential(socket):
         principal = await _authenticate_by_message(socket)
     else:
         if get_api_key(socket) is None:
@@ -135,6 +134,15 @@ async def _authenticate(socket: Socket, required_account_id: str | None) -> Prin
     if required_account_id is not None and required_account_id != principal.account_id:
         raise SignalHubError("forbidden", "This is another account's stream.")
     return principal
+
+
+def has_credential(socket: Socket) -> bool:
+    """Return whether the request carries a credential, valid or not."""
+    return bool(
+        get_api_key(socket)
+        or get_query_parameter(socket, "ticket") is not None
+        or get_cookie(socket, SESSION_COOKIE) is not None
+    )
 
 
 async def _read_criteria(socket: Socket, account_id: str, legacy: LegacyPath | None) -> EventCriteria:
