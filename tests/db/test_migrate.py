@@ -1,12 +1,13 @@
 """Migrations from an empty database, by several processes at once, to the schema that the tables declare."""
 
 import asyncio
+import gc
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Table, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import epoch, migrate
@@ -37,6 +38,23 @@ async def test_schema_of_a_later_version_is_current(servers: Servers) -> None:
         await connection.execute(text("UPDATE alembic_version SET version_num = 'later'"))
     assert await migrate.is_current(engine)
     await engine.dispose()
+
+
+async def test_repeated_checks_keep_nothing(servers: Servers) -> None:
+    """A readiness check asks every few seconds, as long as a web process runs."""
+    engine = create_engine((await servers.create_settings()).database_url)
+    assert await migrate.is_current(engine)
+    gc.collect()
+    tables = count_tables()
+    for _ in range(20):
+        await migrate.is_current(engine)
+    gc.collect()
+    assert count_tables() == tables
+    await engine.dispose()
+
+
+def count_tables() -> int:
+    return sum(isinstance(held, Table) for held in gc.get_objects())
 
 
 async def test_migrated_schema_matches_the_tables(servers: Servers) -> None:
