@@ -116,17 +116,19 @@ async def probe(base_url: str, headers: dict[str, str]) -> AsyncIterator[Prober]
 
 async def kill_web_processes(stack: Stack, *, count: int, interval_s: float) -> RestartResult:
     """Kill the web processes in turn, the oldest first, each once the one before has been replaced."""
+    starts = _PROCESSES
+
+    async def are_all_started() -> bool:
+        return stack.web.log_path.read_text().count(_WEB_STARTED) >= starts
+
+    await wait_until(are_all_started, timeout_s=30)
     starts = stack.web.log_path.read_text().count(_WEB_STARTED)
-
-    async def are_all_replaced() -> bool:
-        return stack.web.log_path.read_text().count(_WEB_STARTED) == starts
-
     async with _register(stack) as account, probe(stack.base_url, account.headers) as prober:
         for _ in range(count):
             starts += 1
             await asyncio.to_thread(stack.web.kill_child)
             await asyncio.sleep(interval_s)
-            await wait_until(are_all_replaced, timeout_s=30)
+            await wait_until(are_all_started, timeout_s=30)
     return RestartResult(
         name=f"one of two web processes is killed every {interval_s:g} s: pause between answers",
         count=count,
