@@ -13,7 +13,6 @@ from uuid import UUID
 
 import msgspec
 import redis
-import uvloop
 from dramatiq import Broker, Message, Worker
 from dramatiq.asyncio import EventLoopThread, set_event_loop_thread
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
@@ -269,6 +268,8 @@ class UvloopAsyncIO(AsyncIO):
         thread = EventLoopThread(self.logger)
         thread.daemon = True  # a process that ends without stopping its worker must not wait for it
         thread.loop.close()
+        import uvloop  # noqa: PLC0415 - it does not exist on Windows, where commands import this module
+
         thread.loop = uvloop.new_event_loop()
         thread.start(timeout=1.0)
         set_event_loop_thread(thread)

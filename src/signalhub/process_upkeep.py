@@ -4,6 +4,7 @@ import asyncio
 import gc
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NoReturn
@@ -58,7 +59,9 @@ def freeze_gc() -> None:
 
 
 def is_process_running(pid: int) -> bool:
-    """Return whether there is a process of this id, also one of another user."""
+    """Return whether there is a process of this id, also one of another user. On Windows none counts."""
+    if sys.platform == "win32":
+        return False  # the call below would interrupt it, and no `signalhub up` runs there
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -88,7 +88,7 @@ class LocalState:
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         new_file = self.data_dir / f"{name}.new"
         with os.fdopen(os.open(new_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY_MODE), "wb") as file:
-            os.fchmod(file.fileno(), OWNER_ONLY_MODE)
+            new_file.chmod(OWNER_ONLY_MODE)  # one that a killed command has left may have another
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

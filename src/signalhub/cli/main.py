@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Final, NamedTuple
 
 import click
@@ -44,6 +45,9 @@ COMMANDS: Final = {
     "epoch": _CommandEntry("accounts", "Start a new log epoch."),
 }
 
+_SERVICE_COMMANDS: Final = {"up", "doctor", "web", "worker", "migrate", "backup", "restore", "epoch"}
+"""Commands of the machine on which the service runs. They import what does not exist on Windows."""
+
 ALIASES: Final = {"accounts": "account", "keys": "key", "hooks": "hook"}
 
 # Packages of the extra `embedded`.
@@ -83,6 +87,8 @@ class _LazyGroup(click.Group):
         name = ALIASES.get(name, name)
         if name not in COMMANDS:
             return None
+        if sys.platform == "win32" and name in _SERVICE_COMMANDS:
+            raise click.ClickException(f"`signalhub {name}` does not run on Windows: use WSL 2, or another machine.")
         command: click.Command = getattr(
             import_module(f"signalhub.cli.{COMMANDS[name].module}"), {"open": "open_"}.get(name, name)
         )
@@ -112,6 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Exit status 0: success; 1: the command failed; 2: the command line or a setting is wrong.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # whose encoding may lack characters that a signal has
+            stream.reconfigure(errors="replace")
     color = False if os.environ.get("NO_COLOR") else None
     # A context around that of the command, which is over when an error is printed.
     with click.Context(signalhub, color=color) as ctx:

@@ -198,7 +198,7 @@ async def wait_for_closed_stdout() -> None:
     try:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)  # errors are reported always
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # the last on Windows, which has no poll
         await asyncio.Event().wait()
     while not poll.poll(0):  # noqa: ASYNC110 - asyncio reports the end of a reader only where it reads itself
         await asyncio.sleep(_STDOUT_POLL_INTERVAL_S)
