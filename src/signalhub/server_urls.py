@@ -1,10 +1,12 @@
-"""URLs of PostgreSQL and Redis: which are supported, and a sentence without the password for every other.
+"""URLs of PostgreSQL and Redis: which are supported, and a sentence without the password for every other. Names of hosts.
 
 Parsing opens no connection. A URL that the libraries would misread is refused here, at the start of a process: their
 own messages come late and may show the password.
 """
 
+import ipaddress
 import os
+import re
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
@@ -24,6 +26,8 @@ _LIBPQ_OPTIONS: Final = {
 }  # fmt: skip
 _SSL_FILE_OPTIONS: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
+_AUTHORITY_PATTERN: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9_.-]+))(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
+
 
 class UrlError(ValueError):
     """A URL that cannot be used. The message is the end of a sentence that begins with the setting's name."""
@@ -42,6 +46,20 @@ class SentinelUrl(msgspec.Struct, frozen=True):
     username: str | None
     password: str | None
     uses_tls: bool
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host, a name or an address without brackets, is this machine as it reaches itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def parse_authority(text: str) -> str:
+    """Return the host in a `Host` header, in lower case without brackets and port; empty if it is not of that form."""
+    match = _AUTHORITY_PATTERN.fullmatch(text)
+    return "" if match is None else (match[1] or match[2]).lower().removesuffix(".")
 
 
 def build_database_dsn(url: str) -> str:

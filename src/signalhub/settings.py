@@ -4,13 +4,13 @@ A setting may also come from a file named by `SIGNALHUB_<NAME>_FILE`, as contain
 error, because a typo must not become a default. `signalhub.settings` reads no environment by itself.
 """
 
-import ipaddress
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import replace
@@ -60,7 +60,7 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a sender may force an order's outcome. `off`: a signal that asks for it is refused."""
 
     registration: Literal["auto", "open", "token", "closed"] = "auto"
-    """Who may POST /accounts/. `auto`: open while bound to loopback, closed otherwise."""
+    """Who may POST /accounts/. `auto`: open to this machine while host and public URL are loopback, else closed."""
 
     registration_token: Secret = Secret()
     """What a registration must carry as `X-Registration-Token` when registration is `token`."""
@@ -79,17 +79,12 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach the web process."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        """Whether only this machine reaches the web process: directly, or by the public URL that a proxy serves."""
+        return server_urls.is_loopback(self.host) and server_urls.is_loopback(urlsplit(self.base_url).hostname or "")
 
     @property
     def registration_mode(self) -> Literal["open", "token", "closed"]:
-        """`registration` with `auto` decided by the address."""
+        """`registration` with `auto` decided by the addresses; of each request `web.accounts` checks where it is from."""
         if self.registration == "auto":
             return "open" if self.is_loopback else "closed"
         return self.registration

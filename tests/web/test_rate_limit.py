@@ -66,6 +66,14 @@ MODES = {
     "open": ({"registration": "open", "host": "0.0.0.0"}, {}, 201),  # noqa: S104 - never bound
     "auto on loopback": ({}, {}, 201),
     "auto elsewhere": ({"host": "0.0.0.0"}, {}, 403),  # noqa: S104 - the same
+    "auto with a public URL": ({"public_url": "https://signals.example.com"}, {}, 403),
+    "auto with a local public URL": ({"public_url": "http://localhost:8000"}, {}, 201),
+    "auto with a name of another host": ({}, {"Host": "signals.example.com"}, 403),
+    "auto with a local name": ({}, {"Host": "localhost:9000"}, 201),
+    "auto through a proxy": ({}, {"X-Forwarded-For": "192.0.2.1"}, 403),
+    "auto through a proxy that names the host": ({}, {"X-Forwarded-Host": "127.0.0.1"}, 403),
+    "auto through a proxy of RFC 7239": ({}, {"Forwarded": "for=192.0.2.1"}, 403),
+    "open through a proxy": ({"registration": "open"}, {"X-Forwarded-For": "192.0.2.1"}, 201),
     "closed": ({"registration": "closed"}, {}, 403),
     "token": ({"registration": "token", "registration_token": "t0ken"}, {"X-Registration-Token": "t0ken"}, 201),
     "wrong token": ({"registration": "token", "registration_token": "t0ken"}, {"X-Registration-Token": "other"}, 403),

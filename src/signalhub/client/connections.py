@@ -5,7 +5,6 @@ that drops packets looks from here. `follow` opens the next one, after the delay
 """
 
 import asyncio
-import ipaddress
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import AsyncExitStack
 from random import SystemRandom
@@ -17,6 +16,7 @@ import msgspec
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
+from signalhub import server_urls
 from signalhub.client import sse
 from signalhub.client.errors import ClientError, Refused, Unreachable, parse_refusal
 from signalhub.protocol import Event, Gap, Heartbeat, Ready, Reset
@@ -98,7 +98,7 @@ class ServiceConnection:
             raise ClientError("The API key holds a character that no key has.")
         self.url, self.api_key = url.rstrip("/"), api_key
         # A proxy set for the internet cannot reach this machine.
-        self._is_local = _is_loopback(parts.hostname)
+        self._is_local = server_urls.is_loopback(parts.hostname)
         headers = {"X-API-Key": api_key} if api_key else {}
         self.http = httpx.AsyncClient(
             base_url=self.url, headers=headers, timeout=timeout_s, trust_env=not self._is_local
@@ -118,13 +118,6 @@ class ServiceConnection:
         if isinstance(error, httpx.TimeoutException):
             return Unreachable(f"{self.url} did not answer in time.", is_uncertain=True)
         return Unreachable(f"The connection to {self.url} broke ({type(error).__name__}).", is_uncertain=True)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 _OK: Final = 200
