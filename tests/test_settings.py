@@ -17,7 +17,8 @@ def test_missing_settings_have_safe_defaults() -> None:
 @pytest.mark.parametrize(
     ("public_url", "mode"),
     [("https://signals.example.com", "closed"), ("http://localhost:9000/", "open"), ("http://[::1]:8000", "open"),
-     ("http://localhost.example.com", "closed"), ("signals.example.com", "closed"), ("http://127.0.0.1@example.com", "closed")],
+     ("http://localhost.example.com", "closed"), ("signals.example.com", "closed"),
+     ("http://127.0.0.1@example.com", "closed")],
 )  # fmt: skip
 def test_registration_is_closed_with_a_public_url_of_another_host(public_url: str, mode: str) -> None:
     assert from_env({"SIGNALHUB_PUBLIC_URL": public_url}).web.registration_mode == mode

@@ -21,6 +21,7 @@ from signalhub.web import accounts, dashboard, health, openapi, orders, problems
 from signalhub.web.dependencies import DEPENDENCIES
 from signalhub.web.load_shedding import LoadShedder
 from signalhub.web.middleware import FRAMEWORK_MIDDLEWARE, watch_answers
+from signalhub.web.origins import refuse_unknown_hosts
 from signalhub.web.rate_limit import RateLimiter
 from signalhub.web.request_context import MAX_JSON_BODY_BYTES, OutermostApplication
 from signalhub.web.request_validation import validate_request
@@ -76,8 +77,9 @@ def load_application() -> ASGIApp:
     startup: Startup = app.state.startup
     app.on_startup += [lambda: _start_upkeep(services), process_upkeep.freeze_gc]
     load_shedder = LoadShedder(problems.encode_overload_refusal(settings.web.base_url))
-    application = OutermostApplication(startup.gate(app), load_shedder)
-    startup.done_callbacks.append(lambda: application.replace_inner(app))  # a signal does not pass the gate any more
+    inner = refuse_unknown_hosts(app, settings.web)
+    application = OutermostApplication(startup.gate(inner), load_shedder)
+    startup.done_callbacks.append(lambda: application.replace_inner(inner))  # a signal does not pass the gate any more
     return application
 
 

@@ -1,4 +1,4 @@
-"""URLs of PostgreSQL and Redis: which are supported, and a sentence without the password for every other. Names of hosts.
+"""URLs of PostgreSQL and Redis: which are supported, and a sentence without the password for every other; hosts.
 
 Parsing opens no connection. A URL that the libraries would misread is refused here, at the start of a process: their
 own messages come late and may show the password.
@@ -7,6 +7,7 @@ own messages come late and may show the password.
 import ipaddress
 import os
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
@@ -26,7 +27,7 @@ _LIBPQ_OPTIONS: Final = {
 }  # fmt: skip
 _SSL_FILE_OPTIONS: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
-_AUTHORITY_PATTERN: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9_.-]+))(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
+_AUTHORITY_PATTERN: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+))(?::[0-9]{1,5})?")
 
 
 class UrlError(ValueError):
@@ -60,6 +61,18 @@ def parse_authority(text: str) -> str:
     """Return the host in a `Host` header, in lower case without brackets and port; empty if it is not of that form."""
     match = _AUTHORITY_PATTERN.fullmatch(text)
     return "" if match is None else (match[1] or match[2]).lower().removesuffix(".")
+
+
+def parse_host(name: str) -> str:
+    """Return the host as `parse_authority` does, also from an IPv6 address without brackets."""
+    return parse_authority(name) or parse_authority(f"[{name}]")
+
+
+def check_hosts(names: Sequence[str]) -> None:
+    """Raise UrlError unless each of these is a host, with or without a port, or `*`."""
+    for name in names:
+        if name != "*" and not parse_host(name):
+            raise UrlError(f"has {name!r}, which is not the name of a host, such as signals.example.com.")
 
 
 def build_database_dsn(url: str) -> str:

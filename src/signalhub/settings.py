@@ -19,6 +19,9 @@ from signalhub import server_urls
 
 ENV_PREFIX: Final = "SIGNALHUB_"
 
+_ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
+LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
 
 class SettingsError(ValueError):
     """A setting is unknown, missing or not of its form. The message is one sentence for the operator."""
@@ -65,6 +68,9 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     registration_token: Secret = Secret()
     """What a registration must carry as `X-Registration-Token` when registration is `token`."""
 
+    allowed_hosts: tuple[str, ...] = ()
+    """Further names, comma-separated, that requests may have as `Host`, or `*`. Loopback and public URL always may."""
+
     allowed_origins: tuple[str, ...] = ()
     """Further origins, comma-separated, that may open streams with cookies. The own one always may."""
 
@@ -84,17 +90,23 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def registration_mode(self) -> Literal["open", "token", "closed"]:
-        """`registration` with `auto` decided by the addresses; of each request `web.accounts` checks where it is from."""
+        """`registration` with `auto` decided by the addresses; `web.accounts` checks each request as well."""
         if self.registration == "auto":
             return "open" if self.is_loopback else "closed"
         return self.registration
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """The names and addresses that a request may have as `Host`, in lower case."""
+        own = {*LOOPBACK_NAMES, self.host.lower(), urlsplit(self.base_url).hostname or ""}
+        return frozenset(own | {server_urls.parse_host(name) for name in self.allowed_hosts}) - {"", *_ANY_ADDRESS}
 
     @property
     def base_url(self) -> str:
         """The URL that clients use, without a trailing slash."""
         if self.public_url:
             return self.public_url.rstrip("/")
-        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
+        host = "127.0.0.1" if self.host in _ANY_ADDRESS else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
@@ -242,7 +254,8 @@ _VARIABLE_NAMES: Final = {
 """The variables whose name is not that of the field; operators know them, so they outlive a renamed field."""
 
 
-_URL_PARSERS: Final[dict[str, Callable[[str], object]]] = {
+_URL_PARSERS: Final[dict[str, Callable[[Any], object]]] = {
+    "ALLOWED_HOSTS": server_urls.check_hosts,
     "DATABASE_URL": server_urls.build_database_dsn,
     "REDIS_URL": server_urls.parse_redis_url,
 }
@@ -317,7 +330,7 @@ def _read_variable(name: str, text: str) -> tuple[str, Any]:
     return variable, _parse_value(name, FIELDS_BY_VARIABLE[variable].type, content)
 
 
-def _check_url(variable: str, value: str) -> None:
+def _check_url(variable: str, value: Any) -> None:  # noqa: ANN401 - as many types as there are settings
     parse = _URL_PARSERS.get(variable)
     try:
         if parse is not None and value:

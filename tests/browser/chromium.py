@@ -35,6 +35,9 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--remote-debugging-port=0",
+    "--no-proxy-server",
+    # Names of the internet and of a local network that resolve to this machine.
+    "--host-resolver-rules=MAP *.example 127.0.0.1, MAP *.local 127.0.0.1",
 )
 
 

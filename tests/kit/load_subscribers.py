@@ -101,7 +101,7 @@ class Subscriber:
             self._protocol.resume_reading()
 
     def build_request(self, path: str, *header_lines: str) -> bytes:
-        lines = [f"GET {path} HTTP/1.1", "Host: signalhub", f"X-API-Key: {self._key}", *header_lines]
+        lines = [f"GET {path} HTTP/1.1", "Host: localhost", f"X-API-Key: {self._key}", *header_lines]
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
     def truncate_randomly(self, data: bytes) -> bytes:

@@ -172,7 +172,7 @@ async def test_slow_reader_receives_every_event(app: RunningApp, account: Accoun
 async def _unread_stream(account: AccountClient) -> AsyncIterator[asyncio.StreamReader]:
     url = account.http.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port, limit=4096)
-    writer.write(f"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\nX-API-Key: {account.api_key}\r\n\r\n".encode())
+    writer.write(f"GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {account.api_key}\r\n\r\n".encode())
     await writer.drain()
     await asyncio.sleep(0.2)
     try:

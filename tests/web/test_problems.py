@@ -13,6 +13,7 @@ from tests.kit.running_app import RunningApp
 
 FIELDS = ["type", "title", "status", "code", "detail", "error", "trace_id", "errors"]
 
+JSON = {"Content-Type": "application/json"}
 INVALID_REQUESTS = {
     "no such page": ("GET", "/nowhere", {}, 404, "not_found"),
     "no such order": ("GET", "/api/v1/orders/0195f2c8-0000-7000-8000-000000000000", {}, 404, "not_found"),
@@ -20,10 +21,10 @@ INVALID_REQUESTS = {
     "a NUL in the path": ("GET", "/api/v1/orders/%00", {}, 404, "not_found"),
     "another method": ("DELETE", "/api/v1/orders", {}, 405, "method_not_allowed"),
     "another method on a hook": ("GET", "/hooks/x", {}, 405, "method_not_allowed"),
-    "malformed JSON": ("POST", "/api/v1/keys", {"content": "{"}, 400, None),
-    "JSON that is no object": ("POST", "/api/v1/keys", {"content": "5"}, None, None),
-    "JSON that is not UTF-8": ("POST", "/api/v1/keys", {"content": b'{"label": "\xff"}'}, 400, None),
-    "deeply nested JSON": ("POST", "/api/v1/keys", {"content": "[" * 100_000}, None, None),
+    "malformed JSON": ("POST", "/api/v1/keys", {"content": "{", "headers": JSON}, 400, None),
+    "JSON that is no object": ("POST", "/api/v1/keys", {"content": "5", "headers": JSON}, None, None),
+    "JSON that is not UTF-8": ("POST", "/api/v1/keys", {"content": b'{"label": "\xff"}', "headers": JSON}, 400, None),
+    "deeply nested JSON": ("POST", "/api/v1/keys", {"content": "[" * 100_000, "headers": JSON}, None, None),
     "no body": ("POST", "/api/v1/broker-accounts", {}, None, None),
     "limit 0": ("GET", "/api/v1/orders?limit=0", {}, 422, "invalid_request"),
     "limit above the maximum": ("GET", "/api/v1/orders?limit=501", {}, 422, "invalid_request"),
@@ -91,7 +92,7 @@ async def test_credentials_never_appear_in_responses_logs_or_events(app: Running
             account.http.get("/api/v1/stream", params={"ticket": secret, "types": "nonsense"}),
             account.http.get("/nowhere", params={"ticket": secret}),
             account.http.post("/accounts/", json={"username": "x", "api_key": secret, "broker_name": 5}),
-            account.request("POST", "/api/v1/keys", content='{"label": "' + secret),
+            account.request("POST", "/api/v1/keys", content='{"label": "' + secret, headers=JSON),
         ]
         outputs += [response.text for response in await asyncio.gather(*requests)]
     outputs.append(str(await account.list_events()))
@@ -110,8 +111,13 @@ async def test_method_not_allowed_lists_allowed_methods(http: httpx.AsyncClient)
 async def test_declared_oversized_body_is_rejected_at_once(account: AccountClient) -> None:
     url = account.http.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port)
-    head = f"POST /api/v1/keys HTTP/1.1\r\nHost: x\r\nX-API-Key: {account.api_key}\r\nContent-Length: 2000000\r\n\r\n"
-    writer.write(head.encode())
+    lines = [
+        "POST /api/v1/keys HTTP/1.1",
+        "Host: localhost",
+        f"X-API-Key: {account.api_key}",
+        "Content-Length: 2000000",
+    ]
+    writer.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
     async with asyncio.timeout(5):
         response = await reader.readuntil(b"\r\n\r\n")
     writer.close()

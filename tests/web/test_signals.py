@@ -195,7 +195,7 @@ async def test_truncated_body_is_rejected(account: AccountClient) -> None:
         ("Transfer-Encoding: chunked", b"%x\r\n%b\r\n" % (len(text) - 2, text[:-2])),
     ):
         _, writer = await asyncio.open_connection(url.host, url.port)
-        head = f"POST /api/v1/signals HTTP/1.1\r\nHost: x\r\nX-API-Key: {account.api_key}\r\n{framing}\r\n\r\n"
+        head = f"POST /api/v1/signals HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {account.api_key}\r\n{framing}\r\n\r\n"
         writer.write(head.encode() + body)
         await writer.drain()
         await asyncio.sleep(0.1)

@@ -48,7 +48,7 @@ async def test_unknown_field_is_refused_on_every_route_with_a_body(account: Acco
     for method, path, operation in await _list_operations(account.http):
         is_text = "text/plain" in operation.get("requestBody", {}).get("content", {})
         if method in {"POST", "PUT", "PATCH", "DELETE"} and not is_text:
-            response = await account.request(method, path, content=b'{"surely_unknown": 1}')
+            response = await account.request(method, path, json={"surely_unknown": 1})
             assert response.status_code == 422, (method, path, response.text)
             assert response.json()["code"] == "unknown_field", (method, path, response.text)
 
@@ -84,7 +84,9 @@ async def test_path_parameter_in_query_is_unknown(account: AccountClient) -> Non
 @pytest.mark.parametrize("body", ['{"overlap_s": "60"}', '{"overlap_s": -1}', "null", "[]", '"60"', "60"])
 async def test_body_of_another_type_is_refused(account: AccountClient, body: str) -> None:
     """A number in quotation marks too, which the framework alone would convert."""
-    response = await account.request("POST", "/api/v1/keys/x/rotate", content=body)
+    response = await account.request(
+        "POST", "/api/v1/keys/x/rotate", content=body, headers={"Content-Type": "application/json"}
+    )
     assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
 
 

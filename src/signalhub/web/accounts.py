@@ -7,7 +7,6 @@ import msgspec
 from litestar import Controller, Router, delete, get, post
 from litestar.handlers import BaseRouteHandler
 
-from signalhub import server_urls
 from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 from signalhub.services import tickets
@@ -18,9 +17,8 @@ from signalhub.services.queries import parse_id
 from signalhub.web.auth import require_scope
 from signalhub.web.dependencies import AppServices, Caller
 from signalhub.web.openapi import CHANGE_PROBLEMS, LOOKUP_PROBLEMS, PUBLIC, READ_PROBLEMS, problem_specs
-from signalhub.web.request_context import AnyConnection, get_context, get_services
-
-_PROXY_HEADERS: Final = frozenset({b"forwarded", b"via", b"x-real-ip"})
+from signalhub.web.origins import is_from_own_machine
+from signalhub.web.request_context import AnyConnection, get_services
 
 
 class Overlap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,7 +50,7 @@ async def require_registration(connection: AnyConnection, _handler: BaseRouteHan
     token = connection.headers.get("x-registration-token", "")
     if settings.registration_mode == "closed":
         raise SignalHubError("registration_closed", "This service takes no registrations.")
-    if settings.registration == "auto" and not is_direct_loopback(connection):
+    if settings.registration == "auto" and not is_from_own_machine(connection):
         raise SignalHubError("registration_closed", "This service takes registrations from its own machine only.")
     # Compared in constant time: the duration of a comparison must not reveal how much of a token is right.
     expected = settings.registration_token.encode()
@@ -60,22 +58,11 @@ async def require_registration(connection: AnyConnection, _handler: BaseRouteHan
         raise SignalHubError("registration_closed", "Registration needs the right X-Registration-Token.")
 
 
-def is_direct_loopback(connection: AnyConnection) -> bool:
-    """Return whether a request names this machine, and no proxy has left a trace in its headers.
-
-    A proxy on this machine is the one way in which others reach a service that is bound to loopback.
-    """
-    headers = get_context(connection.scope).headers
-    host = server_urls.parse_authority(headers.get(b"host", b"").decode("latin-1"))
-    is_forwarded = any(name in _PROXY_HEADERS or name.startswith(b"x-forwarded-") for name in headers)
-    return server_urls.is_loopback(host) and not is_forwarded
-
-
 @post(
     "/accounts",
     status_code=201,
     guards=[require_registration],
-    responses=problem_specs(403, 409, 422, 503),
+    responses=problem_specs(403, 409, 415, 422, 503),
     security=PUBLIC,
     tags=["account"],
     summary="Register an account",

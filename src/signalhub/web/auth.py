@@ -19,6 +19,7 @@ from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import Principal
 from signalhub.services.encryption import EncryptionError
+from signalhub.web.origins import check_own_page
 from signalhub.web.request_context import (
     AnyConnection,
     AnyRequest,
@@ -36,8 +37,7 @@ STREAM_COOKIE: Final = "signalhub_stream"
 STREAM_COOKIE_TTL_S: Final = 3_600
 CSRF_HEADER: Final = "x-csrf-token"
 _STREAM_AUTHENTICATION_TIMEOUT_S: Final = 1.5
-_TRUSTED_FETCH_SITES: Final = frozenset({"same-origin", "none"})
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class CookieSession(msgspec.Struct, frozen=True):
@@ -62,15 +62,16 @@ def require_scope(scope: str) -> Guard:
 
 
 async def authenticate(connection: "AnyConnection") -> Principal:
-    """Return the caller, by key or by dashboard session. Raises the 401 that fits, or `bad_csrf`."""
+    """Return the caller, by key or by dashboard session. Raises the 401 that fits, `bad_origin` or `bad_csrf`."""
     text = get_api_key(connection)
     if text is not None:
         return await get_services(connection).authenticator.authenticate_key(text)
     session = read_session(connection, SESSION_COOKIE)
     if session is None:
         raise SignalHubError("unauthenticated", "Send an API key as X-API-Key or as Authorization: Bearer.")
-    # A socket has no method; `check_origin` protects it.
-    if connection.scope.get("method", "GET") not in _SAFE_METHODS:
+    # A socket has no method; `check_stream_origin` protects it.
+    if connection.scope.get("method", "GET") not in SAFE_METHODS:
+        check_own_page(connection)
         token = connection.headers.get(CSRF_HEADER, "")
         if not hmac.compare_digest(token.encode(), session.csrf.encode()):
             raise SignalHubError("bad_csrf", "Send the session's CSRF token as X-CSRF-Token.")
@@ -148,19 +149,6 @@ def read_session(connection: "AnyConnection", cookie_name: str) -> CookieSession
     return CookieSession(key_id, csrf)
 
 
-def check_origin(connection: "AnyConnection") -> None:
-    """Reject a page of another origin: browsers send our cookies with a WebSocket from any page."""
-    origin = connection.headers.get("origin")
-    settings = get_services(connection).settings
-    own = {
-        settings.web.base_url,
-        f"http://{connection.headers.get('host')}",
-        f"https://{connection.headers.get('host')}",
-    }
-    if origin is not None and origin not in own | set(settings.web.allowed_origins):
-        raise SignalHubError("bad_origin", "Streams with cookies open from the service's own pages only.")
-
-
 class DashboardSession(msgspec.Struct, frozen=True):
     """The caller of a page, and the token that its forms must carry."""
 
@@ -198,9 +186,3 @@ def check_form_token(session: DashboardSession, csrf_token: str) -> None:
     """Raise `bad_csrf` unless `csrf_token` is the session's token."""
     if not hmac.compare_digest(csrf_token.encode(), session.csrf.encode()):
         raise SignalHubError("bad_csrf", "This form is of an older session. Load the page again, then repeat it.")
-
-
-def check_fetch_site(request: AnyRequest) -> None:
-    """Reject a sign-in from a page of another site: its visitor would send signals to a stranger's account."""
-    if request.headers.get("sec-fetch-site", "none") not in _TRUSTED_FETCH_SITES:
-        raise SignalHubError("bad_origin", "Signing in works from this service's own page only.")

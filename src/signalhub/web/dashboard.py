@@ -29,7 +29,6 @@ from signalhub.web import signals, templates
 from signalhub.web.auth import (
     SESSION_COOKIE,
     DashboardSession,
-    check_fetch_site,
     check_form_token,
     expire_cookies,
     load_dashboard_session,
@@ -165,7 +164,6 @@ async def show_login(token: str = "") -> Response[str]:
 async def log_in(request: AnyRequest) -> Response[Any]:
     form = await read_form(request)
     try:
-        check_fetch_site(request)
         check_form_fields(form, ("username", "key", "token"))
         cookie = await sign_in(get_services(request), key=form.get("key", "").strip(), ticket=form.get("token", ""))
     except SignalHubError as error:

@@ -52,6 +52,7 @@ _STATUS_DESCRIPTIONS: Final = {
     404: "The account has no such resource.",
     409: "In conflict with the state of the resource, or with an earlier request.",
     413: "The body is too large; a signal has at most 16 KiB.",
+    415: "The body is not sent as `application/json`.",
     422: "Refused; `errors` lists what is wrong.",
     429: "Too many requests; send the same again after `Retry-After` seconds.",
     503: "Temporarily unavailable; send the same again after `Retry-After` seconds.",
@@ -112,7 +113,7 @@ def problem_specs(*statuses: int) -> dict[int, ResponseSpec]:
 READ_PROBLEMS: Final = problem_specs(401, 403, 503)
 LOOKUP_PROBLEMS: Final = problem_specs(401, 403, 404, 503)
 LIST_PROBLEMS: Final = problem_specs(401, 403, 422, 503)
-CHANGE_PROBLEMS: Final = problem_specs(401, 403, 404, 409, 422, 503)
+CHANGE_PROBLEMS: Final = problem_specs(401, 403, 404, 409, 415, 422, 503)
 _SIGNAL_PROBLEMS: Final = problem_specs(401, 403, 409, 413, 422, 429, 503)
 
 

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
-from litestar.types import ExceptionHandlersMap
+from litestar.types import ExceptionHandlersMap, Scope, Send
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -79,6 +79,8 @@ STATUSES: Final[Mapping[ErrorCode, int]] = {
     "illegal_transition": 409,
     "username_taken": 409,
     "broker_account_taken": 409,
+    "unsupported_media_type": 415,
+    "bad_host": 421,
     "idempotency_mismatch": 422,
     "invalid_request": 422,
     "unknown_parameter": 422,
@@ -96,6 +98,7 @@ _CODE_BY_STATUS: Final[Mapping[int, ErrorCode]] = {
     404: "not_found",
     405: "method_not_allowed",
     413: "too_large",
+    415: "unsupported_media_type",
 }
 
 _DATA_EXCEPTION_CLASS: Final = "22"
@@ -151,6 +154,19 @@ def encode_overload_refusal(base_url: str) -> bytes:
     )
     before, after = msgspec.json.encode(document).split(b'"trace_id":""')
     return before.replace(b"%", b"%%") + b'"trace_id":"%s"' + after
+
+
+async def send_problem(scope: Scope, send: Send, base_url: str, error: SignalHubError) -> None:
+    """Send an error from outside of the framework, which knows neither the request nor the services there."""
+    context, status = get_context(scope), STATUSES[error.code]
+    context.error_code = error.code
+    ERROR_RESPONSES.labels(error.code).inc()
+    body = msgspec.json.encode(build_problem_document(base_url, context.trace_id, error, status))
+    headers = [(b"content-type", PROBLEM_MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", str(error.retry_after_s).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def to_problem_response(

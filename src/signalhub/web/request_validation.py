@@ -23,22 +23,27 @@ from litestar.typing import FieldDefinition
 
 from signalhub.domain.errors import Problem, SignalHubError
 from signalhub.domain.identifiers import mask_secrets
+from signalhub.web.auth import SAFE_METHODS, get_api_key
+from signalhub.web.origins import check_own_page
 from signalhub.web.request_context import (
     MAX_QUERY_BYTES,
     MAX_QUERY_PARAMETERS,
     AnyConnection,
     AnyRequest,
+    get_header,
     is_query_too_large,
 )
 
-_METHODS_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_JSON_MEDIA_TYPE: Final = "application/json"
 _UNKNOWN_FIELD_PATTERN: Final = re.compile(r"Object contains unknown field `(.*)`(?: - at `\$.*`)?", re.DOTALL)
 _LOCATION_PATTERN: Final = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
 _MAX_QUOTED_CHARS: Final = 64
 
 
 async def validate_request(request: AnyRequest) -> None:
-    """Check query and body against the handler's signature, before Litestar reads them."""
+    """Check the page it is from, and query and body against the handler's signature, before Litestar reads them."""
+    if request.method not in SAFE_METHODS and get_api_key(request) is None:
+        check_own_page(request)
     check_query(request)
     await check_body(request)
 
@@ -88,13 +93,19 @@ def list_query_parameters(handler: BaseRouteHandler) -> dict[str, FieldDefinitio
 
 
 async def check_body(request: AnyRequest) -> None:
-    """Raise `unknown_field`, `invalid_request` or `bad_request` for a body that is not what the handler declares."""
+    """Raise for a body that is not what the handler declares.
+
+    The errors are `unsupported_media_type`, `unknown_field`, `invalid_request` and `bad_request`.
+    """
     handler = request.route_handler
-    if request.method in _METHODS_WITHOUT_BODY or handler.opt.get("reads_body"):
+    if request.method in SAFE_METHODS or handler.opt.get("reads_body"):
         return
     body = await request.body()
     if not body:  # where it is required, Litestar reports it
         return
+    media_type = (get_header(request, b"content-type") or "").partition(";")[0].strip().lower()
+    if media_type != _JSON_MEDIA_TYPE:  # any page can make a browser send the others
+        raise SignalHubError("unsupported_media_type", "Send the body as Content-Type: application/json.")
     data = handler.parsed_fn_signature.parameters.get("data")
     try:
         if data is None:

@@ -8,7 +8,6 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import msgspec
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -21,7 +20,7 @@ from signalhub.domain.errors import SignalHubError
 from signalhub.settings import WebSettings
 from signalhub.web.auth import STREAM_PATH
 from signalhub.web.middleware import ERROR_RESPONSES
-from signalhub.web.problems import PROBLEM_MEDIA_TYPE, STATUSES, build_problem_document
+from signalhub.web.problems import send_problem
 from signalhub.web.request_context import get_context
 from signalhub.web.sse import EVENT_STREAM_MEDIA_TYPE, to_retry_response
 
@@ -106,19 +105,11 @@ class Startup:
             await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER, "reason": "starting"})
             return
         error = SignalHubError("unavailable", "The service is starting: it waits for its database.", retry_after_s=1)
-        context, status = get_context(scope), STATUSES[error.code]
-        context.error_code = error.code
-        ERROR_RESPONSES.labels(error.code).inc()
+        context = get_context(scope)
         accept = context.headers.get(b"accept", b"").decode("latin-1")
         if scope["path"].rstrip("/") == STREAM_PATH and EVENT_STREAM_MEDIA_TYPE in accept:
+            context.error_code = error.code
+            ERROR_RESPONSES.labels(error.code).inc()
             await to_retry_response(accept, error, ())(scope, receive, send)
-            return
-        document = build_problem_document(self._web.base_url, context.trace_id, error, status)
-        body = msgspec.json.encode(document)
-        headers = [
-            (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
-            (b"content-length", str(len(body)).encode()),
-            (b"retry-after", str(error.retry_after_s).encode()),
-        ]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        else:
+            await send_problem(scope, send, self._web.base_url, error)

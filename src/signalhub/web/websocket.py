@@ -23,8 +23,9 @@ from signalhub.streams import websocket_frames as frames
 from signalhub.streams.account_channel import EventEncoder, OutgoingMessage
 from signalhub.streams.event_filter import EventFilter, create_filter, select_types
 from signalhub.streams.subscription import Connection, Subscription, Transport, subscribe
-from signalhub.web.auth import SESSION_COOKIE, authenticate_stream, check_origin, get_api_key
+from signalhub.web.auth import SESSION_COOKIE, authenticate_stream, get_api_key
 from signalhub.web.event_query import STREAM_PARAMETERS, get_cursor, read_criteria
+from signalhub.web.origins import check_stream_origin
 from signalhub.web.problems import STATUSES
 from signalhub.web.request_context import get_cookie, get_query_parameter, get_raw_send, get_services
 from signalhub.web.request_validation import check_query
@@ -128,7 +129,7 @@ async def _authenticate(socket: Socket, required_account_id: str | None) -> Prin
         principal = await _authenticate_by_message(socket)
     else:
         if get_api_key(socket) is None:
-            check_origin(socket)
+            check_stream_origin(socket)
         principal = await authenticate_stream(socket)
     principal.require_scope(READ_ORDERS)
     if required_account_id is not None and required_account_id != principal.account_id:
