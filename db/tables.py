@@ -115,7 +115,7 @@ class TicketRow(DefaultBase):
 
     digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     purpose: Mapped[str] = mapped_column(Text)
-    key_id: Mapped[str] = mapped_column(Text, ForeignKey("api_keys.id"))
+    key_id: Mapped[str] = mapped_column(Text, ForeignKey("api_keys.id"), index=True)
     expires_at: Mapped[datetime] = mapped_column(StoredTime, index=True)
 
 

@@ -110,19 +110,24 @@ class Services:
 
     @cached_property
     def keys(self) -> ApiKeys:
-        return ApiKeys(self.engine, self.publish)
+        return ApiKeys(self.engine, self.publish, max_active=self.settings.account.max_keys)
 
     @cached_property
     def hooks(self) -> Hooks:
-        return Hooks(self.engine, self.encryption, self.publish)
+        return Hooks(self.engine, self.encryption, self.publish, max_active=self.settings.account.max_hooks)
 
     @cached_property
     def tickets(self) -> Tickets:
-        return Tickets(self.engine)
+        return Tickets(self.engine, max_open_per_key=self.settings.account.max_tickets)
 
     @cached_property
     def accounts(self) -> Accounts:
-        return Accounts(self.engine, self.encryption, self.publish)
+        return Accounts(
+            self.engine,
+            self.encryption,
+            self.publish,
+            max_broker_accounts=self.settings.account.max_broker_accounts,
+        )
 
     @cached_property
     def queries(self) -> Queries:

@@ -110,6 +110,22 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
+class AccountSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What one account may have at most."""
+
+    max_keys: Count = 100
+    """API keys of one account that are neither revoked nor expired."""
+
+    max_hooks: Count = 100
+    """Hooks of one account that are not revoked."""
+
+    max_broker_accounts: Count = 100
+    """Broker accounts linked to one account."""
+
+    max_tickets: Count = 100
+    """Stream tickets of one API key that are neither used nor expired; the same for its sign-in links."""
+
+
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The worker processes."""
 
@@ -220,6 +236,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the embedded servers and the made keys live."""
 
     web: WebSettings = WebSettings()
+    account: AccountSettings = AccountSettings()
     worker: WorkerSettings = WorkerSettings()
     streams: StreamSettings = StreamSettings()
     broker: BrokerSettings = BrokerSettings()

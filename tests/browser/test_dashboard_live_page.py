@@ -38,7 +38,7 @@ async def sign_in(page: Page, stack: Stack, account: AccountClient, url: str | N
     """Sign in with a link that works once, as `signalhub up` prints it, here or at `url`; return the link."""
     engine = create_engine(stack.settings.database_url)
     key_id = identifiers.parse_token(identifiers.API_KEY_PREFIX, account.api_key).id
-    ticket = await Tickets(engine).issue(key_id, purpose=identifiers.SIGN_IN_PREFIX, ttl_s=60)
+    ticket = await Tickets(engine, max_open_per_key=100).issue(key_id, purpose=identifiers.SIGN_IN_PREFIX, ttl_s=60)
     await engine.dispose()
     link = f"{url or stack.base_url}/login?token={ticket}"
     await page.open(link)

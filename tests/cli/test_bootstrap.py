@@ -11,7 +11,6 @@ from signalhub.cli.services import open_services, require_account_id
 from signalhub.cli.up import build_welcome
 from signalhub.container import Services
 from signalhub.domain import identifiers
-from signalhub.services.tickets import Tickets
 from tests.kit.servers import Servers
 
 
@@ -60,5 +59,5 @@ async def test_revoked_key_is_replaced(servers: Servers, local_state: LocalState
 async def test_sign_in_ticket_belongs_to_the_key(servers: Servers, local_state: LocalState) -> None:
     async with open_services(await servers.create_settings()) as services:
         access = await bootstrap_account(services, local_state)
-        key_id = await Tickets(services.engine).redeem(access.ticket, purpose=identifiers.SIGN_IN_PREFIX)
+        key_id = await services.tickets.redeem(access.ticket, purpose=identifiers.SIGN_IN_PREFIX)
     assert key_id == identifiers.parse_token(identifiers.API_KEY_PREFIX, access.credentials.api_key).id

@@ -6,7 +6,7 @@ Also the options and helpers that `signalhub hook` shares with it.
 import os
 import re
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import click
@@ -79,12 +79,13 @@ def key() -> None:
 @account_option
 def create(account: str, *, label: str, scopes: tuple[Scope, ...], expires_in: int | None, as_json: bool) -> None:
     """Create a key and print it, once."""
-    expires_at = None if expires_in is None else datetime.now(UTC) + timedelta(seconds=expires_in)
+    lifetime = None if expires_in is None else timedelta(seconds=expires_in)
     try:
-        new_key = NewKey(label=label, scopes=scopes or SCOPES, expires_at=expires_at)
+        new_key = NewKey(label=label, scopes=scopes or SCOPES)
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
-    _print_new_key(run_for_account(account, lambda services, id_: services.keys.create(id_, new_key)), as_json=as_json)
+    created = run_for_account(account, lambda services, id_: services.keys.create(id_, new_key, lifetime=lifetime))
+    _print_new_key(created, as_json=as_json)
 
 
 @key.command("list")

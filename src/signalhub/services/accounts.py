@@ -88,15 +88,17 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Accounts:
-    def __init__(self, engine: AsyncEngine, encryption: Encryption, publish: Publish) -> None:
+    def __init__(
+        self, engine: AsyncEngine, encryption: Encryption, publish: Publish, *, max_broker_accounts: int
+    ) -> None:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
-        self._encryption, self._publish = encryption, publish
+        self._encryption, self._publish, self._max_broker_accounts = encryption, publish, max_broker_accounts
 
     async def register(self, registration: Registration) -> Registered:
         """Create an account, its broker account and its first key. Raises `username_taken`."""
         account_id = _generate_id()
         account = AccountRow(id=account_id, username=registration.username)
-        token, key = keys_and_hooks.generate_api_key(account_id, keys_and_hooks.NewKey(label="first"))
+        token, key = keys_and_hooks.generate_api_key(account_id, label="first")
         broker_account = self._build_broker_account(account_id, registration)
         async with self._sessions() as session:
             try:
@@ -117,9 +119,12 @@ class Accounts:
         )
 
     async def add_broker_account(self, account_id: str, new_broker_account: NewBrokerAccount) -> BrokerAccountView:
-        """Link a broker account. Raises `broker_account_taken`."""
+        """Link a broker account. Raises `broker_account_taken`, `too_many_broker_accounts`."""
         row = self._build_broker_account(account_id, new_broker_account)
         async with self._sessions() as session:
+            await keys_and_hooks.check_room(
+                session, BrokerAccountRow, account_id, self._max_broker_accounts, "too_many_broker_accounts"
+            )
             try:
                 await BrokerAccountRepository(session).add(row)
             except IntegrityError:

@@ -1,17 +1,17 @@
 """Authenticate API keys and hook tokens.
 
-Credentials are cached for 2 s in each process, so a revoked key works for at most 2 s longer.
+Credentials are cached for 2 s in each process, so a revoked or expired key works for at most 2 s longer. Whether one is
+expired is decided by the database's clock: a process may have another.
 """
 
 import asyncio
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
 from functools import partial
 from time import monotonic
-from typing import Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
-from sqlalchemy import ARRAY, Text, any_, bindparam, literal, or_, select, update
+from sqlalchemy import ARRAY, ColumnElement, Table, Text, any_, bindparam, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from db.bulk import get_table
@@ -64,8 +64,8 @@ class _CachedKey(msgspec.Struct, frozen=True):
     account_id: str
     digest: bytes
     scopes: list[str]
-    expires_at: datetime | None
-    revoked_at: datetime | None
+    is_revoked: bool
+    is_expired: bool
 
 
 class _CachedHook(msgspec.Struct, frozen=True):
@@ -74,10 +74,22 @@ class _CachedHook(msgspec.Struct, frozen=True):
     digest: bytes
     secret: bytes | None
     duplicate_window_s: int
-    revoked_at: datetime | None
+    is_revoked: bool
 
 
 Row = TypeVar("Row", _CachedKey, _CachedHook)
+
+
+def list_columns(row_type: type[Row], table: Table) -> Iterator[ColumnElement[Any]]:
+    """Yield a column or an expression for each field of a cached row."""
+    columns = table.columns
+    for name in row_type.__struct_fields__:
+        if name == "is_revoked":  # at any time: one in the future is of a process whose clock is ahead
+            yield columns.revoked_at.is_not(None)
+        elif name == "is_expired":
+            yield func.coalesce(columns.expires_at <= func.clock_timestamp(), False)
+        else:
+            yield columns[name]
 
 
 class _CredentialCache(Generic[Row]):
@@ -89,10 +101,8 @@ class _CredentialCache(Generic[Row]):
     def __init__(self, engine: AsyncEngine, row_type: type[Row], model: type[ApiKeyRow | HookRow]) -> None:
         self._autocommit_engine = autocommit(engine)
         self._row_type: type[Row] = row_type
-        columns = get_table(model).columns
-        self._select_row = select(*(columns[name] for name in row_type.__struct_fields__)).where(
-            columns.id == bindparam("id")
-        )
+        table = get_table(model)
+        self._select_row = select(*list_columns(row_type, table)).where(table.columns.id == bindparam("id"))
         self._entries: dict[str, tuple[float, Row | None]] = {}
         self._reads: SingleFlight[str, Row | None] = SingleFlight()
 
@@ -178,7 +188,7 @@ class Authenticator:
         is_known, row = self._hook_cache.get(token.id)
         if not is_known:
             row = await self._hook_cache.fetch(token.id)
-        if row is None or not token.matches(row.digest) or row.revoked_at is not None:
+        if row is None or not token.matches(row.digest) or row.is_revoked:
             raise SignalHubError("unknown_hook")
         self._used_credential_ids.add(row.id)
         return HookPrincipal(
@@ -190,9 +200,9 @@ class Authenticator:
         )
 
     def _to_principal(self, row: _CachedKey) -> Principal:
-        if row.revoked_at is not None and row.revoked_at <= datetime.now(UTC):
+        if row.is_revoked:
             raise SignalHubError("revoked_key")
-        if row.expires_at is not None and row.expires_at <= datetime.now(UTC):
+        if row.is_expired:
             raise SignalHubError("expired_key")
         self._used_credential_ids.add(row.id)
         return Principal(account_id=row.account_id, credential_id=row.id, scopes=frozenset(row.scopes))
@@ -205,11 +215,11 @@ class Authenticator:
         polled_ids = list(key_ids)
         if not polled_ids:
             return set()
-        expires_at, now = monotonic() + CREDENTIAL_CACHE_TTL_S, datetime.now(UTC)
+        expires_at = monotonic() + CREDENTIAL_CACHE_TTL_S
         select_active = select(ApiKeyRow.id).where(
             ApiKeyRow.id == any_(literal(polled_ids, ARRAY(Text))),  # one parameter, however many keys there are
-            or_(ApiKeyRow.revoked_at.is_(None), ApiKeyRow.revoked_at > now),
-            or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now),
+            ApiKeyRow.revoked_at.is_(None),
+            or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > func.clock_timestamp()),
         )
         async with self._autocommit_engine.connect() as connection:
             active_ids = set((await connection.scalars(select_active)).all())
@@ -223,7 +233,5 @@ class Authenticator:
             return
         async with self._sessions() as session:
             for model in (ApiKeyRow, HookRow):
-                await session.execute(
-                    update(model).where(model.id.in_(used_ids)).values(last_used_at=datetime.now(UTC))
-                )
+                await session.execute(update(model).where(model.id.in_(used_ids)).values(last_used_at=func.now()))
             await session.commit()

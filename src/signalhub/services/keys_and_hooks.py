@@ -5,22 +5,25 @@ A key or a hook token is returned once, by the call that creates it: the databas
 
 import base64
 import os
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, TypeVar, cast
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session, async_sessionmaker
 
 from db import event_log
 from db.account_repositories import ApiKeyRepository, HookRepository, Repository
-from db.tables import ApiKeyRow, HookRow
+from db.tables import AccountRow, ApiKeyRow, BrokerAccountRow, HookRow
 from signalhub.domain import identifiers
 from signalhub.domain.errors import SignalHubError
 from signalhub.domain.events import Event, NewEvent, Publish
-from signalhub.services.auth import SCOPES, Scope
+from signalhub.services.auth import SCOPES, WRITE_SIGNALS, Scope
 from signalhub.services.encryption import Encryption
 
 Row = TypeVar("Row", ApiKeyRow, HookRow)
+AnySession = AsyncSession | async_scoped_session[AsyncSession]
 
 
 async def lock_credential(repository: Repository[Row], account_id: str, id_: str) -> Row:
@@ -36,13 +39,50 @@ async def revoke_credential(repository: Repository[Row], account_id: str, id_: s
     row = await lock_credential(repository, account_id, id_)
     if row.revoked_at is not None:
         return []
-    row.revoked_at = datetime.now(UTC)
+    row.revoked_at = await read_database_time(repository.session)
     data = {"id": id_, "label": row.label}
     return await append_account_event(repository.session, account_id, event_type, data)
 
 
+async def read_database_time(session: AnySession) -> datetime:
+    """Return the time by which credentials begin and end: clocks of processes differ, the database has one."""
+    now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
+
+
+_IN_USE: Final[dict[type[Any], tuple[ColumnElement[bool], ...]]] = {
+    ApiKeyRow: (
+        ApiKeyRow.revoked_at.is_(None),
+        or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > func.clock_timestamp()),
+    ),
+    HookRow: (HookRow.revoked_at.is_(None),),
+    BrokerAccountRow: (),
+}
+
+
+async def check_room(
+    session: AnySession,
+    model: type[ApiKeyRow | HookRow | BrokerAccountRow],
+    account_id: str,
+    maximum: int,
+    code: Literal["too_many_keys", "too_many_hooks", "too_many_broker_accounts"],
+) -> None:
+    """Raise `code` if the account has `maximum` rows in use. None is added until the transaction ends."""
+    await session.execute(select(AccountRow.id).where(AccountRow.id == account_id).with_for_update())
+    count = select(func.count()).select_from(model).where(model.account_id == account_id, *_IN_USE[model])
+    if (await session.execute(count)).scalar_one() >= maximum:
+        raise SignalHubError(code, f"An account has at most {maximum} of them. Remove one that is not needed any more.")
+
+
+def check_grant(scopes: Collection[str], grantable: Collection[str]) -> None:
+    """Raise `missing_scope` for a scope that the key which asks for it does not have itself."""
+    for scope in scopes:
+        if scope not in grantable:
+            raise SignalHubError("missing_scope", f"A key grants only its own scopes, and this one lacks {scope}.")
+
+
 async def append_account_event(
-    session: AsyncSession | async_scoped_session[AsyncSession], account_id: str, event_type: str, data: dict[str, str]
+    session: AnySession, account_id: str, event_type: str, data: dict[str, str]
 ) -> list[Event]:
     """Append one event in the session's transaction, so that it commits together with the change it reports."""
     await session.flush()
@@ -70,7 +110,7 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     """The key itself; set only in the answer that created it."""
 
 
-MAX_LABEL_LENGTH: Final = 200
+MAX_LABEL_LENGTH: Final = 150
 Label = Annotated[
     str, msgspec.Meta(max_length=MAX_LABEL_LENGTH, extra_json_schema={"extra": {"pattern": r"^[^\u0000]*$"}})
 ]
@@ -84,7 +124,7 @@ def check_label(label: str) -> None:
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     label: Label = ""
-    scopes: tuple[Scope, ...] = SCOPES
+    scopes: Annotated[tuple[Scope, ...], msgspec.Meta(min_length=1, max_length=len(SCOPES))] = SCOPES
     expires_at: datetime | None = None
 
     def __post_init__(self) -> None:
@@ -94,14 +134,30 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ApiKeys:
-    def __init__(self, engine: AsyncEngine, publish: Publish) -> None:
+    def __init__(self, engine: AsyncEngine, publish: Publish, *, max_active: int) -> None:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
-        self._publish = publish
+        self._publish, self._max_active = publish, max_active
 
-    async def create(self, account_id: str, new_key: NewKey) -> KeyView:
-        """Create a key. Only this answer holds the key itself."""
-        token, row = generate_api_key(account_id, new_key)
+    async def create(
+        self,
+        account_id: str,
+        new_key: NewKey,
+        *,
+        grantable: Collection[str] = SCOPES,
+        lifetime: timedelta | None = None,
+    ) -> KeyView:
+        """Create a key with scopes of `grantable`. Only this answer holds the key itself.
+
+        `lifetime` sets when it expires by the database's clock. Raises `missing_scope`, `too_many_keys`.
+        """
+        check_grant(new_key.scopes, grantable)
+        token, row = generate_api_key(
+            account_id, label=new_key.label, scopes=new_key.scopes, expires_at=new_key.expires_at
+        )
         async with self._sessions() as session:
+            await check_room(session, ApiKeyRow, account_id, self._max_active, "too_many_keys")
+            if lifetime is not None:
+                row.expires_at = await read_database_time(session) + lifetime
             await ApiKeyRepository(session).add(row)
             events = await append_account_event(session, account_id, "key.created", {"id": row.id, "label": row.label})
             await session.commit()
@@ -115,18 +171,23 @@ class ApiKeys:
                 to_key_view(row) for row in await ApiKeyRepository(session).list_by_account(account_id, "created_at")
             ]
 
-    async def rotate(self, account_id: str, key_id: str, overlap_s: int) -> KeyView:
-        """Create a key with the label and scopes of an old one, which works for `overlap_s` longer.
+    async def rotate(
+        self, account_id: str, key_id: str, overlap_s: int, *, grantable: Collection[str] = SCOPES
+    ) -> KeyView:
+        """Create a key with the label, scopes and expiry of an old one, which works for `overlap_s` longer.
 
-        Raises `not_found`.
+        Raises `not_found`, `inactive_credential`, `missing_scope`, `too_many_keys`.
         """
         async with self._sessions() as session:
             keys = ApiKeyRepository(session)
-            old = await lock_credential(keys, account_id, key_id)
-            token, row = generate_api_key(
-                account_id, NewKey(label=old.label, scopes=cast("tuple[Scope, ...]", tuple(old.scopes)))
-            )
-            ends_at = datetime.now(UTC) + timedelta(seconds=overlap_s)
+            old, now = await lock_credential(keys, account_id, key_id), await read_database_time(session)
+            if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
+                raise SignalHubError("inactive_credential", "A revoked or expired key is not rotated: create another.")
+            check_grant(old.scopes, grantable)
+            await check_room(session, ApiKeyRow, account_id, self._max_active, "too_many_keys")
+            # The label is not checked again: earlier versions allowed longer ones.
+            token, row = generate_api_key(account_id, label=old.label, scopes=old.scopes, expires_at=old.expires_at)
+            ends_at = now + timedelta(seconds=overlap_s)
             old.expires_at = min(ends_at, old.expires_at or ends_at)
             await keys.add(row)
             events = await append_account_event(session, account_id, "key.rotated", {"id": row.id, "replaces": old.id})
@@ -142,16 +203,18 @@ class ApiKeys:
         self._publish(events, ())
 
 
-def generate_api_key(account_id: str, new_key: NewKey) -> tuple[identifiers.Token, ApiKeyRow]:
+def generate_api_key(
+    account_id: str, *, label: str, scopes: Sequence[str] = SCOPES, expires_at: datetime | None = None
+) -> tuple[identifiers.Token, ApiKeyRow]:
     """Generate a key and the row to store for it."""
     token = identifiers.mint_token(identifiers.API_KEY_PREFIX, os.urandom(identifiers.TOKEN_ENTROPY_BYTES))
     row = ApiKeyRow(
         id=token.id,
         account_id=account_id,
         digest=token.digest,
-        label=new_key.label,
-        scopes=list(new_key.scopes),
-        expires_at=new_key.expires_at,
+        label=label,
+        scopes=list(dict.fromkeys(scopes)),
+        expires_at=expires_at,
     )
     return token, row
 
@@ -202,12 +265,16 @@ class NewHook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Hooks:
-    def __init__(self, engine: AsyncEngine, encryption: Encryption, publish: Publish) -> None:
+    def __init__(self, engine: AsyncEngine, encryption: Encryption, publish: Publish, *, max_active: int) -> None:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
-        self._encryption, self._publish = encryption, publish
+        self._encryption, self._publish, self._max_active = encryption, publish, max_active
 
-    async def create(self, account_id: str, new_hook: NewHook) -> HookView:
-        """Create a hook. Only this answer holds its URL and secret."""
+    async def create(self, account_id: str, new_hook: NewHook, *, grantable: Collection[str] = SCOPES) -> HookView:
+        """Create a hook, which grants `signals:write`. Only this answer holds its URL and secret.
+
+        Raises `missing_scope`, `too_many_hooks`.
+        """
+        check_grant((WRITE_SIGNALS,), grantable)
         token = identifiers.mint_token(identifiers.HOOK_PREFIX, os.urandom(identifiers.TOKEN_ENTROPY_BYTES))
         secret = "whsec_" + base64.b64encode(os.urandom(32)).decode() if new_hook.is_signed else None
         row = HookRow(
@@ -219,6 +286,7 @@ class Hooks:
             duplicate_window_s=new_hook.duplicate_window_s,
         )
         async with self._sessions() as session:
+            await check_room(session, HookRow, account_id, self._max_active, "too_many_hooks")
             await HookRepository(session).add(row)
             events = await append_account_event(session, account_id, "hook.created", {"id": row.id, "label": row.label})
             await session.commit()

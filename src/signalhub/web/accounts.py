@@ -75,7 +75,7 @@ async def create_account(data: Registration, services: AppServices) -> Registere
     "/api/v1/tickets",
     status_code=201,
     guards=[require_scope(READ_ORDERS)],
-    responses=READ_PROBLEMS,
+    responses=READ_PROBLEMS | problem_specs(429),
     tags=["events"],
     summary="A ticket that opens one stream",
 )
@@ -97,14 +97,14 @@ class KeyController(Controller):
 
     @post(responses=CHANGE_PROBLEMS, summary="A new key")
     async def create_key(self, services: AppServices, principal: Caller, data: NewKey) -> KeyView:
-        return await services.keys.create(principal.account_id, data)
+        return await services.keys.create(principal.account_id, data, grantable=principal.scopes)
 
     @post("/{key_id:str}/rotate", responses=CHANGE_PROBLEMS, summary="A new key in place of this one")
     async def rotate_key(
         self, services: AppServices, principal: Caller, key_id: str, data: Overlap | None = None
     ) -> KeyView:
         overlap = (data or Overlap()).overlap_s
-        return await services.keys.rotate(principal.account_id, key_id, overlap)
+        return await services.keys.rotate(principal.account_id, key_id, overlap, grantable=principal.scopes)
 
     @delete("/{key_id:str}", responses=LOOKUP_PROBLEMS, summary="Revoke a key")
     async def revoke_key(self, services: AppServices, principal: Caller, key_id: str) -> None:
@@ -122,7 +122,7 @@ class HookController(Controller):
 
     @post(responses=CHANGE_PROBLEMS, summary="A new hook URL")
     async def create_hook(self, services: AppServices, principal: Caller, data: NewHook) -> HookView:
-        return await services.hooks.create(principal.account_id, data)
+        return await services.hooks.create(principal.account_id, data, grantable=principal.scopes)
 
     @delete("/{hook_id:str}", responses=LOOKUP_PROBLEMS, summary="Revoke a hook")
     async def revoke_hook(self, services: AppServices, principal: Caller, hook_id: str) -> None:

@@ -79,6 +79,10 @@ STATUSES: Final[Mapping[ErrorCode, int]] = {
     "illegal_transition": 409,
     "username_taken": 409,
     "broker_account_taken": 409,
+    "inactive_credential": 409,
+    "too_many_keys": 409,
+    "too_many_hooks": 409,
+    "too_many_broker_accounts": 409,
     "unsupported_media_type": 415,
     "bad_host": 421,
     "idempotency_mismatch": 422,
@@ -87,6 +91,7 @@ STATUSES: Final[Mapping[ErrorCode, int]] = {
     "unknown_field": 422,
     "too_many_requests": 429,
     "too_many_streams": 429,
+    "too_many_tickets": 429,
     "internal": 500,
     "unavailable": 503,
 }
