@@ -15,13 +15,17 @@ TABLE = bulk.get_table(SignalRow)
 
 
 class DuplicateCheck(msgspec.Struct, frozen=True):
-    """Search for an accepted signal with this key or, without a key, with this fingerprint in the hook's window."""
+    """Search for a signal with this key or, without a key, for an accepted one with this fingerprint in the window.
+
+    `former_key` is the key as earlier versions stored it, for the whole account: one of this hook counts.
+    """
 
     account_id: str
     idempotency_key: str | None
     hook_id: str | None
     fingerprint: bytes
     window_s: int
+    former_key: str | None = None
 
     @property
     def name(self) -> str:
@@ -37,10 +41,11 @@ class PreviousSignal(msgspec.Struct, frozen=True):
 
     fingerprint: bytes
     answer: str
+    is_accepted: bool = True
 
 
 _SELECT_BY_KEY = text("""
-    SELECT account_id::text, idempotency_key, fingerprint, answer FROM signals
+    SELECT account_id::text, idempotency_key, hook_id, fingerprint, answer, is_accepted FROM signals
     WHERE (account_id, idempotency_key) IN (SELECT * FROM unnest(CAST(:accounts AS uuid[]), CAST(:keys AS text[])))
 """)
 
@@ -63,14 +68,22 @@ async def find_previous(connection: AsyncConnection, checks: Sequence[DuplicateC
 
     The caller holds the accounts' logs (`event_log.lock_heads`), so no other transaction stores the same signal now.
     """
-    keyed = [check for check in checks if check.idempotency_key is not None]
-    by_key: dict[tuple[str, str | None], PreviousSignal] = {}
-    if keyed:
-        keys = {"accounts": [check.account_id for check in keyed], "keys": [check.idempotency_key for check in keyed]}
-        for row in await connection.execute(_SELECT_BY_KEY, keys):
-            by_key[row.account_id, row.idempotency_key] = PreviousSignal(row.fingerprint, row.answer)
+    accounts_and_keys = [
+        (check.account_id, key)
+        for check in checks
+        for key in (check.idempotency_key, check.former_key)
+        if key is not None
+    ]
+    by_key: dict[tuple[str, str, str | None], PreviousSignal] = {}
+    if accounts_and_keys:
+        accounts, keys = zip(*accounts_and_keys, strict=True)
+        for row in await connection.execute(_SELECT_BY_KEY, {"accounts": list(accounts), "keys": list(keys)}):
+            previous = PreviousSignal(row.fingerprint, row.answer, row.is_accepted)
+            by_key[row.account_id, row.idempotency_key, None] = previous
+            by_key[row.account_id, row.idempotency_key, row.hook_id] = previous
     return [
-        by_key.get((check.account_id, check.idempotency_key))
+        by_key.get((check.account_id, check.idempotency_key, None))
+        or by_key.get((check.account_id, check.former_key or "", check.hook_id))
         if check.idempotency_key is not None
         else await _find_in_window(connection, check)
         for check in checks

@@ -93,7 +93,10 @@ class ApiKeyRow(DefaultBase):
 
 
 class HookRow(DefaultBase):
-    """A URL that may write signals. `secret` (a Fernet token) makes signatures mandatory."""
+    """A URL that may write signals. `secret` (a Fernet token) makes signatures mandatory.
+
+    The `previous_…` columns are of the token and the secret before the last rotation, which work until their times.
+    """
 
     __tablename__ = "hooks"
 
@@ -102,6 +105,10 @@ class HookRow(DefaultBase):
     digest: Mapped[bytes] = mapped_column(LargeBinary)
     label: Mapped[str] = mapped_column(Text)
     secret: Mapped[bytes | None] = mapped_column(LargeBinary)
+    previous_digest: Mapped[bytes | None] = mapped_column(LargeBinary)
+    previous_digest_until: Mapped[datetime | None] = mapped_column(StoredTime)
+    previous_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
+    previous_secret_until: Mapped[datetime | None] = mapped_column(StoredTime)
     duplicate_window_s: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(StoredTime, server_default=_NOW)
     last_used_at: Mapped[datetime | None] = mapped_column(StoredTime)

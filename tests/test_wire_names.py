@@ -70,7 +70,7 @@ def test_event_types_are_fixed() -> None:
         "order.rejected", "order.cancelled", "order.expired",
         "account.created", "account.broker_added", "account.broker_removed",
         "key.created", "key.rotated", "key.revoked",
-        "hook.created", "hook.revoked",
+        "hook.created", "hook.rotated", "hook.revoked",
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from signalhub.container import Services, build_services
 from signalhub.settings import Settings
 from signalhub.streams.plugin import StreamsPlugin
 from signalhub.web import accounts, dashboard, health, openapi, orders, problems, quotes, signals, sse, websocket
-from signalhub.web.dependencies import DEPENDENCIES
+from signalhub.web.auth import DEPENDENCIES
 from signalhub.web.load_shedding import LoadShedder
 from signalhub.web.middleware import FRAMEWORK_MIDDLEWARE, watch_answers
 from signalhub.web.origins import refuse_unknown_hosts

@@ -58,6 +58,18 @@ def test_api_key_is_created_rotated_and_revoked(run_on_service: RunCommand) -> N
     assert not any(key in json.dumps(listed) for key in (first, made["api_key"]))
 
 
+def test_hook_is_rotated(run_on_service: RunCommand) -> None:
+    name = f"keeper{time.time_ns()}"
+    run_on_service("account", "create", name)
+    made = json.loads(run_on_service("hook", "create", "--signed", "--account", name, "--json").stdout)
+    rotated = json.loads(run_on_service("hook", "rotate", made["id"], "--account", name, "--json").stdout)
+    assert rotated["id"] == made["id"]
+    assert {rotated["path"], rotated["secret"]}.isdisjoint({made["path"], made["secret"]})
+    lines = run_on_service("hook", "rotate", made["id"], "--only", "token", "--overlap", "1h", "--account", name).stdout
+    assert "/hooks/shh_" in lines
+    assert "whsec_" not in lines
+
+
 async def test_rotate_encryption_reencrypts_secrets_with_first_key(
     run_on_service: RunCommand, app: RunningApp, account: AccountClient
 ) -> None:

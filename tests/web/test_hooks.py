@@ -25,7 +25,7 @@ class SignedHook:
     """A sender with the secret of a hook, which signs with the reference implementation."""
 
     def __init__(self, http: httpx.AsyncClient, created: dict[str, Any]) -> None:
-        self.http, self.path = http, created["path"]
+        self.http, self.path, self.secret = http, created["path"], created["secret"]
         self._reference = standardwebhooks.Webhook(created["secret"])
 
     def headers(self, text: str, id_: str = "msg_1", sent_at: datetime | None = None) -> dict[str, str]:
@@ -169,4 +169,146 @@ def test_signature_covers_undecodable_bytes() -> None:
         "webhook-timestamp": str(int(now)),
         "webhook-signature": f"v1,{signature.decode()}",
     }
-    webhook_signatures.verify(SECRET, headers, b"\xff\xfe", now)
+    webhook_signatures.verify((SECRET,), headers, b"\xff\xfe", now)
+
+
+async def test_webhook_id_of_a_refused_text_counts_once(account: AccountClient, signed: SignedHook) -> None:
+    """Or whoever has captured the request could fill the account's log with it for five minutes."""
+    headers = signed.headers("no signal")
+    answers = [await signed.http.post(signed.path, content="no signal", headers=headers) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [422] * 3
+    assert (
+        len({(answer.json()["code"], answer.json()["detail"], str(answer.json()["errors"])) for answer in answers}) == 1
+    )
+    assert [event["type"] for event in await account.list_events()].count("signal.rejected") == 1
+    assert len((await account.get("/api/v1/signals"))["items"]) == 1
+
+
+async def test_webhook_id_of_a_refused_text_is_not_used_for_another(account: AccountClient, signed: SignedHook) -> None:
+    await signed.send("no signal")
+    for _ in range(2):
+        response = await signed.send(signal_texts.BUY)
+        assert (response.status_code, response.json()["code"]) == (422, "idempotency_mismatch")
+        assert "msg_1" in response.json()["detail"]
+        assert "msg_1" in response.json()["errors"][0]["hint"]
+    assert (await account.get("/api/v1/orders"))["items"] == []
+
+
+async def test_webhook_ids_belong_to_a_hook(account: AccountClient, signed: SignedHook) -> None:
+    other = SignedHook(account.http, await account.post("/api/v1/hooks", {"is_signed": True}))
+    responses = [await signed.send(), await other.send(signal_texts.SELL)]
+    assert [(response.status_code, response.json()["duplicate"]) for response in responses] == [(202, False)] * 2
+    assert not (await account.send_signal("BUY GBPUSD SL 1.2 TP 1.3", idempotency_key="msg_1"))["duplicate"]
+    assert len((await account.get("/api/v1/orders"))["items"]) == 3
+
+
+async def test_webhook_id_stored_by_an_earlier_version_counts(
+    app: RunningApp, account: AccountClient, signed: SignedHook
+) -> None:
+    """Formerly ids were stored without their hook, and a sender may send one again for days."""
+    first = (await signed.send()).json()
+    await app.execute_sql(
+        "UPDATE signals SET idempotency_key = 'msg_1' WHERE account_id = CAST(:id AS uuid)", id=account.id
+    )
+    assert (await signed.send()).json() == first | {"duplicate": True}
+    other = SignedHook(account.http, await account.post("/api/v1/hooks", {"is_signed": True}))
+    assert (await other.send(signal_texts.SELL)).json()["duplicate"] is False
+
+
+@pytest.mark.parametrize("id_", ["x" * 256, "a\u0080b"])
+async def test_webhook_id_is_limited(account: AccountClient, signed: SignedHook, id_: str) -> None:
+    sent_at = str(int(time.time()))
+    signature = webhook_signatures.sign(signed.secret, id_, sent_at, signal_texts.BUY.encode())
+    headers = {"webhook-id": id_, "webhook-timestamp": sent_at, "webhook-signature": f"v1,{signature.decode()}"}
+    encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    response = await signed.http.post(signed.path, content=signal_texts.BUY, headers=encoded)
+    assert (response.status_code, response.json()["code"]) == (401, "bad_signature")
+    assert (await account.get("/api/v1/signals"))["items"] == []
+
+
+async def rotate(account: AccountClient, hook_id: str, **body: object) -> dict[str, Any]:
+    return dict(await account.post(f"/api/v1/hooks/{hook_id}/rotate", body))
+
+
+async def wait_until_accepted(hook: SignedHook, id_: str) -> None:
+    """Send until the web process knows of a rotation: it caches a hook for two seconds."""
+
+    async def is_accepted() -> bool:
+        headers = hook.headers(signal_texts.BUY, id_)
+        return (await hook.http.post(hook.path, content=signal_texts.BUY, headers=headers)).status_code == 202
+
+    await wait_until(is_accepted, timeout_s=5, interval_s=0.2)
+
+
+async def test_token_and_secret_of_before_work_during_the_overlap(account: AccountClient) -> None:
+    created = await account.post("/api/v1/hooks", {"is_signed": True, "label": "bot"})
+    rotated = await rotate(account, created["id"], overlap_s=60)
+    assert (rotated["id"], rotated["label"], rotated["is_signed"]) == (created["id"], "bot", True)
+    assert rotated["token"] != created["token"]
+    assert rotated["secret"] != created["secret"]
+    overlap_s = (datetime.fromisoformat(rotated["overlap_ends_at"]) - datetime.now(UTC)).total_seconds()
+    assert 30 < overlap_s < 90
+    pairs = [(path, secret) for path in (created, rotated) for secret in (created, rotated)]
+    for number, (path, secret) in enumerate(pairs):
+        hook = SignedHook(account.http, {"path": path["path"], "secret": secret["secret"]})
+        await wait_until_accepted(hook, f"msg_{number}")
+    assert [event["type"] for event in await account.list_events()].count("hook.rotated") == 1
+
+
+async def test_token_and_secret_of_before_end_with_the_overlap(account: AccountClient) -> None:
+    created = await account.post("/api/v1/hooks", {"is_signed": True})
+    rotated = await rotate(account, created["id"], overlap_s=0)
+    old = SignedHook(account.http, created)
+    mixed = SignedHook(account.http, {"path": rotated["path"], "secret": created["secret"]})
+    new = SignedHook(account.http, rotated)
+    await wait_until_accepted(new, "msg_new")
+    assert (await old.send()).json()["code"] == "unknown_hook"
+    assert (await mixed.send()).json()["code"] == "bad_signature"
+
+
+@pytest.mark.parametrize("only", ["token", "secret"])
+async def test_token_or_secret_is_rotated_alone(account: AccountClient, only: str) -> None:
+    created = await account.post("/api/v1/hooks", {"is_signed": True})
+    rotated = await rotate(account, created["id"], overlap_s=0, only=only)
+    assert {name for name in ("token", "secret") if rotated[name]} == {only}
+    new = SignedHook(account.http, created | {name: value for name, value in rotated.items() if value})
+    await wait_until_accepted(new, "msg_new")
+
+
+async def test_unsigned_hook_stays_unsigned_when_rotated(account: AccountClient) -> None:
+    created = await account.post("/api/v1/hooks", {})
+    response = await account.request("POST", f"/api/v1/hooks/{created['id']}/rotate", json={"only": "secret"})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+    rotated = await rotate(account, created["id"])
+    assert (rotated["is_signed"], rotated["secret"]) == (False, None)
+    for path in (created["path"], rotated["path"]):
+        assert (await account.http.post(path, content=signal_texts.BUY)).status_code == 202
+
+
+async def test_revoked_or_foreign_hook_is_not_rotated(account: AccountClient, other_account: AccountClient) -> None:
+    created = await account.post("/api/v1/hooks", {})
+    path = f"/api/v1/hooks/{created['id']}/rotate"
+    assert (await other_account.request("POST", path)).status_code == 404
+    await account.request("DELETE", f"/api/v1/hooks/{created['id']}")
+    response = await account.request("POST", path)
+    assert (response.status_code, response.json()["code"]) == (409, "inactive_credential")
+
+
+async def test_revocation_ends_the_token_of_before_too(account: AccountClient) -> None:
+    created = await account.post("/api/v1/hooks", {})
+    await rotate(account, created["id"])
+    await account.request("DELETE", f"/api/v1/hooks/{created['id']}")
+
+    async def is_rejected() -> bool:
+        return (await account.http.post(created["path"], content=signal_texts.BUY)).status_code == 401
+
+    assert await wait_until(is_rejected, timeout_s=5, interval_s=0.2)
+
+
+async def test_previous_secret_is_reencrypted_too(app: RunningApp, account: AccountClient) -> None:
+    created = await account.post("/api/v1/hooks", {"is_signed": True})
+    await rotate(account, created["id"])
+    query = "SELECT previous_secret FROM hooks WHERE id = :id"
+    before = await app.execute_sql(query, id=created["id"])
+    await app.services.hooks.rotate_secrets()
+    assert await app.execute_sql(query, id=created["id"]) != before

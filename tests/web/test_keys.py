@@ -44,6 +44,7 @@ REQUIRED_SCOPES = {
     ("POST", "/api/v1/keys/x/rotate"): "account:admin",
     ("GET", "/api/v1/hooks"): "account:admin",
     ("POST", "/api/v1/hooks"): "account:admin",
+    ("POST", "/api/v1/hooks/x/rotate"): "account:admin",
     ("GET", "/api/v1/broker-accounts"): "account:admin",
 }
 

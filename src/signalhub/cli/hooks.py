@@ -1,6 +1,7 @@
 """`signalhub hook`: URLs that accept signals, for senders that cannot set headers."""
 
 import os
+from typing import Literal
 
 import click
 
@@ -8,7 +9,7 @@ from signalhub.cli.keys import DURATION, account_option, format_time, run_for_ac
 from signalhub.cli.local_state import complete_settings
 from signalhub.cli.output import json_option, print_json, print_line
 from signalhub.cli.tables import print_table
-from signalhub.services.keys_and_hooks import HookView, NewHook
+from signalhub.services.keys_and_hooks import MAX_OVERLAP_S, HookRotation, HookView, NewHook
 from signalhub.settings import from_env
 
 _HEADER = ("HOOK", "LABEL", "SIGNED", "DUPLICATES", "CREATED", "LAST USED", "REVOKED")
@@ -16,7 +17,7 @@ _HEADER = ("HOOK", "LABEL", "SIGNED", "DUPLICATES", "CREATED", "LAST USED", "REV
 
 @click.group()
 def hook() -> None:
-    """Create, list and revoke hook URLs. Works on the database, so it needs no API key."""
+    """Create, list, rotate and revoke hook URLs. Works on the database, so it needs no API key."""
 
 
 @hook.command()
@@ -34,13 +35,7 @@ def create(account: str, *, label: str, signed: bool, duplicates: int, as_json: 
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
     created = run_for_account(account, lambda services, id_: services.hooks.create(id_, new_hook))
-    if as_json:
-        print_json(created)
-        return
-    print_line(f"{_base_url()}{created.path}")
-    if created.secret is not None:
-        print_line(f"{created.secret}")
-    print_line(click.style(f"shown this once; its id is {created.id}", dim=True))
+    _print_new_credentials(created, as_json=as_json)
 
 
 @hook.command("list")
@@ -57,11 +52,37 @@ def list_(account: str, *, as_json: bool) -> None:
 
 @hook.command()
 @click.argument("hook_id")
+@click.option("--overlap", type=DURATION, default="1d", show_default=True, help="How long the old ones still work.")
+@click.option("--only", type=click.Choice(("token", "secret")), help="Replace only this. Default: both.")
+@json_option
+@account_option
+def rotate(account: str, hook_id: str, *, overlap: int, only: Literal["token", "secret"] | None, as_json: bool) -> None:
+    """Replace URL and secret of HOOK_ID and print the new ones, once; the old ones work until the overlap ends."""
+    if overlap > MAX_OVERLAP_S:
+        raise click.UsageError("The overlap can be at most 30d.")
+    rotation = HookRotation(overlap_s=overlap, only=only)
+    rotated = run_for_account(account, lambda services, id_: services.hooks.rotate(id_, hook_id, rotation))
+    _print_new_credentials(rotated, as_json=as_json)
+
+
+@hook.command()
+@click.argument("hook_id")
 @account_option
 def revoke(account: str, hook_id: str) -> None:
     """Revoke HOOK_ID: its URL stops accepting signals within 5 seconds."""
     run_for_account(account, lambda services, id_: services.hooks.revoke(id_, hook_id))
     print_line(f"Hook {hook_id} is revoked.")
+
+
+def _print_new_credentials(hook_view: HookView, *, as_json: bool) -> None:
+    if as_json:
+        print_json(hook_view)
+        return
+    if hook_view.path is not None:
+        print_line(f"{_base_url()}{hook_view.path}")
+    if hook_view.secret is not None:
+        print_line(f"{hook_view.secret}")
+    print_line(click.style(f"shown this once; its id is {hook_view.id}", dim=True))
 
 
 def _base_url() -> str:

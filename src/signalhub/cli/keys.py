@@ -20,7 +20,7 @@ from signalhub.container import Services
 from signalhub.domain import identifiers
 from signalhub.services.auth import SCOPES, Scope
 from signalhub.services.encryption import generate_encryption_key
-from signalhub.services.keys_and_hooks import KeyView, NewKey
+from signalhub.services.keys_and_hooks import MAX_OVERLAP_S, KeyView, NewKey
 from signalhub.settings import from_env
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -63,7 +63,6 @@ def format_time(moment: datetime | None) -> str:
 
 
 _HEADER = ("KEY", "LABEL", "SCOPES", "CREATED", "EXPIRES", "LAST USED", "REVOKED")
-_MAX_OVERLAP_S = 30 * 86_400
 
 
 @click.group()
@@ -107,7 +106,7 @@ def list_(account: str, *, as_json: bool) -> None:
 @account_option
 def rotate(account: str, key_id: str, *, overlap: int, as_json: bool) -> None:
     """Create a key that replaces KEY_ID and print it, once; the old one works until the overlap ends."""
-    if overlap > _MAX_OVERLAP_S:
+    if overlap > MAX_OVERLAP_S:
         raise click.UsageError("The overlap can be at most 30d.")
     rotated = run_for_account(
         account, lambda services, id_: services.keys.rotate(id_, _extract_key_id(key_id), overlap)

@@ -36,6 +36,7 @@ EVENT_TYPES: Final = (
     "key.rotated",
     "key.revoked",
     "hook.created",
+    "hook.rotated",
     "hook.revoked",
 )
 

@@ -44,12 +44,10 @@ class Token(msgspec.Struct, frozen=True):
         return hmac.compare_digest(self.digest, digest)
 
 
-def mint_token(prefix: str, entropy: bytes) -> Token:
-    """Create a token from TOKEN_ENTROPY_BYTES random bytes."""
-    id_, secret = (
-        _encode_base62(entropy[:12], _ID_LENGTH),
-        _encode_base62(entropy[12:TOKEN_ENTROPY_BYTES], _SECRET_LENGTH),
-    )
+def mint_token(prefix: str, entropy: bytes, *, id_: str | None = None) -> Token:
+    """Create a token from TOKEN_ENTROPY_BYTES random bytes, with a new secret for `id_` or for an id of its own."""
+    id_ = id_ or _encode_base62(entropy[:12], _ID_LENGTH)
+    secret = _encode_base62(entropy[12:TOKEN_ENTROPY_BYTES], _SECRET_LENGTH)
     head = f"{prefix}_{id_}_{secret}"
     return Token(head + _checksum(head), id_, _hash_secret(secret))
 

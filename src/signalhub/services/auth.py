@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
-from sqlalchemy import ARRAY, ColumnElement, Table, Text, any_, bindparam, func, literal, or_, select, update
+from sqlalchemy import ARRAY, ColumnElement, Table, Text, any_, bindparam, case, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from db.bulk import get_table
@@ -44,9 +44,9 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HookPrincipal(Principal, frozen=True, kw_only=True):
-    """`encrypted_secret` is None if the hook accepts unsigned signals."""
+    """`encrypted_secrets` is empty if the hook accepts unsigned signals; the previous one follows the current one."""
 
-    encrypted_secret: bytes | None
+    encrypted_secrets: tuple[bytes, ...]
     duplicate_window_s: int
 
 
@@ -73,6 +73,8 @@ class _CachedHook(msgspec.Struct, frozen=True):
     account_id: str
     digest: bytes
     secret: bytes | None
+    previous_digest: bytes | None
+    previous_secret: bytes | None
     duplicate_window_s: int
     is_revoked: bool
 
@@ -88,6 +90,8 @@ def list_columns(row_type: type[Row], table: Table) -> Iterator[ColumnElement[An
             yield columns.revoked_at.is_not(None)
         elif name == "is_expired":
             yield func.coalesce(columns.expires_at <= func.clock_timestamp(), False)
+        elif name.startswith("previous_"):
+            yield case((columns[f"{name}_until"] > func.clock_timestamp(), columns[name]))
         else:
             yield columns[name]
 
@@ -188,14 +192,16 @@ class Authenticator:
         is_known, row = self._hook_cache.get(token.id)
         if not is_known:
             row = await self._hook_cache.fetch(token.id)
-        if row is None or not token.matches(row.digest) or row.is_revoked:
+        digests = () if row is None or row.is_revoked else (row.digest, row.previous_digest)
+        if row is None or not any(digest is not None and token.matches(digest) for digest in digests):
             raise SignalHubError("unknown_hook")
+        secrets = () if row.secret is None else (row.secret, row.previous_secret)
         self._used_credential_ids.add(row.id)
         return HookPrincipal(
             account_id=row.account_id,
             credential_id=row.id,
             scopes=frozenset({WRITE_SIGNALS}),
-            encrypted_secret=row.secret,
+            encrypted_secrets=tuple(secret for secret in secrets if secret is not None),
             duplicate_window_s=row.duplicate_window_s,
         )
 

@@ -52,6 +52,7 @@ _NO_OPTIONS: Final = SubmissionOptions()
 
 _encode = msgspec.json.Encoder().encode
 _decode_accepted = msgspec.json.Decoder(Accepted).decode
+_decode_problems = msgspec.json.Decoder(tuple[Problem, ...]).decode
 
 
 class AcceptedSignal(msgspec.Struct, frozen=True):
@@ -118,6 +119,7 @@ class Ingest:
                 notices=notices,
                 idempotency_key=idempotency_key,
                 idempotency_header=options.idempotency_header if options.idempotency_key else None,
+                is_key_signed=options.is_key_signed,
                 duplicate_window_s=0 if hook is None else hook.duplicate_window_s,
                 simulation=forced,
                 trace_id=trace_id,
@@ -151,9 +153,10 @@ class Ingest:
         Raises the refusal of a text that is no signal (the refusal is stored, too), `idempotency_in_flight`,
         `idempotency_mismatch`, `unavailable`.
         """
-        if submission.idempotency_key is None:
+        key = submission.stored_key
+        if key is None:
             return await self._group_commit.submit(submission)
-        account_and_key = (submission.account_id, submission.idempotency_key)
+        account_and_key = (submission.account_id, key)
         if account_and_key in self._in_flight_keys:
             raise _in_flight_error()
         self._in_flight_keys.add(account_and_key)
@@ -226,7 +229,7 @@ class Ingest:
             record_events = [next(numbered_events) for _ in record.new_events]
             order = record.order
             if order is None:
-                refusal = to_refusal_error(record.submission)
+                refusal = to_refusal_error(record.submission.problems, record.submission.notices)
                 stored_answer = _encode(refusal.problems)
                 answers.append(refusal)
             else:
@@ -269,14 +272,16 @@ async def _find_duplicates(
 
 
 def _to_duplicate_check(submission: Submission) -> signals.DuplicateCheck | None:
-    if submission.signal is None or (submission.idempotency_key is None and not submission.duplicate_window_s):
+    key = submission.stored_key if submission.is_key_used_up else None
+    if key is None and (submission.signal is None or not submission.duplicate_window_s):
         return None
     return signals.DuplicateCheck(
         submission.account_id,
-        submission.idempotency_key,
+        key,
         submission.hook_id,
         submission.fingerprint,
         submission.duplicate_window_s,
+        former_key=submission.idempotency_key if submission.is_key_signed else None,
     )
 
 
@@ -285,6 +290,8 @@ def _to_duplicate_answer(
 ) -> AcceptedSignal | SignalHubError:
     if previous.fingerprint != check.fingerprint:
         return SignalHubError("idempotency_mismatch")
+    if not previous.is_accepted:
+        return to_refusal_error(_decode_problems(previous.answer))
     accepted = replace(_decode_accepted(previous.answer), duplicate=True)
     return AcceptedSignal(accepted.order_id, _encode(accepted))
 
@@ -298,7 +305,7 @@ def _to_stored_submission(submission: Submission, verdict: AcceptedSignal | Sign
         problem = Problem(code=verdict.code, hint=hint)
         if submission.idempotency_header is not None:
             problem = header_problem(submission.idempotency_header, problem)
-        return replace(submission, signal=None, problems=(problem,))
+        return replace(submission, signal=None, problems=(problem,), is_key_signed=False)  # the key is another's
     return None
 
 

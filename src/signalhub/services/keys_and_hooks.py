@@ -122,6 +122,10 @@ def check_label(label: str) -> None:
     check_no_secret("label", label)
 
 
+MAX_OVERLAP_S: Final = 30 * 86_400
+OverlapSeconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_OVERLAP_S)]
+
+
 class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     label: Label = ""
     scopes: Annotated[tuple[Scope, ...], msgspec.Meta(min_length=1, max_length=len(SCOPES))] = SCOPES
@@ -207,7 +211,7 @@ def generate_api_key(
     account_id: str, *, label: str, scopes: Sequence[str] = SCOPES, expires_at: datetime | None = None
 ) -> tuple[identifiers.Token, ApiKeyRow]:
     """Generate a key and the row to store for it."""
-    token = identifiers.mint_token(identifiers.API_KEY_PREFIX, os.urandom(identifiers.TOKEN_ENTROPY_BYTES))
+    token = identifiers.mint_token(identifiers.API_KEY_PREFIX, _generate_entropy())
     row = ApiKeyRow(
         id=token.id,
         account_id=account_id,
@@ -248,6 +252,8 @@ class HookView(msgspec.Struct, frozen=True, kw_only=True):
     token: str | None = None
     path: str | None = None
     secret: str | None = None
+    overlap_ends_at: datetime | None = None
+    """When what a rotation has replaced stops working; set only in the answer of the rotation."""
 
 
 class NewHook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -264,6 +270,13 @@ class NewHook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError(f"duplicate_window_s must be from 0 to {_MAX_DUPLICATE_WINDOW_S}")
 
 
+class HookRotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What of a hook to replace, both unless `only` says one, and for how long the old ones go on working."""
+
+    overlap_s: OverlapSeconds = 86_400
+    only: Literal["token", "secret"] | None = None
+
+
 class Hooks:
     def __init__(self, engine: AsyncEngine, encryption: Encryption, publish: Publish, *, max_active: int) -> None:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
@@ -275,8 +288,8 @@ class Hooks:
         Raises `missing_scope`, `too_many_hooks`.
         """
         check_grant((WRITE_SIGNALS,), grantable)
-        token = identifiers.mint_token(identifiers.HOOK_PREFIX, os.urandom(identifiers.TOKEN_ENTROPY_BYTES))
-        secret = "whsec_" + base64.b64encode(os.urandom(32)).decode() if new_hook.is_signed else None
+        token = identifiers.mint_token(identifiers.HOOK_PREFIX, _generate_entropy())
+        secret = _generate_hook_secret() if new_hook.is_signed else None
         row = HookRow(
             id=token.id,
             account_id=account_id,
@@ -292,6 +305,39 @@ class Hooks:
             await session.commit()
         self._publish(events, ())
         return to_hook_view(row, token.text, secret)
+
+    async def rotate(
+        self, account_id: str, hook_id: str, rotation: HookRotation, *, grantable: Collection[str] = SCOPES
+    ) -> HookView:
+        """Replace a hook's token, its secret, or both; the old ones work until the overlap ends.
+
+        Only this answer holds the new ones. Raises `not_found`, `inactive_credential`, `missing_scope`, and
+        `invalid_request` for the secret of a hook that has none.
+        """
+        check_grant((WRITE_SIGNALS,), grantable)
+        token: identifiers.Token | None = None
+        secret: str | None = None
+        async with self._sessions() as session:
+            row = await lock_credential(HookRepository(session), account_id, hook_id)
+            ends_at = await read_database_time(session) + timedelta(seconds=rotation.overlap_s)
+            if row.revoked_at is not None:
+                raise SignalHubError("inactive_credential", "A revoked hook is not rotated: create another.")
+            if row.secret is None and rotation.only == "secret":
+                raise SignalHubError("invalid_request", "only: this hook has no secret.")
+            if rotation.only != "secret":
+                token = identifiers.mint_token(identifiers.HOOK_PREFIX, _generate_entropy(), id_=hook_id)
+                row.previous_digest, row.previous_digest_until = row.digest, ends_at
+                row.digest = token.digest
+            if row.secret is not None and rotation.only != "token":
+                secret = _generate_hook_secret()
+                row.previous_secret, row.previous_secret_until = row.secret, ends_at
+                row.secret = self._encryption.encrypt(hook_secret_context(hook_id), secret)
+            events = await append_account_event(session, account_id, "hook.rotated", {"id": row.id, "label": row.label})
+            await session.commit()
+        self._publish(events, ())
+        return msgspec.structs.replace(
+            to_hook_view(row, token.text if token else None, secret), overlap_ends_at=ends_at
+        )
 
     async def list_by_account(self, account_id: str) -> list[HookView]:
         """Return the account's hooks, oldest first, also those that are revoked."""
@@ -316,8 +362,19 @@ class Hooks:
             for row in rows:
                 if row.secret is not None:
                     row.secret = self._encryption.rotate(row.secret)
+                if row.previous_secret is not None:
+                    row.previous_secret = self._encryption.rotate(row.previous_secret)
             await session.commit()
         return len(rows)
+
+
+def _generate_entropy() -> bytes:
+    return os.urandom(identifiers.TOKEN_ENTROPY_BYTES)
+
+
+def _generate_hook_secret() -> str:
+    """Return a Standard Webhooks secret of 256 bits."""
+    return "whsec_" + base64.b64encode(os.urandom(32)).decode()
 
 
 def hook_secret_context(hook_id: str) -> str:

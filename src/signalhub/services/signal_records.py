@@ -19,10 +19,15 @@ from signalhub.settings import Settings
 
 
 class SubmissionOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request says beside its text. `idempotency_header` is the header that the key came in, if it was one."""
+    """What a request says beside its text. `idempotency_header` is the header that the key came in, if it was one.
+
+    `is_key_signed`: the key is the `webhook-id` of a signed hook. It counts for that hook alone, and once: a refusal
+    uses it up too, or whoever has captured the request could send it again and again.
+    """
 
     idempotency_key: str | None = None
     idempotency_header: str | None = None
+    is_key_signed: bool = False
     simulate: str | None = None
 
 
@@ -42,9 +47,20 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[Notice, ...] = ()
     idempotency_key: str | None = None
     idempotency_header: str | None = None
+    is_key_signed: bool = False
     duplicate_window_s: int = 0
     simulation: Simulation | None = None
     trace_id: str
+
+    @property
+    def stored_key(self) -> str | None:
+        """The key by which a resend is found in the account. No client can send one with a line break."""
+        return f"{self.hook_id}\n{self.idempotency_key}" if self.is_key_signed else self.idempotency_key
+
+    @property
+    def is_key_used_up(self) -> bool:
+        """Whether the key is stored. A refusal leaves an unsigned one free: the sender may correct the text."""
+        return self.signal is not None or self.is_key_signed
 
 
 _encode = msgspec.json.Encoder().encode
@@ -105,8 +121,7 @@ class NewSignalRecords(msgspec.Struct, frozen=True, kw_only=True):
             "is_accepted": self.order is not None,
             "raw": encode_bytea(submission.raw),
             "fingerprint": encode_bytea(submission.fingerprint),
-            # A refusal leaves its key free: the sender may correct the text and send it again under the same key.
-            "idempotency_key": submission.idempotency_key if self.order is not None else None,
+            "idempotency_key": submission.stored_key if submission.is_key_used_up else None,
             "answer": stored_answer.decode(),
             "trace_id": submission.trace_id,
         }
@@ -178,10 +193,9 @@ def _expires_at(signal: Signal, defaults: OrderDefaults, now: datetime) -> datet
     return now + defaults.expires_after
 
 
-def to_refusal_error(submission: Submission) -> SignalHubError:
+def to_refusal_error(problems: tuple[Problem, ...], notices: tuple[Notice, ...] = ()) -> SignalHubError:
     """Return the error for a refused submission: code and detail are those of its first problem."""
-    first = submission.problems[0]
-    return SignalHubError(first.code, _problem_message(first), problems=submission.problems, notices=submission.notices)
+    return SignalHubError(problems[0].code, _problem_message(problems[0]), problems=problems, notices=notices)
 
 
 def mask_submission(raw: bytes, options: SubmissionOptions) -> tuple[bytes, SubmissionOptions, tuple[Notice, ...]]:

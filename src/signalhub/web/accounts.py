@@ -1,7 +1,7 @@
 """Registration, tickets, API keys, hooks and broker accounts."""
 
 import hmac
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 from litestar import Controller, Router, delete, get, post
@@ -12,10 +12,16 @@ from signalhub.domain.errors import SignalHubError
 from signalhub.services import tickets
 from signalhub.services.accounts import BrokerAccountView, NewBrokerAccount, Registered, Registration
 from signalhub.services.auth import ADMIN, READ_ORDERS
-from signalhub.services.keys_and_hooks import HookView, KeyView, NewHook, NewKey
+from signalhub.services.keys_and_hooks import (
+    HookRotation,
+    HookView,
+    KeyView,
+    NewHook,
+    NewKey,
+    OverlapSeconds,
+)
 from signalhub.services.queries import parse_id
-from signalhub.web.auth import require_scope
-from signalhub.web.dependencies import AppServices, Caller
+from signalhub.web.auth import AppServices, Caller, require_scope
 from signalhub.web.openapi import CHANGE_PROBLEMS, LOOKUP_PROBLEMS, PUBLIC, READ_PROBLEMS, problem_specs
 from signalhub.web.origins import is_from_own_machine
 from signalhub.web.request_context import AnyConnection, get_services
@@ -24,7 +30,7 @@ from signalhub.web.request_context import AnyConnection, get_services
 class Overlap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds for which the old key goes on working."""
 
-    overlap_s: Annotated[int, msgspec.Meta(ge=0, le=30 * 86_400)] = 86_400
+    overlap_s: OverlapSeconds = 86_400
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -123,6 +129,13 @@ class HookController(Controller):
     @post(responses=CHANGE_PROBLEMS, summary="A new hook URL")
     async def create_hook(self, services: AppServices, principal: Caller, data: NewHook) -> HookView:
         return await services.hooks.create(principal.account_id, data, grantable=principal.scopes)
+
+    @post("/{hook_id:str}/rotate", responses=CHANGE_PROBLEMS, summary="Another URL, secret or both for this hook")
+    async def rotate_hook(
+        self, services: AppServices, principal: Caller, hook_id: str, data: HookRotation | None = None
+    ) -> HookView:
+        rotation = data or HookRotation()
+        return await services.hooks.rotate(principal.account_id, hook_id, rotation, grantable=principal.scopes)
 
     @delete("/{hook_id:str}", responses=LOOKUP_PROBLEMS, summary="Revoke a hook")
     async def revoke_hook(self, services: AppServices, principal: Caller, hook_id: str) -> None:

@@ -2,15 +2,19 @@
 
 Cookies are SameSite=Strict, so the first request that follows a link on another site comes without them: it looks
 signed out and is not (`dashboard.show_dashboard` loads the page once more from its own origin).
+
+`DEPENDENCIES` is what Litestar injects into handlers that declare it. Hot routes call `authenticate` themselves.
 """
 
 import asyncio
 import hmac
 import os
-from typing import Final
+from typing import Final, cast
 
 import msgspec
+from litestar import Request
 from litestar.datastructures import Cookie
+from litestar.di import NamedDependency, Provide
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
@@ -186,3 +190,22 @@ def check_form_token(session: DashboardSession, csrf_token: str) -> None:
     """Raise `bad_csrf` unless `csrf_token` is the session's token."""
     if not hmac.compare_digest(csrf_token.encode(), session.csrf.encode()):
         raise SignalHubError("bad_csrf", "This form is of an older session. Load the page again, then repeat it.")
+
+
+def provide_services(request: Request) -> Services:  # type: ignore[type-arg]  # Litestar reads the annotation at run time
+    return get_services(request)
+
+
+def provide_principal(request: Request) -> Principal:  # type: ignore[type-arg]  # as above
+    """Return the caller that the guard of `require_scope` has authenticated."""
+    return cast("Principal", request.user)
+
+
+# Litestar wants a dependency marked as one.
+AppServices = NamedDependency[Services]
+Caller = NamedDependency[Principal]
+
+DEPENDENCIES: Final = {
+    "services": Provide(provide_services, sync_to_thread=False),
+    "principal": Provide(provide_principal, sync_to_thread=False),
+}

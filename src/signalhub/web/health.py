@@ -20,7 +20,7 @@ from signalhub.container import Services
 from signalhub.domain.events import format_timestamp
 from signalhub.shared_metrics import render as render_metrics
 from signalhub.streams.redis_state import RedisStatus
-from signalhub.web.dependencies import AppServices
+from signalhub.web.auth import AppServices
 from signalhub.web.middleware import limit_database_time
 from signalhub.web.openapi import PUBLIC, response_specs
 from signalhub.web.request_validation import validate_request

@@ -15,8 +15,7 @@ from signalhub.services.analytics import Analytics, compute_analytics
 from signalhub.services.auth import READ_ORDERS, WRITE_ORDERS
 from signalhub.services.queries import MAX_PAGE_SIZE, Filters, parse_id
 from signalhub.streams.subscription import parse_cursor_seq, resolve_cursor
-from signalhub.web.auth import require_scope
-from signalhub.web.dependencies import AppServices, Caller
+from signalhub.web.auth import AppServices, Caller, require_scope
 from signalhub.web.event_query import FILTER_PARAMETERS, read_criteria
 from signalhub.web.openapi import (
     CHANGE_PROBLEMS,

@@ -13,8 +13,7 @@ from litestar.params import Parameter
 from signalhub.brokers.mock.quotes import MAX_CANDLES, QuoteView
 from signalhub.domain.errors import SignalHubError
 from signalhub.services.auth import READ_ORDERS
-from signalhub.web.auth import require_scope
-from signalhub.web.dependencies import AppServices
+from signalhub.web.auth import AppServices, require_scope
 from signalhub.web.openapi import LOOKUP_PROBLEMS
 
 Interval = Literal["1s", "15s", "1m", "5m", "15m", "1h", "4h", "1d"]

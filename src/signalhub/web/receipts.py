@@ -21,7 +21,7 @@ from signalhub.domain.events import OrderView, format_timestamp, to_order_view
 from signalhub.domain.order import Order, Status
 from signalhub.services.queries import StoredSignal
 from signalhub.streams import redis_stream
-from signalhub.web.dependencies import AppServices, Caller
+from signalhub.web.auth import AppServices, Caller
 from signalhub.web.openapi import LOOKUP_PROBLEMS, ReceiptDocument, Stage, response_specs
 
 _MOVED_BY_WORKER: Final = frozenset({"order.retrying", "order.executed", "order.rejected", "order.expired"})

@@ -21,8 +21,7 @@ from signalhub.services.keys_and_hooks import hook_secret_context
 from signalhub.services.queries import Filters, StoredSignal
 from signalhub.services.signal_records import SubmissionOptions
 from signalhub.web import request_context, webhook_signatures
-from signalhub.web.auth import authenticate, require_scope
-from signalhub.web.dependencies import AppServices, Caller
+from signalhub.web.auth import AppServices, Caller, authenticate, require_scope
 from signalhub.web.middleware import FRAMEWORK_MIDDLEWARE
 from signalhub.web.openapi import (
     LIST_PROBLEMS,
@@ -120,11 +119,14 @@ async def receive_hook(request: AnyRequest, token: str) -> ASGIApp:
     # 1. Authenticate: by the token in the path and, for a signed hook, by the signature over the body.
     hook = await services.authenticator.authenticate_hook(token)
     raw, options = await request_context.read_body(request), get_options(request)
-    if hook.encrypted_secret is not None:
-        secret = services.encryption.decrypt(hook_secret_context(hook.credential_id), hook.encrypted_secret)
-        webhook_signatures.verify(secret, request.headers, raw, time.time())
+    if hook.encrypted_secrets:
+        context_text = hook_secret_context(hook.credential_id)
+        secrets = (services.encryption.decrypt(context_text, secret) for secret in hook.encrypted_secrets)
+        webhook_signatures.verify(secrets, request.headers, raw, time.time())
         # No other header counts: Idempotency-Key is not signed, and would let a captured request in again.
-        options = replace(options, idempotency_key=request.headers["webhook-id"], idempotency_header="webhook-id")
+        options = replace(
+            options, idempotency_key=request.headers["webhook-id"], idempotency_header="webhook-id", is_key_signed=True
+        )
     if request.scope["query_string"]:
         check_query(request)
     # 2. Limit: with a 503 in place of a 429, because TradingView resends on 5xx only.

@@ -7,16 +7,17 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from signalhub.domain.errors import SignalHubError
 
 TIMESTAMP_TOLERANCE_S: Final = 300
+_MAX_ID_CHARS: Final = 255
 
 
-def verify(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> None:
-    """Raise `bad_signature` unless a signature matches. `now` is Unix time."""
+def verify(secrets: Iterable[str], headers: Mapping[str, str], body: bytes, now: float) -> None:
+    """Raise `bad_signature` unless a signature matches one of the secrets. `now` is Unix time."""
     id_, sent_at, signatures = (headers.get(f"webhook-{part}", "") for part in ("id", "timestamp", "signature"))
     # The details name the header that is wrong, never the value that would be right.
     if not (id_ and sent_at and signatures):
@@ -26,11 +27,15 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> 
     # int() would read digits of other scripts too, and raises for thousands of digits.
     if not sent_at.isascii() or not sent_at.isdigit() or abs(now - int(sent_at[:15])) > TIMESTAMP_TOLERANCE_S:
         raise SignalHubError("bad_signature", "webhook-timestamp is no Unix time within five minutes of now.")
-    expected = sign(secret, id_, sent_at, body)
+    if len(id_) > _MAX_ID_CHARS or not id_.isprintable():  # here, as a refusal that is stored would have to keep it
+        raise SignalHubError("bad_signature", f"webhook-id is at most {_MAX_ID_CHARS} printable characters.")
     # Several, parted by spaces: the sender signs with the old and the new secret while it rotates.
-    given = [text.partition(",") for text in signatures.split(" ")]
-    if not any(version == "v1" and hmac.compare_digest(text.encode(), expected) for version, _, text in given):
-        raise SignalHubError("bad_signature", "No signature of webhook-signature matches the body.")
+    given = [part.removeprefix("v1,").encode() for part in signatures.split(" ") if part.startswith("v1,")]
+    for secret in secrets:
+        expected = sign(secret, id_, sent_at, body)
+        if any(hmac.compare_digest(signature, expected) for signature in given):
+            return
+    raise SignalHubError("bad_signature", "No signature of webhook-signature matches the body.")
 
 
 def sign(secret: str, id_: str, sent_at: str, body: bytes) -> bytes:
