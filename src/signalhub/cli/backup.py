@@ -129,7 +129,7 @@ def restore(file: Path, *, force: bool, as_json: bool) -> None:
         print_json(restored)
     else:
         print_line(
-            f"{restored.accounts:,} accounts, {restored.orders:,} orders and {restored.events:,} events were restored. "
+            f"Restored accounts: {restored.accounts:,}, orders: {restored.orders:,}, events: {restored.events:,}. "
             f"The schema is at revision {restored.revision}, the epoch is now {restored.epoch}."
         )
     if not can_decrypt:
