@@ -23,6 +23,8 @@ LEASE_S: Final = 2.0
 """Ten times what a batch takes. A worker that dies or hangs delays the accounts of its shards by this at the most."""
 
 # A lease that ends later than a new one could was made before the clock was set back, and would last as long as that.
+# The clock is read for each row and not once a statement: a concurrent sweep that began later may have committed its
+# lease meanwhile, and by the start of this statement that would look like a lease from the future.
 # The server may lose a lease in a crash, as a claim: then nobody holds the shard, so the commit need not wait.
 _LEASE_DUE_SHARDS = text(f"""
     UPDATE shards SET holder = :holder, leased_until = statement_timestamp() + make_interval(secs => :lease_s)
@@ -32,7 +34,7 @@ _LEASE_DUE_SHARDS = text(f"""
                 SELECT account_id FROM orders WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT 400
             ) AS orders
         ) AS due ON due.id = shards.id
-        WHERE leased_until NOT BETWEEN statement_timestamp() AND statement_timestamp() + make_interval(secs => :lease_s)
+        WHERE leased_until NOT BETWEEN clock_timestamp() AND clock_timestamp() + make_interval(secs => :lease_s)
         LIMIT {_MAX_SHARDS_PER_SWEEP} FOR UPDATE OF shards SKIP LOCKED
     ) AS free, (SELECT set_config('synchronous_commit', 'off', true)) AS asynchronous
     WHERE shards.id = free.id
