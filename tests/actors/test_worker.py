@@ -58,7 +58,7 @@ async def test_scheduler_finds_orders_without_wakeup(
     async def are_closed() -> bool:
         return bool((await running_service_account.get("/analytics/"))["by_status"]["closed"] == 20)
 
-    assert await wait_until(are_closed, timeout_s=5)
+    assert await wait_until(are_closed)
 
 
 async def test_concurrent_signals_are_each_processed_once(running_service_account: AccountClient) -> None:
@@ -69,7 +69,7 @@ async def test_concurrent_signals_are_each_processed_once(running_service_accoun
     async def are_closed() -> bool:
         return bool((await running_service_account.get("/analytics/"))["by_status"]["closed"] == 100)
 
-    assert await wait_until(are_closed, timeout_s=15)
+    assert await wait_until(are_closed)
     events = await running_service_account.list_events()
     assert [event["seq"] for event in events] == list(range(1, 402))
     order_events = [(event["order_id"], event["type"]) for event in events[1:]]

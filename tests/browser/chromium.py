@@ -139,7 +139,7 @@ async def run_browser(profile: Path) -> AsyncIterator[Browser]:
             start_new_session=True,
         )
     try:
-        address = await wait_until(lambda: _read_address(profile), timeout_s=20)
+        address = await wait_until(lambda: _read_address(profile))
         async with _connect(DevTools, f"ws://{address}") as devtools:
             yield Browser(address.partition("/")[0], devtools)
     finally:

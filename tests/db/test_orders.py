@@ -65,7 +65,7 @@ async def test_order_is_claimed_again_after_its_lease_only(app: RunningApp) -> N
     ids = await _insert(app, _fresh())
     assert await _claim(app, ids, lease_s=0.3) == ids
     assert await _claim(app, ids) == []
-    assert await wait_until(lambda: _claim(app, ids), timeout_s=2) == ids
+    assert await wait_until(lambda: _claim(app, ids)) == ids
     assert await _claim(app, ids) == []
 
 

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close
 
 from tests.kit import signal_texts
+from tests.kit.polling import WAIT_LIMIT_S
 from tests.kit.sse_stream import SseStream, open_sse
 
 _account_numbers = itertools.count(1)
@@ -92,16 +93,16 @@ async def connect_websocket(
     http: httpx.AsyncClient, path: str, *, headers: dict[str, str] | None = None, **params: str | int
 ) -> AsyncIterator[ClientConnection]:
     url = http.base_url.copy_merge_params(params).copy_with(scheme="ws", path=path)
-    async with connect(str(url), additional_headers=headers, proxy=None, open_timeout=8) as socket:
+    async with connect(str(url), additional_headers=headers, proxy=None, open_timeout=WAIT_LIMIT_S) as socket:
         yield socket
 
 
-async def receive_json(socket: ClientConnection, timeout_s: float = 8.0) -> Any:  # noqa: ANN401 - JSON
+async def receive_json(socket: ClientConnection, timeout_s: float = WAIT_LIMIT_S) -> Any:  # noqa: ANN401 - JSON
     """Return the next text frame that is no heartbeat, decoded."""
     return msgspec.json.decode(await receive_bytes(socket, timeout_s))
 
 
-async def receive_bytes(socket: ClientConnection, timeout_s: float = 8.0) -> bytes:
+async def receive_bytes(socket: ClientConnection, timeout_s: float = WAIT_LIMIT_S) -> bytes:
     """Return the bytes of the next text frame that is no heartbeat."""
     async with asyncio.timeout(timeout_s):
         while (frame := await socket.recv(decode=False)).startswith(b'{"type":"stream.heartbeat"'):
@@ -109,7 +110,7 @@ async def receive_bytes(socket: ClientConnection, timeout_s: float = 8.0) -> byt
         return frame
 
 
-async def wait_for_close(socket: ClientConnection, timeout_s: float = 8.0) -> Close | None:
+async def wait_for_close(socket: ClientConnection, timeout_s: float = WAIT_LIMIT_S) -> Close | None:
     """Read until the server closes; return its close frame."""
     try:
         while True:
@@ -118,7 +119,7 @@ async def wait_for_close(socket: ClientConnection, timeout_s: float = 8.0) -> Cl
         return ending.rcvd
 
 
-async def wait_for_close_code(socket: ClientConnection, timeout_s: float = 8.0) -> int | None:
+async def wait_for_close_code(socket: ClientConnection, timeout_s: float = WAIT_LIMIT_S) -> int | None:
     """Read until the server closes; return its close code."""
     close = await wait_for_close(socket, timeout_s)
     return close.code if close else None

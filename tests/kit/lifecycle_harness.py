@@ -44,7 +44,7 @@ class LifecycleHarness:
         async def step() -> list[Event] | None:
             return await self.lifecycle.advance(order_ids)
 
-        return await wait_until(step, timeout_s=3) or []
+        return await wait_until(step) or []
 
     async def run(self) -> tuple[list[str], Any]:
         """Accept a signal and advance its order to its end. Return the types of its events, and the order."""

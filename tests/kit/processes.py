@@ -66,7 +66,7 @@ async def run_web(settings: Settings, log_path: Path) -> AsyncIterator[CommandPr
     process = CommandProcess("web", settings, log_path)
     try:
         async with httpx.AsyncClient(base_url=settings.web.base_url, verify=False) as http:  # noqa: S501 - loopback, no TLS
-            await wait_until(lambda: _is_ready(process, http), timeout_s=20)
+            await wait_until(lambda: _is_ready(process, http))
         yield process
     finally:
         _stop_if_running(process)
@@ -83,7 +83,7 @@ async def run_worker(settings: Settings, log_path: Path) -> AsyncIterator[Comman
             _raise_if_exited(process)
             return bool(await client.exists(keys.worker_heartbeat))
 
-        await wait_until(has_heartbeat, timeout_s=20)
+        await wait_until(has_heartbeat)
         yield process
     finally:
         await client.aclose()

@@ -15,6 +15,7 @@ from signalhub.domain.events import Event, NewEvent
 from signalhub.settings import Settings
 from signalhub.streams import redis_stream
 from tests.kit.account_client import AccountClient
+from tests.kit.polling import WAIT_LIMIT_S
 from tests.kit.processes import CommandProcess, run_web
 
 # Move the order into the past, so that the delays of its profile are over and it is due.
@@ -87,7 +88,12 @@ async def run_app(settings: Settings, logs: Path) -> AsyncIterator[RunningApp]:
 async def open_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """Open a client without credentials and without a limit on connections, for many streams at once."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-    async with httpx.AsyncClient(base_url=settings.web.base_url, limits=limits, timeout=15, verify=False) as http:  # noqa: S501 - loopback, no TLS
+    async with httpx.AsyncClient(
+        base_url=settings.web.base_url,
+        limits=limits,
+        timeout=WAIT_LIMIT_S,
+        verify=False,  # noqa: S501 - loopback, no TLS
+    ) as http:
         # One client acts for many accounts: a cookie of one must not authenticate the next.
         http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         yield http

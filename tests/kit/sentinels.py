@@ -46,7 +46,7 @@ class SentinelGroup:
         self._start_server(replica_port, "--replicaof", "127.0.0.1", str(master_port))
         for port in self._sentinel_ports:
             self._start_sentinel(port, master_port)
-        await wait_until(self._is_complete, timeout_s=15)
+        await wait_until(self._is_complete)
         return self
 
     def stop(self) -> None:

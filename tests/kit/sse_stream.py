@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import msgspec
 
+from tests.kit.polling import WAIT_LIMIT_S
+
 
 class SseFrame(msgspec.Struct, frozen=True):
     """One block between blank lines. `data` holds the bytes of its data lines."""
@@ -59,7 +61,7 @@ class SseStream:
         finally:
             self._queue.put_nowait(None)
 
-    async def next_frame(self, timeout_s: float = 8.0) -> SseFrame | None:
+    async def next_frame(self, timeout_s: float = WAIT_LIMIT_S) -> SseFrame | None:
         """Return the next frame of any kind, or None at the end of the stream."""
         async with asyncio.timeout(timeout_s):
             frame = await self._queue.get()
@@ -69,7 +71,7 @@ class SseStream:
             self.frames.append(frame)
         return frame
 
-    async def next_event(self, timeout_s: float = 8.0) -> SseFrame:
+    async def next_event(self, timeout_s: float = WAIT_LIMIT_S) -> SseFrame:
         """Return the next event that is no heartbeat. Raises AssertionError at the end of the stream."""
         async with asyncio.timeout(timeout_s):
             while (frame := await self.next_frame(timeout_s)) is not None:
@@ -92,7 +94,7 @@ class SseStream:
             frames.append(await self.next_event())
         return frames
 
-    async def wait_until_closed(self, timeout_s: float = 8.0) -> None:
+    async def wait_until_closed(self, timeout_s: float = WAIT_LIMIT_S) -> None:
         """Wait for the end of the stream. Frames until then are kept in `frames`."""
         async with asyncio.timeout(timeout_s):
             while await self.next_frame(timeout_s) is not None:

@@ -47,13 +47,13 @@ class Standby:
             **self.server.user.popen_options(),
         )
         self.server.launch()  # it is never ready in the sense of `start`: it accepts reads only
-        await wait_until(self._can_connect, timeout_s=10)
+        await wait_until(self._can_connect)
 
     async def disconnect(self) -> None:
         """Receive no more from the primary, which goes on."""
         await self._execute("ALTER SYSTEM SET primary_conninfo = ''")
         await self._execute("SELECT pg_reload_conf()")
-        await wait_until(lambda: self._execute("SELECT count(*) = 0 FROM pg_stat_wal_receiver"), timeout_s=10)
+        await wait_until(lambda: self._execute("SELECT count(*) = 0 FROM pg_stat_wal_receiver"))
 
     async def promote(self) -> None:
         await self._execute("SELECT pg_promote()")

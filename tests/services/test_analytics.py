@@ -21,7 +21,7 @@ async def _closed(app: RunningApp, account: AccountClient, text: str, outcome: s
         await lifecycle.advance([sent["order_id"]])
         return bool((await account.get_order(sent["order_id"]))["status"] == "closed")
 
-    await wait_until(is_closed, timeout_s=5)
+    await wait_until(is_closed)
 
 
 async def _performance(account: AccountClient) -> dict[str, list[Any]]:

@@ -26,7 +26,7 @@ async def _end(app: RunningApp, account: AccountClient, order_id: str) -> Any:  
         order = await account.get_order(order_id)
         return order if order["status"] not in {"pending", "executed"} else None
 
-    return await wait_until(ended, timeout_s=5)
+    return await wait_until(ended)
 
 
 async def _types(account: AccountClient, order_id: str) -> list[str]:

@@ -48,7 +48,7 @@ async def _leave_in_step(app: RunningApp, account: AccountClient, order_id: str)
         await harness.lifecycle.advance([order_id])
         return bool(harness.scripted_broker.stepped_order_ids)
 
-    await wait_until(has_begun, timeout_s=3)
+    await wait_until(has_begun)
     await harness.lifecycle.close()
 
 
@@ -87,7 +87,7 @@ async def test_sweep_skips_order_within_scheduler_grace(app: RunningApp, account
 async def test_sweep_advances_order_without_notification(app: RunningApp, account: AccountClient) -> None:
     harness = LifecycleHarness(app, account, (FILL,))
     await harness.accept()
-    assert await wait_until(harness.lifecycle.sweep, timeout_s=2)
+    assert await wait_until(harness.lifecycle.sweep)
 
 
 async def test_orders_of_a_deleted_account_do_not_block_others(
@@ -161,7 +161,7 @@ async def test_broker_that_raises_is_asked_again(
         order = await account.get_order(order_id)
         return order if order["attempts"] else None
 
-    order = await wait_until(retrying, timeout_s=3)
+    order = await wait_until(retrying)
     assert (order["status"], order["reason"]) == ("pending", reason)
     await harness.advance(order_id)
     assert (await account.get_order(order_id))["fill_price"] == "1.0860"

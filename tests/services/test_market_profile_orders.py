@@ -50,7 +50,7 @@ class MarketHarness:
             order = await self.account.get_order(order_id)
             return order if order["status"] not in {"pending", "executed"} else None
 
-        return await wait_until(ended, timeout_s=15)
+        return await wait_until(ended)
 
 
 def _parse_time(text: str) -> datetime:

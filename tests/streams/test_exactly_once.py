@@ -186,7 +186,7 @@ async def test_closed_stream_is_unregistered(app: RunningApp, account: AccountCl
     async with account.open_sse(after=0) as stream:
         await stream.expect_ready()
         assert [frame.json["seq"] for frame in await stream.next_events(7)] == list(range(1, seqs[-1] + 1))
-    assert await wait_until(lambda: _has_no_open_streams(app), timeout_s=5)
+    assert await wait_until(lambda: _has_no_open_streams(app))
 
 
 async def _has_no_open_streams(app: RunningApp) -> bool:

@@ -48,7 +48,7 @@ async def test_deleted_account_closes_its_streams(app: RunningApp) -> None:
     async def is_refused() -> bool:
         return (await account.request("GET", "/api/v1/stream")).status_code == 401
 
-    assert await wait_until(is_refused, timeout_s=5)
+    assert await wait_until(is_refused)
 
 
 async def test_dead_keys_are_found_in_one_query(app: RunningApp, account: AccountClient) -> None:

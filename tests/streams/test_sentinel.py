@@ -54,4 +54,4 @@ async def _wait_until_ready(app: RunningApp) -> None:
     async def is_ready() -> bool:
         return (await app.http.get("/health/ready")).json()["redis"] is True
 
-    await wait_until(is_ready, timeout_s=8)
+    await wait_until(is_ready)

@@ -85,7 +85,7 @@ async def test_entry_of_another_form_does_not_break_receipts(
     async def is_published() -> bool:
         return (await account.get(f"/api/v1/receipts/{sent['signal_id']}"))["stages"]["published"] is not None
 
-    assert await wait_until(is_published, timeout_s=5)
+    assert await wait_until(is_published)
 
 
 async def test_each_database_has_keys_of_its_own(app: RunningApp, servers: Servers) -> None:

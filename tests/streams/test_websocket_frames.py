@@ -147,7 +147,7 @@ async def test_closing_client_that_stops_reading_is_disconnected(app: RunningApp
         async def is_disconnected() -> bool:
             return raw_socket.port not in _peer_ports(app)
 
-        await wait_until(is_disconnected, timeout_s=5, interval_s=0.1)
+        await wait_until(is_disconnected, interval_s=0.1)
 
 
 def _peer_ports(app: RunningApp) -> set[int]:

@@ -62,7 +62,7 @@ async def proxy(app: RunningApp, certificate: Certificate, tmp_path: Path) -> As
         async with httpx.AsyncClient(
             base_url=f"https://localhost:{port}", verify=ssl.create_default_context(cafile=certificate.certificate_file)
         ) as http:
-            await wait_until(lambda: _answers(http, process), timeout_s=5)
+            await wait_until(lambda: _answers(http, process))
             yield http
     finally:
         process.kill()

@@ -237,7 +237,7 @@ async def wait_until_accepted(hook: SignedHook, id_: str) -> None:
         headers = hook.headers(signal_texts.BUY, id_)
         return (await hook.http.post(hook.path, content=signal_texts.BUY, headers=headers)).status_code == 202
 
-    await wait_until(is_accepted, timeout_s=5, interval_s=0.2)
+    await wait_until(is_accepted, interval_s=0.2)
 
 
 async def test_token_and_secret_of_before_work_during_the_overlap(account: AccountClient) -> None:
@@ -302,7 +302,7 @@ async def test_revocation_ends_the_token_of_before_too(account: AccountClient) -
     async def is_rejected() -> bool:
         return (await account.http.post(created["path"], content=signal_texts.BUY)).status_code == 401
 
-    assert await wait_until(is_rejected, timeout_s=5, interval_s=0.2)
+    assert await wait_until(is_rejected, interval_s=0.2)
 
 
 async def test_previous_secret_is_reencrypted_too(app: RunningApp, account: AccountClient) -> None:

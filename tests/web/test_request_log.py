@@ -36,7 +36,7 @@ async def _request(
     async def has_second_line() -> bool:
         return bool(_find_log_lines(app, trace_ids[1]))
 
-    await wait_until(has_second_line, timeout_s=5)
+    await wait_until(has_second_line)
     return trace_ids[0], _find_log_lines(app, trace_ids[0])
 
 

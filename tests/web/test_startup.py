@@ -23,7 +23,7 @@ async def test_web_waits_for_its_database_and_for_the_migration(servers: Servers
     web = CommandProcess("web", settings, tmp_path / "web.log")
     try:
         async with httpx.AsyncClient(base_url=settings.web.base_url, timeout=5) as http:
-            await wait_until(lambda: _is_live(http), timeout_s=20)
+            await wait_until(lambda: _is_live(http))
             assert (await _read_reason(http)).startswith("The database cannot be reached")
             await _expect_refusals(http, settings.web.base_url)
 
